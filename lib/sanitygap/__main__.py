@@ -1,0 +1,5 @@
+"""``python -m sanitygap`` is the command ``sanitygap``."""
+
+from sanitygap.cli import main
+
+main()

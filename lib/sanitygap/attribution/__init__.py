@@ -1,0 +1,61 @@
+"""Attribution methods: (model, inputs, targets) to signed maps of shape ``(N, H, W)``."""
+
+from collections.abc import Sequence
+
+import torch
+
+from sanitygap.attribution import controls, gradient, lrp  # noqa: F401  (they register methods)
+from sanitygap.attribution.method import METHODS, Method, Request, Sampling
+from sanitygap.errors import unknown_name
+from sanitygap.models.explainable import Explainable
+
+__all__ = ["METHODS", "Method", "Request", "Sampling", "attribute", "select"]
+
+
+def select(names: Sequence[str]) -> list[Method]:
+    """The methods with these names.
+
+    Raises:
+        UsageError: for a name that is not in the registry.
+    """
+    for name in names:
+        if name not in METHODS:
+            raise unknown_name("method", name, list(METHODS))
+    return [METHODS[name] for name in names]
+
+
+def attribute(
+    model: Explainable,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    methods: Sequence[str],
+    keys: Sequence[int],
+    sampling: Sampling | None = None,
+    batch_size: int = 10,
+) -> dict[str, torch.Tensor]:
+    """Attribution maps of several methods for one batch of images.
+
+    Args:
+        model: the network, possibly with randomised stages.
+        inputs: float, ``(N, 3, H, W)``, in the model's input space.
+        targets: explained classes, int64, ``(N,)``.
+        methods: names from the registry; those that need the same pass share it.
+        keys: one integer an image; seeds the random draws of sampling methods and controls.
+        sampling: sizes of the sampling methods.
+        batch_size: how many inputs a sampling method puts through the network at once.
+
+    Returns:
+        Name -> signed maps, detached, float, ``(N, H, W)``.
+
+    Raises:
+        UsageError: unknown method, or one that is not defined for this model.
+    """
+    sampling = sampling or Sampling()
+    request = Request(model, inputs, targets, tuple(keys), sampling, batch_size)
+    shared: dict[object, torch.Tensor] = {}
+    maps = {}
+    for chosen in select(methods):
+        if chosen.compute not in shared:
+            shared[chosen.compute] = chosen.compute(request).detach()
+        maps[chosen.name] = chosen.finish(shared[chosen.compute], request)
+    return maps

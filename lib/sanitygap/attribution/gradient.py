@@ -1,0 +1,184 @@
+"""Gradient methods: one shared backward pass feeds several maps."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from sanitygap.attribution.method import Request, method
+from sanitygap.errors import UsageError
+from sanitygap.seeds import normal
+
+
+def input_gradient(
+    module: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor, targets: torch.Tensor
+) -> torch.Tensor:
+    """Gradient of each image's target logit with respect to its pixels.
+
+    Args:
+        module: inputs ``(N, 3, H, W)`` to logits ``(N, C)``.
+        inputs: float, ``(N, 3, H, W)``.
+        targets: int64, ``(N,)``.
+
+    Returns:
+        Tensor of the shape of ``inputs``.
+    """
+    leaf = inputs.detach().requires_grad_()
+    logits = module(leaf).gather(1, targets[:, None])
+    return torch.autograd.grad(logits.sum(), leaf)[0]
+
+
+def gradient_pass(request: Request) -> torch.Tensor:
+    """The plain gradient; shared by gradient and gradient x input."""
+    return input_gradient(request.model.module, request.inputs, request.targets)
+
+
+@method("gradient", gradient_pass)
+def gradient(values: torch.Tensor, request: Request) -> torch.Tensor:
+    """Gradient of the target logit, summed over colour channels (Simonyan et al. 2014)."""
+    return values.sum(1)
+
+
+@method("gradient-x-input", gradient_pass)
+def gradient_x_input(values: torch.Tensor, request: Request) -> torch.Tensor:
+    """Gradient times input, summed over colour channels (Shrikumar et al. 2016)."""
+    return (values * request.inputs).sum(1)
+
+
+def _mean_gradient(
+    request: Request, points: int, point: Callable[[slice], torch.Tensor]
+) -> torch.Tensor:
+    """Mean gradient over several inputs an image.
+
+    Args:
+        request: images and targets.
+        points: inputs an image.
+        point: for a range of points, the inputs ``(n_points, N, 3, H, W)``.
+    """
+    images = len(request.inputs)
+    at_once = max(1, request.batch_size // images)
+    total = torch.zeros_like(request.inputs)
+    for start in range(0, points, at_once):
+        chosen = slice(start, min(start + at_once, points))
+        inputs = point(chosen).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        targets = request.targets.repeat(len(inputs) // images)
+        gradients = input_gradient(request.model.module, inputs, targets)
+        total += gradients.unflatten(0, (-1, images)).sum(0)
+    return total / points
+
+
+def path_pass(request: Request) -> torch.Tensor:
+    """Mean gradient on the straight path from the zero baseline, midpoint rule."""
+    count = request.sampling.path_steps
+    alphas = (torch.arange(count).to(request.inputs) + 0.5) / count
+
+    def on_path(chosen: slice) -> torch.Tensor:
+        return alphas[chosen].view(-1, 1, 1, 1, 1) * request.inputs
+
+    return _mean_gradient(request, count, on_path)
+
+
+@method("integrated-gradients", path_pass)
+def integrated_gradients(values: torch.Tensor, request: Request) -> torch.Tensor:
+    """Integrated gradients (Sundararajan et al. 2017), baseline 0 in the model's input space."""
+    return (values * request.inputs).sum(1)
+
+
+def noisy_pass(request: Request) -> torch.Tensor:
+    """Mean gradient over noisy copies of each image."""
+    count, images = request.sampling.noisy_copies, len(request.inputs)
+    extent = request.inputs.amax((1, 2, 3)) - request.inputs.amin((1, 2, 3))
+    deviation = (request.sampling.noise_level * extent).view(1, -1, 1, 1, 1)
+    shape = tuple(request.inputs.shape[1:])
+
+    def noisy(chosen: slice) -> torch.Tensor:
+        copies = range(chosen.start, chosen.stop)
+        seeds = [
+            request.seed(image, "smoothgrad", copy) for copy in copies for image in range(images)
+        ]
+        noise = normal(shape, seeds, request.inputs).unflatten(0, (len(copies), images))
+        return request.inputs + deviation * noise
+
+    return _mean_gradient(request, count, noisy)
+
+
+@method("smoothgrad", noisy_pass)
+def smoothgrad(values: torch.Tensor, request: Request) -> torch.Tensor:
+    """SmoothGrad (Smilkov et al. 2017): mean gradient over copies with Gaussian noise."""
+    return values.sum(1)
+
+
+class _GuidedStep(torch.autograd.Function):
+    """A clamp whose backward pass lets through only positive gradients of active units."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: torch.Tensor, ceiling: float | None) -> torch.Tensor:
+        active = inputs > 0 if ceiling is None else (inputs > 0) & (inputs < ceiling)
+        ctx.save_for_backward(active)
+        return inputs.clamp(0, ceiling)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (active,) = ctx.saved_tensors
+        return gradients[0].clamp_min(0) * active, None
+
+
+class GuidedReLU(TorchFunctionMode):
+    """Every ReLU and ReLU6 called inside is guided, whether a module or a function calls it.
+
+    Hooks on ``nn.ReLU`` modules, the usual way, miss functional calls and ReLU6: guided
+    backpropagation then silently equals the plain gradient.
+
+    Attributes:
+        calls: how many activations were guided.
+    """
+
+    RELU = (
+        torch.nn.functional.relu,
+        torch.nn.functional.relu_,
+        torch.relu,
+        torch.relu_,
+        torch.Tensor.relu,
+        torch.Tensor.relu_,
+    )
+    RELU6 = (torch.nn.functional.relu6,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        ceiling = None
+        if func in self.RELU6:
+            ceiling = 6.0
+        elif func is torch.nn.functional.hardtanh:
+            low, high = (*args[1:3], *(kwargs or {}).values())[:2] or (-1.0, 1.0)
+            if low != 0:
+                return func(*args, **(kwargs or {}))
+            ceiling = float(high)
+        elif func not in self.RELU:
+            return func(*args, **(kwargs or {}))
+        self.calls += 1
+        inputs = args[0] if args else (kwargs or {})["input"]
+        return _GuidedStep.apply(inputs, ceiling)
+
+
+def guided_pass(request: Request) -> torch.Tensor:
+    """Gradient with guided activations."""
+    with GuidedReLU() as mode:
+        values = input_gradient(request.model.module, request.inputs, request.targets)
+    if mode.calls == 0:
+        raise UsageError(
+            f"{request.model.spec} calls no ReLU or ReLU6, so guided backpropagation is not "
+            "defined for it; leave the method guided-backprop out"
+        )
+    return values
+
+
+@method("guided-backprop", guided_pass)
+def guided_backprop(values: torch.Tensor, request: Request) -> torch.Tensor:
+    """Guided backpropagation (Springenberg et al. 2015), summed over colour channels."""
+    return values.sum(1)

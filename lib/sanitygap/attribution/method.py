@@ -1,0 +1,86 @@
+"""What an attribution method is, and the registry of all of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+
+from sanitygap.models.explainable import Explainable
+from sanitygap.seeds import stable_seed
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How many points the sampling methods use.
+
+    Attributes:
+        path_steps: points on the path of integrated gradients (midpoint rule).
+        noisy_copies: noisy copies of an image in SmoothGrad.
+        noise_level: their noise's standard deviation over the image's value range.
+    """
+
+    path_steps: int = 50
+    noisy_copies: int = 50
+    noise_level: float = 0.15
+
+
+@dataclass(frozen=True)
+class Request:
+    """Images to be explained.
+
+    Attributes:
+        model: the network, possibly with randomised stages.
+        inputs: float, ``(N, 3, H, W)``.
+        targets: explained classes, int64, ``(N,)``.
+        keys: one integer an image; every random draw for it is seeded by its key.
+        sampling: sizes of the sampling methods.
+        batch_size: how many inputs fit into one pass.
+    """
+
+    model: Explainable
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    keys: tuple[int, ...]
+    sampling: Sampling = field(default_factory=Sampling)
+    batch_size: int = 10
+
+    def seed(self, image: int, *parts: object) -> int:
+        """The seed of a draw for one image."""
+        return stable_seed(self.keys[image], *parts)
+
+
+Pass = Callable[[Request], torch.Tensor]
+Finish = Callable[[torch.Tensor, Request], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Method:
+    """An attribution method in two halves.
+
+    Attributes:
+        name: as written on the command line.
+        compute: the expensive half: values ``(N, 3, H, W)``. Methods with the same one share it.
+        finish: the cheap half: values to a signed map ``(N, H, W)``.
+    """
+
+    name: str
+    compute: Pass
+    finish: Finish
+
+    @property
+    def summary(self) -> str:
+        """First line of the method's description."""
+        return (self.finish.__doc__ or "").strip().splitlines()[0]
+
+
+METHODS: dict[str, Method] = {}
+
+
+def method(name: str, compute: Pass) -> Callable[[Finish], Finish]:
+    """Register a method under a name; decorates its second half."""
+
+    def register(finish: Finish) -> Finish:
+        METHODS[name] = Method(name, compute, finish)
+        return finish
+
+    return register

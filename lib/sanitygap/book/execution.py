@@ -1,0 +1,345 @@
+"""Execute the Markdown notebooks with the parameters of a run."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from sanitygap.book.localpaths import LocalPaths, map_strings
+from sanitygap.book.project import Project
+from sanitygap.errors import UsageError
+from sanitygap.files import file_sha256
+
+KERNEL = "sanitygap"
+STAMP = "sanitygap"
+"""The key of the notebook metadata that holds the stamp of an execution."""
+
+COMMAND_OPTIONS = ("run", "profile", "model", "images", "n_images", "device", "seed")
+"""Parameters that every notebook has; each is an option of ``sanitygap execute``."""
+
+PACKAGES = (
+    "sanitygap",
+    "torch",
+    "torchvision",
+    "zennit",
+    "captum",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-image",
+    "statsmodels",
+)
+
+_PROGRESS_BAR = re.compile(r"\r[^\r\n]*?\[\d\d:\d\d[^\r\n\]]*\]|\r +(?=\r)")
+"""One state of a tqdm progress bar: it starts with a carriage return and ends with its times."""
+
+
+def execute(
+    project: Project,
+    notebooks: Sequence[str],
+    parameters: Mapping[str, Any],
+    run: str,
+    out: Path | None = None,
+    timeout: float | None = None,
+    progress: bool = False,
+) -> list[Path]:
+    """Execute notebooks one after another, each in a fresh kernel of this interpreter.
+
+    A notebook that fails does not stop the others. Its partly executed copy stays beside the good
+    ones as ``NAME.failed.ipynb``, and all failures are reported together at the end.
+
+    Args:
+        project: the checkout. Its root is the working directory of the notebooks.
+        notebooks: names of notebooks; empty for every notebook of the table of contents.
+        parameters: values for names that the notebook's parameters cell defines.
+        run: name of the run; passed on as the parameter ``run``.
+        out: folder for the executed copies, default ``book/_executed/<run>``.
+        timeout: most seconds one cell may take; None for no limit.
+        progress: show progress bars on the terminal.
+
+    Returns:
+        The executed copies, in the order of ``notebooks``.
+
+    Raises:
+        UsageError: an unknown notebook or parameter name, or a cell that failed.
+    """
+    names = list(notebooks) or project.chapters
+    sources = {name: project.source(name) for name in names}
+    values = {**parameters, "run": run}
+    prepared = {name: _prepare(source, values) for name, source in sources.items()}
+    folder = project.executed_folder(run) if out is None else out
+    folder.mkdir(parents=True, exist_ok=True)
+
+    failures = []
+    with _kernel():
+        for name, notebook in prepared.items():
+            try:
+                _execute_one(project, name, notebook, values, folder, timeout, progress)
+            except UsageError as failure:
+                failures.append(str(failure))
+    if failures:
+        raise UsageError("; ".join(failures))
+    return [folder / f"{name}.ipynb" for name in names]
+
+
+def _prepare(source: Path, values: Mapping[str, Any]) -> Any:
+    """A notebook read from its Markdown source, ready for papermill.
+
+    Raises:
+        UsageError: it is malformed, or its parameters cell does not define one of the names.
+    """
+    import jupytext
+    from nbformat import ValidationError
+
+    try:
+        notebook = jupytext.read(source, fmt={"extension": ".md", "format_name": "myst"})
+    except (ValidationError, ValueError) as error:
+        said = str(error).splitlines()[0]
+        raise UsageError(
+            f"notebook {source.stem!r} is not a MyST Markdown notebook: {said}"
+        ) from error
+    notebook.metadata.kernelspec = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
+    known = _known_parameters(notebook)
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise UsageError(
+            f"notebook {source.stem!r} has no parameter {', '.join(map(repr, unknown))}; "
+            f"its parameters cell defines: {', '.join(known) or 'none'}"
+        )
+    notebook.metadata[STAMP] = {
+        "source": f"notebooks/{source.name}",
+        "source_sha256": file_sha256(source),
+        "parameters": {**known, **values},
+    }
+    return notebook
+
+
+def _known_parameters(notebook: Any) -> dict[str, Any]:
+    """Names and default values in the notebook's parameters cell, as papermill reads them."""
+    import ast
+
+    import nbformat
+    from papermill.inspection import inspect_notebook
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "notebook.ipynb"
+        nbformat.write(notebook, path)
+        inspected = inspect_notebook(str(path))
+
+    def value(default: str) -> Any:
+        try:
+            return ast.literal_eval(default)
+        except (SyntaxError, ValueError):  # an expression: shown as it is written
+            return default
+
+    return {name: value(parameter["default"]) for name, parameter in inspected.items()}
+
+
+def _execute_one(
+    project: Project,
+    name: str,
+    notebook: Any,
+    values: Mapping[str, Any],
+    folder: Path,
+    timeout: float | None,
+    progress: bool,
+) -> None:
+    """Execute one prepared notebook into ``folder``.
+
+    Raises:
+        UsageError: a cell failed; the message names the cell and the exception.
+    """
+    import nbformat
+    import papermill
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+
+    partial = folder / f".{name}.partial.ipynb"
+    failed = folder / f"{name}.failed.ipynb"
+    local = LocalPaths(project.root)
+    commit, dirty = project.commit()
+    started = datetime.now(UTC)
+    partial.unlink(missing_ok=True)
+
+    def finish(target: Path) -> None:
+        # Papermill saves after every cell, so what ran is on disk whatever stopped the notebook.
+        if not partial.exists():
+            return
+        executed = nbformat.read(partial, as_version=4)
+        finished = datetime.now(UTC)
+        executed.metadata[STAMP] |= {
+            "run": values["run"],
+            "started": started.isoformat(timespec="seconds"),
+            "finished": finished.isoformat(timespec="seconds"),
+            "duration_s": round((finished - started).total_seconds(), 1),
+            "commit": commit,
+            "dirty": dirty,
+            "versions": versions(),
+            "command": command(name, executed.metadata[STAMP]["parameters"]),
+            "run_record": project.run_record(values["run"]),
+        }
+        _publishable(executed, local)
+        nbformat.write(executed, partial)
+        partial.replace(target)
+
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            source = Path(temporary) / f"{name}.ipynb"
+            nbformat.write(notebook, source)
+            papermill.execute_notebook(
+                str(source),
+                str(partial),
+                dict(values),
+                kernel_name=KERNEL,
+                language="python",
+                cwd=str(project.root),
+                progress_bar={"desc": name} if progress else False,
+                execution_timeout=timeout,
+                stderr_file=sys.stderr if progress else None,
+            )
+    except papermill.PapermillExecutionError as error:
+        finish(failed)
+        raise UsageError(
+            f"notebook {name!r} failed in cell {error.exec_count}: "
+            f"{error.ename}: {_one_line(error.evalue)} (see {_shown(project, failed)})"
+        ) from error
+    except (CellTimeoutError, DeadKernelError) as error:
+        finish(failed)
+        what = (
+            f"a cell took more than {timeout} s"
+            if isinstance(error, CellTimeoutError)
+            else ("the kernel died, perhaps for want of memory")
+        )
+        raise UsageError(f"notebook {name!r} failed: {what} (see {_shown(project, failed)})") from (
+            error
+        )
+    except BaseException:
+        finish(failed)
+        raise
+    finish(folder / f"{name}.ipynb")
+    failed.unlink(missing_ok=True)
+
+
+@contextmanager
+def _kernel() -> Iterator[None]:
+    """A kernel specification for this very interpreter, for as long as the context lasts.
+
+    No kernel needs to be installed, and one that is, of another environment, is not taken.
+    """
+    from papermill.log import logger
+
+    specification = {
+        "argv": [
+            sys.executable,
+            "-Xfrozen_modules=off",
+            "-m",
+            "ipykernel_launcher",
+            "-f",
+            "{connection_file}",
+            "--log-level=ERROR",
+        ],
+        "display_name": "Python 3",
+        "language": "python",
+        "metadata": {"debugger": False},
+    }
+    before = os.environ.get("JUPYTER_PATH")
+    level = logger.level
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "kernels" / KERNEL / "kernel.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(specification), encoding="utf-8")
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+            if before is None:
+                del os.environ["JUPYTER_PATH"]
+            else:
+                os.environ["JUPYTER_PATH"] = before
+
+
+def _publishable(notebook: Any, local: LocalPaths) -> None:
+    """Take out of an executed notebook what concerns only the machine that executed it."""
+    papermill = notebook.metadata.papermill
+    for key in ("input_path", "output_path", "environment_variables"):
+        papermill.pop(key, None)
+    notebook.metadata.kernelspec = {
+        "name": "python3",
+        "display_name": "Python 3",
+        "language": "python",
+    }
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", [])
+        if "injected-parameters" in tags:
+            # Papermill does not hand the tags of the parameters cell on to the cell it injects.
+            cell.metadata.tags = [*tags, "hide-input"]
+            cell.source = local.hide(cell.source)
+        elif "parameters" in tags:
+            # Its values are defaults, which the injected cell below it replaces.
+            cell.metadata.tags = [*tags, "remove-input"]
+        if cell.cell_type != "code":
+            continue
+        for output in cell.outputs:
+            if output.output_type == "stream" and output.name == "stderr":
+                output.text = _PROGRESS_BAR.sub("", output.text).strip("\n")
+        cell.outputs = [
+            output for output in cell.outputs if output.output_type != "stream" or output.text
+        ]
+        for output in cell.outputs:
+            for key, value in output.items():
+                if key == "data":
+                    output.data = {
+                        mime: content
+                        if mime in ("image/png", "image/jpeg")
+                        else (map_strings(content, local.hide))
+                        for mime, content in value.items()
+                    }
+                elif key not in ("output_type", "execution_count"):
+                    output[key] = map_strings(value, local.hide)
+    notebook.metadata[STAMP] = map_strings(notebook.metadata[STAMP], local.hide)
+    notebook.metadata.papermill = map_strings(papermill, local.hide)
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that the numbers depend on."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def command(notebook: str, parameters: Mapping[str, Any]) -> str:
+    """The command line that executes a notebook with the same parameters again."""
+    words = ["sanitygap", "execute", notebook]
+    for name in COMMAND_OPTIONS:
+        if parameters.get(name) is not None:
+            words += [f"--{name.replace('_', '-')}", str(parameters[name])]
+    return shlex.join(words)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(str(text).split())
+
+
+def _shown(project: Project, path: Path) -> str:
+    """A path as a person would type it: relative to the checkout where it lies inside."""
+    return str(path.relative_to(project.root) if path.is_relative_to(project.root) else path)

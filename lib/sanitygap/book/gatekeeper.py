@@ -1,0 +1,150 @@
+"""Refuse executed notebooks that must not be published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from sanitygap.book.execution import STAMP
+from sanitygap.book.localpaths import LocalPaths, map_strings, published_parts, strings
+from sanitygap.book.project import Project
+from sanitygap.errors import UsageError
+from sanitygap.files import file_sha256
+
+ONE_RUN = ("profile", "model", "images", "seed")
+"""Parameters that all pages of a run have in common."""
+
+IMAGES = ("image/png", "image/svg+xml", "image/jpeg", "image/gif")
+
+
+def gate(project: Project, run: str, folder: Path | None = None) -> dict[str, Any]:
+    """Let through the executed notebooks of a run, if every chapter of the book is sound.
+
+    A chapter is refused where it was not executed to its end, failed, is older than its source,
+    ran its cells out of order, belongs to another run or other parameters than the rest, names a
+    folder of the machine that executed it, or shows a figure without alternative text.
+
+    Args:
+        project: the checkout.
+        run: name of the run that the site shows.
+        folder: where the executed copies lie, default ``book/_executed/<run>``.
+
+    Returns:
+        Name of the chapter -> its executed notebook, in the order of the table of contents.
+
+    Raises:
+        UsageError: names every refused page with its reasons.
+    """
+    import nbformat
+
+    folder = project.executed_folder(run) if folder is None else folder
+    local = LocalPaths(project.root)
+    expected = _settings(project, run, local)
+    notebooks, refused = {}, []
+    for name in project.chapters:
+        executed = folder / f"{name}.ipynb"
+        source = project.source(name)
+        if (folder / f"{name}.failed.ipynb").exists():
+            refused.append(f"{name}: its last execution failed")
+            continue
+        if not executed.exists():
+            refused.append(f"{name}: not executed for run {run!r}")
+            continue
+        notebook = nbformat.read(executed, as_version=4)
+        reasons = list(problems(notebook, source, run, local))
+        parameters = notebook.metadata.get(STAMP, {}).get("parameters", {})
+        settings = {key: parameters.get(key) for key in ONE_RUN}
+        expected = expected or settings
+        reasons += [
+            f"executed with {key} {settings[key]!r}, but the run has {expected[key]!r}"
+            for key in ONE_RUN
+            if settings[key] != expected[key]
+        ]
+        refused += [f"{name}: {reason}" for reason in reasons]
+        notebooks[name] = notebook
+    if refused:
+        raise UsageError(
+            f"the site cannot be built: {'; '.join(refused)} "
+            f"(execute again with: sanitygap execute --run {run})"
+        )
+    return notebooks
+
+
+def problems(notebook: Any, source: Path, run: str, local: LocalPaths) -> Iterator[str]:
+    """Why an executed notebook must not be published; nothing where it is sound.
+
+    Args:
+        notebook: the executed copy, read with nbformat.
+        source: its Markdown source as it is now.
+        run: the run it should belong to.
+        local: the folders of this machine.
+    """
+    stamp = notebook.metadata.get(STAMP, {})
+    if not stamp:
+        yield "not executed by sanitygap"
+        return
+    if notebook.metadata.get("papermill", {}).get("exception"):
+        yield "its execution ended with an exception"
+    if stamp.get("source_sha256") != file_sha256(source):
+        yield "its source has changed since it was executed"
+    if stamp.get("run") != run:
+        yield f"executed for run {stamp.get('run')!r}, not {run!r}"
+
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    counts = [cell.execution_count for cell in code]
+    if None in counts:
+        yield "a code cell was not executed"
+    elif counts != list(range(1, len(counts) + 1)):
+        yield "its cells were not executed once each, from top to bottom"
+    for cell in code:
+        yield from _cell_problems(cell)
+
+    for text in strings(published_parts(notebook)):
+        if (leak := local.find(text)) is not None:
+            yield f"it names the local folder {leak}"
+            break
+
+
+def _cell_problems(cell: Any) -> Iterator[str]:
+    """Errors shown by one code cell, and figures that it shows without alternative text."""
+    for output in cell.outputs:
+        if output.output_type == "error":
+            yield f"cell {cell.execution_count} shows an error: {output.ename}"
+    figures = [output for output in cell.outputs if figure_mime(output)]
+    if len(figures) > 1:
+        yield f"cell {cell.execution_count} shows {len(figures)} figures; show one in a cell"
+    for output in figures:
+        if not str(figure_options(cell, output).get("alt") or "").strip():
+            yield f"the figure of cell {cell.execution_count} has no alternative text"
+
+
+def figure_mime(output: Any) -> str | None:
+    """The image type that an output of a cell shows, or None where it shows no image."""
+    return next((mime for mime in IMAGES if mime in output.get("data", {})), None)
+
+
+def figure_options(cell: Any, output: Any) -> dict[str, Any]:
+    """Alternative text, caption and label of a figure.
+
+    What the code attached to the output (``display(figure, metadata={"sanitygap": {...}})``)
+    wins over what the source of the notebook says in the metadata of the cell, because only the
+    code knows the model, images and numbers of this run.
+
+    Returns:
+        A mapping with any of the keys ``alt``, ``caption``, ``name``, ``csv``.
+    """
+    static: Mapping[str, Any] = cell.metadata.get("mystnb", {})
+    return {
+        **static.get("image", {}),
+        **static.get("figure", {}),
+        **output.get("metadata", {}).get(STAMP, {}),
+    }
+
+
+def _settings(project: Project, run: str, local: LocalPaths) -> dict[str, Any]:
+    """What a run's own record says about the settings that its pages share; empty without one."""
+    record = project.run_record(run)
+    if not record or record["recorded"]:
+        return {}
+    return {key: map_strings(record["settings"][key], local.hide) for key in ONE_RUN}

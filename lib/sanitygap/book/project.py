@@ -1,0 +1,156 @@
+"""The checkout that a book is made from: where its notebooks, pages, runs and outputs lie."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sanitygap.errors import UsageError, unknown_name
+from sanitygap.files import find_root
+
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A checkout, known by its root folder; every path below it is named here and only here.
+
+    Args:
+        root: the folder that holds ``_toc.yml``, ``notebooks/`` and ``book/``.
+    """
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> Project:
+        """The project that ``start`` (default: the working directory) lies in.
+
+        Raises:
+            UsageError: neither ``start`` nor a folder above it is a checkout of the book.
+        """
+        return cls(find_root(start))
+
+    @property
+    def toc(self) -> Path:
+        """The table of contents."""
+        return self.root / "_toc.yml"
+
+    @property
+    def config(self) -> Path:
+        """The configuration of the site."""
+        return self.root / "_config.yml"
+
+    @property
+    def pages(self) -> Path:
+        """The folder of the prose pages."""
+        return self.root / "book"
+
+    @property
+    def build_folder(self) -> Path:
+        """The folder of everything that ``build`` writes."""
+        return self.root / "_build"
+
+    @property
+    def notebooks(self) -> list[str]:
+        """Names of all notebooks, sorted: the files ``notebooks/NAME.md``."""
+        return sorted(path.stem for path in (self.root / "notebooks").glob("*.md"))
+
+    @property
+    def chapters(self) -> list[str]:
+        """Names of the notebooks that the table of contents lists, in its order."""
+        documents = _documents(yaml.safe_load(self.toc.read_text(encoding="utf-8")))
+        return [
+            name.removeprefix("notebooks/") for name in documents if name.startswith("notebooks/")
+        ]
+
+    def source(self, notebook: str) -> Path:
+        """The Markdown source of a notebook.
+
+        Raises:
+            UsageError: there is no such notebook; the nearest names are in the message.
+        """
+        if notebook not in self.notebooks:
+            raise unknown_name("notebook", notebook, self.notebooks)
+        return self.root / "notebooks" / f"{notebook}.md"
+
+    def executed(self, run: str, notebook: str) -> Path:
+        """The executed copy of a notebook, whether or not it exists."""
+        return self.executed_folder(run) / f"{notebook}.ipynb"
+
+    def executed_folder(self, run: str) -> Path:
+        """The folder of the notebooks executed for a run.
+
+        Raises:
+            UsageError: the name of the run cannot be the name of a folder.
+        """
+        return self.pages / "_executed" / checked_run_name(run)
+
+    def run_record(self, run: str) -> dict[str, Any]:
+        """The settings and provenance of a run, as its study wrote them; empty before it did."""
+        path = self.root / "data" / "runs" / checked_run_name(run) / "run.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def shown_runs(self, run: str) -> list[Path]:
+        """The folders of the runs whose verdicts a site about ``run`` shows.
+
+        These are the recorded runs, sorted by name, and the run itself where it is not recorded.
+        """
+        folders = sorted((self.root / "data" / "runs").glob("*/run.json"))
+        return [
+            path.parent
+            for path in folders
+            if path.parent.name == run or self.run_record(path.parent.name)["recorded"]
+        ]
+
+    def commit(self) -> tuple[str | None, bool]:
+        """The commit that is checked out, and whether files differ from it.
+
+        Returns:
+            The full hash, None outside a git repository or before its first commit; and True
+            where a tracked file was changed or a file that git does not ignore was added.
+        """
+        head = self._git("rev-parse", "--verify", "--quiet", "HEAD")
+        return head or None, bool(self._git("status", "--porcelain"))
+
+    def _git(self, *arguments: str) -> str:
+        try:
+            return subprocess.run(
+                ["git", "-C", str(self.root), *arguments],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            return ""
+
+
+def checked_run_name(run: str) -> str:
+    """The name itself, if it can be the name of a folder.
+
+    Raises:
+        UsageError: it holds anything but letters, digits, dots, hyphens and underscores.
+    """
+    if not _RUN_NAME.fullmatch(run):
+        raise UsageError(
+            f"{run!r} cannot name a run: use letters, digits, dots, hyphens and underscores"
+        )
+    return run
+
+
+def _documents(toc: object) -> list[str]:
+    """Every document that a parsed ``_toc.yml`` names, in reading order, without suffix."""
+    if isinstance(toc, list):
+        return [name for item in toc for name in _documents(item)]
+    if not isinstance(toc, dict):
+        return []
+    own = [str(toc[key]) for key in ("root", "file") if key in toc]
+    nested = [
+        name for value in toc.values() if isinstance(value, list) for name in _documents(value)
+    ]
+    return [name.removesuffix(".md") for name in own] + nested

@@ -1,0 +1,122 @@
+"""Build the site from executed notebooks, strictly."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sanitygap.book.gatekeeper import gate
+from sanitygap.book.links import check_links
+from sanitygap.book.project import Project
+from sanitygap.book.stage import stage
+from sanitygap.errors import UsageError
+
+_JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def build(
+    project: Project,
+    run: str,
+    claims: Sequence[Mapping[str, Any]] | None = None,
+    out: Path | None = None,
+    address: str | None = None,
+    executed: Path | None = None,
+) -> Path:
+    """Build the site that shows one run.
+
+    The chapters pass the gate, Jupyter Book builds them with every warning an error, and every
+    internal link and anchor of the result is checked. Only then does the new site take the place
+    of the old one.
+
+    Args:
+        project: the checkout.
+        run: the run that the chapters show.
+        claims: the ledger, one mapping for each claim, run and model; default
+            :func:`ledger_rows`.
+        out: folder of the site, default ``_build/html``.
+        address: where the site will be published. Only then does it get a sitemap and the tags
+            that social media read, because both need absolute addresses; all else is relative.
+        executed: where the executed notebooks lie, default ``book/_executed/<run>``.
+
+    Returns:
+        The ``index.html`` of the site.
+
+    Raises:
+        UsageError: a chapter is refused, Jupyter Book warns, or a link leads nowhere.
+    """
+    notebooks = gate(project, run, executed)
+    rows = ledger_rows(project, run) if claims is None else claims
+    source = stage(project, notebooks, rows, address)
+    made = _jupyter_book(project, source)
+    (made / ".nojekyll").touch()
+    if broken := check_links(made):
+        shown = "; ".join(broken[:5])
+        more = f"; and {len(broken) - 5} more" if len(broken) > 5 else ""
+        raise UsageError(f"the site has {len(broken)} bad links or ids: {shown}{more}")
+    out = project.build_folder / "html" if out is None else out
+    out.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(out, ignore_errors=True)
+    shutil.move(made, out)
+    return out / "index.html"
+
+
+def ledger_rows(project: Project, run: str) -> list[dict[str, Any]]:
+    """Every claim with the verdicts of the recorded runs and of this run.
+
+    Returns:
+        The rows of ``sanitygap.claims.collect``, each with the place, check and caveat of its
+        claim as well.
+    """
+    from sanitygap.claims import collect, load_claims
+
+    about = {
+        claim.id: claim.model_dump(include={"place", "check", "caveat"}) for claim in load_claims()
+    }
+    return [about[row["id"]] | row for row in collect(project.shown_runs(run))]
+
+
+def _jupyter_book(project: Project, source: Path) -> Path:
+    """Run Jupyter Book on a source tree, every warning an error; returns the built HTML.
+
+    Raises:
+        UsageError: names the first warnings and the file that holds them all.
+    """
+    work = project.build_folder / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    log = project.build_folder / "build.log"
+    arguments = [
+        "build",
+        str(source),
+        "-n",
+        "-W",
+        "--keep-going",
+        "--all",
+        "--path-output",
+        str(work),
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", _JUPYTER_BOOK, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONWARNINGS": "ignore", "NO_COLOR": "1"},
+    )
+    text = _COLORS.sub("", done.stdout)
+    log.write_text(text, encoding="utf-8")
+    if done.returncode:
+        said = [
+            line.replace(str(source) + os.sep, "")
+            for line in text.splitlines()
+            if "WARNING" in line or "ERROR" in line
+        ]
+        reason = "; ".join(said[:3]) or text.strip().splitlines()[-1]
+        shown = log.relative_to(project.root)
+        raise UsageError(f"Jupyter Book refused the pages: {reason} (all of it: {shown})")
+    return work / "_build" / "html"

@@ -1,0 +1,143 @@
+"""Assemble the source tree of the site: prose, executed notebooks, and the facts about them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sanitygap.book.citation import Citation
+from sanitygap.book.execution import STAMP
+from sanitygap.book.gatekeeper import figure_mime, figure_options
+from sanitygap.book.passport import passport
+from sanitygap.book.project import Project
+from sanitygap.book.verdicts import VERDICTS
+from sanitygap.errors import unknown_name
+
+FACTS = "site.json"
+"""The file, beside the pages, that the Sphinx extension reads claims and executions from."""
+
+NEED_ADDRESS = {"sphinxext.opengraph": "ogp_", "sphinx_sitemap": "sitemap_"}
+"""Extensions that write absolute addresses -> how the names of their settings start."""
+
+
+def stage(
+    project: Project,
+    notebooks: Mapping[str, Any],
+    claims: Sequence[Mapping[str, Any]],
+    address: str | None = None,
+) -> Path:
+    """Write the source tree of the site.
+
+    A chapter keeps the address ``notebooks/NAME.html`` whichever run it shows, so that a link to
+    it stays valid: its executed copy takes the place of its Markdown source.
+
+    Args:
+        project: the checkout.
+        notebooks: name -> executed notebook that passed the gate.
+        claims: one mapping for each claim and run, as ``sanitygap.claims.collect`` returns them.
+        address: where the site will be published, if known.
+
+    Returns:
+        The folder to build from, under ``_build``.
+
+    Raises:
+        UsageError: a verdict that the pages have no sign for.
+    """
+    if unknown := {row["verdict"] for row in claims} - set(VERDICTS):
+        raise unknown_name("verdict", min(unknown), list(VERDICTS))
+    folder = project.build_folder / "source"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(
+        project.pages, folder / "book", ignore=shutil.ignore_patterns("_executed", ".*")
+    )
+    shutil.copy(project.toc, folder)
+    (folder / "_config.yml").write_text(_config(project, address), encoding="utf-8")
+
+    citation = Citation.read(project.root / "CITATION.cff", address)
+    (folder / "notebooks").mkdir()
+    executions = []
+    for name, notebook in notebooks.items():
+        title = title_of(notebook)
+        _page(name, title, notebook, citation, folder / "notebooks")
+        executions.append({"name": name, "title": title, **notebook.metadata[STAMP]})
+    facts = {
+        "claims": list(claims),
+        "executions": executions,
+        "citation": {
+            "sentence": citation.sentence(),
+            "bibtex": citation.bibtex("sanitygap"),
+        },
+    }
+    (folder / FACTS).write_text(json.dumps(facts, default=str), encoding="utf-8")
+    return folder
+
+
+def _config(project: Project, address: str | None) -> str:
+    """The site's configuration, with what depends on where the site is published."""
+    config = yaml.safe_load(project.config.read_text(encoding="utf-8"))
+    sphinx = config["sphinx"]
+    sphinx["config"]["sanitygap_facts"] = FACTS
+    if address:
+        address = f"{address.rstrip('/')}/"  # or the last folder would be taken for a file
+        sphinx["config"] |= {"html_baseurl": address, "ogp_site_url": address}
+    else:
+        sphinx["extra_extensions"] = [
+            name for name in sphinx["extra_extensions"] if name not in NEED_ADDRESS
+        ]
+        prefixes = tuple(NEED_ADDRESS.values())
+        sphinx["config"] = {
+            key: value for key, value in sphinx["config"].items() if not key.startswith(prefixes)
+        }
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+
+
+def title_of(notebook: Any) -> str:
+    """The first heading of a notebook, as plain text."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and (
+            match := re.search(r"^#\s+(.+?)\s*$", cell.source, re.MULTILINE)
+        ):
+            return re.sub(r"[`*$]|\{\w+\}", "", match.group(1))
+    return "Untitled"
+
+
+def _page(name: str, title: str, notebook: Any, citation: Citation, folder: Path) -> None:
+    """Write one executed notebook as a page: figures with alt text and caption, and a passport."""
+    import nbformat
+
+    figures = 0
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if mime := figure_mime(output):
+                figures += 1
+                options = figure_options(cell, output)
+                label = options.get("name") or f"fig-{name}-{figures}"
+                caption = options.get("caption")
+                if caption and "csv" in options:
+                    table = folder / "data" / f"{label}.csv"
+                    table.parent.mkdir(exist_ok=True)
+                    table.write_text(options["csv"], encoding="utf-8")
+                    caption += f" {{download}}`Numbers (CSV) <data/{table.name}>`"
+                _set_figure(cell, options["alt"], caption, label)
+                output.data = {mime: output.data[mime]}  # or the text beside it would be shown too
+    page = passport(name, title, notebook.metadata[STAMP], citation)
+    notebook.cells.append(nbformat.v4.new_markdown_cell(page, id="passport"))
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+def _set_figure(cell: Any, alt: str, caption: str | None, label: str) -> None:
+    """Put alt text, caption and label where myst-nb reads them: in the metadata of the cell."""
+    options = {
+        key: dict(value) if isinstance(value, Mapping) else value
+        for key, value in cell.metadata.get("mystnb", {}).items()
+    }
+    options["image"] = {**options.get("image", {}), "alt": " ".join(alt.split())}
+    if caption:
+        options["figure"] = {**options.get("figure", {}), "caption": caption, "name": label}
+    cell.metadata["mystnb"] = options

@@ -1,0 +1,146 @@
+"""Records: the verdicts that a run keeps, and the list of all claims with all verdicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from sanitygap.claims.judging import CriterionContext
+from sanitygap.claims.ledger import (
+    Text,
+    find_claim,
+    load_claims,
+    one_line,
+    validated,
+    why_not_run,
+)
+from sanitygap.claims.verdicts import Value, Verdict, check_value
+from sanitygap.errors import UsageError, unknown_name
+from sanitygap.files import write_atomically
+
+COPIED = ("id", "paper", "statement", "criterion", "tier", "notebook")
+"""Fields of a claim in the rows of :func:`collect`."""
+
+
+class Record(Verdict):
+    """A verdict as a run keeps it: one element of ``verdicts.json``.
+
+    Attributes:
+        claim: id of the claim.
+        model, images: the specs of the run.
+        n_images: number of images.
+        tables: name -> SHA-256 of the tables it was computed from.
+    """
+
+    value: Value = Field(alias="verdict")
+    claim: Text
+    model: Text
+    images: Text
+    n_images: int = Field(ge=0)
+    tables: dict[str, str] = Field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        claim: str,
+        verdict: Verdict,
+        context: CriterionContext,
+        tables: Mapping[str, str] | None = None,
+    ) -> Record:
+        """The record of a verdict; ``tables`` maps names to SHA-256 checksums."""
+        return cls(
+            claim=claim,
+            model=context.model,
+            images=context.images,
+            n_images=context.n_images,
+            verdict=verdict.value,
+            evidence=verdict.evidence,
+            reason=verdict.reason,
+            numbers=verdict.numbers,
+            tables=dict(tables or {}),
+        )
+
+
+def read_verdicts(path: Path) -> list[Record]:
+    """The records of a ``verdicts.json``; none if there is no such file.
+
+    Raises:
+        UsageError: the file is not a list of records.
+    """
+    if not path.is_file():
+        return []
+    place = f"{path.parent.name}/{path.name}"
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UsageError(f"{place} is not JSON: {one_line(error)}; judge the run again") from None
+    return list(validated(tuple[Record, ...], entries, place))
+
+
+def write_verdicts(path: Path, records: Iterable[Record]) -> None:
+    """Merge records into a ``verdicts.json``; a record replaces the one of its claim and model.
+
+    The file is written under a temporary name and renamed.
+
+    Raises:
+        UsageError: what is there is unreadable, or a claim is unknown.
+    """
+    merged = {(record.claim, record.model): record for record in read_verdicts(path)}
+    for record in records:
+        check_value(find_claim(record.claim), record.value)
+        merged[record.claim, record.model] = record
+    entries = [record.model_dump(by_alias=True) for record in merged.values()]
+    text = json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(path, text + "\n")
+
+
+def collect(runs: Sequence[Path], run: str | None = None) -> list[dict[str, Any]]:
+    """Every claim with its verdicts, one row for each run and model, in the order of the ledger.
+
+    Args:
+        runs: folders of runs.
+        run: only the run of this name.
+
+    Returns:
+        Rows with the keys ``id``, ``paper``, ``statement``, ``criterion``, ``tier``, ``notebook``,
+        ``run``, ``model``, ``verdict``, ``evidence`` and ``reason``. A claim without a verdict has
+        one row ``not-run``, whose reason says what it needs and how to run it.
+
+    Raises:
+        UsageError: no run of that name, or an unreadable or unknown verdict in a run.
+    """
+    chosen = [folder for folder in runs if run in (None, folder.name)]
+    if run is not None and not chosen:
+        raise unknown_name("run", run, [folder.name for folder in runs])
+    claims = load_claims()
+    found: dict[str, list[tuple[str, Record]]] = {claim.id: [] for claim in claims}
+    for folder in chosen:
+        for record in read_verdicts(folder / "verdicts.json"):
+            if record.claim not in found:
+                raise UsageError(
+                    f"the run {folder.name!r} has a verdict on the unknown claim "
+                    f"{record.claim!r}; delete it from verdicts.json"
+                )
+            found[record.claim].append((folder.name, record))
+    rows = []
+    for claim in claims:
+        fields = claim.model_dump(mode="json")
+        shared = {key: fields[key] for key in COPIED}
+        for name, record in found[claim.id]:
+            check_value(claim, record.value)
+            rows.append(
+                shared
+                | {"run": name, "model": record.model, "verdict": record.value}
+                | {"evidence": record.evidence, "reason": record.reason}
+            )
+        if not found[claim.id]:
+            rows.append(
+                shared
+                | {"run": run, "model": None, "verdict": "not-run"}
+                | {"evidence": "", "reason": why_not_run(claim)}
+            )
+    return rows

@@ -1,0 +1,307 @@
+"""The command line: ``sanitygap VERB``; errors are one clear line and exit status 2."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sanitygap.errors import UsageError
+
+app = typer.Typer(
+    help="Sanity Checks, Checked: execute the book on any model, and read its claims.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Profile = Annotated[str, typer.Option(help="smoke (seconds), quick (minutes) or full.")]
+Model = Annotated[str, typer.Option(help="Model spec; see `sanitygap models`.")]
+Images = Annotated[str, typer.Option(help="Image spec; see `sanitygap images`.")]
+Count = Annotated[int | None, typer.Option("--n-images", help="How many images; default: profile.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
+Run = Annotated[str, typer.Option("--run", help="Name of the run, a folder in data/runs.")]
+Shard = Annotated[str | None, typer.Option(help="2/4: every fourth part, from the second.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Delete the run of that name first.")]
+
+
+def show(rows: list[dict[str, str]]) -> None:
+    """Rows as a table in the terminal, or tab-separated where the output is not one."""
+    console = Console()
+    if not console.is_terminal:
+        for row in rows:
+            print("\t".join(str(value) for value in row.values()))
+        return
+    table = Table(*(rows[0] if rows else []))
+    for row in rows:
+        table.add_row(*(escape(str(value)) for value in row.values()))
+    console.print(table)
+
+
+@app.command()
+def execute(
+    notebooks: Annotated[list[str] | None, typer.Argument(help="Notebooks; all if none.")] = None,
+    profile: Profile = "quick",
+    model: Model = "efficientnet_lite0",
+    images: Images = "photos",
+    n_images: Count = None,
+    device: Device = "cpu",
+    seed: Seed = 0,
+    run: Run = "live",
+    fresh: Fresh = False,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="A notebook's own NAME=VALUE.")
+    ] = None,
+) -> None:
+    """Execute notebooks on a model and images; what a run holds already is not recomputed."""
+    from sanitygap.archive import discard
+    from sanitygap.book import Project
+    from sanitygap.book import execute as execute_notebooks
+    from sanitygap.images import load_images
+    from sanitygap.models import load_model
+    from sanitygap.runs import Study
+
+    project = Project.find()
+    own = _own_parameters(parameter or [])
+    for name in notebooks or []:
+        project.source(name)
+    if fresh:  # nothing is deleted for input that is unusable
+        load_model(model, device, seed)
+        load_images(images, n_images)
+        discard(run, project.root)
+    settings: dict[str, Any] = {
+        "profile": profile,
+        "model": model,
+        "images": images,
+        "n_images": n_images,
+        "device": device,
+        "seed": seed,
+    }
+    study = Study(root=project.root, run=run, **settings)
+    if not study.recorded:  # unusable input is refused before any notebook starts
+        study.check()
+    else:
+        settings = {key: study.settings.model_dump()[key] for key in settings}
+    written = execute_notebooks(
+        project, notebooks or [], {**settings, **own}, run=run, progress=True
+    )
+    for path in written:
+        print(path.relative_to(project.root))
+
+
+@app.command()
+def build(run: Run = "live") -> None:
+    """Build the website from the notebooks executed for a run; prints where it is."""
+    from sanitygap.book import Project
+    from sanitygap.book import build as build_site
+
+    print(build_site(Project.find(), run))
+
+
+@app.command()
+def models() -> None:
+    """List the model specs."""
+    from sanitygap.models import model_specs
+
+    show(model_specs())
+
+
+@app.command()
+def methods() -> None:
+    """List the attribution methods and controls."""
+    from sanitygap.attribution import METHODS
+
+    show([{"method": name, "what": entry.summary} for name, entry in METHODS.items()])
+
+
+@app.command()
+def images() -> None:
+    """List the image specs."""
+    from sanitygap.images import image_specs
+
+    show(image_specs())
+
+
+@app.command("check-model")
+def check_model(model: str, device: Device = "cpu") -> None:
+    """Try on two random inputs everything that a run will ask of a model."""
+    from sanitygap.models import load_model
+    from sanitygap.models.preflight import check_model as preflight
+
+    findings = preflight(load_model(model, device))
+    show(
+        [
+            {"": "ok" if f.passed else "FAILED", "check": f.check, "detail": f.detail}
+            for f in findings
+        ]
+    )
+    failed = [finding.check for finding in findings if not finding.passed]
+    if failed:
+        raise UsageError(f"{len(failed)} of {len(findings)} checks failed: {'; '.join(failed)}")
+
+
+@app.command()
+def fetch(
+    images: Annotated[str, typer.Argument(help="What to download: imagenet-sample.")],
+    folder: Annotated[Path | None, typer.Option(help="Where to; the cache by default.")] = None,
+) -> None:
+    """Download images, each checked by its checksum; can be interrupted and resumed."""
+    from sanitygap.downloads import fetch as download
+
+    print(download(images, folder))
+
+
+@app.command()
+def compute(
+    tables: Annotated[list[str], typer.Argument(help="Tables such as randomization.")],
+    profile: Profile = "full",
+    model: Model = "efficientnet_lite0",
+    images: Images = "photos",
+    n_images: Count = None,
+    device: Device = "cpu",
+    seed: Seed = 0,
+    run: Run = "live",
+    shard: Shard = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="A table's own NAME=VALUE.")
+    ] = None,
+) -> None:
+    """Compute tables without notebooks, whole or in shards; can be killed and resumed."""
+    from sanitygap.runs import Study
+
+    study = Study(
+        run=run, profile=profile, model=model, images=images, n_images=n_images, device=device,
+        seed=seed, shard=shard,
+    )  # fmt: skip
+    for table in tables:
+        missing = study.compute(table, **_own_parameters(parameter or []))
+        print(f"{table}: complete" if not missing else f"{table}: {missing} parts missing")
+
+
+@app.command()
+def join(
+    run: Annotated[str, typer.Argument(help="The run that receives the parts.")],
+    sources: Annotated[list[str], typer.Argument(help="Runs that hold other shards.")],
+) -> None:
+    """Join the shards of a run that were computed apart."""
+    from sanitygap.archive import join as join_runs
+
+    print(f"{join_runs(run, sources)} parts joined")
+
+
+@app.command()
+def record(
+    run: Annotated[str, typer.Argument(help="A finished run.")],
+    name: Annotated[str, typer.Argument(help="Name of the recorded run.")],
+) -> None:
+    """Freeze a run's tables and verdicts as a recorded run, to be kept in the repository."""
+    from sanitygap.archive import record_run
+    from sanitygap.files import find_root
+
+    print(record_run(run, name).relative_to(find_root()))
+
+
+@app.command()
+def claims(
+    run: Annotated[str | None, typer.Option(help="Only the verdicts of this run.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+) -> None:
+    """List every claim with its verdicts."""
+    from sanitygap.claims import collect
+    from sanitygap.files import find_root
+
+    folders = [path.parent for path in sorted((find_root() / "data" / "runs").glob("*/run.json"))]
+    rows = collect(folders, run)
+    if as_json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    show([{key: row[key] or "" for key in ("id", "verdict", "run", "model")} for row in rows])
+
+
+@app.command()
+def verify(
+    run: Run = "live",
+    against: Annotated[
+        str | None, typer.Option(help="Another run; default: recorded ones.")
+    ] = None,
+) -> None:
+    """Compare a run with the recorded reference of the same model, method by method."""
+    from sanitygap.comparison import compare_runs, outdated, recorded_runs
+    from sanitygap.runs import open_run
+
+    live = open_run(run)
+    model = live.settings.public()["model"]
+    found = [open_run(against)] if against else recorded_runs(model=model)
+    found = [study for study in found if study.settings.run != run]
+    if not found:
+        raise UsageError(f"there is no recorded run of {model} to compare with")
+    for line in outdated([live, *found]):
+        print(f"sanitygap: {line}", file=sys.stderr)
+    for reference in found:
+        rows = compare_runs(live, reference)
+        differing = int((rows["verdict"] != "agrees").sum())
+        print(
+            f"{run} against {reference.settings.run}: "
+            f"{differing} of {len(rows)} means differ beyond chance"
+        )
+        show(
+            [
+                {
+                    "score": row["score"],
+                    "method": row["method"],
+                    "live": f"{row['live']:.3f}",
+                    "recorded": f"{row['recorded']:.3f}",
+                    "p": f"{row['p_holm']:.3f}",
+                    "verdict": row["verdict"],
+                }
+                for _, row in rows.iterrows()
+            ]
+        )
+
+
+def _own_parameters(texts: list[str]) -> dict[str, object]:
+    """``NAME=VALUE`` pairs; a value is read as JSON where it is JSON, else as text."""
+    options = ("run", "profile", "model", "images", "n_images", "device", "seed")
+    values: dict[str, object] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name.isidentifier():
+            raise UsageError(f"a parameter is written NAME=VALUE, not {text!r}")
+        if name in options:
+            raise UsageError(f"write --{name.replace('_', '-')} instead of -p {name}=")
+        try:
+            values[name] = json.loads(value)
+        except json.JSONDecodeError:
+            values[name] = value
+    return values
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+    except UsageError as error:
+        print(f"sanitygap: {error}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:  # a full disk, a folder that may not be written
+        print(f"sanitygap: {error}", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        print("sanitygap: interrupted; run the same command again to continue", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        # click's errors, told by their method: typer brings its own copy of click, which has no
+        # public name, or uses the installed one, depending on its version
+        if not hasattr(error, "format_message"):
+            raise
+        message = error.format_message().rstrip(".")
+        print(f"sanitygap: {message}; see sanitygap --help", file=sys.stderr)
+        sys.exit(2)

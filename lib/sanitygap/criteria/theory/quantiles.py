@@ -1,0 +1,119 @@
+"""Criteria for Appendix D.1 of Binder et al. (2022): quantiles and maxima as normalisers."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from sanitygap.claims import CriterionContext, Value, Verdict, criterion, verdict_from_interval
+from sanitygap.criteria.theory.evidence import Tables, outcome, refuted, unsettled
+from sanitygap.inference import rank_agreement
+
+LOW, HIGH = 0.93, 1.07
+NON_UNIFORM = ("exponential", "normal", "Pareto 3", "Student t4", "Cauchy")
+
+
+@criterion("binder-eq29", tables=("quantile-variance",))
+def equation_29(tables: Tables, context: CriterionContext) -> Verdict:
+    table = tables["quantile-variance"]
+    inside = {
+        name: int(table[f"{name}_ratio"].between(LOW, HIGH).sum())
+        for name in ("printed", "squared")
+    }
+    worst = float(table["printed_ratio"].min())
+    low, high = float(table["squared_ratio"].min()), float(table["squared_ratio"].max())
+    return Verdict(
+        value="holds" if inside["printed"] == len(table) else "false",
+        evidence=(
+            f"Formula over simulation lies in [{LOW}, {HIGH}] in {inside['printed']} of "
+            f"{len(table)} settings as printed (lowest {worst:.3f}) and in {inside['squared']} "
+            f"with the density squared ({low:.2f} to {high:.2f})."
+        ),
+        numbers={
+            "settings": len(table),
+            "inside_as_printed": inside["printed"],
+            "inside_with_squared_density": inside["squared"],
+            "lowest_ratio_as_printed": worst,
+        },
+    )
+
+
+@criterion("binder-eq29-condition", tables=("appendix-d1-proofs", "quantile-tail"))
+def divergence(tables: Tables, context: CriterionContext) -> Verdict:
+    proofs, tail = tables["appendix-d1-proofs"], tables["quantile-tail"]
+    names = {
+        formula: [f"{formula} (29) diverges, {law}" for law in NON_UNIFORM]
+        for formula in ("printed", "squared")
+    }
+    if verdict := unsettled(proofs, *names["printed"], *names["squared"]):
+        return verdict
+    bounded = [law for law in NON_UNIFORM if refuted(proofs, f"printed (29) diverges, {law}")]
+    squared = sum(outcome(proofs, name) == "proved" for name in names["squared"])
+    normal = tail[(tail["distribution"] == "normal") & (tail["formula"] == "printed")]
+    last = normal.sort_values("tail_probability").iloc[0]
+    return Verdict(
+        value="false" if bounded else "holds",
+        evidence=(
+            f"As printed, Eq. (29) stays bounded for {len(bounded)} of {len(NON_UNIFORM)} "
+            f"non-uniform laws{' (' + ', '.join(bounded) + ')' if bounded else ''}, for the normal "
+            f"it is {last['value']:.2f} / n at 1 - p = {last['tail_probability']:.0e}; with the "
+            f"density squared {squared} of {len(NON_UNIFORM)} diverge."
+        ),
+        numbers={"bounded_as_printed": len(bounded), "diverging_with_squared_density": squared},
+    )
+
+
+@criterion("binder-d1-max", tables=("maximum-dispersion",))
+def maximum(tables: Tables, context: CriterionContext) -> Verdict:
+    table = tables["maximum-dispersion"]
+    maps = table[table["source"] == "maps of random networks"]
+    values = [
+        verdict_from_interval(low, high, 0.0, "above")
+        for low, high in zip(maps["low"], maps["high"], strict=True)
+    ]
+    value: Value = "undecided"
+    if "not-reproduced" in values:
+        value = "not-reproduced"
+    elif "undecided" not in values:
+        value = "direction"
+    laws = table[table["source"] == "distribution"]
+    largest = laws[laws["size"] == laws["size"].max()].set_index("distribution")
+    uniform = largest.loc["uniform"]
+    return Verdict(
+        value=value,
+        evidence=(
+            f"On gradient maps of random networks the relative standard deviation of the maximum "
+            f"is {(maps['maximum'] / maps['rms']).min():.1f} to "
+            f"{(maps['maximum'] / maps['rms']).max():.1f} times that of the root mean square; for "
+            f"uniform values the order is {_order(uniform)} ({uniform['maximum']:.1e} against "
+            f"{uniform['rms']:.1e} for {int(uniform['size'])} values)."
+        ),
+        reason="Maps of random networks; the maximum of bounded data does converge.",
+        numbers={
+            "smallest_difference": maps["estimate"].min(),
+            "difference_uniform": uniform["estimate"],
+        },
+    )
+
+
+def _order(row: pd.Series) -> str:
+    return "reversed" if row["high"] < 0 else "the same" if row["low"] > 0 else "open"
+
+
+@criterion("binder-d1-perception", tables=("normalizer-ranking",))
+def perception(tables: Tables, context: CriterionContext) -> Verdict:
+    table = tables["normalizer-ranking"]
+    by_maximum, by_moment = (
+        table[table["normaliser"] == normaliser].pivot(index="pair", columns="method", values="mse")
+        for normaliser in ("maximum", "second moment")
+    )
+    tau = rank_agreement(by_maximum, by_moment)
+    value: Value = "holds" if tau.high < 1 else "false" if tau.low == 1 else "undecided"
+    return Verdict(
+        value=value,
+        evidence=(
+            f"Ranking {by_moment.shape[1]} simulated methods by their MSE after dividing by the "
+            f"maximum and after dividing by the second moment agrees with Kendall tau "
+            f"{tau.estimate:.2f} [{tau.low:.2f}, {tau.high:.2f}] over {tau.n} pairs of maps."
+        ),
+        numbers={"tau": tau.estimate, "tau_low": tau.low, "tau_high": tau.high},
+    )

@@ -1,0 +1,182 @@
+"""Criteria for Eq. (1)-(2) and Theorem 1 of Binder et al. (2022): SSIM rewards zero covariance."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy.stats import kendalltau
+
+from sanitygap.claims import CriterionContext, Value, Verdict, criterion
+from sanitygap.criteria.theory.evidence import Tables, proved, refuted, unsettled
+
+SMALL = 0.05
+
+
+@criterion("binder-eq1", tables=("equation-1",))
+def equation_1(tables: Tables, context: CriterionContext) -> Verdict:
+    table = tables["equation-1"]
+    own = float(table.loc[table["formula"] == "equation 1", "max_difference"].max())
+    wrong = float(table.loc[table["formula"] != "equation 1", "max_difference"].min())
+    windows = int(table.loc[table["formula"] == "equation 1", "windows"].sum())
+    return Verdict(
+        value="holds" if own <= 1e-9 else "false",
+        evidence=(
+            f"Eq. (1) and scikit-image differ by at most {own:.1e} over {windows} windows of "
+            f"every tested shape and range; with C3 = C2 instead of C2 / 2 by at least {wrong:.1e}."
+        ),
+        numbers={"max_difference": own, "max_difference_wrong_constant": wrong},
+    )
+
+
+@criterion("binder-thm1", tables=("theorem-1-proofs", "theorem-1-covariance", "theorem-1"))
+def theorem_1(tables: Tables, context: CriterionContext) -> Verdict:
+    proofs, sampled = tables["theorem-1-proofs"], tables["theorem-1"]
+    needed = ("minimum at zero covariance", "luminance at most one", "bound (2)")
+    if verdict := unsettled(proofs, *needed, "minimum with free variances"):
+        return verdict
+    grid = tables["theorem-1-covariance"]
+    margin, excess = _margin_over_zero(grid), _excess_over_bound(grid)
+    independent = sampled[sampled["independent"]]
+    signed = independent[independent["functional"] == "E[SSIM]"]
+    over = signed["estimate"].abs() - signed["bound"] - 3 * signed["standard_error"]
+    absolute = independent[independent["functional"] == "E[|SSIM|]"]
+    beyond = absolute[absolute["low"] > absolute["bound"]]
+    numbers = {
+        "min_margin": margin,
+        "max_excess_over_bound": excess,
+        "settings_beyond_bound": len(beyond),
+        "settings": len(absolute),
+        "largest_expected_absolute": float(absolute["estimate"].max()),
+    }
+    if not (proved(proofs, *needed) and margin > 0 and excess <= 1e-12 and (over <= 0).all()):
+        evidence = (
+            f"A step fails: proofs complete {proved(proofs, *needed)}, smallest margin of |SSIM| "
+            f"over zero covariance {margin:.3g}, largest excess over Eq. (2) {excess:.3g}, "
+            f"{int((over > 0).sum())} sampled means beyond Eq. (2) and three standard errors."
+        )
+        return Verdict(value="false", evidence=evidence, numbers=numbers)
+    conditional = refuted(proofs, "minimum with free variances")
+    top = absolute.sort_values("estimate").iloc[-1]
+    return Verdict(
+        value="caveat" if conditional or len(beyond) else "holds",
+        evidence=(
+            "With means and variances fixed, z3 proves that |SSIM| is smallest at zero covariance "
+            "and at most Eq. (2) there"
+            + ("; with free variances it has a counterexample" if conditional else "")
+            + f". The expectation of |SSIM| over independent patches exceeds Eq. (2) in "
+            f"{len(beyond)} of {len(absolute)} settings, such as {top['estimate']:.3f} against "
+            f"{top['bound']:.4f} ({top['process']}, {top['pixels']} pixels)."
+        ),
+        numbers=numbers,
+    )
+
+
+@criterion("binder-thm1-negative", tables=("theorem-1-covariance", "theorem-1"))
+def negative_covariance(tables: Tables, context: CriterionContext) -> Verdict:
+    grid, sampled = tables["theorem-1-covariance"], tables["theorem-1"]
+    limit = float(sampled.loc[sampled["independent"], "bound"].max())
+    excess = _excess_over_bound(grid)
+    proper = grid[~grid["degenerate"]]
+    inner = proper[(proper["covariance"] < 0) & (proper["correlation"] > -1)]
+    smallest, lowest = float(inner["ssim"].abs().min()), float(grid["ssim"].min())
+    at_zero = float(proper.loc[proper["covariance"] == 0, "ssim"].min())
+    better = lowest < at_zero
+    return Verdict(
+        value="false" if excess > 1e-12 or limit > SMALL else "caveat" if better else "holds",
+        evidence=(
+            f"At zero covariance |SSIM| exceeds Eq. (2) by at most {max(excess, 0):.0e}, and "
+            f"Eq. (2) is at most {limit:.4f} for the sampled maps; with negative covariances the "
+            f"smallest |SSIM| is {smallest:.0e} and the lowest signed SSIM {lowest:.4f}, against "
+            f"{at_zero:.4f} at zero covariance."
+        ),
+        numbers={"bound": limit, "smallest_absolute_ssim": smallest, "lowest_ssim": lowest},
+    )
+
+
+@criterion("binder-thm1-scale", tables=("theorem-1-normalization",))
+def scale(tables: Tables, context: CriterionContext) -> Verdict:
+    table = tables["theorem-1-normalization"]
+    ladder = table[table["experiment"] == "correlation"]
+    steps = ladder["step"].dropna()
+    spread = table[table["experiment"] == "spread"]
+    factor = table[table["experiment"] == "scale"]
+    highest, lowest = float(spread["estimate"].max()), float(factor["estimate"].min())
+    depends = highest > SMALL or lowest < SMALL
+    value: Value
+    if (ladder["step_high"] < 0).any():
+        value = "false"
+    elif not (steps > 0).all():
+        value = "undecided"
+    else:
+        value = "caveat" if depends else "holds"
+    return Verdict(
+        value=value,
+        evidence=(
+            f"After second-moment normalisation the mean SSIM rises with the correlation in "
+            f"{int((steps > 0).sum())} of {len(steps)} steps of 0.05; the level still depends on "
+            f"the scale: unrelated maps of small spread reach {highest:.2f}, and a perfectly "
+            f"correlated but rescaled map falls to {lowest:.3f}."
+        ),
+        numbers={
+            "increasing_steps": int((steps > 0).sum()),
+            "steps": len(steps),
+            "smallest_step": float(steps.min()),
+            "largest_ssim_of_unrelated_maps": highest,
+            "smallest_ssim_of_rescaled_maps": lowest,
+        },
+    )
+
+
+@criterion("binder-ssim-L", tables=("theorem-1-data-range",))
+def data_range(tables: Tables, context: CriterionContext) -> Verdict:
+    table = tables["theorem-1-data-range"]
+    wide = table.pivot(index="method", columns="data_range", values="estimate")
+    taus = {label: float(kendalltau(wide["1"], wide[label])[0]) for label in wide}
+    label, lowest = min(taus.items(), key=lambda item: item[1])
+    reversals = _reversals(table)
+    same = lowest > 1 - 1e-9
+    return Verdict(
+        value="direction" if same else "under-specified" if reversals else "undecided",
+        evidence=(
+            f"Simulated maps: among {len(wide)} simulated methods the lowest Kendall tau between "
+            f"the order for L = 1 and for another data range is {lowest:.2f} ({label}); "
+            f"{len(reversals)} reversals of a pair exceed three standard errors on both sides"
+            + (f", for one {reversals[0]}." if reversals else ".")
+        ),
+        reason="" if same else "the paper states no data range for normalised maps",
+        numbers={"lowest_tau": lowest, "reversals": len(reversals)},
+    )
+
+
+def _reversals(table: pd.DataFrame) -> list[str]:
+    """Pairs of methods whose order for L = 1 is reversed for another range beyond noise."""
+    names = list(table["method"].unique())
+    at = table.set_index(["data_range", "method"])
+    found = []
+    for label in table["data_range"].unique():
+        for first, second in combinations(names, 2):
+            scores = []
+            for chosen in ("1", label):
+                one, two = at.loc[(chosen, first)], at.loc[(chosen, second)]
+                error = np.hypot(one["standard_error"], two["standard_error"])
+                scores.append((one["estimate"] - two["estimate"]) / error)
+            if min(map(abs, scores)) > 3 and scores[0] * scores[1] < 0:
+                found.append(f"'{first}' against '{second}' at {label}")
+    return found
+
+
+def _margin_over_zero(grid: pd.DataFrame) -> float:
+    """Smallest |SSIM(cov)| - |SSIM(0)| over grid points with cov > 0."""
+    keys = ["mean_a", "mean_b", "sd_a", "sd_b"]
+    usable = grid[~grid["degenerate"]]
+    zero = usable[usable["covariance"] == 0].set_index(keys)["ssim"].abs()
+    rest = usable[usable["covariance"] > 0].set_index(keys)["ssim"].abs()
+    return float(np.min(rest - zero.reindex(rest.index)))
+
+
+def _excess_over_bound(grid: pd.DataFrame) -> float:
+    """Largest |SSIM(0)| - Eq. (2) over the grid; not positive if the bound holds."""
+    zero = grid[grid["covariance"] == 0]
+    return float((zero["ssim"].abs() - zero["bound"]).max())

@@ -1,0 +1,239 @@
+"""Checksummed downloads of the image sets that no installed package carries."""
+
+import contextlib
+import hashlib
+import io
+import os
+import time
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from tqdm import tqdm
+from urllib3.util import Retry
+
+from sanitygap.errors import UsageError, unknown_name
+from sanitygap.imagenet import sample_checksums
+
+#: the raw files of the public repository, at the commit that the checksums belong to
+IMAGENET_SAMPLE_URL = (
+    "https://raw.githubusercontent.com/EliSchwartz/imagenet-sample-images/"
+    "bc69043e2862758a1906c6a24a792bb28c6bb2ff/"
+)
+
+#: image sets that torchvision downloads and checks itself, and their classes there
+TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10"}
+
+FETCHABLE = ("imagenet-sample", *TORCHVISION)
+
+CONNECTIONS = 8
+TIMEOUT = (10, 30)  # seconds to connect, seconds between two packets
+TRIES = 4
+BACKOFF = 0.5  # seconds; doubled from one repetition to the next
+TRANSIENT = (429, 500, 502, 503, 504)
+
+
+def fetch(
+    name: str = "imagenet-sample",
+    folder: Path | None = None,
+    *,
+    base_url: str = IMAGENET_SAMPLE_URL,
+    progress: bool = True,
+) -> Path:
+    """Download an image set unless it is there already.
+
+    A file takes its name only after its SHA-256 was found right, so a download that was
+    interrupted at any moment continues where it stopped, and nothing is fetched twice. No network
+    is touched for a complete folder. (MNIST, Fashion-MNIST and CIFAR-10 come through torchvision,
+    which checks MD5 sums.)
+
+    Args:
+        name: ``imagenet-sample``, ``mnist``, ``fashion-mnist`` or ``cifar10``.
+        folder: where the files are or shall be; ``cache_folder() / name`` if None.
+        base_url: where the files of ``imagenet-sample`` are; https, or http on this machine.
+        progress: show a progress bar.
+
+    Returns:
+        The folder (for torchvision's sets: its ``root``).
+
+    Raises:
+        UsageError: unknown name, no network, an unusable folder, or files of which the server
+            sends other content than was recorded; they are named and not kept.
+    """
+    if name not in FETCHABLE:
+        raise unknown_name("download", name, list(FETCHABLE))
+    folder = cache_folder() / name if folder is None else Path(folder).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder; name a folder to hold {name}")
+    try:
+        if name in TORCHVISION:
+            torchvision_dataset(name, folder, train=False)
+        else:
+            _fetch_imagenet_sample(folder, base_url, progress)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be used ({error.strerror or error}); make room or name another folder"
+        ) from error
+    return folder
+
+
+def cache_folder() -> Path:
+    """The folder that holds downloads.
+
+    ``SANITYGAP_CACHE`` if it is set, else ``data/cache`` of a checkout, else ``sanitygap`` in the
+    user's cache folder.
+    """
+    if chosen := os.environ.get("SANITYGAP_CACHE"):
+        return Path(chosen).expanduser()
+    checkout = Path(__file__).resolve().parents[2]
+    if (checkout / "data" / "sources.toml").is_file():
+        return checkout / "data" / "cache"
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sanitygap"
+
+
+def torchvision_dataset(name: str, root: Path, *, train: bool) -> Any:
+    """A data set of torchvision, downloaded into ``root`` unless it is there.
+
+    Raises:
+        UsageError: no network, or damaged files.
+    """
+    from torchvision import datasets
+
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it lists the mirrors that it tries
+            return getattr(datasets, TORCHVISION[name])(root, train=train, download=True)
+    except PermissionError:
+        raise
+    except (OSError, RuntimeError, ValueError, AssertionError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise UsageError(
+            f"no network, or damaged files in {root}: {name} could not be had ({reason}); pass "
+            f"{name}:PATH with a folder that holds torchvision's copy, or use the embedded digits"
+        ) from error
+
+
+def _fetch_imagenet_sample(folder: Path, base_url: str, progress: bool) -> None:
+    checksums = sample_checksums()
+    missing = _missing(folder)
+    if not missing:
+        return
+    with _session(base_url) as session:
+        folder.mkdir(parents=True, exist_ok=True)
+        base_url = base_url.rstrip("/")
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            jobs = {
+                pool.submit(_download, session, base_url, folder / name, checksums[name]): name
+                for name in missing
+            }
+            try:
+                refused = _finish(jobs, len(checksums), progress)
+            except BaseException as error:  # an interruption by the keyboard, too
+                pool.shutdown(wait=True, cancel_futures=True)
+                if isinstance(error, requests.RequestException):
+                    there = f"{len(checksums) - len(_missing(folder))} of {len(checksums)}"
+                    raise _unreachable(error, base_url, there) from error
+                raise
+    if refused:
+        more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
+        raise UsageError(
+            f"the server's {', '.join(refused[:5])}{more} does not have the recorded SHA-256 and "
+            "was not kept; try again later, or pass --images folder:PATH"
+        )
+
+
+def _missing(folder: Path) -> list[str]:
+    """Names of the images that the folder lacks or holds with other content."""
+    checksums = sample_checksums()
+    return [name for name, digest in checksums.items() if _sha256(folder / name) != digest]
+
+
+def _finish(jobs: dict["Future[bool]", str], total: int, progress: bool) -> list[str]:
+    """Wait for all downloads; the names of those that were refused."""
+    done: Iterable[Future[bool]] = tqdm(
+        as_completed(jobs),
+        "imagenet-sample",
+        total=total,
+        initial=total - len(jobs),
+        unit="image",
+        disable=not progress,
+    )
+    return sorted(jobs[job] for job in done if not job.result())
+
+
+def _session(base_url: str) -> requests.Session:
+    """A session that speaks https, and http with a server on this machine if that is the base.
+
+    A redirection elsewhere over http finds no adapter and fails.
+    """
+    parts = urlsplit(base_url)
+    local = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost"}
+    if parts.scheme != "https" and not local:
+        raise UsageError(f"images are downloaded over https only, not from {base_url}")
+    retry = Retry(
+        total=TRIES,
+        connect=2,
+        status_forcelist=TRANSIENT,
+        backoff_factor=BACKOFF,
+        raise_on_status=False,
+    )
+    adapter = HTTPAdapter(pool_maxsize=CONNECTIONS, max_retries=retry)
+    session = requests.Session()
+    session.adapters.clear()
+    session.mount(f"http://{parts.netloc}/" if local else "https://", adapter)
+    return session
+
+
+def _download(session: requests.Session, base_url: str, path: Path, digest: str) -> bool:
+    """Fetch one file; False, and no file, if its content is not the recorded one."""
+    content = _content(session, f"{base_url}/{quote(path.name)}")
+    if hashlib.sha256(content).hexdigest() != digest:
+        return False
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two processes may share a folder
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return True
+
+
+def _content(session: requests.Session, url: str) -> bytes:
+    """The body of an answer, asked for again when the transfer breaks off in the middle."""
+    for attempt in range(1, TRIES):
+        try:
+            return _answer(session, url)
+        except requests.exceptions.ChunkedEncodingError:
+            time.sleep(BACKOFF * 2**attempt)
+    return _answer(session, url)
+
+
+def _answer(session: requests.Session, url: str) -> bytes:
+    response = session.get(url, timeout=TIMEOUT)
+    response.raise_for_status()
+    return response.content
+
+
+def _unreachable(error: requests.RequestException, base_url: str, there: str) -> UsageError:
+    rest = (
+        f"{there} images are there; run this again to continue, or pass --images folder:PATH "
+        "with images of your own"
+    )
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        answer = f"{error.response.status_code} for {error.response.url}"
+        return UsageError(f"the server answered {answer}; {rest}")
+    if isinstance(error, requests.ConnectionError | requests.Timeout) and not isinstance(
+        error, requests.exceptions.SSLError
+    ):
+        return UsageError(f"no network: {urlsplit(base_url).netloc} cannot be reached; {rest}")
+    return UsageError(f"the download failed ({error}); {rest}")
+
+
+def _sha256(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,24 @@
+"""The one exception that means: the input cannot be used, and here is what to do."""
+
+
+class UsageError(Exception):
+    """Bad input from a person: unknown name, unreadable file, unsuitable model.
+
+    The message is one clear sentence that says what is wrong and what to do; the command line
+    prints it as one line and ends with exit status 2, without a traceback.
+    """
+
+
+def unknown_name(kind: str, name: str, known: list[str]) -> UsageError:
+    """An error for a name that is not in a closed list, with the nearest known names.
+
+    Args:
+        kind: what the name should have been, such as ``"method"``.
+        name: the unknown name as given.
+        known: all valid names.
+    """
+    from difflib import get_close_matches
+
+    nearest = get_close_matches(name, known, n=3)
+    hint = f"did you mean {' or '.join(nearest)}?" if nearest else f"known: {', '.join(known)}"
+    return UsageError(f"unknown {kind} {name!r}; {hint}")

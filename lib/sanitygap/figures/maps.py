@@ -1,0 +1,130 @@
+"""Pictures of attribution maps."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+
+from sanitygap.figures.plate import Plate
+from sanitygap.figures.tests_of_maps import label
+
+#: a few extreme pixels must not turn the rest of a map white
+QUANTILE = 0.995
+
+
+def draw_map(axis: Axes, values: np.ndarray) -> None:
+    """One signed map ``(H, W)``: red in favour of the target, blue against, white is zero."""
+    limit = float(np.quantile(np.abs(values), QUANTILE)) or 1.0
+    axis.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="antialiased")
+    axis.set(xticks=[], yticks=[])
+    axis.grid(False)
+
+
+def map_grid(
+    pictures: Sequence[np.ndarray],
+    maps: Mapping[str, torch.Tensor],
+    row_labels: Sequence[str],
+    caption: str,
+) -> Plate:
+    """Photographs in the first column, one column a method.
+
+    Args:
+        pictures: RGB images ``(H, W, 3)`` in ``[0, 1]``.
+        maps: method -> signed maps ``(N, H, W)``.
+        row_labels: one a photograph.
+        caption: the figure's caption.
+    """
+    columns = ["photograph", *(label(name) for name in maps)]
+    cells = [[picture, *(values[i].numpy() for values in maps.values())]
+             for i, picture in enumerate(pictures)]  # fmt: skip
+    alt = (
+        f"Attribution maps of {', '.join(columns[1:])} for the photographs "
+        f"{', '.join(row_labels)}; red pixels speak for the class, blue ones against it."
+    )
+    return _grid(cells, columns, row_labels, alt, caption, _strengths(maps, row_labels))
+
+
+def stage_grid(
+    picture: np.ndarray,
+    maps: Mapping[str, Mapping[str, torch.Tensor]],
+    caption: str,
+    similarity: pd.DataFrame,
+) -> Plate:
+    """How maps of one photograph change: a row a method, a column a step.
+
+    Args:
+        picture: RGB image ``(H, W, 3)``.
+        maps: method -> step -> map ``(H, W)``; the first step is the trained model.
+        caption: the figure's caption.
+        similarity: columns ``method``, ``step``, ``ssim``; printed on the maps and offered as
+            numbers.
+    """
+    steps = list(next(iter(maps.values())))
+    scores = {
+        (str(row["method"]), str(row["step"])): float(row["ssim"])
+        for row in similarity.to_dict("records")
+    }
+    figure, axes = plt.subplots(
+        len(maps), len(steps) + 1, figsize=(1.45 * (len(steps) + 1), 1.55 * len(maps)),
+        squeeze=False, layout="constrained",
+    )  # fmt: skip
+    for line, (method, row) in zip(axes, maps.items(), strict=True):
+        _photograph(line[0], picture)
+        line[0].set_ylabel(label(method), rotation=0, ha="right", va="center", fontsize=9)
+        for axis, (step, values) in zip(line[1:], row.items(), strict=True):
+            draw_map(axis, values.numpy())
+            if (method, step) in scores:
+                axis.set_xlabel(f"SSIM {scores[method, step]:.2f}", fontsize=8, labelpad=2)
+    for axis, title in zip(axes[0], ["photograph", *steps], strict=True):
+        axis.set_title(title, fontsize=9)
+    ends = ", ".join(
+        f"{label(m)} {scores[m, steps[-1]]:.2f}" for m in maps if (m, steps[-1]) in scores
+    )
+    alt = f"Maps of one photograph as stages are redrawn from the top. SSIM at the end: {ends}."
+    return Plate(figure, alt, caption, similarity, pixels=True)
+
+
+def _grid(
+    cells: Sequence[Sequence[np.ndarray]],
+    columns: Sequence[str],
+    rows: Sequence[str],
+    alt: str,
+    caption: str,
+    numbers: pd.DataFrame,
+) -> Plate:
+    figure, axes = plt.subplots(
+        len(rows), len(columns), figsize=(1.45 * len(columns), 1.6 * len(rows)),
+        squeeze=False, layout="constrained",
+    )  # fmt: skip
+    for line, content, name in zip(axes, cells, rows, strict=True):
+        _photograph(line[0], content[0])
+        line[0].set_ylabel(name, fontsize=9)
+        for axis, values in zip(line[1:], content[1:], strict=True):
+            draw_map(axis, values)
+    for axis, title in zip(axes[0], columns, strict=True):
+        axis.set_title(title.replace(" ", "\n", 1), fontsize=9)
+    return Plate(figure, alt, caption, numbers, pixels=True)
+
+
+def _photograph(axis: Axes, picture: np.ndarray) -> None:
+    axis.imshow(picture)
+    axis.set(xticks=[], yticks=[])
+    axis.grid(False)
+
+
+def _strengths(maps: Mapping[str, torch.Tensor], rows: Sequence[str]) -> pd.DataFrame:
+    """Mean, spread and share of positive attribution of every map shown."""
+    return pd.DataFrame(
+        {
+            "photograph": name,
+            "method": method,
+            "mean": float(values[i].mean()),
+            "standard_deviation": float(values[i].std()),
+            "positive_share": float(values[i].clamp_min(0).sum() / values[i].abs().sum()),
+        }
+        for method, values in maps.items()
+        for i, name in enumerate(rows)
+    )

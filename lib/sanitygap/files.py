@@ -1,0 +1,82 @@
+"""Files: where the project lies, and how files are written so that a killed process harms none.
+
+Nothing here needs torch, so the ledger and the command line can use it cheaply.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sanitygap.errors import UsageError
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The project's folder: the nearest one upwards with ``_toc.yml`` and ``notebooks``.
+
+    Args:
+        start: where to begin; the working directory by default.
+
+    Raises:
+        UsageError: outside the project.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "_toc.yml").is_file() and (folder / "notebooks").is_dir():
+            return folder
+    raise UsageError("run this inside the book's folder (the one with _toc.yml and notebooks/)")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path``; what was written there takes its place on success.
+
+    A reader sees the old file or the new one, never a part of it. Folders are made as needed, and
+    an exception leaves neither a temporary nor a changed file behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a text file, in UTF-8, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a Parquet file, with the table's ``attrs``, whole or not at all."""
+    with replacing(path) as temporary:
+        table.to_parquet(temporary, compression="zstd", index=False)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of a run; empty if there is no such file.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise UsageError(
+            f"{path.parent.name}/{path.name} is damaged; delete it and run the same command again"
+        ) from None

@@ -1,0 +1,340 @@
+"""Intervals, tests and agreement of rankings, with images as the sampling unit.
+
+Scores come as arrays or frames with one row an image and one column a method; seeds are averaged
+first (:func:`per_image`). Nothing here drops or replaces a missing value: a NaN raises ValueError,
+and callers drop images and say how many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
+
+Array = NDArray[np.float64]
+
+RESAMPLES = 2000
+BLOCK = 4_000_000
+"""Most elements of one array of resampling counts; bounds the memory at 32 MB."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with the bounds of its interval.
+
+    Attributes:
+        estimate: the statistic of the data themselves.
+        low, high: bounds.
+        n: number of sampling units, usually images.
+        level: nominal coverage.
+    """
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+    level: float = 0.95
+
+    def excludes(self, value: float) -> bool:
+        """Whether a value lies outside the interval."""
+        return not self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.estimate:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+def per_image(frame: pd.DataFrame, value: str, by: Sequence[str] = ("method",)) -> pd.DataFrame:
+    """Scores of a tidy table, images x methods, averaged over seeds.
+
+    Args:
+        frame: one row for each image, seed and combination of ``by``; columns ``image``, the ones
+            in ``by``, ``value`` and, optionally, ``seed``.
+        value: column with the score.
+        by: columns that tell apart what is compared.
+
+    Returns:
+        One row an image, one column (or level combination) for each value of ``by``, both in the
+        order of first appearance.
+
+    Raises:
+        ValueError: several rows for one cell, a missing one, or a NaN score.
+    """
+    unit = ["image", "seed"] if "seed" in frame else ["image"]
+    keys = [*unit, *by]
+    if frame.duplicated(keys).any():
+        raise ValueError(f"several rows share {', '.join(keys)}; select or average them first")
+    if missing := int(frame[value].isna().sum()):
+        raise ValueError(f"{missing} values of {value!r} are NaN; drop those images and count them")
+    wide = frame.set_index(keys)[value].unstack(list(by), sort=False)
+    if gaps := int(wide.isna().to_numpy().sum()):
+        raise ValueError(f"{gaps} combinations of {', '.join(keys)} are missing from the table")
+    return wide.groupby(level="image", sort=False).mean()
+
+
+def seed_spread(frame: pd.DataFrame, value: str, by: Sequence[str] = ("method",)) -> pd.Series:
+    """Standard deviation over seeds of the mean over images, for each combination of ``by``.
+
+    Raises:
+        ValueError: fewer than two seeds, or a NaN score.
+    """
+    if frame["seed"].nunique() < 2:
+        raise ValueError("the spread over seeds needs at least two seeds")
+    if frame[value].isna().any():
+        raise ValueError(f"{value!r} has NaN values; drop those images and count them")
+    means = frame.groupby([*by, "seed"], sort=False)[value].mean()
+    return means.groupby(level=list(by), sort=False).std(ddof=1)
+
+
+def bootstrap_mean(
+    values: ArrayLike, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap interval of the mean over images.
+
+    Args:
+        values: one score an image.
+        level: nominal coverage.
+        resamples: number of bootstrap samples.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: a NaN, fewer than two images, or a wrong shape.
+    """
+    scores = _checked(values, ndim=1)
+    means = np.concatenate(list(_resampled_means(scores[:, None], resamples, seed)))[:, 0]
+    return _percentile(float(scores.mean()), means, len(scores), level)
+
+
+def paired_difference(
+    a: ArrayLike, b: ArrayLike, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Percentile bootstrap interval of the mean of ``a - b`` over images.
+
+    Args:
+        a, b: one score an image each, in the same order of images; two Series are matched by
+            their index.
+
+    Raises:
+        ValueError: a NaN, fewer than two images, or scores of different images.
+    """
+    first, second = _paired(a, b)
+    return bootstrap_mean(first - second, level, resamples, seed)
+
+
+def bootstrap(
+    table: ArrayLike,
+    statistic: Callable[[Array], float],
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Percentile bootstrap interval of any statistic of several scores an image.
+
+    Args:
+        table: images x columns; whole rows are resampled, so columns stay paired.
+        statistic: of an array of that shape.
+
+    Raises:
+        ValueError: a NaN in the table or from the statistic, fewer than two images, or a wrong
+            shape.
+    """
+    scores = _checked(table, ndim=2)
+    rng = np.random.default_rng(seed)
+    draws = (rng.integers(len(scores), size=len(scores)) for _ in range(resamples))
+    values = np.array([statistic(scores[draw]) for draw in draws])
+    return _percentile(float(statistic(scores)), values, len(scores), level)
+
+
+def rank_agreement(
+    table_r: pd.DataFrame,
+    table_f: pd.DataFrame,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval:
+    """Kendall's tau-b between two rankings of methods by their mean scores, with its interval.
+
+    Both rankings come from the same images, which are resampled jointly.
+
+    Args:
+        table_r, table_f: scores, images x methods, with the same images and methods in any order.
+
+    Raises:
+        ValueError: a NaN, other images or methods, fewer than two of either, or a ranking in
+            which all methods tie (also in a resample).
+    """
+    if set(table_r.index) != set(table_f.index) or set(table_r) != set(table_f):
+        raise ValueError("the two rankings need the same images and the same methods")
+    if not (table_r.index.is_unique and table_r.columns.is_unique):
+        raise ValueError("each image and each method may appear once only")
+    r = _checked(table_r, ndim=2)
+    f = _checked(table_f.loc[table_r.index, table_r.columns], ndim=2)
+    both = np.concatenate([r, f], axis=1)
+    k = r.shape[1]
+    blocks = _resampled_means(both, resamples, seed)
+    taus = np.concatenate([kendall_tau(means[:, :k], means[:, k:]) for means in blocks])
+    observed = kendall_tau(r.mean(axis=0), f.mean(axis=0))
+    return _percentile(float(observed), taus, len(r), level)
+
+
+def kendall_tau(a: ArrayLike, b: ArrayLike) -> Array:
+    """Kendall's tau-b along the last axis, for many rankings at once.
+
+    Args:
+        a, b: scores, shape ``(..., methods)``.
+
+    Returns:
+        Shape ``(...)``, float64; NaN where all scores of ``a`` or of ``b`` are equal.
+    """
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    first, second = np.triu_indices(x.shape[-1], k=1)
+    sign_x = np.sign(x[..., first] - x[..., second])
+    sign_y = np.sign(y[..., first] - y[..., second])
+    untied = np.sqrt(np.abs(sign_x).sum(axis=-1) * np.abs(sign_y).sum(axis=-1))
+    tau: Array = np.divide(
+        (sign_x * sign_y).sum(axis=-1), untied, out=np.full_like(untied, np.nan), where=untied > 0
+    )
+    return tau
+
+
+def paired_permutation_test(
+    a: ArrayLike,
+    b: ArrayLike,
+    alternative: Literal["two-sided", "less", "greater"] = "two-sided",
+    resamples: int = 9999,
+    seed: int = 0,
+) -> float:
+    """P-value of the mean of ``a - b`` under random exchange of the two within images.
+
+    Exact if there are at most ``resamples`` ways to exchange them, that is for up to 13 images
+    by default.
+
+    Args:
+        a, b: one score an image each, in the same order of images; two Series are matched by
+            their index.
+        alternative: ``less`` if ``a`` is claimed to be lower than ``b``.
+
+    Raises:
+        ValueError: a NaN, fewer than two images, or scores of different images.
+    """
+    first, second = _paired(a, b)
+    result = stats.permutation_test(
+        (first, second),
+        lambda x, y, axis: (x - y).mean(axis=axis),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=resamples,
+        batch=max(1, BLOCK // len(first)),
+        alternative=alternative,
+        random_state=np.random.default_rng(seed),
+    )
+    return float(result.pvalue)
+
+
+def holm(pvalues: Mapping[str, float]) -> dict[str, float]:
+    """P-values of a family of comparisons, adjusted with Holm's method.
+
+    Raises:
+        ValueError: an empty family, or a value outside [0, 1].
+    """
+    values = np.array(list(pvalues.values()), dtype=np.float64)
+    if not values.size or not ((values >= 0) & (values <= 1)).all():
+        raise ValueError("Holm's method needs p-values in [0, 1], at least one")
+    adjusted = multipletests(values, method="holm")[1]
+    return dict(zip(pvalues, map(float, adjusted), strict=True))
+
+
+def proportion_interval(
+    successes: int,
+    n: int,
+    level: float = 0.95,
+    method: Literal["wilson", "clopper-pearson"] = "wilson",
+) -> Interval:
+    """Interval of a proportion.
+
+    Args:
+        successes: number of successes.
+        n: number of trials.
+        method: Wilson's score interval, or the conservative one of Clopper and Pearson.
+
+    Raises:
+        ValueError: no trials, or not between 0 and ``n`` successes.
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"{successes} successes in {n} trials is not a proportion")
+    name = {"wilson": "wilson", "clopper-pearson": "beta"}[method]
+    low, high = proportion_confint(successes, n, alpha=1 - level, method=name)
+    return Interval(successes / n, float(low), float(high), n, level)
+
+
+def monte_carlo_check(p_hat: float, p: float, n: int) -> bool:
+    """Whether a simulated probability agrees with a claimed one: |p̂ - p| <= 3 standard errors.
+
+    Args:
+        p_hat: relative frequency in ``n`` independent draws.
+        p: claimed probability, from which the standard error sqrt(p (1 - p) / n) is computed.
+    """
+    return abs(p_hat - p) <= 3 * _standard_error(p_hat, p, n)
+
+
+def monte_carlo_at_most(p_hat: float, bound: float, n: int) -> bool:
+    """Whether a simulated probability respects an upper bound, up to 3 standard errors."""
+    return p_hat - bound <= 3 * _standard_error(p_hat, bound, n)
+
+
+def _standard_error(p_hat: float, p: float, n: int) -> float:
+    if n < 1 or not (0 <= p <= 1 and 0 <= p_hat <= 1):
+        raise ValueError(f"{p_hat} and {p} from {n} draws are not probabilities")
+    return float(np.sqrt(p * (1 - p) / n))
+
+
+def _checked(values: ArrayLike, ndim: int) -> Array:
+    scores = np.asarray(values, dtype=np.float64)
+    if scores.ndim != ndim:
+        raise ValueError(f"expected {ndim} axes, images first, not shape {scores.shape}")
+    if not np.isfinite(scores).all():
+        bad = int((~np.isfinite(scores)).sum())
+        raise ValueError(f"{bad} scores are NaN or infinite; drop those images and count them")
+    if len(scores) < 2:
+        raise ValueError(f"an interval needs at least two images, not {len(scores)}")
+    return scores
+
+
+def _paired(a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
+    if isinstance(a, pd.Series) and isinstance(b, pd.Series):
+        if not (a.index.is_unique and b.index.is_unique and set(a.index) == set(b.index)):
+            raise ValueError("paired scores need the same images, each once")
+        b = b.loc[a.index]
+    first, second = _checked(a, ndim=1), _checked(b, ndim=1)
+    if first.shape != second.shape:
+        raise ValueError(f"{len(first)} and {len(second)} scores are not paired")
+    return first, second
+
+
+def _resampled_means(table: Array, resamples: int, seed: int) -> Iterator[Array]:
+    """Column means of bootstrap samples of the rows, in blocks of shape (block, columns).
+
+    How often each image is drawn is multinomial, so a block of resamples is one matrix product.
+    """
+    n = len(table)
+    rng = np.random.default_rng(seed)
+    left = resamples
+    while left > 0:
+        block = min(left, max(1, BLOCK // n))
+        yield rng.multinomial(n, np.full(n, 1 / n), size=block) @ table / n
+        left -= block
+
+
+def _percentile(estimate: float, values: Array, n: int, level: float) -> Interval:
+    if np.isnan(estimate) or np.isnan(values).any():
+        raise ValueError(
+            f"the statistic is undefined on the data or in {int(np.isnan(values).sum())} resamples"
+        )
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(estimate, float(low), float(high), n, level)

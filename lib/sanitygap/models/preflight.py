@@ -1,0 +1,138 @@
+"""Preflight: what a model must do before hours are spent on it."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from zennit.types import BatchNorm
+
+from sanitygap.models.explainable import Explainable
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one preflight check."""
+
+    check: str
+    passed: bool
+    detail: str
+
+
+Check = Callable[[Explainable, torch.Tensor], tuple[bool, str]]
+
+
+def check_model(model: Explainable, methods: Sequence[str] | None = None) -> list[Finding]:
+    """Try everything a run will ask of a model on two random inputs.
+
+    Args:
+        model: a loaded model.
+        methods: attribution methods to try; all by default.
+
+    Returns:
+        One finding a check. Nothing is raised for a check that fails.
+    """
+    from sanitygap.attribution import METHODS
+
+    size = model.preprocessing.size
+    inputs = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    inputs = inputs.to(model.device).contiguous(memory_format=torch.channels_last)
+    chosen = list(METHODS) if methods is None else list(methods)
+    checks: dict[str, Check] = {
+        "finite logits": _logits,
+        "an image's logits do not depend on its batch": _alone,
+        "repeatable": _repeatable,
+        "finite, non-zero input gradient": _input_gradient,
+        "randomisation stages cover the parameters": _stages,
+        "randomised, then restored bit for bit": _restored,
+    }
+    checks |= {f"method {name}": _method(name) for name in chosen}
+    if any(name.startswith("lrp") for name in chosen):
+        checks["LRP relevance sums to the logit where there are no biases"] = _conserved
+    findings = []
+    for name, check in checks.items():
+        try:
+            passed, detail = check(model, inputs)
+        except Exception as error:  # a model may fail in any way; that is what is looked for
+            passed, detail = False, " ".join(str(error).split()) or type(error).__name__
+        findings.append(Finding(name, passed, detail))
+    return findings
+
+
+@torch.no_grad()
+def _logits(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
+    logits = model.module(inputs)
+    return bool(torch.isfinite(logits).all()), f"shape {tuple(logits.shape)}"
+
+
+@torch.no_grad()
+def _alone(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
+    together, alone = model.module(inputs)[:1], model.module(inputs[:1])
+    gap = float((together - alone).abs().max() / alone.abs().max().clamp_min(1e-12))
+    return gap < 1e-3, f"relative gap {gap:.1e}"
+
+
+@torch.no_grad()
+def _repeatable(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
+    same = torch.equal(model.module(inputs), model.module(inputs))
+    return same, "identical twice" if same else "differs between calls: dropout or noise is active"
+
+
+def _input_gradient(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
+    leaf = inputs.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(model.module(leaf)[:, 0].sum(), leaf)
+    passed = bool(torch.isfinite(gradient).all() and gradient.abs().sum() > 0)
+    return passed, f"mean magnitude {float(gradient.abs().mean()):.1e}"
+
+
+def _stages(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
+    modules = dict(model.module.named_modules())
+    owned = sum(
+        parameter.numel()
+        for name in {name for stage in model.stages for name in stage.modules}
+        for parameter in modules[name]._parameters.values()
+        if parameter is not None
+    )
+    share = owned / sum(parameter.numel() for parameter in model.module.parameters())
+    return share > 0.99, f"{len(model.stages)} stages own {share:.1%} of the parameters"
+
+
+def _restored(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
+    from sanitygap.models.loading import weights_sha256
+    from sanitygap.randomization import RandomTwin
+
+    before = weights_sha256(model.module)
+    with RandomTwin(model, seed=0).redrawn(model.stages):
+        changed = weights_sha256(model.module) != before
+    restored = weights_sha256(model.module) == before
+    return changed and restored, f"weights {before[:12]}"
+
+
+def _method(name: str) -> Check:
+    def check(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
+        from sanitygap.attribution import Sampling, attribute
+
+        maps = attribute(model, inputs, model.predict(inputs), [name], [0, 1], Sampling(2, 2))[name]
+        return bool(torch.isfinite(maps).all()), f"maps {tuple(maps.shape)}"
+
+    return check
+
+
+def _conserved(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
+    """Rules cannot see bare additions and products; then relevance is doubled or lost there."""
+    from sanitygap.attribution import attribute
+
+    bare = replace(model, module=copy.deepcopy(model.module))
+    for module in bare.module.modules():
+        bias = getattr(module, "bias", None)
+        if isinstance(bias, torch.Tensor):
+            bias.data.zero_()
+        if isinstance(module, BatchNorm) and module.running_mean is not None:
+            module.running_mean.zero_()
+    targets = bare.predict(inputs)
+    maps = attribute(bare, inputs, targets, ["lrp-epsilon-plus"], [0, 1])["lrp-epsilon-plus"]
+    with torch.no_grad():
+        logits = bare.module(inputs).gather(1, targets[:, None])[:, 0]
+    shares = maps.sum((1, 2)) / logits
+    passed = bool((shares - 1).abs().max() < 0.05)
+    return passed, f"it sums to {float(shares.min()):.1%} to {float(shares.max()):.1%} of it"

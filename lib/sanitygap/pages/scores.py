@@ -1,0 +1,204 @@
+"""Pages about the randomisation test, the occlusion test and the gap between them."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+from IPython.display import Markdown
+from pandas.io.formats.style import Styler
+
+from sanitygap.criteria.gap import CONTROLS, GRADIENTS, GUIDED, LRP, orderings
+from sanitygap.figures import Plate, theme
+from sanitygap.figures.tests_of_maps import curves, gap_scatter, label
+from sanitygap.inference import (
+    bootstrap_mean,
+    holm,
+    paired_difference,
+    paired_permutation_test,
+    rank_agreement,
+)
+from sanitygap.pages.shared import about, display_table, panel, with_intervals
+from sanitygap.runs import Study
+from sanitygap.scores import complete, occlusion_scores, randomization_scores
+
+SIMILARITY_LABELS = {
+    "ssim": "SSIM (low: passes the sanity check)",
+    "spearman": "Spearman correlation (low: passes)",
+    "mse": "normalised MSE (high: passes)",
+}
+
+
+def randomization_curves(
+    studies: Study | Iterable[Study], similarity: str = "ssim", sign: str = "signed"
+) -> Plate:
+    """Similarity against the depth of top-down randomisation (Binder et al., Fig. 2)."""
+    theme()
+    several = [studies] if isinstance(studies, Study) else list(studies)
+    frames, ticks = [], {}
+    for study in several:
+        table = study.table("randomization")
+        rows = table[(table["sign"] == sign) & (table["order"] == "top-down")]
+        numbers = with_intervals(rows, ("method", "step", "steps", "stage"), similarity)
+        numbers["depth"] = 100 * numbers["step"] / numbers["steps"]
+        frames.append(numbers.assign(panel=panel(study, "randomization")))
+        ticks = dict(zip(numbers["depth"], numbers["stage"], strict=True))
+    joined = pd.concat(frames, ignore_index=True)
+    one = len(several) == 1
+    where = "; ".join(about(study, "randomization") for study in several)
+    return curves(
+        joined,
+        "depth",
+        xlabel="stage reached from the top" if one else "stages redrawn, % of all",
+        ylabel=SIMILARITY_LABELS[similarity],
+        ticks=ticks if one else None,
+        caption=f"Top-down randomisation, {sign} maps: {SIMILARITY_LABELS[similarity]} against "
+        f"depth. {where}. Bands: 95 % bootstrap intervals over images.",
+    )
+
+
+def occlusion_curves(
+    studies: Study | Iterable[Study], patch: int = 15, value: str = "softmax"
+) -> Plate:
+    """Prediction against the number of blurred regions (Binder et al., Fig. 1, App. 1)."""
+    theme()
+    several = [studies] if isinstance(studies, Study) else list(studies)
+    frames = []
+    for study in several:
+        table = study.table("occlusion")
+        rows = table[table["patch"] == patch]
+        numbers = with_intervals(rows, ("method", "regions"), value)
+        frames.append(numbers.assign(panel=panel(study, "occlusion")))
+    where = "; ".join(about(study, "occlusion") for study in several)
+    return curves(
+        pd.concat(frames, ignore_index=True),
+        "regions",
+        xlabel=f"regions of {patch} × {patch} pixels replaced by their blurred copy",
+        ylabel=f"{value} of the target (low: faithful)",
+        caption=f"Occlusion curves, patch {patch}: {value} of the target class as the regions "
+        f"ranked highest by a map are blurred. {where}. Bands: 95 % bootstrap intervals over "
+        "images.",
+    )
+
+
+def both_scores(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Randomisation and occlusion scores of the same images and methods, without controls."""
+    scores = complete(
+        randomization_scores(study.table("randomization")),
+        occlusion_scores(study.table("occlusion")),
+    )
+    random, occluded = (table.drop(columns=list(CONTROLS), errors="ignore") for table in scores)
+    return random, occluded
+
+
+def gap_plate(study: Study) -> Plate:
+    """Methods by both scores and both ranks."""
+    theme()
+    scores = complete(
+        randomization_scores(study.table("randomization")),
+        occlusion_scores(study.table("occlusion")),
+    )
+    columns = {}
+    for name, table in zip(("randomization", "occlusion"), scores, strict=True):
+        intervals = {method: bootstrap_mean(table[method]) for method in table}
+        columns[name] = pd.Series({m: i.estimate for m, i in intervals.items()})
+        columns[f"{name}_low"] = pd.Series({m: i.low for m, i in intervals.items()})
+        columns[f"{name}_high"] = pd.Series({m: i.high for m, i in intervals.items()})
+        columns[f"{name}_rank"] = columns[name].rank()
+    numbers = pd.DataFrame(columns).rename_axis("method").reset_index()
+    return gap_scatter(
+        numbers,
+        f"Each method by its mean SSIM over all steps of top-down randomisation and by its mean "
+        f"softmax over 0 to 30 blurred patches of 15, and its rank in each test. "
+        f"{about(study, 'randomization')}. Bars: 95 % bootstrap intervals over images.",
+    )
+
+
+def agreement(study: Study) -> Markdown:
+    """The statement about both rankings, with its interval."""
+    random, occluded = both_scores(study)
+    tau = rank_agreement(random, occluded)
+    if tau.high < 0:
+        says = "Randomisation and occlusion **disagree** about these methods"
+    elif tau.low > 0:
+        says = "Randomisation and occlusion **agree** about these methods"
+    else:
+        says = "Whether randomisation and occlusion agree about these methods is **undecided** here"
+    return Markdown(
+        f"> {says}: Kendall's $\\tau$ between the two rankings of {random.shape[1]} methods is "
+        f"{tau.estimate:+.2f}, 95 % interval [{tau.low:+.2f}, {tau.high:+.2f}] "
+        f"(bootstrap over n = {len(random)} images; {about(study, 'randomization')}). "
+        "Both scores are lower-is-better, so agreement would be $\\tau > 0$."
+    )
+
+
+def paired_tests(study: Study) -> Styler:
+    """Guided backpropagation and LRP against the gradient methods, in both tests."""
+    rows, pvalues = [], {}
+    for score, table in zip(("SSIM", "softmax"), both_scores(study), strict=True):
+        for method in (GUIDED, LRP):
+            for other in GRADIENTS:
+                name = f"{score}: {label(method)} − {label(other)}"
+                interval = paired_difference(table[method], table[other])
+                pvalues[name] = paired_permutation_test(table[method], table[other])
+                rows.append(
+                    {
+                        "score": score,
+                        "comparison": f"{label(method)} − {label(other)}",
+                        "difference": interval.estimate,
+                        "low": interval.low,
+                        "high": interval.high,
+                        "name": name,
+                    }
+                )
+    adjusted = holm(pvalues)
+    table = pd.DataFrame(rows)
+    table["p (Holm)"] = table.pop("name").map(adjusted)
+    return display_table(table, f"Paired differences over images. {about(study, 'randomization')}.")
+
+
+def range_sensitivity(study: Study) -> Styler:
+    """Mean SSIM of each method for every choice of the range L."""
+    table = study.table("randomization")
+    names = {
+        "ssim": "joint range",
+        "ssim_robust": "99.9 % range",
+        "ssim_L1": "L = 1",
+        "ssim_L2": "L = 2",
+    }
+    means = pd.DataFrame(
+        {shown: randomization_scores(table, name).mean() for name, shown in names.items()}
+    )
+    taus = orderings(table)
+    means.loc["Kendall's τ with the joint range's order"] = [
+        1.0,
+        *(taus[name] for name in names if name != "ssim"),
+    ]
+    means.index = pd.Index([label(name) for name in means.index], name="method")
+    return display_table(
+        means.reset_index(),
+        f"Mean SSIM over the steps, for four ranges L. {about(study, 'randomization')}.",
+    )
+
+
+def noise_against_methods(study: Study) -> Styler:
+    """The noise control beside every method, on real attribution maps."""
+    scores = randomization_scores(study.table("randomization"))
+    rows = []
+    for method in map(str, scores):
+        pair = scores[list(dict.fromkeys((method, "noise")))].dropna()
+        mean = bootstrap_mean(pair[method])
+        row = {
+            "method": label(method),
+            "mean SSIM": mean.estimate,
+            "low": mean.low,
+            "high": mean.high,
+        }
+        if method != "noise":
+            gap = paired_difference(pair[method], pair["noise"])
+            row |= {"minus noise": gap.estimate, "gap low": gap.low, "gap high": gap.high}
+        rows.append(row)
+    table = pd.DataFrame(rows).sort_values("mean SSIM")
+    return display_table(
+        table,
+        "Mean SSIM over the steps of top-down randomisation, lowest (best in that test) first. "
+        f"{about(study, 'randomization')}; 95 % bootstrap intervals over images.",
+    )

@@ -1,0 +1,113 @@
+"""What every page uses: captions, tables, verdicts, and the recorded runs beside a run."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from IPython.display import Markdown
+from pandas.io.formats.style import Styler
+
+from sanitygap.claims import find_claim
+from sanitygap.comparison import compare_runs, recorded_runs
+from sanitygap.figures.tests_of_maps import label
+from sanitygap.inference import bootstrap_mean
+from sanitygap.runs import Study
+
+#: verdict -> sign that stands beside the word, so that colour carries nothing alone
+SIGNS = {
+    "holds": "✓",
+    "reproduced": "✓",
+    "direction": "≈",
+    "caveat": "!",
+    "slip": "✎",
+    "undecided": "?",
+    "under-specified": "…",
+    "not-reproduced": "✗",
+    "false": "✗",
+    "not-run": "–",
+}
+
+
+def about(study: Study, table: str) -> str:
+    """Model, images, n and seed of a table, for captions."""
+    settings, made = study.settings.public(), study.made(table)
+    words = f"{settings['model']}, {settings['images']}, n = {made['images']} images, "
+    words += f"seed {settings['seed']}, profile {settings['profile']}"
+    if study.recorded and not study.is_current(table):
+        words += "; computed by an earlier version of the code"
+    return words
+
+
+def panel(study: Study, table: str) -> str:
+    """A panel's title: model and number of images."""
+    return f"{study.settings.public()['model']}, n = {study.made(table)['images']}"
+
+
+def with_intervals(table: pd.DataFrame, by: Sequence[str], value: str) -> pd.DataFrame:
+    """Means over images with 95 % bootstrap intervals: ``mean``, ``low``, ``high``, ``n``."""
+    rows = []
+    for group, part in table.groupby(list(by), sort=False):
+        interval = bootstrap_mean(part.groupby("image")[value].mean().dropna())
+        rows.append(
+            dict(zip(by, group, strict=True))
+            | {
+                "mean": interval.estimate,
+                "low": interval.low,
+                "high": interval.high,
+                "n": interval.n,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def verdicts(study: Study, *claims: str) -> Styler:
+    """Judge claims on this run's tables, keep the verdicts, and show them with their evidence."""
+    judged = study.judge(*claims)
+    rows = [
+        {
+            "claim": f'<a href="../book/ledger.html#{row["claim"]}">{row["claim"]}</a>',
+            "verdict": f"{SIGNS[row['verdict']]} {row['verdict']}",
+            "statement": find_claim(row["claim"]).statement,
+            "evidence": f"{row['evidence']} {row['reason']}".strip(),
+        }
+        for row in judged.to_dict("records")
+    ]
+    return display_table(pd.DataFrame(rows), f"Verdicts of the run {study.settings.run}.")
+
+
+def references(study: Study) -> list[Study]:
+    """The recorded runs that stand beside this one."""
+    others = recorded_runs(study.folder.parents[2])
+    return [other for other in others if other.settings.run != study.settings.run] or [study]
+
+
+def beside_reference(study: Study) -> Styler | Markdown:
+    """This run against the recorded reference of the same model, and where they differ."""
+    others = recorded_runs(study.folder.parents[2], study.settings.public()["model"])
+    others = [other for other in others if other.settings.run != study.settings.run]
+    if study.recorded:
+        return Markdown("> This page shows the recorded reference run itself.")
+    if not others:
+        return Markdown(
+            f"> No reference run of {study.settings.public()['model']} is recorded, so there is "
+            "nothing to compare this run with."
+        )
+    rows = compare_runs(study, others[0])
+    rows["method"] = [label(method) for method in rows["method"]]
+    differing = int((rows["verdict"] != "agrees").sum())
+    return display_table(
+        rows[["score", "method", "live", "recorded", "p_holm", "verdict"]],
+        f"Run {study.settings.run} beside {others[0].settings.run}, means over different images; "
+        f"{differing} of {len(rows)} differ beyond chance (two-sample permutation test, Holm, 5 %)."
+        " Different photographs, and fewer points in sampling methods, are part of a difference.",
+    )
+
+
+def display_table(table: pd.DataFrame, caption: str) -> Styler:
+    """A table for a page: caption on top, no index, three decimals."""
+    numbers = dict.fromkeys(table.select_dtypes("float"), "{:.3f}")
+    return (
+        table.style.format({str(column): shown for column, shown in numbers.items()})
+        .hide(axis="index")
+        .set_caption(caption)
+        .set_table_attributes('class="dataframe sanitygap-table"')
+    )

@@ -1,0 +1,392 @@
+"""Runs: what was computed, from what, by which code; resumable, and never passed off as current.
+
+A run lives in ``data/runs/NAME``: ``run.json`` (settings and provenance), one ``TABLE.parquet`` a
+table with a ``TABLE.json`` that says how it was made, ``verdicts.json``, and ``parts/`` with the
+chunks computed so far. A chunk's file name is a hash over all that determines its numbers, so
+resuming, joining shards and extending a run by more images are the same thing: the chunks that
+exist are kept, the others are computed.
+"""
+
+import importlib
+import inspect
+import json
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from sanitygap.claims import (
+    CriterionContext,
+    Record,
+    find_claim,
+    find_criterion,
+    judge,
+    write_verdicts,
+)
+from sanitygap.errors import UsageError, unknown_name
+from sanitygap.experiments import (
+    EXPERIMENTS,
+    Chunk,
+    Context,
+    Experiment,
+    chunk_id,
+    code_sha256,
+)
+from sanitygap.files import file_sha256, find_root, read_json, write_atomically, write_table
+from sanitygap.images import ImageSet, load_images
+from sanitygap.models import Explainable, load_model
+from sanitygap.provenance import commit, provenance
+from sanitygap.settings import Settings, checked_knobs, parse_shard
+
+#: images of a profile where none are asked for; None means all
+IMAGES_OF_PROFILE = {"smoke": 2, "quick": 12, "full": None}
+
+
+class Study:
+    """A run with the tables and verdicts that notebooks ask it for.
+
+    Args:
+        run, profile, model, images, n_images, device, seed: see :class:`Settings`.
+        root: the folder that holds ``data/runs``; found from the working directory by default.
+        shard: ``"2/4"`` computes every fourth chunk, beginning with the second.
+
+    Raises:
+        UsageError: unusable settings, or a run of that name about another model or other images.
+    """
+
+    def __init__(
+        self, *, root: Path | None = None, shard: str | None = None, **settings: Any
+    ) -> None:
+        self.settings = Settings.checked(**settings)
+        self.folder = (root or find_root()) / "data" / "runs" / self.settings.run
+        self.shard = parse_shard(shard)
+        self.context = Context(self._load_model, self._load_images, self.settings.seed)
+        self._asked: dict[str, dict[str, Any]] = {}
+        self._adopt()
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the run is a recorded one, whose tables are read and never recomputed."""
+        return bool(self.record.get("recorded"))
+
+    @property
+    def model(self) -> Explainable:
+        """The model, loaded on first use."""
+        return self.context.model
+
+    @property
+    def images(self) -> ImageSet:
+        """The images, loaded on first use."""
+        return self.context.images
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """The content of ``run.json``; empty before anything was computed."""
+        return read_json(self.folder / "run.json")
+
+    def check(self) -> None:
+        """Load model and images now, so that unusable ones are refused before work starts."""
+        self.model, self.images  # noqa: B018  (loading is the check)
+
+    def table(self, name: str, **knobs: Any) -> pd.DataFrame:
+        """A table of the run, computed if the run does not hold it.
+
+        Args:
+            name: of an experiment.
+            knobs: the experiment's settings that differ from the profile's; None stands for the
+                profile's value. Where none are given, those of the last time hold, so that
+                everything that a study shows is about the same table.
+
+        Returns:
+            The tidy table. Its ``attrs`` say how it was made (see :meth:`made`).
+
+        Raises:
+            UsageError: unknown table, unknown or unusable knob, or a recorded run that does not
+                hold the table with these knobs.
+        """
+        entry = _experiment(name)
+        given = checked_knobs(entry, knobs)
+        knobs = given or self._asked.get(name, {})
+        self._asked[name] = knobs
+        if self.recorded:
+            return self._recorded_table(entry, knobs)
+        chunks, paths = self._compute(entry, knobs)
+        missing = [path for path in paths if not path.is_file()]
+        if missing:
+            raise UsageError(
+                f"{len(missing)} of {len(paths)} parts of {name!r} belong to other shards; "
+                "compute and join them first"
+            )
+        return self._assemble(entry, knobs, chunks, paths)
+
+    def compute(self, name: str, **knobs: Any) -> int:
+        """Compute this shard's parts of a table, and the table itself once no part is missing.
+
+        Args:
+            name, knobs: as in :meth:`table`.
+
+        Returns:
+            How many parts are still missing.
+
+        Raises:
+            UsageError: unknown table, unknown or unusable knob, or a recorded run.
+        """
+        entry = _experiment(name)
+        knobs = checked_knobs(entry, knobs)
+        if self.recorded:
+            raise UsageError(
+                f"{self.settings.run!r} is a recorded run, which is never recomputed; choose "
+                "another name with --run"
+            )
+        chunks, paths = self._compute(entry, knobs)
+        missing = sum(not path.is_file() for path in paths)
+        if not missing:
+            self._assemble(entry, knobs, chunks, paths)
+        return missing
+
+    def judge(self, *claims: str) -> pd.DataFrame:
+        """Apply the criteria of claims to this run's tables and keep the verdicts with the run.
+
+        Args:
+            claims: ids in the ledger.
+
+        Returns:
+            One row a claim: ``claim``, ``verdict``, ``evidence``, ``reason``.
+
+        Raises:
+            UsageError: an unknown claim, or one that no criterion is written for.
+        """
+        needed = {name for claim in claims for name in find_criterion(claim).tables}
+        tables = {name: self.table(name, **self._asked.get(name, {})) for name in sorted(needed)}
+        records = []
+        for claim in claims:
+            names = find_criterion(claim).tables
+            counts = [int(tables[name].attrs["images"]) for name in names]
+            context = CriterionContext.of(
+                find_claim(claim),
+                self._model_and_weights(),
+                self.settings.public()["images"],
+                min((count for count in counts if count), default=0),
+                [self.settings.seed],
+            )
+            verdict = judge(claim, tables, context)
+            hashes = {name: file_sha256(self.folder / f"{name}.parquet") for name in names}
+            records.append(Record.of(claim, verdict, context, hashes))
+        if not self.recorded:
+            write_verdicts(self.folder / "verdicts.json", records)
+        rows = [
+            {"claim": r.claim, "verdict": r.value, "evidence": r.evidence, "reason": r.reason}
+            for r in records
+        ]
+        return pd.DataFrame(rows)
+
+    def made(self, name: str) -> dict[str, Any]:
+        """How a table was made: settings, code, parts, seconds, commit; empty if it was not."""
+        return read_json(self.folder / f"{name}.json")
+
+    def is_current(self, name: str) -> bool:
+        """Whether a table was made by the code that is installed now."""
+        made = self.made(name)
+        return bool(made) and made["code"] == _current_code(made["code"])
+
+    def _model_and_weights(self) -> str:
+        """The public model spec, with a mark where weights were given, for the ledger."""
+        spec = str(self.settings.public()["model"])
+        trained = self.record.get("model", {}).get("pretrained", False)
+        return f"{spec}@weights" if trained else spec
+
+    def _recorded_table(self, entry: Experiment, knobs: Mapping[str, Any]) -> pd.DataFrame:
+        path = self.folder / f"{entry.name}.parquet"
+        if not path.is_file():
+            raise UsageError(
+                f"the recorded run {self.settings.run!r} holds no table {entry.name!r}; compute it "
+                "in a run of another name"
+            )
+        table = pd.read_parquet(path)
+        table.attrs.update(self.made(entry.name))
+        parameters = inspect.signature(entry.chunks).parameters
+        for key, value in knobs.items():
+            held = table.attrs["knobs"].get(key, parameters[key].default)
+            if json.dumps(held) != json.dumps(value):
+                raise UsageError(
+                    f"the recorded run {self.settings.run!r} holds {entry.name!r} with {key} = "
+                    f"{held!r}, not {value!r}; compute it in a run of another name"
+                )
+        return table
+
+    def _compute(
+        self, entry: Experiment, knobs: Mapping[str, Any]
+    ) -> tuple[list[Chunk], list[Path]]:
+        """The chunks of a table and their files, after computing this shard's."""
+        settings = {**entry.knobs.get(self.settings.profile, {}), **knobs}
+        self._begin()
+        folder = self.folder / "parts" / entry.name
+        parts = {
+            folder / f"{chunk_id(entry.name, chunk, self.context)}.parquet": chunk
+            for chunk in entry.chunks(self.context, **settings)
+        }
+        if not parts:
+            raise UsageError(f"these settings leave nothing of the table {entry.name!r} to compute")
+        index, count = self.shard
+        todo = [
+            (path, chunk)
+            for number, (path, chunk) in enumerate(parts.items())
+            if number % count == index and not path.is_file()
+        ]
+        for path, chunk in tqdm(todo, desc=entry.name, unit="part", disable=len(todo) < 2):
+            started = time.perf_counter()
+            rows = chunk.compute()
+            rows.attrs = {"seconds": time.perf_counter() - started}
+            write_table(path, rows)
+        return list(parts.values()), list(parts)
+
+    def _assemble(
+        self,
+        entry: Experiment,
+        knobs: Mapping[str, Any],
+        chunks: Sequence[Chunk],
+        paths: Sequence[Path],
+    ) -> pd.DataFrame:
+        target = self.folder / f"{entry.name}.parquet"
+        passport = target.with_suffix(".json")
+        parts = [path.stem for path in paths]
+        if self.made(entry.name).get("parts") == parts and target.is_file():
+            table = pd.read_parquet(target)
+        else:
+            frames = [pd.read_parquet(path) for path in paths]
+            seconds = sum(frame.attrs.get("seconds", 0.0) for frame in frames)
+            for frame in frames:
+                frame.attrs.clear()
+            table = pd.concat(frames, ignore_index=True)
+            # if it is killed between the two files, the new table has no passport, not an old one
+            passport.unlink(missing_ok=True)
+            write_table(target, table)
+            made = {
+                "table": entry.name,
+                "settings": self.settings.public(),
+                "knobs": {**entry.knobs.get(self.settings.profile, {}), **knobs},
+                "images": len({p for chunk in chunks for p in chunk.images}),
+                "rows": len(table),
+                "seconds": round(seconds, 1),
+                "code": {
+                    place: code_sha256((_piece(place),))
+                    for place in sorted({_place(piece) for chunk in chunks for piece in chunk.code})
+                },
+                "parts": parts,
+                "commit": commit(),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+            write_atomically(passport, json.dumps(made, indent=1))
+        table.attrs.update(self.made(entry.name))
+        return table
+
+    def _adopt(self) -> None:
+        """Take the settings of an existing run of this name, or refuse to mix two."""
+        if not self.record:
+            return
+        old = self.record["settings"]
+        if self.recorded:
+            self.settings = Settings.checked(**old)
+            return
+        for key in ("model", "images", "seed", "profile"):
+            new = getattr(self.settings, key)
+            if old[key] != self.settings.public()[key]:
+                raise self._mixed(f"is about {key} {old[key]!r}, not {new!r}")
+
+    def _mixed(self, problem: str) -> UsageError:
+        return UsageError(
+            f"the run {self.settings.run!r} {problem}; choose another name with --run, or start it "
+            "over with --fresh"
+        )
+
+    def _begin(self) -> None:
+        """Write ``run.json``, unless it says the same already.
+
+        Raises:
+            UsageError: the run was begun with other weights or other images. A spec does not tell
+                these apart, because files and folders are left out of it.
+        """
+        record = {
+            "settings": self.settings.public(),
+            "recorded": False,
+            "model": {
+                "spec": self.model.spec,
+                "weights_sha256": self.model.weights_sha256,
+                "pretrained": self.model.pretrained,
+                "input_size": self.model.preprocessing.size,
+                "stages": [stage.name for stage in self.model.stages],
+            },
+            "images": {
+                "spec": self.images.spec.partition(":")[0],
+                "n": len(self.images),
+                "sha256": self.images.sha256,
+            },
+        }
+        old = self.record
+        if old:
+            if old["model"]["weights_sha256"] != self.model.weights_sha256:
+                raise self._mixed(f"is about other weights of {self.model.spec!r}")
+            if old["images"]["n"] == len(self.images) and old["images"] != record["images"]:
+                raise self._mixed(f"is about {len(self.images)} other images")
+            if {key: old.get(key) for key in record} == record:
+                return
+        self.record = record | {"provenance": provenance(self.settings.device)}
+        write_atomically(self.folder / "run.json", json.dumps(self.record, indent=1))
+
+    def _load_model(self) -> Explainable:
+        return load_model(self.settings.model, self.settings.device, self.settings.seed)
+
+    def _load_images(self) -> ImageSet:
+        wanted = self.settings.n_images
+        if wanted is None:
+            images = load_images(self.settings.images)
+            most = IMAGES_OF_PROFILE[self.settings.profile]
+            return images if most is None or most >= len(images) else images.take(most)
+        return load_images(self.settings.images, wanted)
+
+
+def open_run(run: str, root: Path | None = None) -> Study:
+    """An existing run with the settings that it was made with.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    root = root or find_root()
+    path = root / "data" / "runs" / Settings.checked(run=run).run / "run.json"
+    if not path.is_file():
+        known = sorted(other.parent.name for other in (root / "data" / "runs").glob("*/run.json"))
+        raise unknown_name("run", run, known)
+    return Study(root=root, **read_json(path)["settings"])
+
+
+def _experiment(name: str) -> Experiment:
+    if name not in EXPERIMENTS:
+        raise unknown_name("table", name, list(EXPERIMENTS))
+    return EXPERIMENTS[name]
+
+
+def _place(piece: Any) -> str:
+    """Where a module or function is found: ``module`` or ``module:function``."""
+    name = getattr(piece, "__qualname__", None)
+    return f"{piece.__module__}:{name}" if name else piece.__name__
+
+
+def _piece(place: str) -> Any:
+    module, _, name = place.partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, name) if name else found
+
+
+def _current_code(recorded: dict[str, str]) -> dict[str, str]:
+    current = {}
+    for place in recorded:
+        try:
+            current[place] = code_sha256((_piece(place),))
+        except (ImportError, AttributeError):
+            current[place] = ""
+    return current

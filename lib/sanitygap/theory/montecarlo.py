@@ -1,0 +1,56 @@
+"""Point estimates of Monte Carlo draws with 95 % intervals, as columns of a tidy table."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sanitygap.inference import proportion_interval
+
+NORMAL_95 = 1.959963984540054
+
+
+class Estimate(TypedDict):
+    """Columns shared by every simulated table; `low` and `high` bound a 95 % interval."""
+
+    estimate: float
+    standard_error: float
+    low: float
+    high: float
+    draws: int
+
+
+def mean_estimate(samples: ArrayLike) -> Estimate:
+    """Mean of independent draws with a normal-theory 95 % interval.
+
+    Args:
+        samples: at least two finite draws, any shape (flattened).
+    """
+    x = np.asarray(samples, dtype=np.float64).ravel()
+    mean = float(x.mean())
+    error = float(x.std(ddof=1) / np.sqrt(x.size))
+    return Estimate(
+        estimate=mean,
+        standard_error=error,
+        low=mean - NORMAL_95 * error,
+        high=mean + NORMAL_95 * error,
+        draws=int(x.size),
+    )
+
+
+def proportion(successes: int, draws: int) -> Estimate:
+    """Relative frequency with Wilson's 95 % interval, which stays inside [0, 1].
+
+    The standard error is the plug-in sqrt(p (1 - p) / draws).
+    """
+    interval = proportion_interval(successes, draws)
+    p = interval.estimate
+    return Estimate(
+        estimate=p,
+        standard_error=float(np.sqrt(p * (1 - p) / draws)),
+        low=interval.low,
+        high=interval.high,
+        draws=draws,
+    )

@@ -1,0 +1,289 @@
+"""Theorem 4: the mean squared error of normalised maps rewards zero covariance (App. D).
+
+Equation numbers are those of Binder et al. (2022). Maps are float64 tensors (maps, height, width);
+normalised means divided by the root of the second moment over the pixels (Eq. 20).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from sanitygap import similarity
+from sanitygap.seeds import stable_seed
+from sanitygap.theory.montecarlo import mean_estimate
+
+Array = NDArray[np.float64]
+SIDE = 32
+
+
+@dataclass(frozen=True)
+class PixelMoments:
+    """Population moments of one pixel of A and B."""
+
+    mean_a: float
+    mean_b: float
+    second_a: float
+    second_b: float
+    covariance: float
+
+    @property
+    def scale(self) -> float:
+        """sqrt(E[A^2] E[B^2])."""
+        return float(np.sqrt(self.second_a * self.second_b))
+
+    @property
+    def mse(self) -> float:
+        """Eq. (23): 2 - 2 covariance / scale - 2 mean_a mean_b / scale."""
+        return self.bound - 2 * self.covariance / self.scale
+
+    @property
+    def bound(self) -> float:
+        """Eq. (24): Eq. (23) at zero covariance."""
+        return 2 - 2 * self.mean_a * self.mean_b / self.scale
+
+
+def terms(first: torch.Tensor, second: torch.Tensor) -> pd.DataFrame:
+    """The two terms that separate the normalised MSE of maps from 2 (Eq. 23).
+
+    Args:
+        first: maps (N, H, W), any float dtype.
+        second: maps of the same shape.
+
+    Returns:
+        One row a pair: mse, mean_term = mu_A mu_B / s and covariance_term = sigma_AB / s with
+        s = sqrt(mean A^2 mean B^2), so that mse = 2 - 2 mean_term - 2 covariance_term.
+    """
+    a, b = (similarity.second_moment(maps.double()).flatten(1) for maps in (first, second))
+    mean_term = a.mean(1) * b.mean(1)
+    return pd.DataFrame(
+        {
+            "mse": (a - b).square().mean(1).numpy(force=True),
+            "mean_term": mean_term.numpy(force=True),
+            "covariance_term": ((a * b).mean(1) - mean_term).numpy(force=True),
+        }
+    )
+
+
+def second_moment_check(*, n: int, seed: int) -> pd.DataFrame:
+    """Eq. (20), as printed and as meant: is the mean square of a normalised map one?
+
+    The printed denominator sums a symbol h that is defined nowhere; the nearest reading is another
+    map, here an independent one.
+
+    Args:
+        n: number of maps for each distribution.
+        seed: seed of the maps.
+
+    Returns:
+        One row a (formula, noise, scale): the largest distance of the mean square from one.
+    """
+    rows = []
+    for name, draw in NOISE.items():
+        rng = np.random.default_rng(stable_seed(seed, "equation-20", name))
+        for scale in (1e-6, 1.0, 1e6):
+            maps, other = torch.from_numpy(scale * draw(rng, (2, n, SIDE, SIDE)))
+            printed = maps / other.square().mean((1, 2), keepdim=True).sqrt()
+            for formula, normalised in {
+                "denominator of A": similarity.second_moment(maps),
+                "denominator of another map h": printed,
+            }.items():
+                distance = (normalised.square().mean((1, 2)) - 1).abs()
+                rows.append(
+                    {
+                        "formula": formula,
+                        "noise": name,
+                        "scale": scale,
+                        "max_difference": float(distance.max()),
+                        "maps": n,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+# --- Theorem 4 ----------------------------------------------------------------------------------
+
+Noise = Callable[[np.random.Generator, tuple[int, ...]], Array]
+
+NOISE: dict[str, Noise] = {
+    "normal": lambda rng, shape: rng.normal(size=shape),
+    "Laplace": lambda rng, shape: rng.laplace(size=shape),
+    "absolute normal": lambda rng, shape: np.abs(rng.normal(size=shape)),
+    "absolute Laplace": lambda rng, shape: np.abs(rng.laplace(size=shape)),
+    "absolute, heavy-tailed": lambda rng, shape: np.abs(
+        rng.lognormal(size=shape) * rng.normal(size=shape)
+    ),
+}
+
+# mean and second moment of a pixel of each kind of noise
+_ROOT = float(np.sqrt(2 / np.pi))
+MOMENTS = {
+    "normal": (0.0, 1.0),
+    "Laplace": (0.0, 2.0),
+    "absolute normal": (_ROOT, 1.0),
+    "absolute Laplace": (1.0, 2.0),
+    "absolute, heavy-tailed": (float(np.exp(0.5)) * _ROOT, float(np.exp(2.0))),
+}
+
+
+def normalized_mse(*, n: int, seed: int) -> pd.DataFrame:
+    """Normalised MSE of random maps against Eq. (23), and against the bound (24).
+
+    Processes: independent maps of several kinds of noise; normal maps of means 2 and -2; and
+    normal maps with means 0 or 1 (fixed) whose correlation rises from 0 to 1 at fixed second
+    moments.
+
+    Args:
+        n: number of map pairs for each process, of 32 x 32 pixels.
+        seed: seed of the draws.
+
+    Returns:
+        One row a process: process, correlation, the mean MSE with its interval, the population
+        value `formula` of Eq. (23), the `bound` of Eq. (24), and `identity_error`, the largest
+        distance over pairs between the MSE and Eq. (23) at the sample moments.
+    """
+    rows = []
+    for name, draw in NOISE.items():
+        mean, second = MOMENTS[name]
+        rng = np.random.default_rng(stable_seed(seed, "theorem-4", name))
+        a, b = torch.from_numpy(draw(rng, (2, n, SIDE, SIDE)))
+        rows.append(_row(name, 0.0, a, b, PixelMoments(mean, mean, second, second, 0.0)))
+    rng = np.random.default_rng(stable_seed(seed, "theorem-4", "correlated"))
+    e1, e2 = torch.from_numpy(rng.normal(size=(2, n, SIDE, SIDE)))
+    for name, mean_a, mean_b in (
+        ("normal, zero means", 0.0, 0.0),
+        ("normal, equal means", 1.0, 1.0),
+        ("normal, opposite means", 2.0, -2.0),
+    ):
+        for rho in (0.0, 0.25, 0.5, 0.75, 1.0):
+            a, b = mean_a + e1, mean_b + rho * e1 + np.sqrt(1 - rho**2) * e2
+            moments = PixelMoments(mean_a, mean_b, mean_a**2 + 1, mean_b**2 + 1, rho)
+            rows.append(_row(name, rho, a, b, moments))
+    return pd.DataFrame(rows)
+
+
+def _row(
+    process: str, correlation: float, a: torch.Tensor, b: torch.Tensor, moments: PixelMoments
+) -> dict[str, object]:
+    mse = similarity.normalized_mse(a, b)
+    parts = terms(a, b)
+    identity = 2 - 2 * parts["mean_term"] - 2 * parts["covariance_term"]
+    return {
+        "process": process,
+        "correlation": correlation,
+        **mean_estimate(mse),
+        "formula": moments.mse,
+        "bound": moments.bound,
+        "identity_error": float(np.abs(mse.numpy() - identity).max()),
+    }
+
+
+def scale_dependence(*, n: int, seed: int) -> pd.DataFrame:
+    """Eq. (25)-(28): the unnormalised MSE grows with the square of the scale, Eq. (21) does not.
+
+    Args:
+        n: number of map pairs (normal with means 0.5 and -0.2, correlation 0.3).
+        seed: seed of the draws.
+
+    Returns:
+        One row a (scale, measure) with measure `MSE` or `normalised MSE`: the mean with its
+        interval, `smallest` and `largest` value, `identity_error` of Eq. (27) at the sample
+        moments relative to the MSE (of the MSE only).
+    """
+    rng = np.random.default_rng(stable_seed(seed, "equations-25-28"))
+    e1, e2 = torch.from_numpy(rng.normal(size=(2, n, SIDE, SIDE)))
+    base = 0.5 + e1, -0.2 + 0.3 * e1 + np.sqrt(1 - 0.3**2) * e2
+    rows = []
+    for scale in (0.01, 0.1, 1.0, 10.0, 100.0):
+        a, b = (scale * x for x in base)
+        plain = (a - b).square().mean((1, 2))
+        means = a.mean((1, 2)), b.mean((1, 2))
+        centred = [x - mean[:, None, None] for x, mean in zip((a, b), means, strict=True)]
+        variances = sum(x.square().mean((1, 2)) for x in centred)
+        covariance = (centred[0] * centred[1]).mean((1, 2))
+        identity = variances + (means[0] - means[1]).square() - 2 * covariance
+        for measure, values, error in (
+            ("MSE", plain, float(((identity - plain) / plain).abs().max())),
+            ("normalised MSE", similarity.normalized_mse(a, b), float("nan")),
+        ):
+            rows.append(
+                {
+                    "scale": scale,
+                    "measure": measure,
+                    **mean_estimate(values),
+                    "smallest": float(values.min()),
+                    "largest": float(values.max()),
+                    "identity_error": error,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+# --- why the second moment and not the standard deviation ---------------------------------------
+
+
+def mean_share(*, n: int, seed: int) -> pd.DataFrame:
+    """Share of the mean in the second moment, mu^2 / E[A^2], of gradient maps of random networks.
+
+    A share near zero means that dividing by the standard deviation or by the root of the second
+    moment gives the same map; rms / sd = 1 / sqrt(1 - share).
+
+    Args:
+        n: number of maps, each of its own random convolutional network and normal input of
+            3 x 32 x 32.
+        seed: seed of networks and inputs.
+
+    Returns:
+        One row a reduction over RGB (`Sensitivity, l2`, `Gradient, mean`, `Gradient x Input`): the
+        mean share with its interval, and `rms_over_sd`, the mean ratio of the two normalisers.
+    """
+    rows = []
+    for method, maps in random_gradient_maps(n=n, seed=seed).items():
+        share = maps.mean((1, 2)).square() / maps.square().mean((1, 2))
+        rows.append(
+            {
+                "method": method,
+                **mean_estimate(share),
+                "rms_over_sd": float((1 - share).rsqrt().mean()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def random_gradient_maps(*, n: int, seed: int) -> dict[str, torch.Tensor]:
+    """Gradient maps of random convolutional networks at normal inputs of 3 x 32 x 32.
+
+    Returns:
+        Reduction over RGB -> maps (n, 32, 32), float64.
+    """
+    gradients, products = [], []
+    for index in range(n):
+        generator = torch.Generator().manual_seed(stable_seed(seed, "random-network", index))
+        inputs = torch.randn(1, 3, SIDE, SIDE, generator=generator, requires_grad=True)
+        (gradient,) = torch.autograd.grad(_random_network(inputs, generator).sum(), inputs)
+        gradients.append(gradient)
+        products.append((gradient * inputs.detach()).sum(1))
+    gradient = torch.cat(gradients).double()
+    return {
+        "Sensitivity, l2": gradient.norm(dim=1),
+        "Gradient, mean": gradient.mean(1),
+        "Gradient x Input": torch.cat(products).double(),
+    }
+
+
+def _random_network(inputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """The logit of a He-normal network of three convolutions with ReLU and a linear layer."""
+    features = inputs
+    for channels, stride in ((16, 1), (32, 2), (32, 2)):
+        fan_in = features.shape[1] * 9
+        kernel = torch.randn(channels, features.shape[1], 3, 3, generator=generator)
+        features = torch.relu(
+            torch.conv2d(features, kernel * (2 / fan_in) ** 0.5, stride=stride, padding=1)
+        )
+    flat = features.flatten(1)
+    return flat @ torch.randn(flat.shape[1], generator=generator) / flat.shape[1] ** 0.5

@@ -1,0 +1,257 @@
+"""Appendix D.1: normalising by the maximum, and the variance of quantile estimators (Eq. 29).
+
+Equation numbers are those of Binder et al. (2022).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+
+from sanitygap import similarity
+from sanitygap.inference import bootstrap, bootstrap_mean
+from sanitygap.seeds import stable_seed
+from sanitygap.theory.mse import random_gradient_maps
+from sanitygap.theory.ssim_scale import SIMULATED_METHODS, correlated_maps
+
+Array = NDArray[np.float64]
+
+# --- Eq. (29) -----------------------------------------------------------------------------------
+
+FROZEN: dict[str, Any] = {
+    "normal": stats.norm(),
+    "normal, sd 3": stats.norm(0, 3),
+    "exponential": stats.expon(),
+    "Laplace": stats.laplace(),
+    "uniform on [0, 1]": stats.uniform(),
+    "uniform on [0, 5]": stats.uniform(0, 5),
+}
+
+
+def quantile_variance(*, n: int, seed: int, sample_size: int = 20_001) -> pd.DataFrame:
+    """Variance of the sample quantile against Eq. (29) as printed and with the density squared.
+
+    With 20 001 values the quantiles at p = 0.5, 0.9 and 0.99 are order statistics. Order
+    statistic k of a uniform sample is Beta(k, m + 1 - k) distributed, so it is drawn directly and
+    mapped through the quantile function: the same law as sorting samples, at no cost.
+
+    Args:
+        n: number of sample quantiles drawn for each setting.
+        seed: seed of the draws.
+        sample_size: size m of each sample; (m - 1) p has to be an integer.
+
+    Returns:
+        One row a (distribution, p): the simulated variance as estimate with its interval, the
+        values `printed` and `squared` of the two formulas and their ratios to the simulation.
+    """
+    rows = []
+    for name, law in FROZEN.items():
+        for p in (0.5, 0.9, 0.99):
+            rng = np.random.default_rng(stable_seed(seed, "quantile-variance", name, p))
+            values = law.ppf(sample_quantile(rng, n, sample_size, p))
+            deviation = (values - values.mean()) ** 2
+            variance = float(deviation.sum() / (n - 1))
+            error = float(deviation.std(ddof=1) / np.sqrt(n))
+            density = float(law.pdf(law.ppf(p)))
+            printed = p * (1 - p) / (sample_size * density)
+            squared = printed / density
+            rows.append(
+                {
+                    "distribution": name,
+                    "p": p,
+                    "sample_size": sample_size,
+                    "estimate": variance,
+                    "standard_error": error,
+                    "low": variance - 1.96 * error,
+                    "high": variance + 1.96 * error,
+                    "draws": n,
+                    "printed": printed,
+                    "squared": squared,
+                    "printed_ratio": printed / variance,
+                    "squared_ratio": squared / variance,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def sample_quantile(rng: np.random.Generator, n: int, sample_size: int, p: float) -> Array:
+    """`n` sample p-quantiles of uniform samples of the given size, without drawing the samples."""
+    rank = round((sample_size - 1) * p) + 1
+    return rng.beta(rank, sample_size + 1 - rank, size=n)
+
+
+TAILS: dict[str, Any] = {
+    "uniform": stats.uniform(),
+    "normal": stats.norm(),
+    "exponential": stats.expon(),
+    "Student t4": stats.t(4),
+    "Pareto 3": stats.pareto(3),
+    "Cauchy": stats.cauchy(),
+}
+
+
+def tail_variance(*, n: int, seed: int) -> pd.DataFrame:
+    """Eq. (29) times the sample size as p approaches 1, as printed and with the density squared.
+
+    Args:
+        n: number of tail probabilities 1 - p between 1e-1 and 1e-12.
+        seed: not used; the values are exact.
+
+    Returns:
+        One row a (distribution, formula, tail_probability): value.
+    """
+    rows = []
+    for name, law in TAILS.items():
+        for tail in np.geomspace(1e-1, 1e-12, n):
+            density = law.pdf(law.isf(tail))
+            for formula, power in (("printed", 1), ("squared density", 2)):
+                rows.append(
+                    {
+                        "distribution": name,
+                        "formula": formula,
+                        "tail_probability": tail,
+                        "value": tail * (1 - tail) / density**power,
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+# --- the maximum as a normaliser ----------------------------------------------------------------
+
+SYMMETRIC: dict[str, Any] = {
+    "uniform": stats.uniform(-1, 2),
+    "normal": stats.norm(),
+    "Laplace": stats.laplace(),
+    "Student t3": stats.t(3),
+    "Student t1.5": stats.t(1.5),
+}
+
+
+def maximum_dispersion(
+    *, n: int, seed: int, sizes: tuple[int, ...] = (100, 1_000, 10_000)
+) -> pd.DataFrame:
+    """Relative standard deviation of the maximum of |x| and of the root mean square.
+
+    Two sources: samples of known distributions, where the maximum is drawn exactly through the
+    quantile function; and gradient maps of random networks, where the pixels are resampled.
+
+    Args:
+        n: number of samples for each setting, and of resamplings of each map.
+        seed: seed of the draws.
+        sizes: numbers of values in a sample.
+
+    Returns:
+        One row a (source, distribution, size): `maximum` and `rms`, the relative standard
+        deviations; estimate, low, high: their difference with its 95 % bootstrap interval (over
+        samples, or over maps).
+    """
+    rows = []
+    for name, law in SYMMETRIC.items():
+        for size in sizes:
+            rng = np.random.default_rng(stable_seed(seed, "maximum-dispersion", name, size))
+            # |x| exceeds its maximum with probability 1 - U^(1/size), half of it on each side.
+            outside = -np.expm1(np.log(rng.uniform(size=n)) / size)
+            maximum = law.isf(outside / 2)
+            rms = np.array([_rms(law.rvs(size, random_state=rng)) for _ in range(n)])
+            pairs = np.column_stack([maximum, rms])
+            interval = bootstrap(pairs, _excess, resamples=300, seed=seed)
+            rows.append(
+                {
+                    "source": "distribution",
+                    "distribution": name,
+                    "size": size,
+                    "maximum": maximum.std(ddof=1) / maximum.mean(),
+                    "rms": rms.std(ddof=1) / rms.mean(),
+                    "estimate": interval.estimate,
+                    "low": interval.low,
+                    "high": interval.high,
+                    "draws": n,
+                }
+            )
+    for method, maps in random_gradient_maps(n=20, seed=seed).items():
+        rows.append(
+            {
+                "source": "maps of random networks",
+                "distribution": method,
+                "size": maps[0].numel(),
+                **resampled_dispersion(maps, n=n, seed=seed),
+                "draws": n,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def resampled_dispersion(maps: torch.Tensor, *, n: int, seed: int) -> dict[str, float]:
+    """Relative standard deviation of maximum and root mean square under resampling of pixels.
+
+    Args:
+        maps: attribution maps (N, H, W), at least two.
+        n: resamplings of the pixels of each map.
+        seed: seed of the resampling.
+
+    Returns:
+        Means over maps of both (`maximum`, `rms`) and the mean difference (`estimate`) with its
+        bootstrap interval over maps (`low`, `high`).
+    """
+    spreads = []
+    for index, pixels in enumerate(maps.flatten(1).double().numpy(force=True)):
+        rng = np.random.default_rng(stable_seed(seed, "resampled-dispersion", index))
+        drawn = np.abs(rng.choice(pixels, (n, len(pixels))))
+        normalisers = drawn.max(1), np.sqrt((drawn**2).mean(1))
+        spreads.append([x.std(ddof=1) / x.mean() for x in normalisers])
+    table = np.array(spreads)
+    interval = bootstrap_mean(table[:, 0] - table[:, 1], resamples=300, seed=seed)
+    return {
+        "maximum": float(table[:, 0].mean()),
+        "rms": float(table[:, 1].mean()),
+        "estimate": interval.estimate,
+        "low": interval.low,
+        "high": interval.high,
+    }
+
+
+def _rms(x: Array) -> float:
+    return float(np.sqrt((x**2).mean()))
+
+
+def _excess(pairs: Array) -> float:
+    """Relative standard deviation of the first column minus that of the second."""
+    spread = pairs.std(0, ddof=1) / pairs.mean(0)
+    return float(spread[0] - spread[1])
+
+
+def normalizer_ranking(*, n: int, seed: int) -> pd.DataFrame:
+    """MSE of pairs of maps after dividing each map by its maximum, or by its second moment.
+
+    Args:
+        n: number of map pairs for each simulated method of `ssim_scale`.
+        seed: seed of the maps.
+
+    Returns:
+        One row a (method, normaliser, pair): mse.
+    """
+    parts = []
+    for method, (draw, correlation) in SIMULATED_METHODS.items():
+        key = stable_seed(seed, "normalizer-ranking", method)
+        a, b = correlated_maps(draw, correlation, n=n, seed=key)
+        by_maximum = [x / x.abs().amax((1, 2), keepdim=True) for x in (a, b)]
+        for normaliser, mse in {
+            "maximum": (by_maximum[0] - by_maximum[1]).square().mean((1, 2)),
+            "second moment": similarity.normalized_mse(a, b),
+        }.items():
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "method": method,
+                        "normaliser": normaliser,
+                        "pair": range(n),
+                        "mse": mse.numpy(),
+                    }
+                )
+            )
+    return pd.concat(parts, ignore_index=True)

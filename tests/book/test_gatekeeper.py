@@ -1,0 +1,161 @@
+"""The gate: every unsound notebook is refused with its reason, and a sound one is let through."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from sanitygap.book import Project, gate
+from sanitygap.book.execution import STAMP
+from sanitygap.errors import UsageError
+
+RECORD: dict[str, Any] = {
+    "recorded": False,
+    "settings": {
+        "run": "toy",
+        "profile": "smoke",
+        "model": "efficientnet_lite0",
+        "images": "photos",
+        "seed": 0,
+    },
+    "images": {"n": 3},
+}
+
+
+@pytest.fixture
+def project(executed: Project, tmp_path: Path) -> Project:
+    """A copy of the executed book that a test may spoil."""
+    shutil.copytree(executed.root, tmp_path / "copy", ignore=shutil.ignore_patterns("_build"))
+    return Project(tmp_path / "copy")
+
+
+def spoil(project: Project, name: str, change: Callable[[nbformat.NotebookNode], None]) -> None:
+    """Change an executed notebook."""
+    path = project.executed("toy", name)
+    notebook = nbformat.read(path, as_version=4)
+    change(notebook)
+    nbformat.write(notebook, path)
+
+
+def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def record(project: Project, **changes: Any) -> None:
+    path = project.root / "data" / "runs" / "toy" / "run.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(RECORD | changes), encoding="utf-8")
+
+
+def test_sound_notebooks_pass_in_the_order_of_the_book(project: Project) -> None:
+    assert list(gate(project, "toy")) == ["theorem-1", "gap"]
+
+
+def test_error_output(project: Project) -> None:
+    error = nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[])
+    spoil(project, "gap", lambda nb: code(nb)[2].outputs.append(error))
+    with pytest.raises(UsageError, match="gap: cell 3 shows an error: ValueError"):
+        gate(project, "toy")
+
+
+def test_exception_that_papermill_recorded(project: Project) -> None:
+    spoil(project, "gap", lambda nb: nb.metadata.papermill.update(exception=True))
+    with pytest.raises(UsageError, match="gap: its execution ended with an exception"):
+        gate(project, "toy")
+
+
+def test_cell_that_was_not_executed(project: Project) -> None:
+    spoil(project, "gap", lambda nb: code(nb)[2].update(execution_count=None))
+    with pytest.raises(UsageError, match="gap: a code cell was not executed"):
+        gate(project, "toy")
+
+
+def test_cells_out_of_order(project: Project) -> None:
+    spoil(project, "gap", lambda nb: code(nb)[2].update(execution_count=9))
+    with pytest.raises(UsageError, match="gap: its cells were not executed once each"):
+        gate(project, "toy")
+
+
+def test_source_changed_since(project: Project) -> None:
+    with project.source("gap").open("a") as file:
+        file.write("\nMore.\n")
+    with pytest.raises(UsageError, match="gap: its source has changed"):
+        gate(project, "toy")
+
+
+def test_other_run(project: Project) -> None:
+    shutil.copytree(project.executed_folder("toy"), project.executed_folder("other"))
+    with pytest.raises(UsageError, match="gap: executed for run 'toy', not 'other'"):
+        gate(project, "other")
+
+
+def test_pages_that_disagree_about_the_run(project: Project) -> None:
+    spoil(project, "gap", lambda nb: nb.metadata[STAMP].parameters.update(model="squeezenet1_1"))
+    with pytest.raises(UsageError, match="gap: executed with model 'squeezenet1_1', but the run"):
+        gate(project, "toy")
+
+
+def test_pages_that_disagree_with_the_record_of_the_run(project: Project) -> None:
+    record(project)
+    gate(project, "toy")
+    shutil.rmtree(project.root / "data")
+    record(project, settings=RECORD["settings"] | {"seed": 1})
+    with pytest.raises(UsageError, match="theorem-1: executed with seed 0, but the run has 1"):
+        gate(project, "toy")
+
+
+def test_recorded_run_has_settings_of_its_own(project: Project) -> None:
+    record(project, recorded=True, settings=RECORD["settings"] | {"profile": "full"})
+    gate(project, "toy")
+
+
+def test_not_executed(project: Project) -> None:
+    project.executed("toy", "gap").unlink()
+    with pytest.raises(UsageError, match="gap: not executed for run 'toy'.*sanitygap execute"):
+        gate(project, "toy")
+
+
+def test_failed_copy_beside_an_older_good_one(project: Project) -> None:
+    good = project.executed("toy", "gap")
+    shutil.copy(good, good.with_name("gap.failed.ipynb"))
+    with pytest.raises(UsageError, match="gap: its last execution failed"):
+        gate(project, "toy")
+
+
+def test_executed_by_something_else(project: Project) -> None:
+    spoil(project, "gap", lambda nb: nb.metadata.pop(STAMP))
+    with pytest.raises(UsageError, match="gap: not executed by sanitygap"):
+        gate(project, "toy")
+
+
+def test_local_folder_in_an_output(project: Project) -> None:
+    stream = nbformat.v4.new_output("stream", name="stdout", text=f"read {project.root}/x\n")
+    spoil(project, "gap", lambda nb: code(nb)[2].outputs.append(stream))
+    with pytest.raises(UsageError, match="gap: it names the local folder"):
+        gate(project, "toy")
+
+
+def test_figure_without_alternative_text(project: Project) -> None:
+    spoil(project, "gap", lambda nb: code(nb)[3].metadata.mystnb.image.update(alt=" "))
+    with pytest.raises(UsageError, match="gap: the figure of cell 4 has no alternative text"):
+        gate(project, "toy")
+
+
+def test_two_figures_in_a_cell(project: Project) -> None:
+    spoil(project, "gap", lambda nb: code(nb)[3].outputs.append(code(nb)[3].outputs[0]))
+    with pytest.raises(UsageError, match="gap: cell 4 shows 2 figures"):
+        gate(project, "toy")
+
+
+def test_all_reasons_of_all_pages_are_told_at_once(project: Project) -> None:
+    spoil(project, "gap", lambda nb: code(nb)[2].update(execution_count=None))
+    project.executed("toy", "theorem-1").unlink()
+    with pytest.raises(UsageError) as error:
+        gate(project, "toy")
+    assert "theorem-1: not executed" in str(error.value)
+    assert "gap: a code cell was not executed" in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,71 @@
+"""A small book in a folder of its own: the real pages, two quick notebooks, an invented ledger."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from sanitygap.book import Project, execute
+from sanitygap.claims import ALLOWED, load_claims
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+ADDRESS = "https://example.org/book/"
+
+TOC = """\
+format: jb-book
+root: book/index
+defaults:
+  numbered: 2
+parts:
+  - caption: The statements
+    chapters:
+      - file: notebooks/theorem-1
+      - file: notebooks/gap
+  - caption: The companion
+    numbered: false
+    chapters:
+      - file: book/ledger
+      - file: book/read
+      - file: book/rerun
+      - file: book/cite
+      - file: book/references
+"""
+
+
+def make_project(root: Path) -> Project:
+    """The prose and configuration of this checkout, with the notebooks made for tests."""
+    shutil.copytree(CHECKOUT / "book", root / "book", ignore=shutil.ignore_patterns("_executed"))
+    shutil.copytree(Path(__file__).parent / "notebooks", root / "notebooks")
+    for name in ("_config.yml", "CITATION.cff"):
+        shutil.copy(CHECKOUT / name, root)
+    (root / "_toc.yml").write_text(TOC, encoding="utf-8")
+    return Project(root)
+
+
+def execute_all(project: Project, **parameters: Any) -> None:
+    """Execute both notebooks as the run ``toy``."""
+    execute(project, [], {"profile": "smoke", **parameters}, "toy")
+
+
+def invented_claims() -> list[dict[str, Any]]:
+    """Every real claim with invented verdicts, for two models; every seventh was not run."""
+    rows = []
+    for number, claim in enumerate(load_claims()):
+        shared = claim.model_dump(include={"id", "paper", "statement", "criterion", "place"})
+        shared |= {"tier": list(claim.tier), "notebook": ("theorem-1", "gap", None)[number % 3]}
+        if number % 7 == 6:
+            rows.append(
+                shared
+                | {"run": None, "model": None, "verdict": "not-run"}
+                | {"evidence": "", "reason": "Nobody ran it."}
+            )
+            continue
+        for offset, model in enumerate(("efficientnet_lite0", "squeezenet1_1")):
+            allowed = ALLOWED[claim.kind]
+            rows.append(
+                shared
+                | {"run": f"reference-{model}", "model": model}
+                | {"verdict": allowed[(number + offset) % len(allowed)]}
+                | {"evidence": "The difference is 0.5, $n = 3$.", "reason": ""}
+            )
+    return rows

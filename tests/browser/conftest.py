@@ -1,0 +1,158 @@
+"""A headless Chromium, and the site on a server of this machine, in a folder of that server."""
+
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.book.smoke import smoke_site
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+FOLDER = "some/where"
+"""Sites are often published below a folder, so the tests do that too."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything that shows the site runs in the worker that built it."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.xdist_group("book"))
+
+
+@dataclass
+class Site:
+    """The served site.
+
+    Attributes:
+        folder: of its files.
+        address: of its top.
+    """
+
+    folder: Path
+    address: str
+
+    @property
+    def pages(self) -> list[str]:
+        """The pages that people read, below the top."""
+        return sorted(
+            path.relative_to(self.folder).as_posix()
+            for path in self.folder.glob("*/*.html")
+            if path.parent.name in ("book", "notebooks")
+        )
+
+
+@dataclass
+class Watched:
+    """A page of the browser, and everything that went wrong on it.
+
+    Attributes:
+        page: the page, of playwright.
+        problems: messages of the console, failed requests and requests to other hosts.
+    """
+
+    page: Any
+    problems: list[str] = field(default_factory=list)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of Chromium; the tests are skipped without one, except in CI, where they fail."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        reason = "there is no Chromium; install the package chromium"
+        if os.environ.get("CI_REQUIRE_BROWSER") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Any]:
+    """A running headless Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        yield running
+        running.close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A file server that does not report every request."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+class Server(ThreadingHTTPServer):
+    """A server that takes it calmly when the browser leaves before a file is sent."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Report everything but a connection that the browser closed."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+@pytest.fixture(scope="session")
+def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """The book in the smoke profile, served."""
+    top = tmp_path_factory.mktemp("server")
+    folder = top / FOLDER
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(smoke_site(tmp_path_factory.getbasetemp()))
+    server = Server(("127.0.0.1", 0), partial(Quiet, directory=str(top)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield Site(folder, f"http://127.0.0.1:{server.server_port}/{FOLDER}/")
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def watch(browser: Any, site: Site) -> Iterator[Any]:
+    """A function that opens a watched page: ``watch(width=…, color_scheme=…)``."""
+    contexts = []
+
+    def open_page(width: int = 1200, **options: Any) -> Watched:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        watched = Watched(context.new_page())
+
+        def request_seen(request: Any) -> None:
+            if not request.url.startswith((site.address, "data:", "blob:")):
+                watched.problems.append(f"asks another host: {request.url}")
+
+        def answered(response: Any) -> None:
+            if response.status >= 400:
+                watched.problems.append(f"{response.status}: {response.url}")
+
+        def said(message: Any) -> None:
+            if message.type in ("error", "warning"):
+                watched.problems.append(f"console: {message.text}")
+
+        watched.page.on("request", request_seen)
+        watched.page.on("response", answered)
+        watched.page.on("console", said)
+        watched.page.on("pageerror", lambda error: watched.problems.append(f"script: {error}"))
+        return watched
+
+    yield open_page
+    for context in contexts:
+        context.close()

@@ -1,0 +1,66 @@
+"""Shared by all tests: small networks, fixed seeds, one thread a process."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import torch
+from torch import nn
+
+from sanitygap.models import Explainable, Preprocessing, Stage
+
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+
+
+class SmallNet(nn.Module):
+    """Convolution, batch normalisation, functional ReLU, skip, pooling, dense layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 6, 3, padding=1)
+        self.norm = nn.BatchNorm2d(6)
+        self.act = nn.ReLU()
+        self.conv2 = nn.Conv2d(6, 8, 3, padding=1)
+        self.act2 = nn.ReLU()
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(32, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.act(self.norm(self.conv1(x)))
+        x = self.act2(self.conv2(x))
+        return self.fc(self.flatten(self.pool(x)))
+
+
+def make_explainable(module: nn.Module, size: int = 24) -> Explainable:
+    """A module as an Explainable with one stage for each module that owns parameters."""
+    from zennit.canonizers import SequentialMergeBatchNorm
+
+    module = module.eval().requires_grad_(False)
+    owners = [
+        n for n, m in module.named_modules() if any(p is not None for p in m._parameters.values())
+    ]
+    stages = tuple(Stage(name, (name,)) for name in reversed(owners))
+    return Explainable(
+        "test", module, Preprocessing(size=size, resize=size), stages,
+        canonizers=lambda: (SequentialMergeBatchNorm(),),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def small() -> Explainable:
+    """A small random network with non-trivial batch statistics."""
+    torch.manual_seed(0)
+    net = SmallNet()
+    net.norm.running_mean.normal_()
+    net.norm.running_var.uniform_(0.5, 2)
+    net.norm.weight.data.uniform_(0.5, 2)
+    net.norm.bias.data.normal_()
+    return make_explainable(net)
+
+
+@pytest.fixture
+def inputs() -> torch.Tensor:
+    """Four inputs for the small network."""
+    return torch.randn(4, 3, 24, 24, generator=torch.Generator().manual_seed(1))

@@ -1,0 +1,222 @@
+"""Attribution methods against captum, zennit and toy networks with known answers."""
+
+import captum.attr
+import pytest
+import torch
+from torch import nn
+from zennit.attribution import Gradient
+from zennit.canonizers import SequentialMergeBatchNorm
+from zennit.composites import EpsilonAlpha2Beta1, EpsilonGammaBox, EpsilonPlus
+
+from sanitygap.attribution import METHODS, Sampling, attribute
+from sanitygap.errors import UsageError
+from tests.conftest import SmallNet, make_explainable
+
+TARGETS = torch.tensor([0, 3, 4, 1])
+KEYS = [11, 22, 33, 44]
+
+
+def maps_of(model, inputs, *names, sampling=None, keys=KEYS, batch_size=10):
+    return attribute(model, inputs, TARGETS[: len(inputs)], names, keys, sampling, batch_size)
+
+
+def close(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float = 1e-4) -> bool:
+    """Largest difference relative to the largest value."""
+    return float((ours - theirs).abs().max() / theirs.abs().max()) < tolerance
+
+
+def test_every_listed_method_is_there():
+    assert set(METHODS) >= {
+        "gradient", "gradient-x-input", "integrated-gradients", "smoothgrad", "guided-backprop",
+        "lrp-epsilon-plus", "lrp-alpha2-beta1", "lrp-gamma-box", "noise", "edges",
+    }  # fmt: skip
+
+
+def test_gradients_equal_captum(small, inputs):
+    maps = maps_of(small, inputs, "gradient", "gradient-x-input", "guided-backprop")
+    saliency = captum.attr.Saliency(small.module).attribute(
+        inputs.clone().requires_grad_(), target=TARGETS, abs=False
+    )
+    assert close(maps["gradient"], saliency.sum(1))
+    product = captum.attr.InputXGradient(small.module).attribute(
+        inputs.clone().requires_grad_(), target=TARGETS
+    )
+    assert close(maps["gradient-x-input"], product.sum(1))
+    guided = captum.attr.GuidedBackprop(small.module).attribute(
+        inputs.clone().requires_grad_(), target=TARGETS
+    )
+    assert close(maps["guided-backprop"], guided.sum(1))
+    assert not close(maps["guided-backprop"], maps["gradient"], 0.1)
+
+
+@pytest.mark.parametrize("batch_size", [3, 10, 1000])
+def test_integrated_gradients_equal_captum_in_any_batch(small, inputs, batch_size):
+    sampling = Sampling(path_steps=7)
+    ours = maps_of(small, inputs, "integrated-gradients", sampling=sampling, batch_size=batch_size)[
+        "integrated-gradients"
+    ]
+    theirs = captum.attr.IntegratedGradients(small.module).attribute(
+        inputs, target=TARGETS, n_steps=7, method="riemann_middle"
+    )
+    assert close(ours, theirs.sum(1))
+
+
+def test_integrated_gradients_are_complete(small, inputs):
+    ours = maps_of(small, inputs, "integrated-gradients", sampling=Sampling(path_steps=300))
+    with torch.no_grad():
+        change = small.module(inputs) - small.module(torch.zeros_like(inputs))
+    expected = change.gather(1, TARGETS[:, None])[:, 0]
+    assert torch.allclose(ours["integrated-gradients"].sum((1, 2)), expected, rtol=2e-3, atol=1e-3)
+
+
+def test_smoothgrad_is_the_mean_gradient_over_noisy_copies(small, inputs):
+    sampling = Sampling(noisy_copies=4, noise_level=0.2)
+    ours = maps_of(small, inputs, "smoothgrad", sampling=sampling)["smoothgrad"]
+    from sanitygap.seeds import stable_seed
+
+    expected = torch.zeros_like(ours)
+    for image, key in enumerate(KEYS):
+        x = inputs[image]
+        for copy in range(4):
+            source = torch.Generator().manual_seed(stable_seed(key, "smoothgrad", copy))
+            noisy = x + 0.2 * (x.max() - x.min()) * torch.randn(x.shape, generator=source)
+            leaf = noisy[None].requires_grad_()
+            small.module(leaf)[0, TARGETS[image]].backward()
+            expected[image] += leaf.grad[0].sum(0) / 4
+    assert close(ours, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "composite"),
+    [
+        ("lrp-epsilon-plus", EpsilonPlus),
+        ("lrp-alpha2-beta1", EpsilonAlpha2Beta1),
+        ("lrp-gamma-box", EpsilonGammaBox),
+    ],
+)
+def test_lrp_equals_zennits_plain_composites(small, inputs, name, composite):
+    ours = maps_of(small, inputs, name)[name]
+    options = {"canonizers": [SequentialMergeBatchNorm()]}
+    if composite is EpsilonGammaBox:
+        low, high = small.preprocessing.bounds()
+        options |= {"low": low, "high": high}
+    for image in range(len(inputs)):  # one at a time: an independent path through the batch
+        x = inputs[image : image + 1].clone()
+        with Gradient(small.module, composite(**options)) as attributor:
+            output, relevance = attributor(
+                x, lambda out, t=TARGETS[image]: torch.eye(5)[t][None] * out.detach()
+            )
+        assert close(ours[image], relevance.sum(1)[0])
+
+
+@pytest.mark.parametrize("name", ["lrp-epsilon-plus", "lrp-gamma-box", "lrp-alpha2-beta1"])
+def test_relevance_sums_to_the_logit_without_biases(name):
+    torch.manual_seed(3)
+    net = SmallNet()
+    for module in net.modules():
+        if getattr(module, "bias", None) is not None:
+            module.bias.data.zero_()
+    model = make_explainable(net)
+    inputs = torch.randn(4, 3, 24, 24)
+    relevance = maps_of(model, inputs, name)[name].double().sum((1, 2))
+    logit = model.module(inputs).gather(1, TARGETS[:, None])[:, 0].double()
+    assert torch.allclose(relevance, logit, rtol=1e-4, atol=1e-4 * float(logit.abs().max()))
+
+
+def test_gradient_and_gradient_x_input_share_one_pass(small, inputs, monkeypatch):
+    calls = []
+    forward = small.module.fc.register_forward_hook(lambda *_: calls.append(1))
+    maps_of(small, inputs, "gradient", "gradient-x-input")
+    forward.remove()
+    assert len(calls) == 1
+
+
+class Functional(nn.Module):
+    """ReLU, ReLU6 and hardtanh as functions, as modules and as methods."""
+
+    def __init__(self, modules: bool) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.a, self.b, self.c = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3)
+        self.head = nn.Linear(8, 5)
+        self.relu, self.relu6 = nn.ReLU(), nn.ReLU6()
+        self.modules_ = modules
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.a(3 * x)
+        x = self.relu(x) if self.modules_ else nn.functional.relu(x)
+        x = self.b(x)
+        x = self.relu6(x) if self.modules_ else nn.functional.relu6(x)
+        x = self.c(x)
+        x = self.relu(x) if self.modules_ else x.relu()
+        return self.head(x.mean((2, 3)))
+
+
+def guided_by_hand(net: Functional, x: torch.Tensor, target: int) -> torch.Tensor:
+    """Guided backpropagation written out layer by layer."""
+    a = net.a(3 * x)
+    b = net.b(a.clamp_min(0))
+    c = net.c(b.clamp(0, 6))
+    pixels = c.shape[2] * c.shape[3]
+    r = (net.head.weight[target] / pixels).view(1, 8, 1, 1).expand_as(c)
+    r = r.clamp_min(0) * (c > 0)
+    r = nn.functional.conv_transpose2d(r, net.c.weight)
+    r = r.clamp_min(0) * ((b > 0) & (b < 6))
+    r = nn.functional.conv_transpose2d(r, net.b.weight)
+    r = r.clamp_min(0) * (a > 0)
+    return 3 * nn.functional.conv_transpose2d(r, net.a.weight)
+
+
+@pytest.mark.parametrize("modules", [True, False])
+def test_guided_backprop_guides_modules_and_functions(modules):
+    net = Functional(modules)
+    model = make_explainable(net)
+    x = torch.randn(1, 3, 12, 12)
+    ours = attribute(model, x, torch.tensor([2]), ["guided-backprop", "gradient"], [0])
+    expected = guided_by_hand(net, x, 2).sum(1)
+    assert expected.abs().sum() > 0
+    assert close(ours["guided-backprop"], expected)
+    assert not close(ours["gradient"], expected, 0.1)
+
+
+def test_guided_backprop_is_refused_without_relu():
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = make_explainable(net)
+    with pytest.raises(UsageError, match="no ReLU"):
+        attribute(model, torch.randn(1, 3, 8, 8), torch.tensor([0]), ["guided-backprop"], [0])
+
+
+def test_noise_depends_on_key_alone(small, inputs):
+    first = maps_of(small, inputs, "noise")["noise"]
+    assert torch.equal(first, maps_of(small, inputs * 2, "noise")["noise"])
+    other = maps_of(small, inputs, "noise", keys=[1, 22, 33, 44])["noise"]
+    assert not torch.equal(first[0], other[0])
+    assert torch.equal(first[1:], other[1:])
+    assert abs(float(first.mean())) < 0.1
+    assert abs(float(first.std()) - 1) < 0.1
+
+
+def test_edges_equal_scikit_image(small, inputs):
+    from skimage.filters import sobel
+
+    ours = maps_of(small, inputs, "edges")["edges"]
+    grey = small.preprocessing.to_rgb(inputs).mean(1)
+    for image in range(len(inputs)):
+        assert close(ours[image], torch.from_numpy(sobel(grey[image].numpy())), 1e-5)
+
+
+def test_maps_do_not_depend_on_the_batch(small, inputs):
+    names = list(METHODS)
+    together = maps_of(small, inputs, *names, sampling=Sampling(3, 3))
+    for image in range(len(inputs)):
+        alone = attribute(
+            small, inputs[image : image + 1], TARGETS[image : image + 1], names,
+            KEYS[image : image + 1], Sampling(3, 3),
+        )  # fmt: skip
+        for name in names:
+            assert close(together[name][image], alone[name][0]), name
+
+
+def test_unknown_method_names_the_nearest():
+    with pytest.raises(UsageError, match="did you mean gradient"):
+        attribute(None, None, None, ["gradeint"], [])  # type: ignore[arg-type]

@@ -1,0 +1,266 @@
+"""Model specs: what can be loaded, and what is refused in one clear line."""
+
+import os
+import pickle
+import sys
+
+import pytest
+import torch
+
+from sanitygap.errors import UsageError
+from sanitygap.models import Preprocessing, load_model, model_specs
+from sanitygap.models.loading import weights_sha256
+from tests.models.tiny import TINY, Tiny
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A state dictionary of the tiny network."""
+    torch.manual_seed(11)
+    path = tmp_path / "weights.pth"
+    torch.save(Tiny().state_dict(), path)
+    return path
+
+
+def refusal(spec: str, device: str = "cpu") -> str:
+    with pytest.raises(UsageError) as caught:
+        load_model(spec, device)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_a_factory_gives_a_ready_network():
+    model = load_model(TINY)
+    assert model.spec == TINY
+    assert model.preprocessing == Preprocessing(size=32, resize=32)
+    assert model.class_names == ("ant", "bee", "cat", "dog", "elk")
+    assert [stage.name for stage in model.stages] == ["fc", "conv2", "norm1", "conv1"]
+    assert not model.pretrained
+    assert not model.module.training
+    assert not any(parameter.requires_grad for parameter in model.module.parameters())
+    assert len(model.weights_sha256) == 64
+
+
+def test_random_weights_depend_on_the_seed_alone():
+    torch.manual_seed(1)
+    first = load_model(TINY, seed=3).weights_sha256
+    torch.manual_seed(2)
+    assert load_model(TINY, seed=3).weights_sha256 == first
+    assert load_model(TINY, seed=4).weights_sha256 != first
+
+
+def test_loading_leaves_the_global_random_state_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    load_model(TINY)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_factory_with_weights(weights):
+    model = load_model(f"{TINY}@{weights}")
+    state = torch.load(weights, weights_only=True)
+    assert model.pretrained
+    assert model.spec == TINY, "the spec names no file of this machine"
+    assert all(torch.equal(model.module.state_dict()[name], state[name]) for name in state)
+
+
+def test_weights_in_a_checkpoint_and_in_the_home_folder(weights, monkeypatch):
+    state = torch.load(weights, weights_only=True)
+    torch.save({"epoch": 3, "state_dict": state}, weights)
+    monkeypatch.setenv("HOME", str(weights.parent))
+    expected = load_model(f"{TINY}@{weights}").weights_sha256
+    assert load_model(f"{TINY}@~/weights.pth").weights_sha256 == expected
+
+
+def test_an_embedded_architecture_with_weights_of_ones_own(tmp_path):
+    from torchvision.models import squeezenet1_1
+
+    torch.manual_seed(3)
+    network = squeezenet1_1()
+    torch.save(network.state_dict(), tmp_path / "own.pth")
+    model = load_model(f"squeezenet1_1@{tmp_path / 'own.pth'}")
+    assert model.weights_sha256 == weights_sha256(network)
+    assert model.pretrained
+    assert model.preprocessing.channels == "BGR"
+
+
+def test_auxiliary_classifiers_of_a_checkpoint_are_left_out(tmp_path):
+    from torchvision.models import googlenet
+
+    state = googlenet(weights=None, aux_logits=True, init_weights=False).state_dict()
+    assert any(name.startswith("aux1.") for name in state)
+    torch.save(state, tmp_path / "googlenet.pth")
+    model = load_model(f"torchvision:googlenet@{tmp_path / 'googlenet.pth'}")
+    assert not any(name.startswith("aux") for name, _ in model.module.named_parameters())
+    assert torch.equal(model.module.fc.weight, state["fc.weight"])
+    # torchvision's own network shifts ImageNet's normalisation to values from -1 to 1 itself
+    assert model.preprocessing == Preprocessing(224, 256, (0.5,) * 3, (0.5,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "resize"), [("resnet18", 224, 256), ("efficientnet_b3", 300, 320)]
+)
+def test_preprocessing_of_torchvision_networks_is_that_of_their_weights(
+    name, size, resize, monkeypatch
+):
+    from sanitygap.models.loading import _torchvision
+
+    _, preprocessing = _torchvision(name)
+    assert (preprocessing.size, preprocessing.resize) == (size, resize)
+    assert preprocessing.mean == (0.485, 0.456, 0.406)
+
+
+def test_a_module_beside_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "besides.py").write_text(
+        "from torch import nn\n"
+        "def make():\n"
+        "    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1),\n"
+        "                        nn.Flatten(), nn.Linear(4, 3))\n"
+        "    net.pretrained = True\n"
+        "    return net\n",
+        encoding="utf-8",
+    )
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    model = load_model("besides:make")
+    assert model.pretrained
+    assert model.class_name(2) == "class 2"
+    assert sys.path == before
+
+
+def test_listed_specs_can_be_loaded():
+    names = [row["spec"] for row in model_specs()]
+    assert names[:2] == ["efficientnet_lite0", "squeezenet1_1"]
+    assert all(row["what"] for row in model_specs())
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("efficientnet_light0", "did you mean efficientnet_lite0"),
+        ("nonsense", "unknown model 'nonsense'; known: efficientnet_lite0"),
+        ("", "unknown model ''"),
+        ("torchvision:resnet19", "did you mean resnet1"),
+        ("torchvision:", "unknown torchvision model"),
+        ("no_such_module:make", "cannot import 'no_such_module'"),
+        (":make", "cannot import ''"),
+        (".tiny:network", "cannot import '.tiny'"),
+        ("tests.models.tiny:missing", "has no function 'missing'"),
+        ("tests.models.tiny:not_callable", "has no function 'not_callable'"),
+        ("tests.models.tiny:not_a_module", "returned str; return a torch.nn.Module"),
+        ("tests.models.tiny:failing", "failed (no weights at hand)"),
+        ("tests.models.tiny:Changed", "missing 1 required positional argument"),
+        ("tests.models.tiny:wrong_preprocessing", "must be a sanitygap.models.Preprocessing"),
+        ("tests.models.tiny:wrong_size", "does not accept a 3 x 224 x 224 input"),
+        ("tests.models.tiny:assertive", "Wrong image height!"),
+        ("tests.models.tiny:tuple_output", "returns a tuple; wrap it"),
+        ("tests.models.tiny:nan_logits", "NaN or infinite logits"),
+        ("tests.models.tiny:one_logit", "shape (1, 1) for one image"),
+        ("tests.models.tiny:map_output", "shape (1, 5, 1, 1) for one image"),
+        ("tests.models.tiny:parameterless", "no parameters"),
+        (f"{TINY}@", "names no weights file"),
+        (f"{TINY}@missing.pth", "no weights file at missing.pth"),
+        (f"{TINY}@tests", "no weights file at tests"),
+    ],
+)
+def test_refused_models(spec, words):
+    assert words in refusal(spec)
+
+
+def test_a_module_that_fails_while_it_is_imported(tmp_path, monkeypatch):
+    (tmp_path / "broken_module.py").write_text("def make(:\n", encoding="utf-8")
+    (tmp_path / "raising_module.py").write_text("1 / 0\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert "cannot import 'broken_module'" in refusal("broken_module:make")
+    assert "division by zero" in refusal("raising_module:make")
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:7", "meta", "banana"])
+def test_refused_devices(device):
+    if device.startswith("cuda") and torch.cuda.is_available():
+        device = "cuda:99"
+    assert f"the device {device!r} cannot be used" in refusal(TINY, device)
+
+
+class Command:
+    def __init__(self, marker) -> None:
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+def test_a_weights_file_with_code_is_refused_and_not_run(tmp_path):
+    ran, path = tmp_path / "ran", tmp_path / "weights.pth"
+    command = Command(ran)
+    for save in (torch.save, lambda value, place: place.write_bytes(pickle.dumps(value))):
+        save({"conv1.weight": command}, path)
+        assert "is not a weights file that can be loaded safely" in refusal(f"{TINY}@{path}")
+        assert not ran.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights\n", b"PK\x03\x04broken", b"\x80\x04N."])
+def test_files_that_are_no_weights(tmp_path, content, recwarn):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    text = refusal(f"{TINY}@{path}")
+    assert not recwarn.list, "a warning would make it more than one line"
+    assert "is not a weights file" in text or "holds no state dictionary" in text
+
+
+@pytest.mark.parametrize("value", [[1, 2], {"a": 3}, {"state_dict": 4}, {1: torch.zeros(1)}])
+def test_files_without_a_state_dictionary(tmp_path, value):
+    torch.save(value, tmp_path / "weights.pth")
+    assert "holds no state dictionary" in refusal(f"{TINY}@{tmp_path / 'weights.pth'}")
+
+
+def test_a_truncated_weights_file(weights):
+    weights.write_bytes(weights.read_bytes()[:-500])
+    assert "is not a weights file" in refusal(f"{TINY}@{weights}")
+
+
+def test_weights_of_another_network(weights):
+    state = torch.load(weights, weights_only=True)
+    state["fc.weight"] = torch.zeros(7, 32)
+    torch.save(state, weights)
+    assert "do not fit this model" in refusal(f"{TINY}@{weights}")
+    torch.save({"other": torch.zeros(1)}, weights)
+    assert "do not fit this model" in refusal(f"{TINY}@{weights}")
+    torch.save({}, weights)
+    assert "do not fit this model" in refusal(f"{TINY}@{weights}")
+
+
+def test_weights_that_are_nan(weights):
+    state = torch.load(weights, weights_only=True)
+    state["conv1.weight"] = state["conv1.weight"] * float("nan")
+    torch.save(state, weights)
+    assert "NaN or infinite logits" in refusal(f"{TINY}@{weights}")
+
+
+def test_timm_is_an_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    assert "pip install sanitygap[timm]" in refusal("timm:resnet18")
+
+
+def test_the_hash_of_weights_sees_names_shapes_and_values():
+    def digest(change) -> str:
+        torch.manual_seed(0)
+        module = Tiny()
+        with torch.no_grad():
+            change(module)
+        return weights_sha256(module)
+
+    plain = digest(lambda module: None)
+    assert digest(lambda module: None) == plain
+    assert digest(lambda module: module.to(memory_format=torch.channels_last)) == plain
+    changes = [
+        lambda module: module.fc.bias[0].add_(1e-6),
+        lambda module: module.norm1.running_mean[0].add_(1),
+        lambda module: setattr(module.norm1, "num_batches_tracked", torch.tensor(1)),
+        lambda module: module.register_buffer("extra", torch.zeros(1)),
+        lambda module: module.half(),
+    ]
+    digests = [plain, *(digest(change) for change in changes)]
+    assert len(set(digests)) == len(digests)

@@ -1,0 +1,71 @@
+"""The preflight check: passes for a sound network, and names what is wrong with another."""
+
+import pytest
+
+from sanitygap.models import load_model
+from sanitygap.models.preflight import Finding, check_model
+from tests.models.tiny import TINY
+
+
+def failed(findings: list[Finding]) -> dict[str, str]:
+    return {finding.check: finding.detail for finding in findings if not finding.passed}
+
+
+def test_a_sound_network_passes_every_check():
+    findings = check_model(load_model(TINY))
+    assert failed(findings) == {}
+    names = [finding.check for finding in findings]
+    assert len(names) == len(set(names)) == 17
+    assert sum(name.startswith("method ") for name in names) == 10
+    assert all(finding.detail for finding in findings)
+
+
+def test_only_the_named_methods_are_tried():
+    names = [finding.check for finding in check_model(load_model(TINY), ["gradient"])]
+    assert [name for name in names if "method" in name or "LRP" in name] == ["method gradient"]
+    assert not any("method" in f.check for f in check_model(load_model(TINY), []))
+
+
+@pytest.mark.parametrize(
+    ("factory", "check", "detail"),
+    [
+        ("active_dropout", "repeatable", "dropout or noise is active"),
+        ("batch_dependent", "an image's logits do not depend on its batch", "relative gap"),
+        ("no_gradient", "finite, non-zero input gradient", "does not require grad"),
+        ("only_single_images", "finite logits", "one image at a time"),
+        ("only_single_images", "method noise", "one image at a time"),
+    ],
+)
+def test_what_is_wrong_is_named(factory, check, detail):
+    found = failed(check_model(load_model(f"tests.models.tiny:{factory}"), ["gradient", "noise"]))
+    assert detail in found[check]
+    assert "\n" not in found[check]
+
+
+def test_an_unknown_method_is_a_finding():
+    found = failed(check_model(load_model(TINY), ["gradeint"]))
+    assert "did you mean gradient" in found["method gradeint"]
+
+
+def test_bare_additions_are_found_out():
+    """Relevance is doubled at a skip that is added by an operator."""
+    from torch import nn
+
+    import tests.models.tiny as tiny
+
+    class Skip(tiny.Tiny):
+        def forward(self, x):
+            x = self.relu1(self.norm1(self.conv1(x)))
+            return self.fc(self.flatten(self.pool(x + self.relu2(self.conv2(x)))))
+
+    def skipping() -> nn.Module:
+        module = Skip()
+        module.conv2, module.fc = nn.Conv2d(6, 6, 3, padding=1), nn.Linear(24, 5)
+        return module
+
+    tiny.skipping = skipping
+    try:
+        findings = check_model(load_model("tests.models.tiny:skipping"), ["lrp-epsilon-plus"])
+    finally:
+        del tiny.skipping
+    assert list(failed(findings)) == ["LRP relevance sums to the logit where there are no biases"]

@@ -1,0 +1,128 @@
+"""The benchmark: a small run of all parts, its checks, and the arithmetic of its ratios."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+MODULES = ("parts", "workers", "report")
+
+
+class Benchmark(NamedTuple):
+    """The modules of the benchmark, imported as its command imports them."""
+
+    parts: ModuleType
+    workers: ModuleType
+    report: ModuleType
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> Iterator[Benchmark]:
+    from importlib import import_module
+
+    sys.path.insert(0, str(FOLDER))
+    try:
+        yield Benchmark(*(import_module(name) for name in MODULES))
+    finally:
+        sys.path.remove(str(FOLDER))
+        for name in MODULES:
+            sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def measured(benchmark: Benchmark) -> dict[str, dict[str, Any]]:
+    """One image, two stages, three regions, one round, all parts in this process."""
+    work = benchmark.parts.Workload(benchmark.parts.Setting(n=1, stages=2, regions=3, threads=1))
+    return {
+        test: benchmark.workers.measure(
+            {
+                name: benchmark.workers.LocalRunner(work, test, name)
+                for name in benchmark.parts.names(test, work.setting)
+            },
+            1,
+            test,
+        )
+        for test in benchmark.parts.PARTS
+    }
+
+
+@pytest.mark.parametrize(
+    ("test", "passes", "shape"), [("randomization", 1 + 2, (2, 1)), ("occlusion", 1 + 4, (1, 3))]
+)
+def test_a_small_run_does_the_same_work_in_all_parts(
+    benchmark: Benchmark, measured: Any, test: str, passes: int, shape: tuple[int, int]
+) -> None:
+    parts = measured[test]
+    assert list(parts) == ["bare passes", "sanitygap", "sanitygap, experiment"]
+    assert parts["bare passes"].outcome.passes == passes
+    assert parts["sanitygap"].outcome.passes == passes
+    assert parts["sanitygap"].outcome.scores.shape == shape
+    checks = benchmark.report.check(parts)
+    assert sum("attribution maps" in entry.what for entry in checks) == 2
+    for row in benchmark.report.summary(parts).values():
+        assert len(row["seconds"]["wall"]) == 1
+        assert row["seconds"]["wall"][0] > 0
+        assert row["memory_mib"]["peak"] >= row["memory_mib"]["loaded"] > 0
+
+
+def test_numbers_and_tables_can_be_written(benchmark: Benchmark, measured: Any) -> None:
+    rows = benchmark.report.summary(measured["occlusion"])
+    kept = json.loads(json.dumps(benchmark.report.plain(rows)))
+    assert kept["bare passes"]["over_bare"]["wall"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+    printed = benchmark.report.table("occlusion", rows)
+    assert printed.row_count == len(benchmark.parts.PARTS["occlusion"])
+    lines = benchmark.report.verdicts("occlusion", rows)
+    assert len(lines) == 2
+    assert all(line.endswith(("met", "missed")) for line in lines)
+
+
+def test_different_work_is_refused(benchmark: Benchmark, measured: Any) -> None:
+    parts = measured["occlusion"]
+    ours = parts["sanitygap"]
+
+    def changed(**differences: Any) -> dict[str, Any]:
+        return parts | {"sanitygap": replace(ours, outcome=replace(ours.outcome, **differences))}
+
+    for different in (
+        changed(maps=ours.outcome.maps * (1 + 1e-6)),
+        changed(maps=np.abs(ours.outcome.maps)),
+        changed(scores=ours.outcome.scores[:, :-1]),
+        changed(scores=ours.outcome.scores + 1e-3),
+        changed(passes=ours.outcome.passes - 1),
+    ):
+        with pytest.raises(benchmark.report.DifferentWork):
+            benchmark.report.check(different)
+
+
+def test_quantus_must_randomise_the_same_stages(benchmark: Benchmark, measured: Any) -> None:
+    parts = measured["randomization"]
+    ours = parts["sanitygap"]
+    notes = {"original": [1.0], "spearman_difference": 0.0}
+    for stages, same in ((ours.outcome.notes["stages"], True), (["fc"], False)):
+        peer = replace(ours, outcome=replace(ours.outcome, notes=notes | {"stages": stages}))
+        if same:
+            benchmark.report.check(parts | {"Quantus": peer})
+        else:
+            with pytest.raises(benchmark.report.DifferentWork, match="other stages"):
+                benchmark.report.check(parts | {"Quantus": peer})
+
+
+def test_ratios_compare_runs_of_the_same_round(benchmark: Benchmark) -> None:
+    found = benchmark.report.ratio([2.0, 9.0, 4.0], [1.0, 3.0, 4.0])
+    assert (found.median, found.low, found.high) == (2.0, 1.0, 3.0)
+
+
+def test_stages_are_the_modules_that_own_parameters(benchmark: Benchmark) -> None:
+    work = benchmark.parts.Workload(benchmark.parts.Setting(n=1, threads=1))
+    modules = [
+        name for name, module in work.model.module.named_modules() if list(module._parameters)
+    ]
+    assert [step.name for step in work.steps] == modules[::-1]
+    assert len(modules) == 26

@@ -1,0 +1,562 @@
+"""The ledger and its criteria: what is in them, what they refuse, and what runs keep."""
+
+import csv
+import json
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from sanitygap import claims
+from sanitygap.claims import (
+    ALLOWED,
+    CriterionContext,
+    Record,
+    Verdict,
+    collect,
+    combine,
+    commands_for,
+    criterion,
+    find_claim,
+    judge,
+    load_claims,
+    read_verdicts,
+    registry,
+    verdict_from_interval,
+    why_not_run,
+    write_verdicts,
+)
+from sanitygap.claims.judging import _CRITERIA
+from sanitygap.criteria import load_criteria
+from sanitygap.errors import UsageError
+from sanitygap.inference import paired_difference
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+SURROGATE = CriterionContext("squeezenet1_1", "photos", 12)
+PAPER = CriterionContext(
+    "torchvision:resnet50@w.pth", "imagenet-val:x", 1000, paper_model=True, paper_images=True
+)
+DIRECTION = Verdict(value="direction", evidence="0.3 [0.1, 0.5]")
+
+
+@pytest.fixture
+def criteria(monkeypatch):
+    """The registry, emptied for the test and restored after it."""
+    saved = dict(_CRITERIA)
+    _CRITERIA.clear()
+    monkeypatch.setattr("sanitygap.criteria.load_criteria", lambda: [])
+    yield _CRITERIA
+    _CRITERIA.clear()
+    _CRITERIA.update(saved)
+
+
+# ---- the ledger
+
+
+def test_the_ledger_has_189_claims_that_stand_alone():
+    ledger = load_claims()
+    assert len({claim.id for claim in ledger}) == len(ledger) == 189
+    for claim in ledger:
+        for text in (claim.statement, claim.check, claim.criterion):
+            assert len(text) >= 15, claim.id
+        assert claim.place, claim.id
+        assert claim.statement[-1] in ".)", claim.id
+
+
+def test_the_ledger_counts_by_paper():
+    assert Counter(claim.paper for claim in load_claims()) == {
+        "binder-2022": 68,
+        "binder-2022-summary": 18,
+        "adebayo-2018": 24,
+        "sriram-conati-2022": 35,
+        "khakzar-2022": 38,
+        "cross": 6,
+    }
+
+
+def test_kinds_follow_tiers():
+    for claim in load_claims():
+        if claim.tier == ("D",):
+            assert claim.kind == "documentary", claim.id
+        if "M" not in claim.tier:
+            assert claim.kind != "formal", claim.id
+        if claim.kind == "empirical":
+            assert set(claim.tier) & {"S", "P"}, claim.id
+
+
+def test_texts_need_no_other_document():
+    """No reference to the working papers, no unbalanced math, no bar that would cut a table."""
+    for claim in load_claims():
+        texts = claim.model_dump(mode="json", exclude={"faithful", "tier"})
+        texts |= texts.pop("audit") or {}
+        for name, text in texts.items():
+            if text is None:
+                continue
+            assert not re.search(r"AUD-\d|pass see|ledger entry|\bsee there\b", text), claim.id
+            assert text.count("$") % 2 == 0, (claim.id, name)
+            for formula in re.findall(r"\$([^$]*)\$", text):
+                assert formula.strip() == formula, (claim.id, formula)
+                assert "|" not in formula, (claim.id, formula)
+                assert formula.count("{") == formula.count("}"), (claim.id, formula)
+
+
+def test_references_between_claims_exist():
+    ids = {claim.id for claim in load_claims()}
+    for claim in load_claims():
+        text = " ".join(str(value) for value in claim.model_dump().values())
+        for name in re.findall(r"`((?:binder|qa|adebayo|sriram|khakzar|x)-[A-Za-z0-9-]+)`", text):
+            assert name in ids, (claim.id, name)
+
+
+def test_no_verdict_is_stored_in_the_ledger():
+    entries = yaml.safe_load((DATA / "claims.yml").read_text(encoding="utf-8"))
+    assert not {key for entry in entries for key in entry} & {"verdict", "value", "evidence"}
+
+
+def test_pretrained_claims_of_a_paper_name_its_setting():
+    """A claim with tier P either describes the paper's setting or has none of its own."""
+    without = {claim.id for claim in load_claims() if claim.tier == ("P",) and not claim.faithful}
+    assert without == {"adebayo-bone", "adebayo-fig7"}  # weights and radiographs are not public
+
+
+def write_ledger(path: Path, entries: object) -> Path:
+    path.write_text(yaml.safe_dump(entries, allow_unicode=True), encoding="utf-8")
+    return path
+
+
+def entry(**changes: object) -> dict[str, object]:
+    base = {
+        "id": "toy",
+        "paper": "cross",
+        "place": "nowhere",
+        "tier": ["S"],
+        "kind": "empirical",
+        "statement": "A is lower than B.",
+        "check": "The paired difference.",
+        "criterion": "Its interval lies below 0.",
+    }
+    return {key: value for key, value in {**base, **changes}.items() if value is not None}
+
+
+def test_a_good_ledger_is_read(tmp_path):
+    (claim,) = load_claims(write_ledger(tmp_path / "claims.yml", [entry()]))
+    assert (claim.id, claim.tier, claim.notebook, claim.faithful) == ("toy", ("S",), None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"paper": "knuth-1968"}, "'toy': paper"),
+        ({"tier": []}, "'toy': tier"),
+        ({"tier": ["Z"]}, r"'toy': tier\.0"),
+        ({"kind": "moral"}, "'toy': kind"),
+        ({"statement": "  "}, "'toy': statement"),
+        ({"criterion": None}, "'toy': criterion: Field required"),
+        ({"verdict": "holds"}, "'toy': verdict: Extra inputs"),
+        ({"id": "has space"}, "'has space': id"),
+        ({"faithful": {"n_images": 0}}, r"'toy': faithful\.n_images"),
+    ],
+)
+def test_a_bad_entry_is_refused(tmp_path, changes, message):
+    path = write_ledger(tmp_path / "claims.yml", [entry(id="fine"), entry(**changes)])
+    with pytest.raises(UsageError, match=message) as refusal:
+        load_claims(path)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_bad_file_is_refused(tmp_path):
+    path = write_ledger(tmp_path / "claims.yml", [entry(), entry(id="other"), entry()])
+    with pytest.raises(UsageError, match="several entries 'toy'"):
+        load_claims(path)
+    with pytest.raises(UsageError, match=r"claims\.yml"):
+        load_claims(write_ledger(tmp_path / "claims.yml", {"toy": entry()}))
+    (tmp_path / "claims.yml").write_text("- id: [unclosed", encoding="utf-8")
+    with pytest.raises(UsageError, match="not valid YAML"):
+        load_claims(tmp_path / "claims.yml")
+    with pytest.raises(UsageError, match="no ledger"):
+        load_claims(tmp_path / "absent.yml")
+
+
+def test_an_unknown_claim_is_refused_with_a_hint():
+    assert find_claim("binder-thm2").kind == "formal"
+    with pytest.raises(UsageError, match="binder-thm2"):
+        find_claim("binder-thm-2")
+
+
+# ---- the numbers that the papers print
+
+
+@pytest.fixture(scope="module")
+def reported() -> list[dict[str, str]]:
+    with (DATA / "reported.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_reported_numbers_are_tidy(reported):
+    ids = {claim.id: claim.paper for claim in load_claims()}
+    keys = ("id", "place", "quantity", "model", "method", "condition", "value")
+    assert list(reported[0]) == [
+        *("id", "paper", "place", "quantity", "model"),
+        *("method", "condition", "value", "unit", "note"),
+    ]
+    assert len({tuple(row[key] for key in keys) for row in reported}) == len(reported)
+    for row in reported:
+        assert ids[row["id"]] == row["paper"], row
+        assert float(row["value"]) == float(row["value"]), row
+        assert row["place"], row
+        assert row["quantity"], row
+
+
+def test_reported_tables_are_complete(reported):
+    table = Counter(row["id"] for row in reported if row["method"])
+    assert (table["khakzar-table1"], table["khakzar-table2"]) == (36, 24)
+    assert (table["sriram-table2"], table["sriram-table3"]) == (49, 49)
+    for name in ("sriram-table2", "sriram-table3"):
+        cells = {
+            (row["method"], row["condition"].removeprefix("with ")): float(row["value"])
+            for row in reported
+            if row["id"] == name and row["method"]
+        }
+        for (a, b), value in cells.items():
+            assert cells[b, a] == value
+            assert (value == 1) if a == b else (-1 <= value <= 1)
+
+
+# ---- verdicts
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "direction", "expected"),
+    [
+        (0.1, 0.3, "above", "direction"),
+        (-0.3, -0.1, "above", "not-reproduced"),
+        (-0.1, 0.3, "above", "undecided"),
+        (0.0, 0.3, "above", "undecided"),
+        (-0.3, -0.1, "below", "direction"),
+        (0.1, 0.3, "below", "not-reproduced"),
+        (-0.3, 0.0, "below", "undecided"),
+    ],
+)
+def test_verdict_from_interval(low, high, direction, expected):
+    assert verdict_from_interval(low, high, 0, direction) == expected
+    assert verdict_from_interval(low + 5, high + 5, 5, direction) == expected
+
+
+@pytest.mark.parametrize("bounds", [(0.3, 0.1, 0), (float("nan"), 1, 0), (0, 1, float("nan"))])
+def test_verdict_from_interval_refuses(bounds):
+    with pytest.raises(ValueError, match="not an interval"):
+        verdict_from_interval(*bounds, "above")
+
+
+def measured(value: str, **numbers: float) -> Verdict:
+    return Verdict(value=value, evidence=f"{value}: 1.", numbers=numbers)
+
+
+@pytest.mark.parametrize(
+    ("parts", "whole"),
+    [
+        (["direction", "direction"], "direction"),
+        (["reproduced", "reproduced"], "reproduced"),
+        (["reproduced", "direction"], "direction"),
+        (["direction", "undecided"], "undecided"),
+        (["undecided", "not-reproduced", "direction"], "not-reproduced"),
+    ],
+)
+def test_combine(parts, whole):
+    combined = combine([measured(value, **{f"n{i}": i}) for i, value in enumerate(parts)])
+    assert combined.value == whole
+    assert all(f"{value}: 1." in combined.evidence for value in parts)
+    assert combined.numbers == {f"n{i}": i for i in range(len(parts))}
+
+
+def test_combine_refuses():
+    with pytest.raises(ValueError, match="cannot combine"):
+        combine([])
+    with pytest.raises(ValueError, match="cannot combine"):
+        combine([DIRECTION, measured("holds")])
+    with pytest.raises(ValueError, match="a number 'x'"):
+        combine([measured("direction", x=1), measured("direction", x=2)])
+
+
+def test_a_verdict_explains_itself():
+    with pytest.raises(ValidationError, match="needs evidence"):
+        Verdict(value="holds", evidence="It is obvious.")
+    with pytest.raises(ValidationError, match="needs a reason"):
+        Verdict(value="under-specified", evidence="0.5")
+    with pytest.raises(ValidationError, match="finite"):
+        Verdict(value="holds", evidence="1", numbers={"ratio": float("inf")})
+    with pytest.raises(ValidationError, match="Input should be"):
+        Verdict(value="true", evidence="1")
+    counts = Verdict(value="holds", evidence="1", numbers={"n": pd.Series([3]).iloc[0]})
+    assert counts.numbers == {"n": 3.0}
+
+
+# ---- criteria
+
+
+def test_judge_calls_the_registered_criterion(criteria):
+    @criterion("binder-fig2", tables=("randomization",))
+    def lower(tables, context):
+        table = tables["randomization"]
+        interval = paired_difference(table["gradient"], table["gbp"])
+        return Verdict(
+            value=verdict_from_interval(interval.low, interval.high, 0, "below"),
+            evidence=f"Gradient minus GBP is {interval} on {context.n_images} images.",
+        )
+
+    table = pd.DataFrame({"gradient": [0.1, 0.2, 0.15, 0.1], "gbp": [0.5, 0.7, 0.6, 0.55]})
+    flipped = table.rename(columns={"gradient": "gbp", "gbp": "gradient"})
+    assert judge("binder-fig2", {"randomization": table}, SURROGATE).value == "direction"
+    assert judge("binder-fig2", {"randomization": flipped}, SURROGATE).value == "not-reproduced"
+    assert registry()["binder-fig2"].tables == ("randomization",)
+
+
+@pytest.mark.parametrize(
+    ("context", "value", "reason"),
+    [
+        (PAPER, "reproduced", ""),
+        (SURROGATE, "direction", "Not the paper's own model and images."),
+        (
+            CriterionContext("m", "i", 1, paper_model=True),
+            "direction",
+            "Not the paper's own images.",
+        ),
+        (
+            CriterionContext("m", "i", 1, paper_images=True),
+            "direction",
+            "Not the paper's own model.",
+        ),
+    ],
+)
+def test_reproduced_needs_the_papers_own_setting(criteria, context, value, reason):
+    criterion("binder-fig2")(lambda tables, context: measured("reproduced"))
+    verdict = judge("binder-fig2", {}, context)
+    assert (verdict.value, verdict.reason) == (value, reason)
+    assert verdict.evidence == "reproduced: 1."
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("binder-fig2", "holds"), ("binder-thm2", "direction"), ("binder-a1-counts", "reproduced")],
+)
+def test_judge_refuses_the_other_kind_of_verdict(criteria, name, value):
+    criterion(name)(lambda tables, context: measured(value))
+    with pytest.raises(ValueError, match=f"cannot have the verdict '{value}'"):
+        judge(name, {}, PAPER)
+
+
+def test_allowed_values_differ_by_kind():
+    assert set(ALLOWED["formal"]) & set(ALLOWED["empirical"]) == {
+        "undecided",
+        "under-specified",
+        "not-run",
+    }
+    assert ALLOWED["documentary"] == ALLOWED["formal"]
+
+
+def test_judge_refuses_unusable_requests(criteria):
+    criterion("binder-fig2", tables=("randomization", "occlusion"))(lambda t, c: DIRECTION)
+    with pytest.raises(UsageError, match=r"table\(s\) occlusion"):
+        judge("binder-fig2", {"randomization": pd.DataFrame()}, SURROGATE)
+    with pytest.raises(UsageError, match="no criterion"):
+        judge("binder-fig1", {}, SURROGATE)
+    with pytest.raises(UsageError, match="unknown claim"):
+        judge("binder-fig99", {}, SURROGATE)
+
+
+def test_a_claim_has_one_criterion(criteria):
+    def first(tables, context):
+        return DIRECTION
+
+    def second(tables, context):
+        return DIRECTION
+
+    criterion("binder-fig2")(first)
+    criterion("binder-fig2")(first)  # a reloaded module registers again
+    criterion("binder-app2")(first)  # one function may judge several claims
+    with pytest.raises(ValueError, match="already judges"):
+        criterion("binder-fig2")(second)
+
+
+def test_every_registered_criterion_judges_a_claim_of_the_ledger():
+    load_criteria()
+    assert set(registry()) <= {claim.id for claim in load_claims()}
+
+
+def test_a_broken_criteria_module_is_not_skipped(tmp_path, monkeypatch):
+    package = tmp_path / "broken"
+    package.mkdir()
+    (package / "__init__.py").write_text("import there_is_no_such_module", encoding="utf-8")
+    monkeypatch.setattr("sanitygap.criteria.__path__", [str(tmp_path)])
+    with pytest.raises(ModuleNotFoundError, match="there_is_no_such_module"):
+        load_criteria()
+    assert "sanitygap.criteria.broken" not in sys.modules
+
+
+# ---- the paper's own setting
+
+
+def test_context_of_a_run_is_compared_with_the_papers_setting():
+    claim = find_claim("binder-fig2")
+
+    def flags(model: str, images: str, n: int) -> tuple[bool, bool]:
+        context = CriterionContext.of(claim, model, images, n)
+        return context.paper_model, context.paper_images
+
+    assert flags("torchvision:resnet50@r.pth", "imagenet-val:folder", 1000) == (True, True)
+    assert flags("torchvision:resnet50", "imagenet-val:folder", 999) == (False, False)  # untrained
+    assert flags("efficientnet_lite0", "photos", 1000) == (False, False)
+    private = CriterionContext.of(claim, "torchvision:resnet50@/home/x/r.pth", "folder:/home/x", 5)
+    assert (private.model, private.images) == ("torchvision:resnet50", "folder")
+    ours = CriterionContext.of(find_claim("sriram-alt-criteria"), "m", "i", 1)
+    assert (ours.paper_model, ours.paper_images) == (False, False)
+    trained_on_the_spot = CriterionContext.of(find_claim("adebayo-cnn"), "any", "mnist", 10_000)
+    assert (trained_on_the_spot.paper_model, trained_on_the_spot.paper_images) == (True, True)
+
+
+def test_commands_for_a_claim():
+    claim = find_claim("binder-fig2").model_copy(update={"notebook": "gap"})
+    assert commands_for(claim) == [
+        "sanitygap execute gap --profile full --model torchvision:resnet50@WEIGHTS "
+        "--images imagenet-val:PATH --n-images 1000 --run mine"
+    ]
+    several = find_claim("sriram-fig3").model_copy(update={"notebook": "sensitivity"})
+    runs = [command.rpartition("--run ")[2] for command in commands_for(several)]
+    assert runs[:2] == ["mine-inception_v3", "mine-vgg16"]
+    assert len(set(runs)) == 5
+    plain = find_claim("binder-thm2").model_copy(update={"notebook": "theorem-2"})
+    assert commands_for(plain) == ["sanitygap execute theorem-2 --profile full --run mine"]
+
+
+def test_why_not_run():
+    claim = find_claim("binder-fig2")
+    without = why_not_run(claim.model_copy(update={"notebook": None}))
+    assert without.startswith("No page computes this claim yet. The paper's own setting needs: ")
+    assert claim.requires in without
+    assert "sanitygap execute" not in without
+    assert "`sanitygap execute gap " in why_not_run(claim.model_copy(update={"notebook": "gap"}))
+
+
+# ---- what runs keep
+
+
+def record(claim: str = "binder-fig2", model: str = "squeezenet1_1", **changes: object) -> Record:
+    base = {"images": "photos", "n_images": 12, "verdict": "direction", "evidence": "0.3"}
+    return Record(**{"claim": claim, "model": model, **base, **changes})
+
+
+def test_records_are_written_and_read(tmp_path):
+    path = tmp_path / "run" / "verdicts.json"
+    verdict = measured("direction", gap=0.25)
+    written = Record.of("binder-fig2", verdict, SURROGATE, {"randomization": "ab12"})
+    write_verdicts(path, [written])
+    assert read_verdicts(path) == [written]
+    assert json.loads(path.read_text(encoding="utf-8")) == [
+        {
+            "verdict": "direction",
+            "evidence": "direction: 1.",
+            "reason": "",
+            "numbers": {"gap": 0.25},
+            "claim": "binder-fig2",
+            "model": "squeezenet1_1",
+            "images": "photos",
+            "n_images": 12,
+            "tables": {"randomization": "ab12"},
+        }
+    ]
+    assert [file.name for file in path.parent.iterdir()] == ["verdicts.json"]
+
+
+def test_writing_merges_by_claim_and_model(tmp_path):
+    path = tmp_path / "verdicts.json"
+    write_verdicts(path, [record(), record("binder-fig1"), record(model="other")])
+    write_verdicts(path, [record(evidence="0.9", verdict="undecided")])
+    kept = {(r.claim, r.model): (r.value, r.evidence) for r in read_verdicts(path)}
+    assert kept == {
+        ("binder-fig2", "squeezenet1_1"): ("undecided", "0.9"),
+        ("binder-fig1", "squeezenet1_1"): ("direction", "0.3"),
+        ("binder-fig2", "other"): ("direction", "0.3"),
+    }
+
+
+def test_a_failed_write_loses_nothing(tmp_path, monkeypatch):
+    path = tmp_path / "verdicts.json"
+    write_verdicts(path, [record()])
+    before = path.read_text(encoding="utf-8")
+    with pytest.raises(UsageError, match="unknown claim"):
+        write_verdicts(path, [record("binder-fig1"), record("nonsense")])
+    with pytest.raises(ValueError, match="cannot have the verdict"):
+        write_verdicts(path, [record("binder-thm2")])
+
+    def full_disk(*args: object) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Path, "replace", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        write_verdicts(path, [record("binder-fig1")])
+    assert path.read_text(encoding="utf-8") == before
+
+
+def test_unreadable_verdicts_are_refused_and_kept(tmp_path):
+    path = tmp_path / "verdicts.json"
+    path.write_text('[{"claim": "binder-fig2"', encoding="utf-8")
+    with pytest.raises(UsageError, match="not JSON"):
+        write_verdicts(path, [record()])
+    assert path.read_text(encoding="utf-8").startswith('[{"claim"')
+    path.write_text('[{"claim": "binder-fig2", "verdict": "direction"}]', encoding="utf-8")
+    with pytest.raises(UsageError, match="'binder-fig2'"):
+        read_verdicts(path)
+    assert read_verdicts(tmp_path / "absent.json") == []
+
+
+def test_collect_lists_every_claim(tmp_path):
+    first, second = tmp_path / "live", tmp_path / "reference-a"
+    write_verdicts(first / "verdicts.json", [record()])
+    write_verdicts(second / "verdicts.json", [record(model="efficientnet_lite0")])
+    rows = collect([first, second])
+    assert list(dict.fromkeys(row["id"] for row in rows)) == [claim.id for claim in load_claims()]
+    assert len(rows) == 189 + 1
+    for row in rows:
+        assert list(row) == [
+            *("id", "paper", "statement", "criterion", "tier", "notebook"),
+            *("run", "model", "verdict", "evidence", "reason"),
+        ]
+    found = [row for row in rows if row["id"] == "binder-fig2"]
+    assert [(row["run"], row["model"], row["verdict"]) for row in found] == [
+        ("live", "squeezenet1_1", "direction"),
+        ("reference-a", "efficientnet_lite0", "direction"),
+    ]
+    others = [row for row in rows if row["id"] != "binder-fig2"]
+    assert {row["verdict"] for row in others} == {"not-run"}
+    assert all(row["reason"] for row in others)
+    json.dumps(rows, allow_nan=False)
+
+
+def test_collect_of_one_run(tmp_path):
+    first, second = tmp_path / "live", tmp_path / "reference-a"
+    write_verdicts(first / "verdicts.json", [record()])
+    second.mkdir()
+    rows = {row["id"]: row for row in collect([first, second], run="reference-a")}
+    assert len(rows) == 189
+    assert (rows["binder-fig2"]["verdict"], rows["binder-fig2"]["run"]) == (
+        "not-run",
+        "reference-a",
+    )
+    with pytest.raises(UsageError, match="unknown run 'lvie'; did you mean live"):
+        collect([first, second], run="lvie")
+
+
+def test_collect_refuses_a_verdict_on_nothing(tmp_path):
+    entries = [record().model_dump(by_alias=True) | {"claim": "binder-fig99"}]
+    (tmp_path / "verdicts.json").write_text(json.dumps(entries), encoding="utf-8")
+    with pytest.raises(UsageError, match="unknown claim 'binder-fig99'"):
+        collect([tmp_path])
+
+
+def test_everything_public_is_named():
+    assert set(claims.__all__) <= set(vars(claims))

@@ -1,0 +1,243 @@
+"""Experiments: chunks, their addresses, and that numbers do not depend on how work is cut up."""
+
+import importlib
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sanitygap.errors import UsageError
+from sanitygap.experiments import EXPERIMENTS, PROFILES, Chunk, Context, chunk_id, code_sha256
+from sanitygap.experiments import experiment as room
+from sanitygap.experiments.randomization_test import ALL_METHODS
+from sanitygap.images import load_images
+from sanitygap.models import load_model
+from tests.models.tiny import TINY, photographs
+
+#: settings that make the two big tables small
+SMALL = {
+    "randomization": {"n_steps": 2, "path_steps": 2, "noisy_copies": 2},
+    "occlusion": {"path_steps": 2, "noisy_copies": 2, "regions": 3, "patches": (8,)},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return photographs(tmp_path_factory.mktemp("images") / "folder")
+
+
+@pytest.fixture
+def context(folder):
+    """The tiny network and 21 photographs."""
+    return make_context(folder)
+
+
+def make_context(folder, seed: int = 0, n: int | None = None) -> Context:
+    return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}", n), seed)
+
+
+def table(context: Context, name: str, **knobs) -> pd.DataFrame:
+    chunks = EXPERIMENTS[name].chunks(context, **SMALL[name], **knobs)
+    return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
+
+
+def keyed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows in an order that does not depend on how they were computed."""
+    keys = ["image", "method", "step", "sign", "patch", "regions", "seed"]
+    return frame.set_index([key for key in keys if key in frame]).sort_index()
+
+
+@pytest.mark.parametrize("name", list(SMALL))
+def test_tables_have_the_columns_that_are_described(context, name):
+    frame = table(context, name, max_images=2)
+    assert list(frame) == list(EXPERIMENTS[name].columns)
+    assert set(frame["method"]) == set(ALL_METHODS)
+    assert frame["image"].nunique() == 2
+    assert not keyed(frame).index.duplicated().any()
+    assert np.isfinite(frame.select_dtypes("number")).all(axis=None)
+    assert EXPERIMENTS[name].summary.endswith(".")
+
+
+@pytest.mark.parametrize("name", list(EXPERIMENTS))
+def test_every_experiment_has_a_profile_and_a_description(name):
+    entry = EXPERIMENTS[name]
+    assert set(entry.knobs) == set(PROFILES)
+    assert len(entry.summary) > 20
+
+
+@pytest.mark.parametrize("name", list(SMALL))
+def test_numbers_do_not_depend_on_the_size_of_a_chunk(context, name, monkeypatch):
+    whole = keyed(table(context, name, max_images=5))
+    monkeypatch.setattr(room, "CHUNK", 2)
+    assert [len(part) for part in context.image_chunks(5)] == [2, 2, 1]
+    parts = keyed(table(context, name, max_images=5)).loc[whole.index]
+    for column in whole.select_dtypes("number"):
+        a, b = (frame[column].to_numpy(float) for frame in (whole, parts))
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5, err_msg=column)
+
+
+@pytest.mark.parametrize("name", list(SMALL))
+def test_same_seed_same_numbers_and_another_seed_others(folder, name):
+    first, again = (table(make_context(folder, 0), name, max_images=2) for _ in range(2))
+    other = table(make_context(folder, 1), name, max_images=2)
+    pd.testing.assert_frame_equal(first, again, check_exact=True)
+    value = {"randomization": "ssim", "occlusion": "logit"}[name]
+    same = keyed(first)[value].to_numpy() == keyed(other)[value].to_numpy()
+    drawn = keyed(first).index.get_level_values("method")
+    if name == "occlusion":  # only what samples depends on the seed
+        assert not same[drawn == "noise"].all()
+        assert not same[drawn == "smoothgrad"].all()
+        assert same[drawn == "gradient"].all()
+    else:
+        assert same[drawn == "edges"].all()
+        assert not same[drawn == "gradient"].any()
+
+
+def test_seeds_of_redrawn_weights(context):
+    several = table(context, "randomization", methods=["gradient"], seeds=[0, 4], max_images=2)
+    assert set(several["seed"]) == {0, 4}
+    alone = table(context, "randomization", methods=["gradient"], seeds=[4], max_images=2)
+    part = several[several["seed"] == 4].reset_index(drop=True)
+    pd.testing.assert_frame_equal(part, alone, check_exact=True)
+
+
+def test_a_method_alone_gives_the_numbers_that_it_gives_among_others(context):
+    everything = keyed(table(context, "randomization", max_images=2))
+    alone = keyed(table(context, "randomization", methods=["gradient-x-input"], max_images=2))
+    np.testing.assert_allclose(everything.loc[alone.index, "ssim"], alone["ssim"], atol=1e-6)
+
+
+def test_the_shares_of_random_parameters(context):
+    frame = table(context, "randomization", methods=["noise"], order="top-down", max_images=1)
+    module = context.model.module
+    total = sum(parameter.numel() for parameter in module.parameters())
+    head = sum(parameter.numel() for parameter in module.fc.parameters())
+    shares = frame.groupby("step")["random_parameters"].first()
+    assert shares.index.tolist() == [1, 4]
+    assert shares.tolist() == [pytest.approx(head / total), 1.0]
+
+
+def test_chunks_of_images(folder):
+    context = make_context(folder)
+    assert [len(part) for part in context.image_chunks()] == [10, 10, 1]
+    assert context.image_chunks(12)[-1] == (10, 11)
+    assert sum(context.image_chunks(1000), ()) == tuple(range(21))
+
+
+def test_a_batch_holds_what_the_trained_model_predicts(context):
+    batch = context.batch((3, 0))
+    assert batch.names == ("photo-03.png", "photo-00.png")
+    logits = context.model.module(batch.inputs)
+    assert batch.targets.tolist() == logits.argmax(1).tolist()
+    assert batch.inputs.shape == (2, 3, 32, 32)
+    assert len(set(batch.seeds(0, "x"))) == 2
+    assert batch.seeds(0, "x") == context.batch((3, 0)).seeds(0, "x") != batch.seeds(1, "x")
+
+
+def first_chunk(context: Context, name: str = "randomization", **knobs) -> Chunk:
+    return next(iter(EXPERIMENTS[name].chunks(context, **{**SMALL[name], **knobs})))
+
+
+def address(context: Context, name: str = "randomization", **knobs) -> str:
+    return chunk_id(name, first_chunk(context, name, **knobs), context)
+
+
+def test_the_address_of_a_chunk_changes_with_all_that_changes_its_numbers(folder, monkeypatch):
+    context = make_context(folder)
+    here = address(context)
+    assert address(make_context(folder)) == here
+    others = {
+        "seed": address(make_context(folder, seed=1)),
+        "images": address(make_context(folder, n=20)),
+        "steps": address(context, n_steps=3),
+        "order": address(context, order="bottom-up"),
+        "weights": address(context, weights="he-uniform"),
+        "norms": address(context, norms="kept"),
+        "methods": address(context, methods=["gradient"]),
+        "table": address(context, "occlusion"),
+    }
+    model = make_context(folder).model
+    smaller = replace(model, preprocessing=replace(model.preprocessing, resize=40))
+    for what, changed in {
+        "other weights": load_model(TINY, seed=9),
+        "preprocessing": smaller,
+    }.items():
+        images = context.images
+        others[what] = address(Context(lambda m=changed: m, lambda i=images: i, 0))
+    monkeypatch.setattr(room, "code_sha256", lambda code: "other code")
+    others["code"] = address(context)
+    assert here not in others.values()
+    assert len(set(others.values())) == len(others)
+
+
+def test_sampling_settings_only_concern_the_methods_that_sample(context):
+    for method, knob in (("integrated-gradients", "path_steps"), ("smoothgrad", "noisy_copies")):
+        assert address(context, methods=[method]) != address(context, methods=[method], **{knob: 3})
+    for knob in ("path_steps", "noisy_copies"):
+        assert address(context, methods=["gradient"]) == address(
+            context, methods=["gradient"], **{knob: 3}
+        )
+
+
+def test_formal_checks_need_neither_model_nor_images():
+    def refuse() -> None:
+        raise AssertionError("nothing should be loaded")
+
+    context = Context(refuse, refuse, seed=3)
+    (chunk,) = EXPERIMENTS["theorem-1-covariance"].chunks(context, n=3)
+    assert not chunk.needs_model
+    assert len(chunk_id("theorem-1-covariance", chunk, context)) == 32
+    assert len(chunk.compute()) > 0
+
+
+SOURCE = '''
+"""Module."""
+def f(x):
+    """What f does."""
+    # why
+    return x + 1
+'''
+
+
+@pytest.fixture
+def hash_of(tmp_path, monkeypatch):
+    """The hash of a module with the given source."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def digest(source: str, piece: str | None = None) -> str:
+        import linecache
+
+        (tmp_path / "hashed_code.py").write_text(source, encoding="utf-8")
+        sys.modules.pop("hashed_code", None)
+        importlib.invalidate_caches()
+        linecache.clearcache()
+        module = importlib.import_module("hashed_code")
+        return code_sha256((getattr(module, piece) if piece else module,))
+
+    yield digest
+    sys.modules.pop("hashed_code", None)
+
+
+@pytest.mark.parametrize("piece", [None, "f"])
+def test_the_hash_of_code_ignores_wording_and_sees_the_rest(hash_of, piece):
+    first = hash_of(SOURCE, piece)
+    reworded = SOURCE.replace("What f does.", "Adds one.").replace("# why", "# because")
+    assert hash_of(reworded.replace("return x + 1", "return (x  +  1)"), piece) == first
+    assert hash_of(SOURCE.replace("x + 1", "x + 2"), piece) != first
+    assert hash_of(SOURCE.replace("def f(x)", "def f(x, y=0)"), piece) != first
+
+
+def test_the_hash_of_a_function_ignores_its_neighbours(hash_of):
+    beside = SOURCE + "\ndef g():\n    return 1\n"
+    assert hash_of(beside, "f") == hash_of(SOURCE, "f")
+    assert hash_of(beside) != hash_of(SOURCE)
+
+
+def test_unknown_order_and_method_are_refused(context):
+    with pytest.raises(UsageError, match="unknown order"):
+        list(EXPERIMENTS["randomization"].chunks(context, order="sideways"))
+    with pytest.raises(UsageError, match="did you mean gradient"):
+        list(EXPERIMENTS["occlusion"].chunks(context, methods=["gradeint"]))

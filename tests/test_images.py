@@ -1,0 +1,499 @@
+"""Image sets: order, labels, hashes and decoding, on small images made here."""
+
+import contextlib
+import gzip
+import hashlib
+import tomllib
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFile
+from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import default_loader
+
+from sanitygap import downloads
+from sanitygap.errors import UsageError
+from sanitygap.imagenet import wordnet_ids
+from sanitygap.images import PHOTOS, ImageSet, image_specs, load_images
+
+
+def picture(seed: int = 0, size: tuple[int, int] = (24, 16)) -> Image.Image:
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(noise)
+
+
+def save(path: Path, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture(seed).save(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A flat folder of twelve images in five formats, and other things."""
+    kinds = ["jpg", "JPEG", "png", "webp", "bmp"]
+    for i in range(12):
+        save(tmp_path / f"image{11 - i:02d}.{kinds[i % 5]}", i)
+    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / ".hidden.jpg").write_bytes(b"no image")
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+# ---- photographs
+
+
+def test_photos_are_the_recorded_ones() -> None:
+    images = load_images("photos")
+    assert len(images) >= 8
+    assert images.labels == (None,) * len(images)
+    assert all(image.mode == "RGB" and min(image.size) >= 224 for image in images)
+    text = (Path(__file__).parents[1] / "data" / "sources.toml").read_text(encoding="utf-8")
+    recorded = [(photo["name"], photo["sha256"]) for photo in tomllib.loads(text)["photos"]]
+    found = [hashlib.sha256(Path(source).read_bytes()).hexdigest() for source in images.sources]
+    assert recorded == list(zip(images.names, found, strict=True))
+
+
+def test_photos_are_different_pictures() -> None:
+    small = [
+        np.asarray(image.resize((16, 16)).convert("L"), float) for image in load_images("photos")
+    ]
+    shape = np.corrcoef([values.ravel() for values in small])
+    assert np.abs(shape - np.eye(len(small))).max() < 0.9
+
+
+def test_photo_missing_from_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sanitygap.images.find_spec", lambda package: None)
+    with pytest.raises(UsageError, match=f"not in the installed {PHOTOS[0].package}"):
+        load_images("photos")
+
+
+# ---- samples
+
+
+def test_take_is_nested_and_fixed_by_the_seed() -> None:
+    images = load_images("digits")
+    more, fewer = images.take(200), images.take(100)
+    assert more.names[:100] == fewer.names
+    assert more.labels[:100] == fewer.labels
+    assert len(set(more.names)) == 200
+    assert images.take(100, seed=1).names != fewer.names
+    order = np.random.default_rng(0).permutation(len(images))[:100]
+    assert fewer.names == tuple(sorted(images.names)[i] for i in order)
+    assert load_images("digits", 100).names == fewer.names
+
+
+def test_take_ignores_the_listed_order() -> None:
+    images = load_images("photos")
+    backwards = images[::-1]
+    assert backwards.names == images.names[::-1]
+    assert backwards.take(4).names == images.take(4).names
+    assert images.take(len(images)).names == images.names
+    assert images.take(4).sha256 != images.take(5)[1:].sha256
+
+
+@pytest.mark.parametrize("n", [0, -1, len(PHOTOS) + 1])
+def test_take_says_how_many_there_are(n: int) -> None:
+    with pytest.raises(UsageError, match=f"photos has {len(PHOTOS)}"):
+        load_images("photos", n)
+
+
+def test_items_slices_and_iteration() -> None:
+    images = load_images("digits")[10:14]
+    assert isinstance(images, ImageSet)
+    assert len(images) == len(list(images)) == 4
+    assert images[-1].tobytes() == images.open(3).tobytes()
+    with pytest.raises(IndexError):
+        images[4]
+
+
+def test_image_sets_are_consistent() -> None:
+    pixels = np.zeros((2, 2), np.uint8)
+    with pytest.raises(UsageError, match="one label"):
+        ImageSet("own", ("a", "b"), (None,), (pixels, pixels))
+    with pytest.raises(UsageError, match="named a"):
+        ImageSet("own", ("a", "b", "a"), (None,) * 3, (pixels,) * 3)
+
+
+# ---- hashes and keys
+
+
+def test_hash_depends_on_names_bytes_and_order_alone(folder: Path, tmp_path: Path) -> None:
+    images = load_images(f"folder:{folder}")
+    expected = hashlib.sha256()
+    for file in sorted(folder.glob("image*")):
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest = hashlib.sha256(f"{file.name}\0{content}".encode()).hexdigest()
+        assert digest == images.digests[images.names.index(file.name)]
+        expected.update(digest.encode())
+    assert images.sha256 == expected.hexdigest()
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    for file in folder.glob("image*"):
+        (moved / file.name).write_bytes(file.read_bytes())
+    copy = load_images(f"folder:{moved}")
+    assert (copy.sha256, copy.keys) == (images.sha256, images.keys)
+    assert images[::-1].sha256 != images.sha256
+    (moved / copy.names[0]).rename(moved / "renamed.png")
+    renamed = load_images(f"folder:{moved}")
+    assert renamed.sha256 != images.sha256
+    save(moved / "renamed.png", 99)
+    assert load_images(f"folder:{moved}").sha256 != renamed.sha256
+
+
+def test_hash_of_arrays_sees_their_shape() -> None:
+    def one(shape: tuple[int, int]) -> str:
+        return ImageSet("own", ("a",), (None,), (np.zeros(shape, np.uint8),)).sha256
+
+    assert one((4, 6)) != one((6, 4))
+    assert one((4, 6)) == one((4, 6))
+
+
+def test_keys_come_from_the_names_alone() -> None:
+    images = load_images("digits")
+    expected = [int(hashlib.sha256(n.encode()).hexdigest()[:16], 16) >> 1 for n in images.names]
+    assert list(images.keys) == expected
+    assert images.take(50).keys == tuple(
+        expected[images.names.index(name)] for name in images.take(50).names
+    )
+    assert len(set(expected)) == len(expected)
+
+
+# ---- folders
+
+
+def test_flat_folder_is_sorted_and_unlabelled(folder: Path) -> None:
+    images = load_images(f"folder:{folder}")
+    assert images.names == tuple(sorted(file.name for file in folder.glob("image*")))
+    assert len(images) == 12
+    assert images.labels == (None,) * 12
+    for name, image in zip(images.names, images, strict=True):
+        assert image.tobytes() == default_loader(str(folder / name)).tobytes()
+
+
+def test_class_folders_agree_with_torchvision(tmp_path: Path) -> None:
+    ids = ["n02123045", "n01440764", "n07920052"]
+    for i, wordnet_id in enumerate(ids * 2):
+        save(tmp_path / wordnet_id / f"{i}.jpg", i)
+    images = load_images(f"folder:{tmp_path}")
+    theirs = [
+        Path(path).relative_to(tmp_path).as_posix() for path, _ in ImageFolder(tmp_path).samples
+    ]
+    assert list(images.names) == theirs
+    assert images.labels == (0, 0, 281, 281, 967, 967)
+    save(tmp_path / "zebra" / "0.jpg")
+    assert load_images(f"folder:{tmp_path}").labels == (None,) * 7
+
+
+def test_a_thousand_class_folders_are_ranked(tmp_path: Path) -> None:
+    content = save(tmp_path / "class000" / "x.png").read_bytes()
+    for i in range(1, 1000):
+        (tmp_path / f"class{i:03d}").mkdir()
+        (tmp_path / f"class{i:03d}" / "x.png").write_bytes(content)
+    assert load_images(f"folder:{tmp_path}").labels == tuple(range(1000))
+
+
+def test_unusable_folders_are_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir(exist_ok=True)
+    save(folder / "class" / "x.png")
+    for spec, words in {
+        f"folder:{tmp_path / 'empty'}": "has no images",
+        f"folder:{tmp_path / 'missing'}": "there is no folder",
+        f"folder:{folder / 'notes.txt'}": "is a file",
+        f"folder:{folder}": "both in itself and in subfolders",
+    }.items():
+        with pytest.raises(UsageError, match=words):
+            load_images(spec)
+
+
+# ---- decoding
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    upright = picture()
+    turned = {
+        1: upright,
+        3: upright.transpose(Image.Transpose.ROTATE_180),
+        6: upright.transpose(Image.Transpose.ROTATE_90),
+        8: upright.transpose(Image.Transpose.ROTATE_270),
+    }
+    for orientation, stored in turned.items():
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        stored.save(tmp_path / f"{orientation}.png", exif=exif)
+    images = load_images(f"folder:{tmp_path}")
+    assert len(images) == 4
+    assert all(image.tobytes() == upright.tobytes() for image in images)
+
+
+def convert(mode: str) -> Callable[[Image.Image], Image.Image]:
+    return lambda image: image.convert(mode)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "change"),
+    [
+        ("jpg", convert("CMYK")),
+        ("jpg", convert("L")),
+        ("png", convert("L")),
+        ("png", convert("1")),
+        ("png", convert("LA")),
+        ("png", convert("RGBA")),
+        ("png", lambda image: image.quantize(8)),
+        ("bmp", lambda image: image.quantize(8)),
+        ("webp", convert("RGBA")),
+    ],
+)
+def test_all_modes_become_rgb(
+    tmp_path: Path, suffix: str, change: Callable[[Image.Image], Image.Image]
+) -> None:
+    path = tmp_path / f"x.{suffix}"
+    change(picture()).save(path)
+    image = load_images(f"folder:{tmp_path}").open(0)
+    assert image.mode == "RGB"
+    assert image.tobytes() == default_loader(str(path)).tobytes()
+
+
+def test_palette_with_transparency_needs_no_warning(tmp_path: Path) -> None:
+    palette = picture().quantize(8)
+    palette.save(tmp_path / "x.png", transparency=bytes(range(8)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        image = load_images(f"folder:{tmp_path}").open(0)
+    assert image.tobytes() == palette.convert("RGB").tobytes()
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
+    values = np.linspace(0, 65535, 24 * 16).reshape(16, 24).astype(np.uint16)
+    Image.fromarray(values).save(tmp_path / "x.png")
+    pixels = np.asarray(load_images(f"folder:{tmp_path}").open(0))
+    assert pixels.shape == (16, 24, 3)
+    assert np.array_equal(pixels[..., 0], pixels[..., 2])
+    assert np.abs(pixels[..., 0] / 255 - values / 65535).max() <= 0.5 / 255 + 1e-9
+
+
+# ---- damaged files
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "text"])
+def test_damaged_image_is_named(folder: Path, damage: str) -> None:
+    victim = next(folder.glob("*.jpg"))
+    content = {"truncated": victim.read_bytes()[:-100], "empty": b"", "text": b"<html>no</html>"}
+    victim.write_bytes(content[damage])
+    with pytest.raises(UsageError, match=victim.name) as caught:
+        load_images(f"folder:{folder}")
+    assert "\n" not in str(caught.value)
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+    with pytest.warns(UserWarning, match=f"left out 1 unreadable of 12: {victim.name}"):
+        images = load_images(f"folder:{folder}", skip_broken=True)
+    assert len(images) == 11
+    assert victim.name not in images.names
+
+
+def test_only_selected_images_are_checked(folder: Path) -> None:
+    chosen = load_images(f"folder:{folder}", 5).names
+    for file in folder.glob("image*"):
+        if file.name not in chosen:
+            file.write_bytes(b"")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_images(f"folder:{folder}", 5, skip_broken=True).names == chosen
+    with pytest.raises(UsageError, match="6 more cannot be read"):
+        load_images(f"folder:{folder}")
+
+
+def test_folder_without_any_readable_image_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.jpg").write_bytes(b"")
+    with pytest.raises(UsageError, match="none of the 1 images"):
+        load_images(f"folder:{tmp_path}", skip_broken=True)
+
+
+def test_image_that_vanishes_is_named(folder: Path) -> None:
+    images = load_images(f"folder:{folder}")
+    (folder / images.names[3]).unlink()
+    with pytest.raises(UsageError, match=images.names[3]):
+        images.open(3)
+    with pytest.raises(UsageError, match=images.names[3]):
+        _ = images.sha256
+
+
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    suffix=st.sampled_from(["jpg", "png", "webp", "bmp"]),
+    at=st.floats(0, 1, exclude_max=True),
+    junk=st.binary(min_size=1, max_size=6),
+)
+def test_mutilated_files_decode_or_are_refused(
+    tmp_path: Path, suffix: str, at: float, junk: bytes
+) -> None:
+    path = tmp_path / f"x.{suffix}"
+    picture().save(path)
+    content = bytearray(path.read_bytes())
+    start = int(at * len(content))
+    content[start : start + len(junk)] = junk
+    path.write_bytes(content)
+    images = ImageSet("own", ("x",), (None,), (path,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with contextlib.suppress(UsageError):
+            assert images.open(0).mode == "RGB"
+
+
+# ---- ImageNet
+
+
+def test_imagenet_sample_ranks_are_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = save(tmp_path / "any.jpg").read_bytes()
+    names = [f"{wordnet_id}_thing.JPEG" for wordnet_id in wordnet_ids()]
+    checksums = dict.fromkeys(names, hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(downloads, "sample_checksums", lambda: checksums)
+    monkeypatch.setattr("sanitygap.images.sample_checksums", lambda: checksums)
+    cached = tmp_path / "cache" / "imagenet-sample"
+    cached.mkdir(parents=True)
+    for name in names:
+        (cached / name).write_bytes(content)
+    for images in (
+        load_images("imagenet-sample", cache=tmp_path / "cache"),
+        load_images(f"imagenet-sample:{cached}"),
+    ):
+        assert images.names == tuple(names)
+        assert images.labels == tuple(range(1000))
+
+
+@pytest.fixture
+def validation(tmp_path: Path) -> Path:
+    for i in range(1, 4):
+        save(tmp_path / "val" / f"ILSVRC2012_val_{i:08d}.JPEG", i)
+    return tmp_path / "val"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "LOC_val_solution.csv",
+            "ImageId,PredictionString\nILSVRC2012_val_00000003,n15075141 1 2 3 4\n"
+            "ILSVRC2012_val_00000001,n01440764 1 2 3 4 n01440764 5 6 7 8\n"
+            "ILSVRC2012_val_00000002,n02123045 1 2 3 4\n",
+        ),
+        (
+            "val.txt",
+            "ILSVRC2012_val_00000001.JPEG 0\nILSVRC2012_val_00000002.JPEG 281\n"
+            "ILSVRC2012_val_00000003.JPEG 999\n",
+        ),
+        ("imagenet_2012_validation_synset_labels.txt", "n01440764\nn02123045\nn15075141\n"),
+    ],
+)
+@pytest.mark.parametrize("inside", [True, False])
+def test_flat_validation_folder(validation: Path, name: str, text: str, inside: bool) -> None:
+    (validation if inside else validation.parent).joinpath(name).write_text(text)
+    images = load_images(f"imagenet-val:{validation}")
+    assert images.labels == (0, 281, 999)
+    assert images.names[0] == "ILSVRC2012_val_00000001.JPEG"
+
+
+def test_validation_class_folders(validation: Path, tmp_path: Path) -> None:
+    classes = tmp_path / "classes"
+    save(classes / "n02123045" / "a.JPEG")
+    save(classes / "n01440764" / "b.JPEG")
+    images = load_images(f"imagenet-val:{classes}")
+    assert images.names == ("n01440764/b.JPEG", "n02123045/a.JPEG")
+    assert images.labels == (0, 281)
+    save(classes / "train" / "c.JPEG")
+    with pytest.raises(UsageError, match="folder train"):
+        load_images(f"imagenet-val:{classes}")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "put a ground truth"),
+        ("490\n361\n171\n", "line 1 .*does not name"),
+        ("ILSVRC2012_val_00000001.JPEG 1000\n", "line 1 .*does not name"),
+        ("ILSVRC2012_val_00000001.JPEG 5\n", "ILSVRC2012_val_00000002.JPEG"),
+    ],
+)
+def test_unusable_ground_truth_is_refused(validation: Path, text: str | None, words: str) -> None:
+    if text is not None:
+        (validation / "val.txt").write_text(text)
+    with pytest.raises(UsageError, match=words):
+        load_images(f"imagenet-val:{validation}")
+
+
+def test_validation_folder_without_validation_images_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match="neither class folders"):
+        load_images(f"imagenet-val:{folder}")
+
+
+# ---- arrays
+
+
+def test_digits_are_scikit_learns() -> None:
+    from sklearn.datasets import load_digits
+
+    digits, images = load_digits(), load_images("digits")
+    assert images.labels == tuple(digits.target)
+    for i in (0, 700, len(images) - 1):
+        pixels = np.asarray(images.open(i))
+        assert pixels.shape == (8, 8, 3)
+        assert np.abs(pixels[..., 1] / 255 - digits.images[i] / 16).max() <= 0.5 / 255 + 1e-9
+
+
+@pytest.mark.parametrize(("kind", "prefix"), [("mnist", "t10k"), ("mnist-train", "train")])
+def test_mnist_reads_torchvisions_folder(tmp_path: Path, kind: str, prefix: str) -> None:
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 28, 28), dtype=np.uint8)
+    for name in ("t10k", "train"):
+        mine = pixels if name == prefix else pixels[:1]
+        count = len(mine).to_bytes(4, "big")
+        header = b"\0\0\x08\x03" + count + (28).to_bytes(4, "big") * 2
+        (raw / f"{name}-images-idx3-ubyte").write_bytes(header + mine.tobytes())
+        labels = b"\0\0\x08\x01" + count + bytes(range(len(mine)))
+        (raw / f"{name}-labels-idx1-ubyte").write_bytes(labels)
+    images = load_images(f"{kind}:{tmp_path}")
+    assert images.labels == tuple(range(6))
+    assert np.array_equal(np.asarray(images.open(5))[..., 0], pixels[5])
+    assert images.names[5] == f"mnist-{'test' if kind == 'mnist' else 'train'}-00005"
+    (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(gzip.compress(b"no labels"))
+    with pytest.raises(UsageError, match="damaged files"):
+        load_images(f"{kind}:{tmp_path}")
+
+
+# ---- specs
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("photo", "did you mean photos"),
+        ("fashon-mnist", "did you mean fashion-mnist"),
+        ("imagenet_sample", "did you mean imagenet-sample"),
+        ("quite/unlike/any", "known: .*folder:PATH"),
+        ("folder", "write folder:PATH"),
+        ("folder:", "write folder:PATH"),
+        ("imagenet-val", "write imagenet-val:PATH"),
+        ("photos:here", "write photos "),
+        ("mnist:no/such/folder", "there is no folder"),
+    ],
+)
+def test_unusable_specs_are_refused(spec: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        load_images(spec)
+    assert "\n" not in str(caught.value)
+
+
+def test_image_specs_tell_true_counts() -> None:
+    rows = {row["spec"]: row for row in image_specs()}
+    for spec in ("photos", "digits"):
+        assert int(rows[spec]["n"]) == len(load_images(spec))
+        assert rows[spec]["download"] == "no"
+    assert rows["imagenet-sample[:PATH]"]["n"] == "1000"
+    assert all(all(row.values()) for row in rows.values())

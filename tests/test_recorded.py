@@ -1,0 +1,75 @@
+"""The recorded reference runs: complete, free of private paths, and judged by today's criteria."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sanitygap.claims import read_verdicts
+from sanitygap.criteria.gap import CONTROLS
+from sanitygap.runs import Study
+from sanitygap.scores import occlusion_scores, randomization_scores
+
+ROOT = Path(__file__).parents[1]
+RUNS = sorted(path.parent.name for path in (ROOT / "data" / "runs").glob("reference-*/run.json"))
+
+
+def study(run: str) -> Study:
+    return Study(run=run, root=ROOT)
+
+
+def test_both_embedded_networks_are_recorded():
+    assert {study(run).settings.model for run in RUNS} == {"efficientnet_lite0", "squeezenet1_1"}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_a_recorded_run_is_marked_as_such_and_large_enough(run):
+    recorded = study(run)
+    assert recorded.recorded
+    assert recorded.record["model"]["pretrained"]
+    for name in ("randomization", "occlusion"):
+        assert recorded.made(name)["images"] >= 100
+        assert recorded.table(name)["image"].nunique() == recorded.made(name)["images"]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_nothing_private_is_recorded(run):
+    folder = ROOT / "data" / "runs" / run
+    assert not (folder / "parts").exists() or not any((folder / "parts").rglob("reference"))
+    for path in folder.glob("*.json"):
+        for text in _strings(json.loads(path.read_text(encoding="utf-8"))):
+            assert not text.startswith("/"), (path.name, text)
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_verdicts_follow_from_the_recorded_tables(run):
+    recorded = study(run)
+    stored = {
+        record.claim: record.value for record in read_verdicts(recorded.folder / "verdicts.json")
+    }
+    assert stored
+    judged = recorded.judge(*stored)
+    assert dict(zip(judged["claim"], judged["verdict"], strict=True)) == stored
+
+
+def test_the_sign_of_the_gap_on_squeezenet():
+    """Noise is the best under randomisation and among the worst under occlusion, LRP the reverse."""
+    recorded = study("reference-squeezenet1_1")
+    ssim = randomization_scores(recorded.table("randomization")).mean()
+    softmax = occlusion_scores(recorded.table("occlusion")).mean()
+    assert ssim.idxmin() == "noise"
+    assert softmax["noise"] >= softmax.nlargest(3).min()
+    real = [name for name in ssim.index if name not in CONTROLS]
+    assert ssim[real].rank()["lrp-epsilon-plus"] > len(real) / 2
+    assert softmax[real].rank()["lrp-epsilon-plus"] < len(real) / 2
+
+
+def _strings(value):
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)

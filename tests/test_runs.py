@@ -1,0 +1,645 @@
+"""Runs: nothing lost, nothing doubled, nothing passed off as what it is not."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from sanitygap import archive, cli, files, runs
+from sanitygap.claims import Verdict, find_claim
+from sanitygap.errors import UsageError
+from sanitygap.experiments import experiment as experiment_room
+from sanitygap.runs import Study, open_run
+from tests.models.tiny import TINY, Tiny, photographs, project
+
+#: few steps, two passes: a table of 21 images takes a fraction of a second
+KNOBS = {"methods": ["gradient", "lrp-epsilon-plus", "noise"], "n_steps": 2}
+FAMILIES = 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return photographs(tmp_path_factory.mktemp("private") / "photographs of mine")
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    """An empty book, which is the working directory."""
+    made = project(tmp_path / "book")
+    monkeypatch.chdir(made)
+    return made
+
+
+@pytest.fixture
+def study(root, folder):
+    """Makes studies of the tiny network; keyword arguments replace the settings."""
+
+    def make(run: str = "live", **settings) -> Study:
+        chosen = {"profile": "smoke", "model": TINY, "images": f"folder:{folder}", "n_images": 21}
+        return Study(run=run, **{**chosen, **settings})
+
+    return make
+
+
+@pytest.fixture
+def written(monkeypatch) -> list[Path]:
+    """The parts that were computed, in order."""
+    paths: list[Path] = []
+
+    def note(path: Path, table: pd.DataFrame) -> None:
+        if path.parent.parent.name == "parts":
+            paths.append(path)
+        files.write_table(path, table)
+
+    monkeypatch.setattr(runs, "write_table", note)
+    return paths
+
+
+def same(first: pd.DataFrame, second: pd.DataFrame) -> bool:
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
+    return True
+
+
+def leftovers(root: Path) -> list[Path]:
+    return [path for path in root.rglob("*") if path.name.endswith(".part")]
+
+
+# --- one run -------------------------------------------------------------------------------------
+
+
+def test_a_table_is_computed_once_and_kept(study, written, root):
+    first = study().table("randomization", **KNOBS)
+    assert len(written) == FAMILIES * 3, "three families, chunks of 10, 10 and 1 images"
+    assert len(first) == 21 * 2 * 3 * 2, "images x steps x methods x signs"
+    written.clear()
+    assert same(study().table("randomization", **KNOBS), first)
+    assert written == []
+    assert leftovers(root) == []
+    stored = pd.read_parquet(study().folder / "randomization.parquet")
+    assert same(stored, first)
+
+
+def test_the_passport_tells_how_a_table_was_made(study):
+    table = study().table("randomization", **KNOBS)
+    made = study().made("randomization")
+    assert table.attrs == made
+    assert made["images"] == 21
+    assert made["rows"] == len(table)
+    assert made["knobs"]["n_steps"] == 2
+    assert made["knobs"]["path_steps"] == 2, "the profile's own settings are told too"
+    assert made["settings"]["profile"] == "smoke"
+    assert made["seconds"] >= 0
+    assert "sanitygap.similarity" in made["code"]
+    assert "sanitygap.experiments.randomization_test:compare_with_random" in made["code"]
+    record = study().record
+    assert record["model"]["spec"] == TINY
+    assert record["model"]["stages"] == ["fc", "conv2", "norm1", "conv1"]
+    assert record["images"]["n"] == 21
+    assert len(record["images"]["sha256"]) == 64
+    assert set(record["provenance"]) >= {"commit", "versions", "device", "python", "started"}
+    assert study().made("occlusion") == {}
+
+
+def test_nothing_of_this_machine_is_written_down(study, root, folder, tmp_path):
+    torch.save(Tiny().state_dict(), tmp_path / "secret.pth")
+    made = study(model=f"{TINY}@{tmp_path / 'secret.pth'}")
+    made.table("randomization", **KNOBS)
+    made.table("occlusion", methods=["gradient"])
+    archive.record_run("live", "reference-tiny")
+    texts = [path.read_text(encoding="utf-8") for path in (root / "data").rglob("*.json")]
+    assert len(texts) == 6
+    for text in texts:
+        for private in (str(tmp_path), str(folder.parent), folder.name, "secret", str(Path.home())):
+            assert private not in text
+    for text in map(json.loads, texts):
+        assert not [value for value in strings(text) if value.startswith(("/", "~", "file:"))]
+    tables = [pd.read_parquet(path) for path in (root / "data").rglob("*.parquet")]
+    assert not any(table["image"].str.contains("/").any() for table in tables)
+
+
+def strings(value) -> list[str]:
+    if isinstance(value, dict):
+        return [text for item in value.items() for part in item for text in strings(part)]
+    if isinstance(value, list):
+        return [text for item in value for text in strings(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def test_other_knobs_compute_what_is_new_and_leave_the_rest(study, written):
+    first = study().table("randomization", **KNOBS)
+    written.clear()
+    changed = study().table("randomization", **{**KNOBS, "n_steps": 3})
+    assert len(written) == FAMILIES * 3
+    assert changed["step"].nunique() == 3
+    assert study().made("randomization")["knobs"]["n_steps"] == 3
+    written.clear()
+    fewer = study().table("randomization", **{**KNOBS, "methods": ["gradient"]})
+    assert set(fewer["method"]) == {"gradient"}
+    assert same(study().table("randomization", **KNOBS), first)
+    assert written == [], "all of it was there already"
+
+
+def test_a_study_shows_one_and_the_same_table(study, written):
+    """What a page shows after its first cell is about the knobs of that cell."""
+    made = study()
+    first = made.table("randomization", **KNOBS)
+    written.clear()
+    assert same(made.table("randomization"), first)
+    assert same(made.table("randomization", n_steps=None), first)
+    assert written == []
+
+
+def test_growing_keeps_what_exists(study, written):
+    few = study(n_images=10).table("randomization", **KNOBS)
+    assert len(written) == FAMILIES
+    written.clear()
+    more = study(n_images=20).table("randomization", **KNOBS)
+    assert len(written) == FAMILIES, "only the second ten images"
+    assert more["image"].nunique() == 20
+    assert set(few["image"]) < set(more["image"])
+    written.clear()
+    assert same(study(n_images=10).table("randomization", **KNOBS), few)
+    assert written == []
+
+
+def test_repeated_seeds_and_methods_are_not_counted_twice(study):
+    once = study().table("randomization", methods=["gradient"], n_steps=2)
+    twice = study().table(
+        "randomization", methods=["gradient", "gradient"], n_steps=2, seeds=[0, 0]
+    )
+    assert same(twice, once)
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_does_not(study):
+    first = study("a").table("randomization", **KNOBS)
+    assert same(study("b").table("randomization", **KNOBS), first)
+    other = study("c", seed=1).table("randomization", **KNOBS)
+    assert not (other["ssim"] == first["ssim"]).any()
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"model": "squeezenet1_1"}, "is about model 'tests.models.tiny:network'"),
+        ({"images": "photos", "n_images": 3}, "is about images 'folder'"),
+        ({"seed": 1}, "is about seed 0, not 1"),
+        ({"profile": "quick"}, "is about profile 'smoke'"),
+    ],
+)
+def test_one_name_is_about_one_thing(study, changed, words):
+    study().table("randomization", **KNOBS)
+    with pytest.raises(UsageError, match=words) as caught:
+        study(**changed)
+    assert "--run" in str(caught.value)
+    assert "--fresh" in str(caught.value)
+
+
+def test_other_weights_of_the_same_network_are_another_thing(study, tmp_path, written):
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        torch.save(Tiny().state_dict(), tmp_path / f"{seed}.pth")
+    first = study(model=f"{TINY}@{tmp_path / '1.pth'}").table("randomization", **KNOBS)
+    second = study(model=f"{TINY}@{tmp_path / '2.pth'}")
+    with pytest.raises(UsageError, match="is about other weights of"):
+        second.table("randomization", **KNOBS)
+    with pytest.raises(UsageError, match="is about other weights of"):
+        second.compute("occlusion")
+    written.clear()
+    elsewhere = study("other", model=f"{TINY}@{tmp_path / '2.pth'}")
+    table = elsewhere.table("randomization", **KNOBS)
+    assert len(written) == FAMILIES * 3
+    explained = first["method"] == "gradient"
+    assert not (table["ssim"] == first["ssim"])[explained].any()
+
+
+def test_another_folder_is_another_thing(study, tmp_path):
+    study().table("randomization", **KNOBS)
+    other = photographs(tmp_path / "other", 22)
+    with pytest.raises(UsageError, match="is about 21 other images"):
+        study(images=f"folder:{other}").table("randomization", **KNOBS)
+
+
+def test_other_code_computes_anew(study, written, monkeypatch):
+    study().table("randomization", **KNOBS)
+    written.clear()
+    original = experiment_room.code_sha256
+    monkeypatch.setattr(experiment_room, "code_sha256", lambda code: "other" + original(code))
+    study().table("randomization", **KNOBS)
+    assert len(written) == FAMILIES * 3
+
+
+def test_is_current_compares_the_recorded_code_with_that_installed(study, root):
+    study().table("randomization", **KNOBS)
+    assert study().is_current("randomization")
+    assert not study().is_current("occlusion")
+    path = study().folder / "randomization.json"
+    made = json.loads(path.read_text(encoding="utf-8"))
+    for place, value in (("sanitygap.similarity", "0" * 64), ("sanitygap.gone:away", "0" * 64)):
+        changed = {**made, "code": {**made["code"], place: value}}
+        path.write_text(json.dumps(changed), encoding="utf-8")
+        assert not study().is_current("randomization")
+    path.write_text(json.dumps(made), encoding="utf-8")
+    assert study().is_current("randomization")
+
+
+def test_formal_checks_are_tables_too(study):
+    table = study().table("theorem-1-covariance", n=3)
+    assert len(table) > 0
+    assert study().made("theorem-1-covariance")["images"] == 0
+    with pytest.raises(UsageError, match="'seed'"):
+        study().table("theorem-1-covariance", seed=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs", "words"),
+    [
+        ("randomisation", {}, "did you mean randomization"),
+        ("randomization", {"n_step": 3}, "did you mean n_steps"),
+        ("randomization", {"n_steps": 0}, "greater than or equal to 1, not 0"),
+        ("randomization", {"path_steps": "many"}, "valid integer"),
+        ("randomization", {"methods": "gradient"}, "'methods' of the table 'randomization'"),
+        ("randomization", {"methods": ["x"]}, "unknown method 'x'"),
+        ("randomization", {"methods": []}, "leave nothing"),
+        ("randomization", {"order": "up"}, "unknown order"),
+        ("randomization", {"max_images": 0}, "greater than or equal to 1"),
+        ("randomization", {"seeds": 3}, "'seeds' of the table"),
+        ("randomization", {"context": 3}, "'context'"),
+        ("occlusion", {"patches": ["x"]}, "'patches' of the table"),
+        ("theorem-1-covariance", {"m": 3}, "'m'"),
+        ("theorem-1-covariance", {"n": "x"}, "valid integer"),
+    ],
+)
+def test_bad_knobs(study, name, knobs, words):
+    for ask in (study().table, study().compute):
+        with pytest.raises(UsageError, match=words) as caught:
+            ask(name, **knobs)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"run": "a/b"}, "'a/b' cannot name a run"),
+        ({"run": ""}, "cannot name a run"),
+        ({"run": "../up"}, "cannot name a run"),
+        ({"run": ".hidden"}, "cannot name a run"),
+        ({"profile": "fast"}, "'profile': Input should be 'smoke', 'quick' or 'full'"),
+        ({"n_images": 0}, "'n_images'"),
+        ({"seed": -1}, "'seed'"),
+        ({"colour": "red"}, "'colour'"),
+    ],
+)
+def test_bad_settings(root, settings, words):
+    with pytest.raises(UsageError, match=words):
+        Study(**settings)
+
+
+def test_more_images_than_there_are(study):
+    with pytest.raises(UsageError, match="500 images were asked for"):
+        study(n_images=500).check()
+
+
+def test_a_damaged_record_is_named(study):
+    made = study()
+    made.table("randomization", **KNOBS)
+    (made.folder / "run.json").write_text('{"settings": ', encoding="utf-8")
+    with pytest.raises(UsageError, match=r"live/run\.json is damaged"):
+        study()
+
+
+def test_outside_the_book(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="inside the book's folder"):
+        Study()
+
+
+def test_find_root_looks_upwards(root):
+    deep = root / "a" / "b"
+    deep.mkdir(parents=True)
+    assert files.find_root(deep) == root
+    assert files.find_root() == root
+
+
+def test_open_run_takes_the_settings_of_the_run(study):
+    study(n_images=15).table("randomization", **KNOBS)
+    opened = open_run("live")
+    assert opened.settings.n_images == 15
+    assert opened.settings.model == TINY
+    with pytest.raises(UsageError, match="did you mean live"):
+        open_run("lives")
+    with pytest.raises(UsageError, match="cannot name a run"):
+        open_run("../live")
+
+
+# --- killed --------------------------------------------------------------------------------------
+
+
+class Killed(BaseException):
+    """Stands for a process that ends at once."""
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before renaming", "after renaming"])
+def test_a_process_that_dies_while_it_writes_again_and_again(
+    study, monkeypatch, before, written, root
+):
+    """It dies at its first write, then at its second, its third, its first ..."""
+    expected = study("undisturbed").table("randomization", **KNOBS)
+    written.clear()
+    rename, deaths = Path.replace, 0
+
+    def dying(path: Path, target: Path) -> Path:
+        nonlocal writes
+        writes += 1
+        if before and writes == deaths % 3 + 1:
+            raise Killed
+        renamed = rename(path, target)
+        if writes == deaths % 3 + 1:
+            raise Killed
+        return renamed
+
+    monkeypatch.setattr(Path, "replace", dying)
+    while deaths < 50:
+        writes = 0
+        try:
+            table = study().table("randomization", **KNOBS)
+            break
+        except Killed:
+            deaths += 1
+    assert deaths > 4
+    assert same(table, expected)
+    names = [path.name for path in written]
+    assert len(set(names)) == FAMILIES * 3
+    if not before:
+        assert len(names) == len(set(names)), "nothing is computed twice"
+    assert leftovers(root) == []
+
+
+def test_a_table_and_its_passport_cannot_be_of_different_settings(study, monkeypatch):
+    """Killed between the two files of a new table, then asked for the old one."""
+    first = study().table("randomization", **KNOBS)
+    write = runs.write_atomically
+
+    def dying(path: Path, text: str) -> None:
+        if path.name == "randomization.json":
+            raise Killed
+        write(path, text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "write_atomically", dying)
+        with pytest.raises(Killed):
+            study().table("randomization", **{**KNOBS, "n_steps": 3})
+    assert same(study().table("randomization", **KNOBS), first)
+
+
+def test_a_failed_write_leaves_no_trace(tmp_path, monkeypatch):
+    path = tmp_path / "new" / "table.parquet"
+    with pytest.raises(Exception, match="[Cc]onver"):
+        files.write_table(path, pd.DataFrame({"a": [object(), 1]}))
+    with pytest.raises(UnicodeEncodeError):
+        files.write_atomically(tmp_path / "new" / "text.json", "\ud800")
+    assert list((tmp_path / "new").iterdir()) == []
+    files.write_atomically(tmp_path / "new" / "text.json", "ü")
+    assert (tmp_path / "new" / "text.json").read_bytes() == "ü".encode()
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["text.json"]
+
+
+def run_command(arguments: list[str], seconds: float | None) -> int | None:
+    """``sanitygap ARGUMENTS`` in a process of its own, killed after some seconds.
+
+    The processes are forked from a server that has imported the library already, so that a kill
+    falls into the work and not into the imports.
+    """
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["sanitygap.cli", "sanitygap.runs", "tests.models.tiny"])
+    before, sys.argv = sys.argv, ["sanitygap", *arguments]
+    try:
+        process = server.Process(target=cli.main)
+        process.start()
+    finally:
+        sys.argv = before
+    process.join(seconds)
+    if process.is_alive():
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    return process.exitcode
+
+
+def test_compute_killed_at_random_moments_ends_in_the_undisturbed_table(study, folder, root):
+    arguments = [
+        "compute", "randomization", "occlusion", "--profile", "smoke", "--model", TINY,
+        "--images", f"folder:{folder}", "--n-images", "21",
+        "-p", 'methods=["gradient", "lrp-epsilon-plus", "noise"]', "--run",
+    ]  # fmt: skip
+    assert run_command([*arguments, "undisturbed"], None) == 0  # also warms the server
+    started = time.perf_counter()
+    assert run_command([*arguments, "undisturbed-again"], None) == 0
+    seconds = time.perf_counter() - started
+    moments, kills, progress = random.Random(7), 0, []
+    for _ in range(5):
+        kills += run_command([*arguments, "live"], moments.uniform(0.1, 0.6) * seconds) == -9
+        progress.append(len(list((root / "data/runs/live").rglob("parts/*/*.parquet"))))
+    assert kills >= 2, "the process was too fast to be killed"
+    assert progress == sorted(progress), "a part was lost"
+    assert run_command([*arguments, "live"], None) == 0
+    for table in ("randomization", "occlusion"):
+        paths = [root / "data/runs" / run / f"{table}.parquet" for run in ("live", "undisturbed")]
+        first, second = map(pd.read_parquet, paths)
+        assert same(first, second)
+        assert open_run("live").made(table)["parts"] == open_run("undisturbed").made(table)["parts"]
+    parts = {path.name for path in (root / "data/runs/live/parts").rglob("*.parquet")}
+    assert parts == {p.name for p in (root / "data/runs/undisturbed/parts").rglob("*.parquet")}
+
+
+# --- shards --------------------------------------------------------------------------------------
+
+
+def test_shards_join_to_the_whole(study, written):
+    whole = study("whole").table("randomization", **KNOBS)
+    written.clear()
+    missing = [
+        study(f"shard-{i}", shard=f"{i}/3").compute("randomization", **KNOBS) for i in (1, 2, 3)
+    ]
+    assert missing == [6, 6, 6]
+    assert len(written) == len({path.name for path in written}) == 9
+    with pytest.raises(UsageError, match="6 of 9 parts of 'randomization' belong to other shards"):
+        study("shard-1", shard="1/3").table("randomization", **KNOBS)
+    written.clear()
+    assert archive.join("joined", ["shard-1", "shard-2", "shard-3"]) == 9
+    assert archive.join("joined", ["shard-2"]) == 0
+    assert study("joined").compute("randomization", **KNOBS) == 0
+    assert same(study("joined").table("randomization", **KNOBS), whole)
+    assert written == [], "joining computes nothing"
+
+
+def test_joining_parts_of_something_else_changes_nothing(study, written):
+    whole = study("whole").table("randomization", **KNOBS)
+    study("stranger", seed=5).table("randomization", **KNOBS)
+    assert archive.join("whole", ["stranger"]) == 9
+    assert same(study("whole").table("randomization", **KNOBS), whole)
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/", "/3", "a/b", "-1/3", "1/3/5", "²/3", ""])
+def test_bad_shards(study, text):
+    with pytest.raises(UsageError, match="a shard is written like 2/4"):
+        study(shard=text)
+
+
+def test_joining_what_is_not_there(study):
+    with pytest.raises(UsageError, match="'nothing' has no parts"):
+        archive.join("live", ["nothing"])
+    with pytest.raises(UsageError, match="cannot name a run"):
+        archive.join("../live", ["nothing"])
+    with pytest.raises(UsageError, match="cannot name a run"):
+        archive.join("live", ["../nothing"])
+
+
+# --- recorded ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def recorded(study, monkeypatch):
+    """A recorded run, in a place where neither its model nor its images can be loaded."""
+    table = study().table("randomization", **KNOBS)
+    archive.record_run("live", "reference-tiny")
+
+    def refuse(*_args, **_settings) -> None:
+        raise AssertionError("a recorded run needs neither model nor images")
+
+    monkeypatch.setattr(runs, "load_model", refuse)
+    monkeypatch.setattr(runs, "load_images", refuse)
+    return table
+
+
+def test_a_recorded_run_is_read_without_model_and_images(recorded):
+    study = Study(run="reference-tiny")
+    assert study.recorded
+    assert same(study.table("randomization"), recorded)
+    assert same(study.table("randomization", n_steps=2), recorded)
+    assert study.settings.model == TINY
+    assert study.settings.images == "folder"
+    assert study.is_current("randomization")
+    assert study.table("randomization").attrs["images"] == 21
+    names = sorted(path.name for path in study.folder.iterdir())
+    assert names == ["randomization.json", "randomization.parquet", "run.json"]
+
+
+def test_a_recorded_run_is_never_changed(recorded):
+    study = Study(run="reference-tiny")
+    before = {path: path.read_bytes() for path in study.folder.iterdir()}
+    with pytest.raises(UsageError, match="holds no table 'occlusion'"):
+        study.table("occlusion")
+    with pytest.raises(UsageError, match="with n_steps = 2, not 3"):
+        study.table("randomization", n_steps=3)
+    with pytest.raises(UsageError, match="with order = 'top-down', not 'bottom-up'"):
+        study.table("randomization", order="bottom-up")
+    with pytest.raises(UsageError, match="never recomputed"):
+        study.compute("randomization")
+    with pytest.raises(UsageError, match="never started over"):
+        archive.discard("reference-tiny")
+    with pytest.raises(UsageError, match="receives no parts"):
+        archive.join("reference-tiny", ["live"])
+    with pytest.raises(UsageError, match="is a recorded run already"):
+        archive.record_run("reference-tiny", "again")
+    assert {path: path.read_bytes() for path in study.folder.iterdir()} == before
+
+
+def test_recording_again_replaces_the_whole(study, root):
+    study().table("randomization", **KNOBS)
+    study().table("occlusion", methods=["gradient"])
+    folder = archive.record_run("live", "reference-tiny")
+    assert (folder / "occlusion.parquet").is_file()
+    study("newer").table("randomization", **KNOBS)
+    archive.record_run("newer", "reference-tiny")
+    assert not (folder / "occlusion.parquet").exists(), "a table of the older run is not kept"
+    with pytest.raises(UsageError, match="that is not recorded"):
+        archive.record_run("live", "newer")
+    assert [path.name for path in (root / "data").iterdir()] == ["runs"]
+
+
+def test_recording_nothing(study, root):
+    with pytest.raises(UsageError, match="no finished table"):
+        archive.record_run("live", "reference")
+    study(shard="1/3").compute("randomization", **KNOBS)
+    with pytest.raises(UsageError, match="no finished table"):
+        archive.record_run("live", "reference")
+    with pytest.raises(UsageError, match="cannot name a run"):
+        archive.record_run("live", "a/b")
+
+
+def test_discarding(study, root):
+    study().table("randomization", **KNOBS)
+    archive.discard("live")
+    assert not (root / "data/runs/live").exists()
+    archive.discard("live")
+    study(seed=1).table("randomization", **KNOBS)
+    with pytest.raises(UsageError, match="cannot name a run"):
+        archive.discard("..")
+    assert (root / "data/runs/live").is_dir()
+
+
+# --- verdicts ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def judged(monkeypatch) -> list:
+    """Contexts in which claims were judged; the criterion always answers ``undecided``."""
+    contexts = []
+
+    def answer(claim, tables, context) -> Verdict:
+        contexts.append(context)
+        return Verdict(value="undecided", evidence=f"{len(tables)} tables.")
+
+    monkeypatch.setattr(runs, "judge", answer)
+    return contexts
+
+
+def test_verdicts_are_kept_with_the_run(study, judged):
+    made = study()
+    made.table("randomization", **KNOBS)
+    made.table("occlusion", methods=["gradient"], max_images=4)
+    rows = made.judge("binder-gap")
+    assert rows.to_dict("records") == [
+        {"claim": "binder-gap", "verdict": "undecided", "evidence": "2 tables.", "reason": ""}
+    ]
+    (context,) = judged
+    assert context.n_images == 4, "as many as all tables have"
+    assert context.model == TINY
+    assert context.images == "folder"
+    (record,) = json.loads((made.folder / "verdicts.json").read_text(encoding="utf-8"))
+    assert record["claim"] == "binder-gap"
+    digest = files.file_sha256(made.folder / "occlusion.parquet")
+    assert record["tables"]["occlusion"] == digest
+    archive.record_run("live", "reference-tiny")
+    again = Study(run="reference-tiny").judge("binder-gap")
+    assert again.to_dict("records") == rows.to_dict("records")
+
+
+def test_weights_make_a_torchvision_network_the_papers_own(study, judged, tmp_path, monkeypatch):
+    """The ledger asks for the architecture with trained weights, whose path is not kept."""
+    from torchvision.models import squeezenet1_0
+
+    torch.save(squeezenet1_0().state_dict(), tmp_path / "w.pth")
+    spec = "torchvision:squeezenet1_0"
+    claim = find_claim("binder-gap")
+    faithful = claim.faithful.model_copy(update={"models": (spec,)})
+    claim = claim.model_copy(update={"faithful": faithful})
+    monkeypatch.setattr(runs, "find_claim", lambda _: claim)
+    criterion = runs.find_criterion("binder-gap")
+    without_tables = type(criterion)(criterion.claim, ("theorem-1-covariance",), criterion.function)
+    monkeypatch.setattr(runs, "find_criterion", lambda _: without_tables)
+    for run, model in (("random", spec), ("trained", f"{spec}@{tmp_path / 'w.pth'}")):
+        made = study(run, model=model)
+        made.table("theorem-1-covariance", n=3)
+        made.judge("binder-gap")
+    archive.record_run("trained", "reference")
+    Study(run="reference").judge("binder-gap")
+    assert [context.paper_model for context in judged] == [False, True, True]
+    assert {context.model for context in judged} == {spec}

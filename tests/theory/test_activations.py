@@ -1,0 +1,190 @@
+"""App. I and J on small networks; the criteria for trained ones on made tables."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from sanitygap import activations
+from sanitygap.claims import CriterionContext
+from sanitygap.criteria.theory import activations as criteria
+from sanitygap.errors import UsageError
+from sanitygap.theory.overtaking import cauchy_tail
+
+
+class Reused(nn.Module):
+    """One ReLU module that is called twice, followed by an in-place operation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3)
+        self.second = nn.Conv2d(4, 5, 3)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.relu(self.first(x)) + 0
+        return self.relu(self.second(x)).mul_(0)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return Reused().eval()
+
+
+@pytest.fixture
+def inputs():
+    return torch.randn(3, 3, 9, 9, generator=torch.Generator().manual_seed(1))
+
+
+def test_quantiles_and_sparsity_equal_numpy(network, inputs):
+    table = activations.overtaking(network, inputs, ["relu"], neurons=0)
+    rows = activations.sparsity(network, inputs, ["relu"])
+    with torch.no_grad():
+        first = network.first(inputs).clamp(min=0)
+        second = network.second(first).clamp(min=0)
+    for index, values in enumerate((first, second)):
+        for image in range(3):
+            pooled = values[image].numpy().ravel()
+            at = table[(table["layer_index"] == index) & (table["image"] == image)]
+            for _, row in at.iterrows():
+                for name in ("high", "low"):
+                    want = np.quantile(pooled, row[f"q_{name}"])
+                    assert row[f"value_{name}"] == pytest.approx(want, rel=1e-5, abs=1e-7)
+            one = rows[(rows["layer_index"] == index) & (rows["image"] == image)].iloc[0]
+            assert one["non_positive"] == pytest.approx((pooled <= 0).mean())
+            assert one["elements"] == pooled.size
+    assert len(table) == 2 * 3 * 27
+
+
+def test_the_model_is_left_without_hooks(network, inputs):
+    activations.sparsity(network, inputs, ["relu"])
+    assert not any(part._forward_hooks for part in network.modules())
+    with pytest.raises(UsageError, match="rel"):
+        activations.sparsity(network, inputs, ["rel"])
+    assert not any(part._forward_hooks for part in network.modules())
+
+
+def test_layers_that_cannot_be_used(network, inputs):
+    assert activations.activation_layers(network) == ["relu"]
+    with pytest.raises(UsageError, match="no activation modules"):
+        activations.activation_layers(nn.Sequential(nn.Linear(2, 2)))
+    with pytest.raises(UsageError, match="training mode"):
+        activations.sparsity(network.train(), inputs, ["relu"])
+    mixing = nn.Sequential(nn.Flatten(0)).eval()
+    with pytest.raises(UsageError, match="row an image"):
+        activations.sparsity(mixing, inputs, ["0"])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sign", "ratio"),
+    [
+        (1.0, 3.0, "positive", 3.0),
+        (0.0, 3.0, "zero", math.inf),
+        (-3.0, -1.0, "negative", 3.0),
+        (-1.0, 2.0, "mixed", math.nan),
+        (0.0, 0.0, "mixed", math.nan),
+    ],
+)
+def test_signs_of_quantiles(low, high, sign, ratio):
+    got = activations.quantile_ratio(low, high)
+    assert got[0] == sign
+    assert got[1] == pytest.approx(ratio, nan_ok=True)
+
+
+def test_bound_at_mean_quantiles_is_no_upper_limit():
+    """The audit's two images: (V(q_l), V(q_h)) = (0, 10) and (1, 1), gamma = 1."""
+    table = pd.DataFrame(
+        {
+            "image": [0, 1], "layer": "relu", "layer_index": 0, "q_high": 0.5, "q_low": 0.5,
+            "value_high": [10.0, 1.0], "value_low": [0.0, 1.0], "gamma": 1.0,
+            "bound": cauchy_tail([np.inf, 1.0], 1.0),
+        }
+    )  # fmt: skip
+    row = activations.at_mean_quantiles(table).iloc[0]
+    assert row["bound"] == pytest.approx(0.029, abs=5e-4)
+    assert row["mean_bound"] == pytest.approx(0.125)
+
+
+def test_simulated_neurons_stay_below_the_bound():
+    generator = torch.Generator().manual_seed(2)
+    positive = nn.Sequential(nn.Flatten(), nn.Softplus()).eval()
+    x = torch.randn(2, 4000, generator=generator)
+    table = activations.overtaking(positive, x, ["1"], neurons=400, seed=3)
+    rate = table["overtaken"].sum() / table["positive"].sum()
+    bound = (table["bound"] * table["positive"]).sum() / table["positive"].sum()
+    assert table["sign"].eq("positive").all()
+    assert 0.5 * bound < rate < bound
+
+
+# --- criteria ---------------------------------------------------------------------------------
+
+CONTEXT = CriterionContext("torchvision:resnet50", "imagenet-val:x", 1000)
+
+
+def overtaking_table(bound: float, frequency: float) -> dict[str, pd.DataFrame]:
+    rng = np.random.default_rng(4)
+    rows = [
+        {
+            "image": image, "layer": f"l{layer}", "layer_index": layer, "q_high": high,
+            "q_low": low, "value_low": 1.0, "gamma": math.sqrt(low / (1 - high)),
+            "value_high": math.sqrt(low / (1 - high)) / math.tan(math.pi * bound),
+            "bound": bound * rng.uniform(0.99, 1.01), "positive": 500,
+            "overtaken": int(500 * frequency),
+        }
+        for image in range(5) for layer in range(3) for high, low in criteria.PAIRS
+    ]  # fmt: skip
+    return {"activation-overtaking": pd.DataFrame(rows)}
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [criteria.appendix_i, criteria.figure_app4, criteria.figure_app5, criteria.figure_app6],
+)
+def test_overtaking_criteria(judge):
+    assert judge(overtaking_table(0.02, 0.01), CONTEXT).value == "reproduced"
+    assert judge(overtaking_table(0.20, 0.01), CONTEXT).value == "not-reproduced"
+    assert judge(overtaking_table(0.02, 0.20), CONTEXT).value == "not-reproduced"
+    uncovered = overtaking_table(0.02, 0.01)
+    uncovered["activation-overtaking"]["bound"] = np.nan
+    assert judge(uncovered, CONTEXT).value == "undecided"
+
+
+@pytest.mark.parametrize("judge", [criteria.appendix_j, criteria.figure_app7])
+def test_sparsity_criteria(judge):
+    def tables(shares: list[float]) -> dict[str, pd.DataFrame]:
+        return {
+            "activation-sparsity": pd.DataFrame(
+                {"image": 0, "layer_index": range(len(shares)), "non_positive": shares}
+            )
+        }
+
+    assert judge(tables([0.4, 0.5, 0.1]), CONTEXT).value == "reproduced"
+    assert judge(tables([0.4, 0.1, 0.1]), CONTEXT).value == "not-reproduced"
+    swish = CriterionContext("your_module:efficientnet_b0", "imagenet-val:x", 1000)
+    paper = [1.0, 1.0, 0.5, 1.0, 0.5, 1.0, *[0.1] * 5, *[0.25] * 4]
+    assert judge(tables(paper), swish).value == "reproduced"
+    assert judge(tables([0.5, *paper[1:]]), swish).value == "not-reproduced"
+    assert judge(tables([*paper[:-1], 0.1]), swish).value == "not-reproduced"
+
+
+def test_positive_evidence_criterion():
+    def tables(negative: int) -> dict[str, pd.DataFrame]:
+        rows = [
+            {
+                "image": image, "method": method, "state": state, "logit": 3.0,
+                "relevance": -1.0 if image < negative and method != "gradient" else 1.0,
+            }
+            for image in range(200)
+            for method in ("lrp-gamma-box", "gradient")
+            for state in ("trained", "random")
+        ]  # fmt: skip
+        rows.append({**rows[0], "image": 999, "logit": -1.0, "relevance": -5.0})
+        return {"positive-evidence": pd.DataFrame(rows)}
+
+    assert criteria.positive_evidence(tables(0), CONTEXT).value == "reproduced"
+    assert criteria.positive_evidence(tables(10), CONTEXT).value == "undecided"
+    assert criteria.positive_evidence(tables(50), CONTEXT).value == "not-reproduced"

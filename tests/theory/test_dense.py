@@ -1,0 +1,142 @@
+"""Dense networks and Shapley values against autograd, loops and permutations."""
+
+from itertools import permutations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sanitygap.theory import dense, shapley
+
+WIDTHS = (4, 5, 6, 1)
+
+
+@pytest.fixture
+def networks():
+    generator = torch.Generator().manual_seed(0)
+    return dense.random_networks(7, WIDTHS, generator, bias_scale=-0.2)
+
+
+@pytest.fixture
+def x():
+    return torch.randn(7, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def loop_forward(networks, index, x):
+    for layer, (weight, bias) in enumerate(zip(networks.weights, networks.biases, strict=True)):
+        x = weight[index] @ x + bias[index]
+        if layer < len(networks.weights) - 1:
+            x = x.clamp(min=0)
+    return x[0]
+
+
+def test_logits_and_gradients_equal_autograd(networks, x):
+    gradient = dense.gradients(networks, x)[0]
+    for i in range(7):
+        point = x[i].clone().requires_grad_(True)
+        logit = loop_forward(networks, i, point)
+        (want,) = torch.autograd.grad(logit, point)
+        assert networks(x)[i] == pytest.approx(logit.item())
+        torch.testing.assert_close(gradient[i], want)
+
+
+def test_many_inputs_a_network(networks, x):
+    many = torch.stack([x, 2 * x, -x], 1)
+    got = networks(many)
+    for k, scaled in enumerate((x, 2 * x, -x)):
+        torch.testing.assert_close(got[:, k], networks(scaled))
+
+
+def test_guided_backpropagation_clips_at_relus(networks, x):
+    guided = dense.gradients(networks, x, guided=True)
+    layers = networks.trace(x)
+    for i in range(7):
+        signal = networks.weights[2][i, 0]
+        for layer in (2, 1):
+            signal = (signal * (layers[layer][i] > 0)).clamp(min=0) @ networks.weights[layer - 1][i]
+        torch.testing.assert_close(guided[0][i], signal)
+
+
+def test_integrated_gradients_are_complete(networks, x):
+    attribution = dense.integrated_gradients(networks, x)
+    want = networks(x) - networks(torch.zeros_like(x))
+    assert ((attribution.sum(1) - want).abs() <= 1e-3 * networks(x).abs() + 1e-9).all()
+
+
+@pytest.mark.parametrize("rule", ["0", "epsilon", "gamma", "beta", "z+"])
+def test_lrp_equals_a_loop(networks, x, rule):
+    got = dense.lrp(networks, x, rule, epsilon=0.1, gamma=0.3, beta=1.5)
+    for i in range(7):
+        layers = [layer[i] for layer in networks.trace(x)]
+        relevance = layers[-1]
+        for k in reversed(range(3)):
+            below = torch.zeros(len(layers[k]), dtype=torch.float64)
+            for j, r in enumerate(relevance):
+                weight = networks.weights[k][i, j]
+                if rule == "gamma":
+                    weight = weight + 0.3 * weight.clamp(min=0)
+                c = weight * layers[k]
+                if layers[k + 1][j] == 0:
+                    continue
+                if rule in ("beta", "z+"):
+                    b = 1.5 if rule == "beta" else 0.0
+                    plus, minus = c.clamp(min=0), c.clamp(max=0)
+                    if plus.sum() != 0:
+                        below += r * (1 + b) * plus / plus.sum()
+                    if minus.sum() != 0:
+                        below -= r * b * minus / minus.sum()
+                else:
+                    total = c.sum()
+                    if rule == "epsilon":
+                        total = total + (0.1 if total >= 0 else -0.1)
+                    below += r * c / total
+            torch.testing.assert_close(got[k][i], below)
+            relevance = below
+
+
+def test_lrp_0_with_absorbed_bias_is_gradient_x_input(networks, x):
+    """The known identity of LRP-0 and Gradient x Input in ReLU networks (Ancona et al. 2018)."""
+    absorbed = dense.lrp(networks, x, "0", bias_absorbed=True)
+    for ours, theirs in zip(absorbed, dense.gradient_x_input(networks, x), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_the_audits_counterexample_of_appendix_g():
+    """f = relu(x_1) - relu(10 x_2 - 9.5) at (1, 1)."""
+    weights = [
+        torch.tensor([[[1.0, 0.0], [0.0, 10.0]]], dtype=torch.float64),
+        torch.tensor([[[1.0, -1.0]]], dtype=torch.float64),
+    ]
+    biases = [torch.tensor([[0.0, -9.5]]).double(), torch.zeros(1, 1).double()]
+    net = dense.DenseNetworks(weights, biases)
+    x = torch.ones(1, 2, dtype=torch.float64)
+    assert net(x).item() == pytest.approx(0.5)
+    assert dense.gradient_x_input(net, x)[0][0].tolist() == pytest.approx([1, -10])
+    absorbed = dense.lrp(net, x, "0", bias_absorbed=True)[0][0]
+    assert absorbed.tolist() == pytest.approx([1, -10])
+    for attribution in (
+        dense.lrp(net, x, "0")[0],
+        dense.shapley(net, x),
+        dense.integrated_gradients(net, x, tolerance=1e-4),
+    ):
+        assert attribution[0].tolist() == pytest.approx([1, -0.5], abs=1e-3)
+
+
+@given(st.integers(1, 4), st.integers(0, 2**32))
+def test_shapley_values_equal_averages_over_permutations(players, seed):
+    values = torch.randn(2**players, generator=torch.Generator().manual_seed(seed))
+    want = torch.zeros(players, dtype=torch.float64)
+    orders = list(permutations(range(players)))
+    for order in orders:
+        mask = 0
+        for player in order:
+            want[player] += values[mask | 1 << player] - values[mask]
+            mask |= 1 << player
+    torch.testing.assert_close(shapley.shapley_values(values), want / len(orders))
+
+
+def test_coalitions_are_bit_masks():
+    assert shapley.coalitions(2).tolist() == [
+        [False, False], [True, False], [False, True], [True, True],
+    ]  # fmt: skip

@@ -1,0 +1,117 @@
+"""Theorem 4: the normalised MSE, its conditions, its criteria."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import find, given
+from hypothesis import strategies as st
+
+from sanitygap.criteria.theory import mse as criteria
+from sanitygap.theory import mse
+
+MEANS = st.floats(-3, 3)
+SPREADS = st.floats(0.05, 3)
+
+
+def moments(mean_a, mean_b, sd_a, sd_b, correlation) -> mse.PixelMoments:
+    return mse.PixelMoments(
+        mean_a, mean_b, mean_a**2 + sd_a**2, mean_b**2 + sd_b**2, correlation * sd_a * sd_b
+    )
+
+
+@given(MEANS, MEANS, SPREADS, SPREADS, st.floats(0, 1))
+def test_theorem_4_within_its_conditions(mean_a, mean_b, sd_a, sd_b, correlation):
+    at = moments(mean_a, mean_b, sd_a, sd_b, correlation)
+    assert at.mse <= at.bound + 1e-12
+    assert -1e-9 <= at.mse <= 4 + 1e-9
+    if mean_a * mean_b >= 0:
+        assert at.mse <= 2 + 1e-12
+
+
+def test_two_is_no_ceiling():
+    mean = find(MEANS, lambda m: moments(m, -m, 1, 1, 0.5).mse > 2.5)
+    assert mean != 0
+
+
+def test_theorem_4_fails_with_free_means():
+    def exceeds_zero_covariance(mean: float) -> bool:
+        fixed, freed = moments(1, 1, 1, 1, 0.0), moments(mean, -mean, 1, 1, 0.5)
+        return freed.mse > fixed.mse
+
+    assert find(MEANS, exceeds_zero_covariance) is not None
+
+
+def test_terms_add_up_and_match_numpy():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.4, 1, (2, 3, 5, 6))
+    got = mse.terms(torch.from_numpy(a), torch.from_numpy(b))
+    for i in range(3):
+        x, y = (m[i] / np.sqrt((m[i] ** 2).mean()) for m in (a, b))
+        assert got["mse"][i] == pytest.approx(((x - y) ** 2).mean())
+        assert got["mean_term"][i] == pytest.approx(x.mean() * y.mean())
+        covariance = np.cov(x.ravel(), y.ravel(), bias=True)[0, 1]
+        assert got["covariance_term"][i] == pytest.approx(covariance)
+
+
+def test_stated_pixel_moments_are_those_of_the_noise():
+    rng = np.random.default_rng(1)
+    for name, draw in mse.NOISE.items():
+        x = draw(rng, (1_000_000,))
+        mean, second = mse.MOMENTS[name]
+        assert x.mean() == pytest.approx(mean, abs=0.01)
+        assert (x**2).mean() == pytest.approx(second, rel=0.15)
+
+
+def test_sampled_mse_agrees_with_the_formula(table):
+    sampled = table("theorem-4")
+    light = sampled[sampled["process"] != "absolute, heavy-tailed"]
+    distance = (light["estimate"] - light["formula"]).abs()
+    assert (distance <= 4 * light["standard_error"] + 5e-3).all()
+
+
+# --- criteria ---------------------------------------------------------------------------------
+
+
+def test_equation_20_criterion(tables_of, set_outcome):
+    names = ("equation-20", "theorem-4-proofs")
+    assert criteria.equation_20(tables_of(*names), None).value == "slip"
+    wrong = tables_of(*names)
+    wrong["equation-20"]["max_difference"] += 1e-11
+    assert criteria.equation_20(wrong, None).value == "false"
+    right = tables_of(*names)
+    set_outcome(right["theorem-4-proofs"], "Eq. (20) as printed", "proved")
+    assert criteria.equation_20(right, None).value == "holds"
+
+
+def test_theorem_4_criterion(tables_of, set_outcome):
+    names = ("theorem-4-proofs", "theorem-4")
+    assert criteria.theorem_4(tables_of(*names), None).value == "caveat"
+    refuted = tables_of(*names)
+    set_outcome(refuted["theorem-4-proofs"], "maximum at zero covariance", "counterexample")
+    assert criteria.theorem_4(refuted, None).value == "false"
+    beyond = tables_of(*names)
+    beyond["theorem-4"]["estimate"] += 1.0
+    assert criteria.theorem_4(beyond, None).value == "false"
+    free = tables_of(*names)
+    for name in ("maximum with free means", "MSE at most 2"):
+        set_outcome(free["theorem-4-proofs"], name, "proved")
+    assert criteria.theorem_4(free, None).value == "holds"
+
+
+def test_unnormalised_mse_criterion(tables_of):
+    names = ("theorem-4-proofs", "equations-25-28")
+    assert criteria.unnormalised_mse(tables_of(*names), None).value == "holds"
+    tables = tables_of(*names)
+    growing = tables["equations-25-28"]
+    growing["estimate"] = growing["estimate"].where(growing["scale"] != 100, 1.0)
+    assert criteria.unnormalised_mse(tables, None).value == "false"
+
+
+def test_second_moment_criterion(tables_of):
+    name = "second-moment-rationale"
+    assert criteria.second_moment(tables_of(name), None).value == "direction"
+    tables = tables_of(name)
+    tables[name]["low"], tables[name]["high"] = 0.1, 0.2
+    assert criteria.second_moment(tables, None).value == "not-reproduced"
+    tables[name]["low"], tables[name]["high"] = 0.0, 1.0
+    assert criteria.second_moment(tables, None).value == "undecided"
