@@ -175,26 +175,18 @@ def names(test: str, setting: Setting) -> list[str]:
     return chosen
 
 
-def outcome(built: Part) -> Outcome:
-    """One run of a part, counting the images that go through its network."""
-    with _counting(built.module) as seen:
-        scores = built.run()
-        total = sum(seen)
-    maps = built.maps()
-    return Outcome(scores, maps, total / len(maps), built.notes())
-
-
-@contextmanager
-def _counting(module: torch.nn.Module) -> Iterator[list[int]]:
+def counted(built: Part) -> tuple[np.ndarray, int]:
+    """The scores of one run, and how many images went through the network in it."""
     seen: list[int] = []
 
     # a plain function: copies of the network that Quantus makes then count into the same list
     def count(_module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         seen.append(len(inputs[0]))
 
-    handle = module.register_forward_pre_hook(count)
+    handle = built.module.register_forward_pre_hook(count)
     try:
-        yield seen
+        scores = built.run()
+        return scores, sum(seen)
     finally:
         handle.remove()
 

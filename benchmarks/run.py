@@ -59,6 +59,8 @@ def run(
         f"{facts['machine']['processor']}, load {facts['machine']['load']:.1f}; "
         f"{MODEL}, {METHOD}, {n} images, {rounds} rounds, {threads} threads"
     )
+    if facts["machine"]["load"] > 1 and threads > 1:
+        console.print("busy machine: threads wait for each other; --threads 1 is more reliable")
     absent = missing_peer(setting)
     results = {}
     for test in PARTS:
@@ -71,8 +73,8 @@ def run(
         for line in lines if absent is None else [absent, *lines]:
             console.print(escape(line), soft_wrap=True)
         results[test] = {"parts": rows, "checks": checks}
-    facts["machine"]["load_after"] = os.getloadavg()[0]
-    write_atomically(out, json.dumps(facts | plain(results), indent=1))
+        facts["machine"]["load_after"] = os.getloadavg()[0]
+        write_atomically(out, json.dumps(facts | plain(results), indent=1))
     console.print(f"numbers: {out}", soft_wrap=True)
 
 

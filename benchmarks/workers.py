@@ -6,10 +6,10 @@ import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
-from parts import PARTS, Outcome, Part, Setting, Workload, outcome
+from parts import PARTS, Outcome, Part, Setting, Workload, counted
 from tqdm import tqdm
 
 
@@ -37,7 +37,7 @@ class Memory:
 class Runner(Protocol):
     """Something that can run one part."""
 
-    def outcome(self) -> Outcome:
+    def warm_up(self) -> None:
         """An untimed run."""
 
     def sample(self) -> Sample:
@@ -45,6 +45,9 @@ class Runner(Protocol):
 
     def memory(self) -> Memory:
         """Memory so far."""
+
+    def outcome(self) -> Outcome:
+        """What the part did; asked for last, since finding it out takes memory."""
 
 
 class LocalRunner:
@@ -54,9 +57,9 @@ class LocalRunner:
         self.part: Part = PARTS[test][name](work)
         self.loaded = peak_memory()
 
-    def outcome(self) -> Outcome:
-        """An untimed run; it also warms up."""
-        return outcome(self.part)
+    def warm_up(self) -> None:
+        """An untimed run."""
+        self.scores, self.passes = counted(self.part)
 
     def sample(self) -> Sample:
         """A timed run."""
@@ -68,6 +71,11 @@ class LocalRunner:
         """Memory of this process so far."""
         return Memory(self.loaded, peak_memory())
 
+    def outcome(self) -> Outcome:
+        """What the part did in its untimed run, with its maps."""
+        maps = self.part.maps()
+        return Outcome(self.scores, maps, self.passes / len(maps), self.part.notes())
+
 
 class ProcessRunner:
     """A part in a process of its own, which waits while others run."""
@@ -75,9 +83,9 @@ class ProcessRunner:
     def __init__(self, setting: Setting, test: str, name: str) -> None:
         self._pool = ProcessPoolExecutor(1, _context(), _start, (setting, test, name))
 
-    def outcome(self) -> Outcome:
-        """An untimed run; it also warms up."""
-        return self._pool.submit(_outcome).result()
+    def warm_up(self) -> None:
+        """An untimed run."""
+        self._pool.submit(_warm_up).result()
 
     def sample(self) -> Sample:
         """A timed run."""
@@ -86,6 +94,10 @@ class ProcessRunner:
     def memory(self) -> Memory:
         """Memory of the part's process so far."""
         return self._pool.submit(_memory).result()
+
+    def outcome(self) -> Outcome:
+        """What the part did in its untimed run, with its maps."""
+        return self._pool.submit(_outcome).result()
 
     def stop(self) -> None:
         """End the process."""
@@ -97,25 +109,27 @@ class Measurement:
     """All that was measured of one part."""
 
     outcome: Outcome
-    samples: list[Sample] = field(default_factory=list)
-    memory: Memory = field(default_factory=lambda: Memory(0.0, 0.0))
+    samples: list[Sample]
+    memory: Memory
 
 
 def measure(runners: Mapping[str, Runner], rounds: int, test: str) -> dict[str, Measurement]:
     """Run the parts of a test in turn, ``rounds`` times, after one untimed run of each."""
     total = len(runners) * (rounds + 1)
     with tqdm(total=total, desc=test, unit="run", disable=total < 20) as progress:
-        measured = {}
-        for name, runner in runners.items():
-            measured[name] = Measurement(runner.outcome())
+        for runner in runners.values():
+            runner.warm_up()
             progress.update()
+        samples: dict[str, list[Sample]] = {name: [] for name in runners}
         for _ in range(rounds):
             for name, runner in runners.items():
-                measured[name].samples.append(runner.sample())
+                samples[name].append(runner.sample())
                 progress.update()
-    for name, runner in runners.items():
-        measured[name].memory = runner.memory()
-    return measured
+    memory = {name: runner.memory() for name, runner in runners.items()}
+    return {
+        name: Measurement(runner.outcome(), samples[name], memory[name])
+        for name, runner in runners.items()
+    }
 
 
 def peak_memory() -> float:
@@ -139,8 +153,8 @@ def _start(setting: Setting, test: str, name: str) -> None:
     _runner = LocalRunner(Workload(setting), test, name)
 
 
-def _outcome() -> Outcome:
-    return _runner.outcome()
+def _warm_up() -> None:
+    _runner.warm_up()
 
 
 def _sample() -> Sample:
@@ -149,3 +163,7 @@ def _sample() -> Sample:
 
 def _memory() -> Memory:
     return _runner.memory()
+
+
+def _outcome() -> Outcome:
+    return _runner.outcome()

@@ -6,6 +6,8 @@ randomisation passes the sanity check, a low prediction after occlusion is faith
 
 import pandas as pd
 
+from sanitygap.errors import UsageError
+
 SSIM = "ssim"
 
 
@@ -22,9 +24,11 @@ def randomization_scores(
     Returns:
         Images x methods; seeds are averaged first. An image for which a method gave an all-zero
         map has NaN there.
+
+    Raises:
+        UsageError: the table holds none of that.
     """
-    rows = table[(table["sign"] == sign) & (table["order"] == "top-down")]
-    return _wide(rows, similarity)
+    return _wide(_rows(table, sign=sign, order="top-down"), similarity)
 
 
 def occlusion_scores(table: pd.DataFrame, patch: int = 15, value: str = "softmax") -> pd.DataFrame:
@@ -37,8 +41,11 @@ def occlusion_scores(table: pd.DataFrame, patch: int = 15, value: str = "softmax
 
     Returns:
         Images x methods.
+
+    Raises:
+        UsageError: the table holds none of that.
     """
-    return _wide(table[table["patch"] == patch], value)
+    return _wide(_rows(table, patch=patch), value)
 
 
 def complete(*scores: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
@@ -54,7 +61,18 @@ def complete(*scores: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
     return tuple(table.loc[images] for table in kept)
 
 
+def _rows(table: pd.DataFrame, **values: object) -> pd.DataFrame:
+    """The rows in which columns have these values."""
+    for column, value in values.items():
+        table = table[table[column] == value]
+        if table.empty:
+            raise UsageError(f"the table holds nothing with {column} = {value!r}; compute that")
+    return table
+
+
 def _wide(rows: pd.DataFrame, value: str) -> pd.DataFrame:
+    if value not in rows:
+        raise UsageError(f"the table has no column {value!r}; it has: {', '.join(rows)}")
     means = rows.groupby(["image", "method"], sort=False)[value].agg(_strict_mean)
     return means.unstack("method")[list(dict.fromkeys(rows["method"]))]
 

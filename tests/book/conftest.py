@@ -11,7 +11,7 @@ from tests.book.toy import ADDRESS, execute_all, invented_claims, make_project
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that share a built site in one worker, so that it is built once."""
     for item in items:
-        if {"site", "executed"} & set(getattr(item, "fixturenames", ())):
+        if {"site", "executed", "smoke"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.book)
             item.add_marker(pytest.mark.xdist_group("book"))
 

@@ -168,6 +168,21 @@ def test_a_cell_may_not_take_longer_than_the_limit(project: Project) -> None:
     assert (project.executed_folder("toy") / "gap.failed.ipynb").exists()
 
 
+def test_interruption_keeps_what_ran(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    import papermill
+
+    complete = papermill.execute_notebook
+
+    def interrupted(*args: object, **options: object) -> None:
+        complete(*args, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(papermill, "execute_notebook", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        execute(project, ["gap"], {}, "toy")
+    assert [path.name for path in project.executed_folder("toy").iterdir()] == ["gap.failed.ipynb"]
+
+
 def test_command_quotes_what_a_shell_would_split() -> None:
     text = command("gap", {"model": "a b", "n_images": None, "seed": 0, "points": 3})
     assert text == "sanitygap execute gap --model 'a b' --seed 0"

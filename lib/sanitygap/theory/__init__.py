@@ -48,7 +48,7 @@ TABLES: dict[str, tuple[Check, Knobs]] = {
     "theorem-1-covariance": (ssim.covariance_grid, _sizes(21, 41, 201)),
     "theorem-1-normalization": (ssim_scale.normalized_ssim, _sizes(20, 200, 2_000)),
     "theorem-1-data-range": (ssim_scale.data_range_sensitivity, _sizes(20, 200, 2_000)),
-    "noise-entanglement": (entanglement.entanglement, _sizes(100, 1_000, 10_000)),
+    "noise-entanglement": (entanglement.entanglement, _sizes(100, 1_000, 4_000)),
     "theorem-1-proofs": (proofs.ssim.proofs, PROOF_LIMITS),
     "equation-4": (irrelevance.ignored_features, _sizes(5, 20, 200)),
     "equation-5": (skip.additive_surrogate, _sizes(20, 200, 1_000)),
@@ -72,7 +72,7 @@ TABLES: dict[str, tuple[Check, Knobs]] = {
         {
             "smoke": {"n": 100, "training_steps": 5},
             "quick": {"n": 1_000},
-            "full": {"n": 5_000},
+            "full": {"n": 3_000},
         },
     ),
     "appendix-g-proofs": (proofs.dominance.proofs, PROOF_LIMITS),

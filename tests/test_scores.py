@@ -1,0 +1,112 @@
+"""Scores: means by hand, what is missing, and what cannot be asked."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sanitygap.errors import UsageError
+from sanitygap.scores import complete, occlusion_scores, randomization_scores
+
+
+def randomization_table(
+    images: int = 4, steps: int = 3, methods=("gradient", "noise"), seeds=(0,), orders=("top-down",)
+) -> pd.DataFrame:
+    """A table with random similarities."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"image": f"i{i}", "method": m, "order": o, "step": s, "seed": seed, "sign": sign}
+        for o in orders
+        for m in methods
+        for seed in seeds
+        for s in range(1, steps + 1)
+        for i in range(images)
+        for sign in ("signed", "absolute")
+    ]
+    values = {name: rng.random(len(rows)) for name in ("ssim", "spearman")}
+    return pd.DataFrame(rows).assign(**values)
+
+
+def occlusion_table(images: int = 4, patches=(15, 8), regions: int = 5) -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    rows = [
+        {"image": f"i{i}", "method": m, "patch": p, "regions": r}
+        for m in ("gradient", "noise")
+        for p in patches
+        for i in range(images)
+        for r in range(regions + 1)
+    ]
+    values = {name: rng.random(len(rows)) for name in ("softmax", "logit")}
+    return pd.DataFrame(rows).assign(**values)
+
+
+@pytest.mark.parametrize("similarity", ["ssim", "spearman"])
+@pytest.mark.parametrize("sign", ["signed", "absolute"])
+def test_randomization_scores_are_means_over_steps_and_seeds(similarity, sign):
+    table = randomization_table(seeds=(0, 1), orders=("top-down", "bottom-up"))
+    scores = randomization_scores(table, similarity, sign)
+    assert list(scores) == ["gradient", "noise"]
+    assert list(scores.index) == ["i0", "i1", "i2", "i3"]
+    for image in scores.index:
+        for method in scores:
+            values = [
+                row[similarity]
+                for _, row in table.iterrows()
+                if (row["image"], row["method"], row["sign"], row["order"])
+                == (image, method, sign, "top-down")
+            ]
+            assert len(values) == 6
+            assert scores.loc[image, method] == pytest.approx(sum(values) / 6)
+
+
+@pytest.mark.parametrize("patch", [15, 8])
+@pytest.mark.parametrize("value", ["softmax", "logit"])
+def test_occlusion_scores_are_means_over_the_curve(patch, value):
+    table = occlusion_table()
+    scores = occlusion_scores(table, patch, value)
+    for image in scores.index:
+        for method in scores:
+            at = (table["image"] == image) & (table["method"] == method) & (table["patch"] == patch)
+            assert scores.loc[image, method] == pytest.approx(float(np.mean(table[at][value])))
+
+
+def test_the_order_of_methods_and_images_is_that_of_the_table():
+    table = randomization_table(methods=("noise", "gradient", "edges"))
+    scores = randomization_scores(table.iloc[::-1])
+    assert list(scores) == ["edges", "gradient", "noise"]
+
+
+def test_a_missing_step_does_not_make_a_score_look_better():
+    table = randomization_table()
+    lost = (table["image"] == "i1") & (table["method"] == "noise") & (table["step"] == 2)
+    table.loc[lost, "ssim"] = np.nan
+    scores = randomization_scores(table)
+    assert np.isnan(scores.loc["i1", "noise"])
+    assert scores.isna().sum().sum() == 1
+
+
+def test_complete_keeps_what_all_have():
+    first = pd.DataFrame(
+        {"a": [1.0, np.nan, 3.0], "b": [1.0, 2.0, 3.0], "c": [0.0] * 3}, index=["x", "y", "z"]
+    )
+    second = pd.DataFrame({"b": [5.0, 6.0, 7.0], "a": [7.0, 8.0, 9.0]}, index=["z", "y", "w"])
+    one, two = complete(first, second)
+    assert list(one) == list(two) == ["a", "b"]
+    assert list(one.index) == list(two.index) == ["z"]
+    assert two.loc["z"].tolist() == [7.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda: occlusion_scores(occlusion_table(patches=(8,))), "patch = 15"),
+        (
+            lambda: randomization_scores(randomization_table(orders=("bottom-up",))),
+            "order = 'top-down'",
+        ),
+        (lambda: randomization_scores(randomization_table(), sign="both"), "sign = 'both'"),
+        (lambda: randomization_scores(randomization_table(), "ssim_L3"), "no column 'ssim_L3'"),
+    ],
+)
+def test_what_a_table_does_not_hold_is_named(ask, words):
+    with pytest.raises(UsageError, match=words):
+        ask()
