@@ -91,7 +91,6 @@ def check(measured: Mapping[str, Measurement]) -> list[Check]:
                 map_difference(outcome.maps, bare.maps),
                 f"{name}: largest relative difference of its attribution maps",
             )
-            at_most(0, np.isnan(outcome.scores).sum(), f"{name}: scores that are not numbers")
             at_most(0, bare.passes - outcome.passes, f"{name}: passes fewer than the bare ones")
         if "stages" in outcome.notes and outcome.notes["stages"] != ours.notes["stages"]:
             raise DifferentWork(f"{name} randomised other stages: {outcome.notes['stages']}")
@@ -108,7 +107,7 @@ def check(measured: Mapping[str, Measurement]) -> list[Check]:
             )
     at_most(
         SCORE_TOLERANCE,
-        np.abs(outcomes[EXPERIMENT].scores - ours.scores).max(),
+        score_difference(outcomes[EXPERIMENT].scores, ours.scores),
         f"{EXPERIMENT}: largest difference of its scores from ours",
     )
     return checks
@@ -118,6 +117,12 @@ def map_difference(maps: np.ndarray, others: np.ndarray) -> float:
     """Largest difference in an image's map over the largest value of the other, of all images."""
     difference = np.abs(maps - others).max((1, 2))
     return float((difference / np.abs(others).max((1, 2))).max())
+
+
+def score_difference(scores: np.ndarray, others: np.ndarray) -> float:
+    """Largest difference; NaN (a similarity of a map that is zero everywhere) equals NaN."""
+    both = np.isnan(scores) & np.isnan(others)
+    return float(np.where(both, 0, np.abs(scores - others)).max())
 
 
 def summary(measured: Mapping[str, Measurement]) -> dict[str, dict[str, Any]]:
@@ -134,6 +139,7 @@ def summary(measured: Mapping[str, Measurement]) -> dict[str, dict[str, Any]]:
         rows[name] = {
             "seconds": clock[name],
             "passes_per_image": measurement.outcome.passes,
+            "undefined_scores": int(np.isnan(measurement.outcome.scores).sum()) * (name != BARE),
             "memory_mib": asdict(measurement.memory),
             "over_bare": {
                 kind: ratio(clock[name][kind], clock[BARE][kind]) for kind in ("wall", "cpu")
@@ -184,7 +190,11 @@ def missing_peer(setting: Setting) -> str | None:
 
 def verdicts(test: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What the aims are, what was measured, and whether they are met."""
-    lines = []
+    lines = [
+        f"{test}, {name}: {row['undefined_scores']} similarities are undefined, a map is constant"
+        for name, row in rows.items()
+        if row["undefined_scores"]
+    ]
     for name in (OURS, EXPERIMENT):
         found = rows[name]["over_bare"]
         lines.append(

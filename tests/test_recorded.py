@@ -44,16 +44,15 @@ def test_nothing_private_is_recorded(run):
 @pytest.mark.parametrize("run", RUNS)
 def test_verdicts_follow_from_the_recorded_tables(run):
     recorded = study(run)
-    stored = {
-        record.claim: record.value for record in read_verdicts(recorded.folder / "verdicts.json")
-    }
+    records = read_verdicts(recorded.folder / "verdicts.json")
+    stored = {record.claim: record.value for record in records}
     assert stored
     judged = recorded.judge(*stored)
     assert dict(zip(judged["claim"], judged["verdict"], strict=True)) == stored
 
 
 def test_the_sign_of_the_gap_on_squeezenet():
-    """Noise is the best under randomisation and among the worst under occlusion, LRP the reverse."""
+    """Noise is best under randomisation and among the worst under occlusion, LRP the reverse."""
     recorded = study("reference-squeezenet1_1")
     ssim = randomization_scores(recorded.table("randomization")).mean()
     softmax = occlusion_scores(recorded.table("occlusion")).mean()

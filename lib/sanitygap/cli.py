@@ -284,7 +284,10 @@ def _own_parameters(texts: list[str]) -> dict[str, object]:
 def main() -> None:
     """Entry point of the console script."""
     try:
-        app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        status = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
+        if status == 130:  # what newer versions of typer make of an interrupt
+            raise KeyboardInterrupt
+        sys.exit(status)
     except UsageError as error:
         print(f"sanitygap: {error}", file=sys.stderr)
         sys.exit(2)

@@ -72,7 +72,7 @@ def _rows(table: pd.DataFrame, **values: object) -> pd.DataFrame:
 
 def _wide(rows: pd.DataFrame, value: str) -> pd.DataFrame:
     if value not in rows:
-        raise UsageError(f"the table has no column {value!r}; it has: {', '.join(rows)}")
+        raise UsageError(f"the table has no column {value!r}; it has: {', '.join(map(str, rows))}")
     means = rows.groupby(["image", "method"], sort=False)[value].agg(_strict_mean)
     return means.unstack("method")[list(dict.fromkeys(rows["method"]))]
 

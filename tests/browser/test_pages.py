@@ -94,6 +94,8 @@ def test_formulas_are_set(watch: Any, site: Site) -> None:
         show(watched.page, site, path)
         assert watched.page.locator("mjx-merror, [data-mjx-error]").count() == 0, path
         assert watched.page.locator("span.math:not(:has(mjx-container))").count() == 0, path
+        for table in watched.page.locator("table.sanitygap-table").all():
+            assert not re.search(r"\$[^$]+\$", table.inner_text()), path
 
 
 def test_search_finds_a_theorem(watch: Any, site: Site) -> None:

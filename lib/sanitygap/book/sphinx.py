@@ -360,6 +360,8 @@ def leave_out_thebe(
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the directives; called by Sphinx."""
     app.add_config_value("sanitygap_facts", None, "env")
+    # Formulas may stand in a table that a notebook made, which Sphinx cannot know.
+    app.set_html_assets_policy("always")
     app.add_node(claim_place)
     app.add_directive("verdict-counts", VerdictCounts)
     app.add_directive("verdict-meanings", VerdictMeanings)

@@ -34,9 +34,11 @@ def statement_plate(study: Study, table: str, draw: Callable[[pd.DataFrame], Fig
 def proof_table(study: Study, table: str) -> Styler:
     """What a machine proved, and which false variants it refused."""
     rows = study.table(table)
-    shown = rows[["statement", "kind", "method", "outcome", "witness"]]
+    shown = rows[["statement", "kind", "method", "expected", "outcome", "witness"]]
     return display_table(
-        shown, "A statement has to be proved; a mutant is a false variant and has to be refused."
+        shown,
+        "What the solver was asked, what was expected, and what it answered. A mutant is a false "
+        "variant: a sound check has to find its counterexample, which is shown as the witness.",
     )
 
 

@@ -1,0 +1,403 @@
+"""The command line: what it prints, and one clear line with exit status 2 for bad input."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import sanitygap
+from sanitygap import archive, cli
+from sanitygap.attribution import METHODS
+from sanitygap.claims import CriterionContext, Record, Verdict, find_claim, write_verdicts
+from tests.models.tiny import TINY, photographs, project
+
+NOTEBOOK = """\
+---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+# A page
+
+```{code-cell} ipython3
+:tags: [parameters]
+run = "live"
+profile = "quick"
+model = "efficientnet_lite0"
+images = "photos"
+n_images = None
+device = "cpu"
+seed = 0
+n_steps = None
+```
+
+```{code-cell} ipython3
+print(run)
+```
+"""
+
+SMALL = ["-p", 'methods=["gradient", "noise"]']
+CLAIM_KEYS = [
+    "id", "paper", "statement", "criterion", "tier", "notebook", "run", "model", "verdict",
+    "evidence", "reason",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return photographs(tmp_path_factory.mktemp("images") / "folder", 12)
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    """A book with one page, which is the working directory."""
+    made = project(tmp_path / "book")
+    (made / "notebooks" / "page.md").write_text(NOTEBOOK, encoding="utf-8")
+    monkeypatch.chdir(made)
+    return made
+
+
+@pytest.fixture
+def sanitygap_(root, monkeypatch, capfd):
+    """Runs a command here: exit status, standard output, standard error."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["sanitygap", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capfd.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
+def compute(sanitygap_, folder):
+    """``sanitygap compute randomization`` on the tiny network."""
+
+    def call(*more: str, images: str = f"folder:{folder}", model: str = TINY):
+        return sanitygap_(
+            "compute", "randomization", "--profile", "smoke", "--model", model, "--images", images,
+            *SMALL, *more,
+        )  # fmt: skip
+
+    return call
+
+
+@pytest.fixture
+def refused(sanitygap_):
+    """Runs a command that must be refused; returns its one line."""
+
+    def call(*arguments: str) -> str:
+        status, out, err = sanitygap_(*arguments)
+        return assert_refused(status, out, err)
+
+    return call
+
+
+def assert_refused(status: int, out: str, err: str) -> str:
+    assert status == 2, (status, out, err)
+    assert out == ""
+    assert re.fullmatch(r"sanitygap: [^\n]+\n", err), err
+    assert "Traceback" not in err
+    return err.removeprefix("sanitygap: ").strip()
+
+
+# --- a process of its own ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["check-model", "efficientnet_light0"], "did you mean efficientnet_lite0"),
+        (["execute", "pagee"], "did you mean page"),
+    ],
+)
+def test_bad_input_to_the_installed_command(root, arguments, words):
+    library = Path(sanitygap.__file__).parents[1]
+    ended = subprocess.run(
+        [sys.executable, "-m", "sanitygap", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(library)},
+    )
+    assert words in assert_refused(ended.returncode, ended.stdout, ended.stderr)
+
+
+# --- bad input -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["bogus"], "No such command 'bogus'"),
+        (["compute"], "Missing argument"),
+        (["compute", "randomization", "--nope"], "No such option: --nope"),
+        (["compute", "randomization", "--n-images", "many"], "Invalid value for '--n-images'"),
+        (["compute", "randomisation"], "did you mean randomization"),
+        (["compute", "randomization", "--profile", "fast"], "'smoke', 'quick' or 'full'"),
+        (["compute", "randomization", "--run", "a/b"], "'a/b' cannot name a run"),
+        (["compute", "randomization", "--shard", "5/4"], "a shard is written like 2/4"),
+        (["compute", "randomization", "--seed", "-1"], "'seed'"),
+        (["compute", "randomization", "-p", "n_steps"], "written NAME=VALUE, not 'n_steps'"),
+        (["compute", "randomization", "-p", "seed=3"], "write --seed instead"),
+        (["compute", "randomization", "-p", "n_step=3"], "did you mean n_steps"),
+        (["compute", "randomization", "-p", "n_steps=few"], "valid integer"),
+        (["compute", "randomization", "-p", 'methods=["x"]'], "unknown method 'x'"),
+        (["compute", "theorem-1-covariance", "-p", "m=3"], "'m'"),
+        (["compute", "randomization", "--images", "photographs"], "did you mean photos"),
+        (["compute", "randomization", "--images", "folder:"], "write folder:PATH"),
+        (["compute", "randomization", "--images", "folder:nowhere"], "there is no folder nowhere"),
+        (["compute", "randomization", "--images", "folder:notebooks"], "has no images"),
+        (["compute", "randomization", "--n-images", "500"], "500 images were asked for"),
+        (["compute", "randomization", "--device", "cuda:99"], "'cuda:99' cannot be used"),
+        (["check-model", "tests.models.tiny:tuple_output"], "returns a tuple"),
+        (["check-model", "tests.models.tiny:nan_logits"], "NaN or infinite"),
+        (["check-model", "tests.models.tiny:parameterless"], "no parameters"),
+        (["check-model", "tests.models.tiny:wrong_size"], "does not accept"),
+        (["check-model", "tests.models.tiny:failing"], "no weights at hand"),
+        (["check-model", f"{TINY}@_toc.yml"], "is not a weights file"),
+        (["execute", "pagee"], "did you mean page"),
+        (["execute", "page", "--model", "nonsense"], "unknown model 'nonsense'"),
+        (["execute", "page", "--images", "photoes"], "did you mean photos"),
+        (["execute", "page", "--run", "a/b"], "cannot name a run"),
+        (["execute", "page", "--profile", "fast"], "'smoke', 'quick' or 'full'"),
+        (["execute", "page", "--model", TINY, "-p", "n_stops=3"], "has no parameter 'n_stops'"),
+        (["execute", "page", "--model", TINY, "-p", "run=x"], "write --run instead"),
+        (["claims", "--run", "nowhere"], "unknown run 'nowhere'"),
+        (["verify", "--run", "nowhere"], "unknown run 'nowhere'"),
+        (["record", "live", "reference"], "no finished table"),
+        (["record", "live", "a/b"], "cannot name a run"),
+        (["join", "live", "shard-1"], "'shard-1' has no parts"),
+        (["fetch", "everything"], "everything"),
+    ],
+)
+def test_bad_input(refused, arguments, words):
+    assert words in refused(*arguments)
+
+
+def test_a_truncated_photograph_is_named(refused, tmp_path):
+    photographs(tmp_path / "images", 2)
+    with Image.open(tmp_path / "images" / "photo-00.png") as image:
+        image.resize((200, 200)).save(tmp_path / "images" / "broken.jpg")
+    whole = (tmp_path / "images" / "broken.jpg").read_bytes()
+    (tmp_path / "images" / "broken.jpg").write_bytes(whole[: len(whole) // 2])
+    line = refused("compute", "randomization", "--images", f"folder:{tmp_path / 'images'}")
+    assert line.startswith("broken.jpg cannot be read (image file is truncated")
+
+
+def test_outside_the_book(refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for verb in (["execute"], ["claims"], ["verify"], ["compute", "randomization"]):
+        assert "the folder" in refused(*verb) or "book's folder" in refused(*verb)
+
+
+def test_another_model_under_the_same_name(compute, refused, folder):
+    assert compute()[0] == 0
+    line = assert_refused(*compute(model="squeezenet1_1"))
+    assert "the run 'live' is about model 'tests.models.tiny:network'" in line
+    assert "--run" in line
+
+
+def test_a_failing_page_is_told_in_one_line(root, sanitygap_):
+    page = root / "notebooks" / "page.md"
+    text = page.read_text(encoding="utf-8").replace("print(run)", "1 / 0")
+    page.write_text(text, encoding="utf-8")
+    status, out, err = sanitygap_(
+        "execute", "page", "--profile", "smoke", "--model", TINY, "--n-images", "2"
+    )
+    progress, _, said = err.partition("\n")
+    assert progress.startswith("\rpage: ")
+    line = assert_refused(status, out, said)
+    assert "ZeroDivisionError: division by zero" in line
+    assert "book/_executed/live/page.failed.ipynb" in line
+
+
+def test_a_folder_that_may_not_be_written(refused, root, monkeypatch):
+    def full(*_args, **_settings) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(archive, "record_run", full)
+    assert "No space left on device" in refused("record", "live", "reference")
+
+
+def test_interrupted(sanitygap_, monkeypatch):
+    def stop(*_args, **_settings) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(archive, "record_run", stop)
+    status, _, err = sanitygap_("record", "live", "reference")
+    assert status == 130
+    assert "run the same command again to continue" in err
+
+
+def test_an_error_of_the_library_itself_is_not_hidden(sanitygap_, monkeypatch):
+    def wrong(*_args, **_settings) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(archive, "record_run", wrong)
+    with pytest.raises(ZeroDivisionError):
+        sanitygap_("record", "live", "reference")
+
+
+# --- good input ----------------------------------------------------------------------------------
+
+
+def rows(text: str) -> list[list[str]]:
+    return [line.split("\t") for line in text.splitlines()]
+
+
+def test_help(sanitygap_):
+    verbs = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
+    assert set(verbs) >= {
+        "execute", "build", "models", "methods", "images", "check-model", "fetch", "claims",
+        "verify", "compute", "join", "record",
+    }  # fmt: skip
+    for arguments in ([], ["--help"], *([verb, "--help"] for verb in verbs)):
+        status, out, err = sanitygap_(*arguments)
+        assert (status, err) == (0, "")
+        assert "Usage:" in out
+    assert all(verb in sanitygap_()[1] for verb in verbs)
+
+
+def test_lists(sanitygap_):
+    status, out, _ = sanitygap_("models")
+    assert status == 0
+    assert [row[0] for row in rows(out)][:2] == ["efficientnet_lite0", "squeezenet1_1"]
+    status, out, _ = sanitygap_("methods")
+    assert status == 0
+    assert [row[0] for row in rows(out)] == list(METHODS)
+    assert all(len(row) == 2 and row[1] for row in rows(out))
+    status, out, _ = sanitygap_("images")
+    assert status == 0
+    assert {"photos", "digits", "folder:PATH"} <= {row[0] for row in rows(out)}
+
+
+def test_check_model_passes_for_a_sound_network(sanitygap_):
+    status, out, err = sanitygap_("check-model", TINY)
+    assert (status, err) == (0, "")
+    assert {row[0] for row in rows(out)} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("factory", "check"),
+    [
+        ("active_dropout", "repeatable"),
+        ("batch_dependent", "an image's logits do not depend on its batch"),
+    ],
+)
+def test_check_model_lists_what_failed(sanitygap_, factory, check):
+    status, out, err = sanitygap_("check-model", f"tests.models.tiny:{factory}")
+    assert status == 2
+    failed = [row[1] for row in rows(out) if row[0] == "FAILED"]
+    assert check in failed
+    total = len(rows(out))
+    assert err == (f"sanitygap: {len(failed)} of {total} checks failed: {'; '.join(failed)}\n")
+
+
+def test_compute_tells_what_is_missing(compute, sanitygap_, root):
+    status, out, _ = compute("--run", "shard-1", "--shard", "1/2", "--n-images", "12")
+    assert (status, out) == (0, "randomization: 2 parts missing\n")
+    status, out, _ = compute("--run", "shard-2", "--shard", "2/2", "--n-images", "12")
+    assert (status, out) == (0, "randomization: 2 parts missing\n")
+    assert sanitygap_("join", "shard-1", "shard-2")[:2] == (0, "2 parts joined\n")
+    status, out, _ = compute("--run", "shard-1", "--n-images", "12")
+    assert (status, out) == (0, "randomization: complete\n")
+    assert (root / "data/runs/shard-1/randomization.parquet").is_file()
+
+
+def test_record_and_verify(compute, sanitygap_, refused, root):
+    assert compute("--n-images", "8", "--run", "first")[0] == 0
+    assert sanitygap_("record", "first", "reference") == (0, "data/runs/reference\n", "")
+    assert compute("--n-images", "12")[0] == 0
+    status, out, err = sanitygap_("verify")
+    assert (status, err) == (0, "")
+    head, *table = out.splitlines()
+    assert head == "live against reference: 0 of 2 means differ beyond chance"
+    assert [row.split("\t")[1] for row in table] == ["gradient", "noise"]
+    assert all(row.split("\t")[0] == "mean SSIM after randomisation" for row in table)
+    assert sanitygap_("verify", "--against", "first")[1].startswith("live against first: ")
+    assert "unknown run 'secnd'" in refused("verify", "--against", "secnd")
+    line = refused("verify", "--run", "reference")
+    assert line == "there is no recorded run of tests.models.tiny:network to compare with"
+    line = assert_refused(*compute("--run", "reference"))
+    assert "is a recorded run" in line
+
+
+def test_verify_says_when_code_has_changed(compute, sanitygap_, root):
+    assert compute("--run", "first")[0] == 0
+    assert sanitygap_("record", "first", "reference")[0] == 0
+    path = root / "data/runs/reference/randomization.json"
+    made = json.loads(path.read_text(encoding="utf-8"))
+    made["code"] = dict.fromkeys(made["code"], "0" * 64)
+    path.write_text(json.dumps(made), encoding="utf-8")
+    status, out, err = sanitygap_("verify", "--run", "first")
+    assert status == 0
+    assert err == (
+        "sanitygap: the table 'randomization' of the run 'reference' was computed by other code\n"
+    )
+
+
+def test_claims(compute, sanitygap_, root):
+    status, out, err = sanitygap_("claims", "--json")
+    assert (status, err) == (0, "")
+    before = json.loads(out)
+    assert all(list(row) == CLAIM_KEYS for row in before)
+    assert {row["verdict"] for row in before} == {"not-run"}
+    assert all(row["reason"] for row in before)
+    assert compute()[0] == 0
+    context = CriterionContext.of(find_claim("binder-gap"), TINY, "folder", 3)
+    verdict = Verdict(value="undecided", evidence="Too few images.")
+    record = Record.of("binder-gap", verdict, context)
+    write_verdicts(root / "data/runs/live/verdicts.json", [record])
+    status, out, err = sanitygap_("claims", "--json")
+    assert (status, err) == (0, "")
+    after = {row["id"]: row for row in json.loads(out)}
+    assert len(after) == len(before)
+    gap = after["binder-gap"]
+    assert (gap["run"], gap["model"], gap["verdict"]) == ("live", TINY, "undecided")
+    assert gap["evidence"] == "Too few images."
+    status, out, _ = sanitygap_("claims", "--run", "live")
+    assert ["binder-gap", "undecided", "live", TINY] in rows(out)
+    assert len(rows(out)) == len(before)
+
+
+def test_execute_runs_a_page_and_fresh_starts_over(sanitygap_, root, compute, refused):
+    made = root / "data/runs/live"
+    assert compute("--n-images", "3")[0] == 0
+    assert "unknown model" in refused("execute", "page", "--fresh", "--model", "nonsense")
+    assert made.is_dir(), "nothing is deleted for input that is unusable"
+    status, out, err = sanitygap_(
+        "execute", "page", "--fresh", "--model", TINY, "--profile", "smoke", "--n-images", "2"
+    )
+    assert (status, out) == (0, "book/_executed/live/page.ipynb\n"), err
+    assert not made.exists()
+    assert (root / "book/_executed/live/page.ipynb").is_file()
+
+
+def test_a_reader_that_has_seen_enough(root):
+    """As in ``sanitygap claims | head -1``."""
+    code = (
+        "import sys, os; os.close(1); os.dup2(os.open(os.devnull, os.O_RDONLY), 1)\n"
+        "from sanitygap import cli; sys.argv = ['sanitygap', 'methods']\n"
+        "def closed(*_): raise BrokenPipeError\n"
+        "cli.show = closed; cli.main()"
+    )
+    library = Path(sanitygap.__file__).parents[1]
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(library)},
+    )  # fmt: skip
+    assert (ended.returncode, ended.stderr) == (1, "")
