@@ -69,7 +69,7 @@ def run(
         checks = check(measured)
         rows = summary(measured)
         console.print(table(test, rows))
-        lines = [f"same work: {entry}" for entry in checks] + verdicts(test, rows)
+        lines = [f"same work: {entry}" for entry in checks] + verdicts(test, rows, threads)
         for line in lines if absent is None else [absent, *lines]:
             console.print(escape(line), soft_wrap=True)
         results[test] = {"parts": rows, "checks": checks}

@@ -78,9 +78,15 @@ def test_numbers_and_tables_can_be_written(benchmark: Benchmark, measured: Any) 
     assert kept["bare passes"]["over_bare"]["wall"] == {"median": 1.0, "low": 1.0, "high": 1.0}
     printed = benchmark.report.table("occlusion", rows)
     assert printed.row_count == len(benchmark.parts.PARTS["occlusion"])
-    lines = benchmark.report.verdicts("occlusion", rows)
-    assert len(lines) == 2
-    assert all(line.endswith(("met", "missed")) for line in lines)
+
+
+def test_aims_are_judged_by_the_median_of_the_clock_that_fits(benchmark: Benchmark) -> None:
+    slow, fast = benchmark.report.Ratio(1.4, 1.2, 1.5), benchmark.report.Ratio(1.3, 1.2, 1.5)
+    row = {"undefined_scores": 0, "over_bare": {"wall": slow, "cpu": fast}, "faster_than": {}}
+    rows = {"sanitygap": row, "sanitygap, experiment": row}
+    for threads, verdict in ((1, "met"), (2, "missed")):
+        lines = benchmark.report.verdicts("occlusion", rows, threads)
+        assert [line.rpartition(": ")[2] for line in lines] == [verdict, verdict]
 
 
 def test_different_work_is_refused(benchmark: Benchmark, measured: Any) -> None:

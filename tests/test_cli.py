@@ -117,23 +117,17 @@ def assert_refused(status: int, out: str, err: str) -> str:
 # --- a process of its own ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["check-model", "efficientnet_light0"], "did you mean efficientnet_lite0"),
-        (["execute", "pagee"], "did you mean page"),
-    ],
-)
-def test_bad_input_to_the_installed_command(root, arguments, words):
+def test_bad_input_to_the_command_as_it_is_installed(root):
     library = Path(sanitygap.__file__).parents[1]
     ended = subprocess.run(
-        [sys.executable, "-m", "sanitygap", *arguments],
+        [sys.executable, "-m", "sanitygap", "check-model", "efficientnet_light0"],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "PYTHONPATH": str(library)},
     )
-    assert words in assert_refused(ended.returncode, ended.stdout, ended.stderr)
+    line = assert_refused(ended.returncode, ended.stdout, ended.stderr)
+    assert "did you mean efficientnet_lite0" in line
 
 
 # --- bad input -----------------------------------------------------------------------------------
@@ -218,9 +212,9 @@ def test_a_failing_page_is_told_in_one_line(root, sanitygap_):
     status, out, err = sanitygap_(
         "execute", "page", "--profile", "smoke", "--model", TINY, "--n-images", "2"
     )
-    progress, _, said = err.partition("\n")
-    assert progress.startswith("\rpage: ")
-    line = assert_refused(status, out, said)
+    progress, mark, said = err.partition("sanitygap: ")
+    assert set(progress.split()) & {"page:"}
+    line = assert_refused(status, out, mark + said)
     assert "ZeroDivisionError: division by zero" in line
     assert "book/_executed/live/page.failed.ipynb" in line
 
@@ -359,7 +353,7 @@ def test_claims(compute, sanitygap_, root):
     assert all(row["reason"] for row in before)
     assert compute()[0] == 0
     context = CriterionContext.of(find_claim("binder-gap"), TINY, "folder", 3)
-    verdict = Verdict(value="undecided", evidence="Too few images.")
+    verdict = Verdict(value="undecided", evidence="3 images are too few.")
     record = Record.of("binder-gap", verdict, context)
     write_verdicts(root / "data/runs/live/verdicts.json", [record])
     status, out, err = sanitygap_("claims", "--json")
@@ -368,7 +362,7 @@ def test_claims(compute, sanitygap_, root):
     assert len(after) == len(before)
     gap = after["binder-gap"]
     assert (gap["run"], gap["model"], gap["verdict"]) == ("live", TINY, "undecided")
-    assert gap["evidence"] == "Too few images."
+    assert gap["evidence"] == "3 images are too few."
     status, out, _ = sanitygap_("claims", "--run", "live")
     assert ["binder-gap", "undecided", "live", TINY] in rows(out)
     assert len(rows(out)) == len(before)

@@ -14,6 +14,7 @@ from sanitygap.experiments import experiment as room
 from sanitygap.experiments.randomization_test import ALL_METHODS
 from sanitygap.images import load_images
 from sanitygap.models import load_model
+from sanitygap.settings import checked_knobs
 from tests.models.tiny import TINY, photographs
 
 #: settings that make the two big tables small
@@ -61,10 +62,12 @@ def test_tables_have_the_columns_that_are_described(context, name):
 
 
 @pytest.mark.parametrize("name", list(EXPERIMENTS))
-def test_every_experiment_has_a_profile_and_a_description(name):
+def test_every_experiment_has_a_description_and_settings_that_it_takes(name):
     entry = EXPERIMENTS[name]
-    assert set(entry.knobs) == set(PROFILES)
     assert len(entry.summary) > 20
+    assert set(entry.knobs) <= set(PROFILES)
+    for knobs in entry.knobs.values():
+        assert checked_knobs(entry, knobs) == knobs
 
 
 @pytest.mark.parametrize("name", list(SMALL))

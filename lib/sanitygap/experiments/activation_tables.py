@@ -52,7 +52,7 @@ def activation_overtaking(
 
 @experiment(
     "activation-sparsity",
-    knobs={"full": {}},
+    knobs={"smoke": {}, "quick": {}, "full": {}},
     columns={},
 )
 def activation_sparsity(context: Context, max_images: int | None = None) -> Iterator[Chunk]:
@@ -74,7 +74,7 @@ def activation_sparsity(context: Context, max_images: int | None = None) -> Iter
 
 @experiment(
     "positive-evidence",
-    knobs={"quick": {"max_images": 6}, "full": {"max_images": 100}},
+    knobs={"smoke": {}, "quick": {"max_images": 6}, "full": {"max_images": 100}},
     columns={
         "image": "file name of the image",
         "position": "place of the image in the set",

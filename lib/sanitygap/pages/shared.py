@@ -6,25 +6,12 @@ import pandas as pd
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
+from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import find_claim
 from sanitygap.comparison import compare_runs, recorded_runs
 from sanitygap.figures.tests_of_maps import label
 from sanitygap.inference import bootstrap_mean
 from sanitygap.runs import Study
-
-#: verdict -> sign that stands beside the word, so that colour carries nothing alone
-SIGNS = {
-    "holds": "✓",
-    "reproduced": "✓",
-    "direction": "≈",
-    "caveat": "!",
-    "slip": "✎",
-    "undecided": "?",
-    "under-specified": "…",
-    "not-reproduced": "✗",
-    "false": "✗",
-    "not-run": "–",
-}
 
 
 def about(study: Study, table: str) -> str:
@@ -65,7 +52,7 @@ def verdicts(study: Study, *claims: str) -> Styler:
     rows = [
         {
             "claim": f'<a href="../book/ledger.html#{row["claim"]}">{row["claim"]}</a>',
-            "verdict": f"{SIGNS[row['verdict']]} {row['verdict']}",
+            "verdict": f"{VERDICTS[row['verdict']].sign} {row['verdict']}",
             "statement": find_claim(row["claim"]).statement,
             "evidence": f"{row['evidence']} {row['reason']}".strip(),
         }

@@ -6,11 +6,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
+from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import load_claims, registry
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.tests_of_maps import label
 from sanitygap.inference import proportion_interval
-from sanitygap.pages.shared import SIGNS, about, display_table
+from sanitygap.pages.shared import about, display_table
 from sanitygap.runs import Study
 
 
@@ -127,7 +128,7 @@ def audit(study: Study) -> Styler:
             {
                 "statement": f'<a href="../book/ledger.html#{claim.id}">{claim.id}</a>',
                 "where": place,
-                "verdict": f"{SIGNS[verdict['verdict']]} {verdict['verdict']}",
+                "verdict": f"{VERDICTS[verdict['verdict']].sign} {verdict['verdict']}",
                 "evidence": verdict["evidence"],
                 "corrected statement": corrected,
             }
