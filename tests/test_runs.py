@@ -268,7 +268,7 @@ def test_formal_checks_are_tables_too(study):
         ("randomization", {"methods": "gradient"}, "'methods' of the table 'randomization'"),
         ("randomization", {"methods": ["x"]}, "unknown method 'x'"),
         ("randomization", {"methods": []}, "leave nothing"),
-        ("randomization", {"order": "up"}, "unknown order"),
+        ("randomization", {"order": "up"}, "Input should be 'top-down'"),
         ("randomization", {"max_images": 0}, "greater than or equal to 1"),
         ("randomization", {"seeds": 3}, "'seeds' of the table"),
         ("randomization", {"context": 3}, "'context'"),

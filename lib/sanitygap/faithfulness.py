@@ -11,6 +11,7 @@ import torch
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from sanitygap.models.explainable import Explainable
+from sanitygap.similarity import sums_of_neighbours
 
 BLUR = 15
 REGIONS = 30
@@ -32,7 +33,8 @@ class OcclusionCurves:
 def blurred(inputs: torch.Tensor, kernel: int = BLUR) -> torch.Tensor:
     """Inputs ``(N, C, H, W)`` averaged over a square of ``kernel`` pixels, edges reflected."""
     margin = kernel // 2
-    return avg_pool2d(pad(inputs, (margin,) * 4, mode="reflect"), kernel, stride=1)
+    padded = pad(inputs, (margin,) * 4, mode="reflect")
+    return sums_of_neighbours(sums_of_neighbours(padded, kernel, 2), kernel, 3) / kernel**2
 
 
 def region_means(maps: torch.Tensor, patch: int) -> torch.Tensor:

@@ -18,9 +18,11 @@ from sanitygap.models.explainable import Explainable, Stage
 from sanitygap.seeds import generator
 
 Order = Literal["top-down", "bottom-up", "independent"]
+Weights = Literal["he-normal", "he-uniform", "truncated-normal", "uniform", "permuted"]
+Norms = Literal["reset", "kept"]
 ORDERS: tuple[Order, ...] = ("top-down", "bottom-up", "independent")
 
-NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
+NORM_LAYERS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,8 @@ class Redraw:
             scale 1, shift 0); ``kept`` leaves them as trained.
     """
 
-    weights: Literal["he-normal", "he-uniform", "truncated-normal", "uniform", "permuted"] = (
-        "he-normal"
-    )
-    norms: Literal["reset", "kept"] = "reset"
+    weights: Weights = "he-normal"
+    norms: Norms = "reset"
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def steps(stages: Sequence[Stage], order: Order, count: int | None = None) -> li
         stages: from the output to the input, as :class:`Explainable` lists them.
         order: ``top-down`` and ``bottom-up`` are cumulative from the output and from the input;
             ``independent`` randomises one stage at a time.
-        count: keep that many, evenly spread, always with the first and the last.
+        count: keep that many, evenly spread, with the first and the last; 1 keeps the last.
 
     Raises:
         UsageError: for an unknown order.
@@ -82,6 +82,8 @@ def steps(stages: Sequence[Stage], order: Order, count: int | None = None) -> li
     ]
     if count is None or count >= len(made):
         return made
+    if count == 1:
+        return made[-1:]
     spread = torch.linspace(0, len(made) - 1, count).round().long().unique()
     return [made[index] for index in spread.tolist()]
 
@@ -126,7 +128,7 @@ class RandomTwin:
         return self._drawn[name]
 
     def _fresh(self, name: str, module: nn.Module) -> dict[str, torch.Tensor]:
-        if isinstance(module, NORMS):
+        if isinstance(module, NORM_LAYERS):
             return {} if self.redraw.norms == "kept" else _new_norm(module)
         values = {}
         for key, parameter in module._parameters.items():

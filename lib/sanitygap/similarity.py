@@ -39,7 +39,7 @@ def joint_range(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return high - low
 
 
-def _sums_of_neighbours(values: torch.Tensor, count: int, dim: int) -> torch.Tensor:
+def sums_of_neighbours(values: torch.Tensor, count: int, dim: int) -> torch.Tensor:
     """Sums of ``count`` neighbours along a dimension, by adding shifted copies of partial sums.
 
     Sums of 1, 2, 4 ... neighbours are each the sum of two earlier ones, so a window of 7 takes
@@ -62,8 +62,8 @@ def _sums_of_neighbours(values: torch.Tensor, count: int, dim: int) -> torch.Ten
 
 def _window_means(maps: torch.Tensor, window: int) -> torch.Tensor:
     """Mean over every window that lies inside the map, ``(N, H - w + 1, W - w + 1)``."""
-    rows = _sums_of_neighbours(maps, window, 2)
-    return _sums_of_neighbours(rows, window, 1) / window**2
+    rows = sums_of_neighbours(maps, window, 2)
+    return sums_of_neighbours(rows, window, 1) / window**2
 
 
 class WindowMoments:

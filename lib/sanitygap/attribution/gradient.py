@@ -46,26 +46,30 @@ def gradient_x_input(values: torch.Tensor, request: Request) -> torch.Tensor:
     return (values * request.inputs).sum(1)
 
 
-def _mean_gradient(
+def _gradient_moments(
     request: Request, points: int, point: Callable[[slice], torch.Tensor]
-) -> torch.Tensor:
-    """Mean gradient over several inputs an image.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and mean square of the gradient over several inputs an image.
 
     Args:
         request: images and targets.
         points: inputs an image.
         point: for a range of points, the inputs ``(n_points, N, 3, H, W)``.
+
+    Returns:
+        Two tensors of the shape of the images' inputs.
     """
     images = len(request.inputs)
     at_once = max(1, request.batch_size // images)
-    total = torch.zeros_like(request.inputs)
+    total, squares = torch.zeros_like(request.inputs), torch.zeros_like(request.inputs)
     for start in range(0, points, at_once):
         chosen = slice(start, min(start + at_once, points))
         inputs = point(chosen).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         targets = request.targets.repeat(len(inputs) // images)
         gradients = input_gradient(request.model.module, inputs, targets)
         total += gradients.unflatten(0, (-1, images)).sum(0)
-    return total / points
+        squares += gradients.square().unflatten(0, (-1, images)).sum(0)
+    return total / points, squares / points
 
 
 def path_pass(request: Request) -> torch.Tensor:
@@ -76,7 +80,7 @@ def path_pass(request: Request) -> torch.Tensor:
     def on_path(chosen: slice) -> torch.Tensor:
         return alphas[chosen].view(-1, 1, 1, 1, 1) * request.inputs
 
-    return _mean_gradient(request, count, on_path)
+    return _gradient_moments(request, count, on_path)[0]
 
 
 @method("integrated-gradients", path_pass)
@@ -86,7 +90,7 @@ def integrated_gradients(values: torch.Tensor, request: Request) -> torch.Tensor
 
 
 def noisy_pass(request: Request) -> torch.Tensor:
-    """Mean gradient over noisy copies of each image."""
+    """Mean and variance of the gradient over noisy copies: channels 0 to 2, and 3 to 5."""
     count, images = request.sampling.noisy_copies, len(request.inputs)
     extent = request.inputs.amax((1, 2, 3)) - request.inputs.amin((1, 2, 3))
     deviation = (request.sampling.noise_level * extent).view(1, -1, 1, 1, 1)
@@ -100,13 +104,20 @@ def noisy_pass(request: Request) -> torch.Tensor:
         noise = normal(shape, seeds, request.inputs).unflatten(0, (len(copies), images))
         return request.inputs + deviation * noise
 
-    return _mean_gradient(request, count, noisy)
+    mean, square = _gradient_moments(request, count, noisy)
+    return torch.cat([mean, (square - mean.square()).clamp_min(0)], 1)
 
 
 @method("smoothgrad", noisy_pass)
 def smoothgrad(values: torch.Tensor, request: Request) -> torch.Tensor:
     """SmoothGrad (Smilkov et al. 2017): mean gradient over copies with Gaussian noise."""
-    return values.sum(1)
+    return values[:, :3].sum(1)
+
+
+@method("vargrad", noisy_pass)
+def vargrad(values: torch.Tensor, request: Request) -> torch.Tensor:
+    """VarGrad (Adebayo et al. 2018): variance of the gradient over copies with Gaussian noise."""
+    return values[:, 3:].sum(1)
 
 
 class _GuidedStep(torch.autograd.Function):

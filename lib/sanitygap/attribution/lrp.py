@@ -8,7 +8,11 @@ from zennit.composites import EpsilonAlpha2Beta1, EpsilonGammaBox, EpsilonPlus
 from zennit.core import Composite
 
 from sanitygap.attribution.method import Pass, Request, method
+from sanitygap.models import canonizers
 from sanitygap.models.explainable import Explainable
+
+#: what these maps depend on besides this module; part of the address of every result
+RELIES_ON = (canonizers,)
 
 
 def relevance(model: Explainable, composite: Composite, request: Request) -> torch.Tensor:

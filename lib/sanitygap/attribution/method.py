@@ -59,7 +59,7 @@ class Method:
 
     Attributes:
         name: as written on the command line.
-        compute: the expensive half: values ``(N, 3, H, W)``. Methods with the same one share it.
+        compute: the expensive half: values ``(N, C, H, W)``. Methods with the same one share it.
         finish: the cheap half: values to a signed map ``(N, H, W)``.
     """
 

@@ -4,6 +4,7 @@ import ast
 import hashlib
 import inspect
 import json
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import nn
 
 from sanitygap.images import ImageSet
 from sanitygap.models.explainable import Explainable
@@ -26,6 +28,9 @@ CHUNK = 10
 #: inputs in one pass on a GPU
 GPU_BATCH = 200
 
+
+#: packages of networks whose weights and version say all about their definitions
+LIBRARIES = ("torch", "torchvision", "timm")
 
 #: a module or a function
 Code = ModuleType | Callable[..., Any]
@@ -172,6 +177,8 @@ def code_sha256(code: tuple[Code, ...]) -> str:
 
     A table is made by *this* code if this hash is the same; wording may change, numbers not.
     """
+    # Python 3.12 gave definitions an empty list of type parameters, 3.13 stopped showing empty ones
+    shown: dict[str, Any] = {"show_empty": True} if sys.version_info >= (3, 13) else {}
     digest = hashlib.sha256()
     for piece in sorted(code, key=lambda piece: piece.__name__):
         tree = ast.parse(textwrap.dedent(inspect.getsource(piece)))
@@ -181,8 +188,22 @@ def code_sha256(code: tuple[Code, ...]) -> str:
                 value = body[0].value
                 if isinstance(value, ast.Constant) and isinstance(value.value, str):
                     body[0] = ast.Expr(ast.Constant("docstring"))
-        digest.update(piece.__name__.encode() + ast.dump(tree).encode())
+            if getattr(node, "type_params", None) == []:
+                del node.type_params  # type: ignore[attr-defined]
+        digest.update(piece.__name__.encode() + ast.dump(tree, **shown).encode())
     return digest.hexdigest()
+
+
+def definition_sha256(module: nn.Module) -> str:
+    """SHA-256 of the code that defines a network, without that of the libraries it comes from."""
+    own = {
+        room
+        for part in module.modules()
+        if type(part).__module__.partition(".")[0] not in LIBRARIES
+        and (room := inspect.getmodule(type(part))) is not None
+        and getattr(room, "__file__", None)
+    }
+    return code_sha256(tuple(sorted(own, key=lambda room: room.__name__)))
 
 
 def chunk_id(table: str, chunk: Chunk, context: Context) -> str:
@@ -193,6 +214,7 @@ def chunk_id(table: str, chunk: Chunk, context: Context) -> str:
         "code": code_sha256(chunk.code),
         "model": context.model.weights_sha256 if chunk.needs_model else None,
         "preprocessing": repr(context.model.preprocessing) if chunk.needs_model else None,
+        "definition": definition_sha256(context.model.module) if chunk.needs_model else None,
         "images": [context.images.digests[position] for position in chunk.images],
     }
     text = json.dumps(identity, sort_keys=True, default=str)

@@ -4,12 +4,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
+from pydantic import PositiveInt
 
 from sanitygap import faithfulness
 from sanitygap.attribution import Method, Sampling, attribute
 from sanitygap.experiments.experiment import Chunk, Context, experiment
 from sanitygap.experiments.randomization_test import ALL_METHODS, code_of, families, sampling_of
 from sanitygap.faithfulness import REGIONS, occlusion_curves
+from sanitygap.similarity import sums_of_neighbours
 
 COLUMNS = {
     "image": "file name of the image",
@@ -35,7 +37,7 @@ COLUMNS = {
 def occlusion_test(
     context: Context,
     methods: Sequence[str] = ALL_METHODS,
-    patches: Sequence[int] = (15, 8),
+    patches: Sequence[PositiveInt] = (15, 8),
     regions: int = REGIONS,
     path_steps: int = 50,
     noisy_copies: int = 50,
@@ -71,7 +73,8 @@ def occlusion_test(
             ) -> pd.DataFrame:
                 return occlude(context, family, positions, patches, regions, sampling)
 
-            yield Chunk(settings, (faithfulness, occlude, *code_of(family)), compute, positions)
+            code = (faithfulness, sums_of_neighbours, occlude, *code_of(family))
+            yield Chunk(settings, code, compute, positions)
 
 
 def occlude(

@@ -1,5 +1,6 @@
 """The randomisation-based sanity check (Adebayo et al. 2018; Binder et al. 2022, Fig. 2)."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -7,10 +8,10 @@ import pandas as pd
 import torch
 
 from sanitygap import randomization, similarity
-from sanitygap.attribution import Method, Sampling, attribute, controls, gradient, lrp, select
+from sanitygap.attribution import Method, Sampling, attribute, select
 from sanitygap.attribution import method as method_room
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
-from sanitygap.randomization import RandomTwin, Redraw, Step, steps
+from sanitygap.randomization import Norms, Order, RandomTwin, Redraw, Step, Weights, steps
 from sanitygap.similarity import Reference
 
 ALL_METHODS = (
@@ -18,6 +19,7 @@ ALL_METHODS = (
     "gradient-x-input",
     "integrated-gradients",
     "smoothgrad",
+    "vargrad",
     "guided-backprop",
     "lrp-epsilon-plus",
     "lrp-alpha2-beta1",
@@ -46,7 +48,6 @@ COLUMNS = {
     "mse": "mean squared difference of second-moment-normalised maps",
     "product": "mean product of second-moment-normalised maps; mse = 2 - 2 product",
     "means": "product of the means of second-moment-normalised maps",
-    "logit": "the target's logit in the randomised model",
 }
 
 
@@ -59,19 +60,21 @@ def families(methods: Sequence[str]) -> list[list[Method]]:
 
 
 def code_of(family: Sequence[Method]) -> tuple[Any, ...]:
-    """The modules that make the maps of a family of methods."""
-    rooms = {room.__name__: room for room in (gradient, lrp, controls)}
-    return (method_room, rooms[family[0].finish.__module__])
+    """The modules that make the maps of a family of methods.
+
+    A module of methods that leaves part of the work to others names them in ``RELIES_ON``.
+    """
+    room = sys.modules[family[0].finish.__module__]
+    return (method_room, room, *getattr(room, "RELIES_ON", ()))
 
 
 def sampling_of(family: Sequence[Method], sampling: Sampling) -> dict[str, Any]:
     """The sampling settings that change this family's maps (none for most)."""
+    noisy = {"noisy_copies": sampling.noisy_copies, "noise_level": sampling.noise_level}
     used: dict[str, dict[str, Any]] = {
         "integrated-gradients": {"path_steps": sampling.path_steps},
-        "smoothgrad": {
-            "noisy_copies": sampling.noisy_copies,
-            "noise_level": sampling.noise_level,
-        },
+        "smoothgrad": noisy,
+        "vargrad": noisy,
     }
     return {key: value for member in family for key, value in used.get(member.name, {}).items()}
 
@@ -88,14 +91,14 @@ def sampling_of(family: Sequence[Method], sampling: Sampling) -> dict[str, Any]:
 def randomization_test(
     context: Context,
     methods: Sequence[str] = ALL_METHODS,
-    order: str = "top-down",
+    order: Order = "top-down",
     n_steps: int | None = None,
     path_steps: int = 50,
     noisy_copies: int = 50,
     seeds: Sequence[int] | None = None,
     max_images: int | None = None,
-    weights: str = "he-normal",
-    norms: str = "reset",
+    weights: Weights = "he-normal",
+    norms: Norms = "reset",
 ) -> Iterator[Chunk]:
     """Similarity of each map to the same image's map after redrawing weights, step by step.
 
@@ -114,8 +117,8 @@ def randomization_test(
         One chunk a family of methods, a seed and a batch of images.
     """
     sampling = Sampling(path_steps, noisy_copies)
-    redraw = Redraw(weights, norms)  # type: ignore[arg-type]
-    chosen_steps = steps(context.model.stages, order, n_steps)  # type: ignore[arg-type]
+    redraw = Redraw(weights, norms)
+    chosen_steps = steps(context.model.stages, order, n_steps)
     for seed in seeds if seeds is not None else [context.seed]:
         twin = RandomTwin(context.model, seed, redraw)
         for family in families(methods):
@@ -179,15 +182,13 @@ def compare_with_random(
         )
         with twin.redrawn(step.stages):
             changed = maps(step.name)
-            with torch.no_grad():
-                logits = model.module(batch.inputs).gather(1, batch.targets[:, None])[:, 0]
         for name, values in changed.items():
             for sign in ("signed", "absolute"):
                 other = values if sign == "signed" else values.abs()
                 rows.append(
                     image_rows(
                         batch,
-                        base[name, sign].compare(other) | {"logit": logits},
+                        base[name, sign].compare(other),
                         method=name,
                         order=order,
                         step=step.number,
