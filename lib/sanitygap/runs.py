@@ -12,6 +12,7 @@ import inspect
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +24,12 @@ from tqdm import tqdm
 from sanitygap.claims import (
     CriterionContext,
     Record,
+    Verdict,
     find_claim,
     find_criterion,
+    in_order,
     judge,
+    read_verdicts,
     write_verdicts,
 )
 from sanitygap.errors import UsageError, unknown_name
@@ -163,10 +167,11 @@ class Study:
         """
         needed = {name for claim in claims for name in find_criterion(claim).tables}
         tables = {name: self.table(name, **self._asked.get(name, {})) for name in sorted(needed)}
-        records = []
-        for claim in claims:
-            names = find_criterion(claim).tables
-            counts = [int(tables[name].attrs["images"]) for name in names]
+        known = self._current_verdicts()
+        records = {}
+        for claim in in_order(claims):
+            found = find_criterion(claim)
+            counts = [int(tables[name].attrs["images"]) for name in found.tables]
             context = CriterionContext.of(
                 find_claim(claim),
                 self._model_and_weights(),
@@ -174,16 +179,32 @@ class Study:
                 min((count for count in counts if count), default=0),
                 [self.settings.seed],
             )
-            verdict = judge(claim, tables, context)
-            hashes = {name: file_sha256(self.folder / f"{name}.parquet") for name in names}
-            records.append(Record.of(claim, verdict, context, hashes))
+            context = replace(
+                context, verdicts={name: known[name] for name in found.rests_on if name in known}
+            )
+            known[claim] = judge(claim, tables, context)
+            hashes = {name: file_sha256(self.folder / f"{name}.parquet") for name in found.tables}
+            records[claim] = Record.of(claim, known[claim], context, hashes)
         if not self.recorded:
-            write_verdicts(self.folder / "verdicts.json", records)
+            write_verdicts(self.folder / "verdicts.json", records.values())
         rows = [
-            {"claim": r.claim, "verdict": r.value, "evidence": r.evidence, "reason": r.reason}
-            for r in records
+            {"claim": claim, "verdict": r.value, "evidence": r.evidence, "reason": r.reason}
+            for claim, r in ((claim, records[claim]) for claim in claims)
         ]
         return pd.DataFrame(rows)
+
+    def _current_verdicts(self) -> dict[str, Verdict]:
+        """Verdicts kept with the run whose tables have not changed since."""
+
+        def current(name: str, digest: str) -> bool:
+            path = self.folder / f"{name}.parquet"
+            return path.is_file() and file_sha256(path) == digest
+
+        return {
+            record.claim: record
+            for record in read_verdicts(self.folder / "verdicts.json")
+            if all(current(name, digest) for name, digest in record.tables.items())
+        }
 
     def made(self, name: str) -> dict[str, Any]:
         """How a table was made: settings, code, parts, seconds, commit; empty if it was not."""

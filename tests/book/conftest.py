@@ -8,6 +8,7 @@ from sanitygap.book import Project, build
 from tests.book.toy import ADDRESS, execute_all, invented_claims, make_project
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests that share a built site in one worker, so that it is built once."""
     for item in items:

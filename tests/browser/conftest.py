@@ -29,6 +29,7 @@ FOLDER = "some/where"
 """Sites are often published below a folder, so the tests do that too."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything that shows the site runs in the worker that built it."""
     for item in items:

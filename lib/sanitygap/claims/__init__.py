@@ -11,6 +11,7 @@ from sanitygap.claims.judging import (
     CriterionContext,
     criterion,
     find_criterion,
+    in_order,
     judge,
     registry,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "criterion",
     "find_claim",
     "find_criterion",
+    "in_order",
     "judge",
     "load_claims",
     "read_verdicts",

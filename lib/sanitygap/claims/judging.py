@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from graphlib import TopologicalSorter
 from types import MappingProxyType
 
 import pandas as pd
@@ -23,6 +24,8 @@ class CriterionContext:
         seeds: seeds of the randomisation.
         paper_model: whether the model is the paper's own.
         paper_images: whether the images are the paper's own, and as many.
+        verdicts: verdicts of the same run and model on the claims that the criterion rests on;
+            a claim that was not judged, or whose tables have changed since, is missing.
     """
 
     model: str
@@ -31,6 +34,7 @@ class CriterionContext:
     seeds: tuple[int, ...] = (0,)
     paper_model: bool = False
     paper_images: bool = False
+    verdicts: Mapping[str, Verdict] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -61,22 +65,33 @@ Judgement = Callable[[Tables, CriterionContext], Verdict]
 
 @dataclass(frozen=True)
 class Criterion:
-    """A registered criterion: the claim, the tables that it needs and the function."""
+    """A registered criterion.
+
+    Attributes:
+        claim: id in the ledger.
+        tables: names of the tables that the function reads.
+        function: from tables and context to a verdict.
+        rests_on: ids of the claims whose verdicts the function reads from its context.
+    """
 
     claim: str
     tables: tuple[str, ...]
     function: Judgement
+    rests_on: tuple[str, ...] = ()
 
 
 _CRITERIA: dict[str, Criterion] = {}
 
 
-def criterion(claim_id: str, tables: Iterable[str] = ()) -> Callable[[Judgement], Judgement]:
+def criterion(
+    claim_id: str, tables: Iterable[str] = (), rests_on: Iterable[str] = ()
+) -> Callable[[Judgement], Judgement]:
     """Register a function as the criterion of a claim.
 
     Args:
         claim_id: id in the ledger.
         tables: names of the tables that the function reads.
+        rests_on: ids of the claims whose verdicts it reads, from ``context.verdicts``.
 
     Raises:
         ValueError: another function is already the criterion of that claim.
@@ -86,7 +101,7 @@ def criterion(claim_id: str, tables: Iterable[str] = ()) -> Callable[[Judgement]
         known = _CRITERIA.get(claim_id)
         if known and _place(known.function) != _place(function):
             raise ValueError(f"{_place(known.function)} already judges the claim {claim_id!r}")
-        _CRITERIA[claim_id] = Criterion(claim_id, tuple(tables), function)
+        _CRITERIA[claim_id] = Criterion(claim_id, tuple(tables), function, tuple(rests_on))
         return function
 
     return register
@@ -111,6 +126,18 @@ def find_criterion(claim_id: str) -> Criterion:
     if found is None:
         raise UsageError(f"no criterion is written for the claim {claim_id!r} yet; leave it out")
     return found
+
+
+def in_order(claim_ids: Iterable[str]) -> list[str]:
+    """The claims, each after those among them that its criterion rests on.
+
+    Raises:
+        UsageError: an unknown claim, or one that no criterion is written for.
+        graphlib.CycleError: criteria rest on each other.
+    """
+    wanted = list(dict.fromkeys(claim_ids))
+    graph = {claim: set(find_criterion(claim).rests_on) & set(wanted) for claim in wanted}
+    return list(TopologicalSorter(graph).static_order())
 
 
 def judge(claim_id: str, tables: Tables, context: CriterionContext) -> Verdict:

@@ -1,15 +1,21 @@
 """Canonizers: rewrite a network, while LRP runs, into a form its rules are defined for.
 
-Batch normalisation is merged into the convolution before it, and skips are added by modules, so
-that relevance sums to the explained output where theory says so.
+Batch normalisation is merged into the convolution before it, and what a network computes by bare
+operators and functions gets rules too, so that relevance sums to the explained output where theory
+says so.
 """
 
 from collections.abc import Callable, Sequence
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import nn
-from zennit.canonizers import AttributeCanonizer, Canonizer, NamedMergeBatchNorm
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from zennit.canonizers import Canonizer, NamedMergeBatchNorm
+from zennit.core import Hook
+from zennit.layer import Sum
 from zennit.torchvision import ResNetBasicBlockCanonizer, ResNetBottleneckCanonizer
 from zennit.types import BatchNorm, Linear
 
@@ -34,33 +40,123 @@ class MergeBatchNorm(NamedMergeBatchNorm):
         self.batch_norm.eps = self.epsilon
 
 
-class DenseNetCanonizer(AttributeCanonizer):
-    """Replaces the functions at the end of torchvision's DenseNets by modules, which have rules."""
+class _Carried(torch.autograd.Function):
+    """A function of a signal whose backward pass hands all relevance on to the signal."""
 
-    def __init__(self) -> None:
-        super().__init__(self._attribute_map)
+    @staticmethod
+    def forward(ctx: Any, signal: torch.Tensor, function: Callable[..., Any]) -> torch.Tensor:
+        return function(signal)
 
-    @classmethod
-    def _attribute_map(cls, name: str, module: nn.Module) -> dict[str, Any] | None:
-        from torchvision.models import DenseNet
+    @staticmethod
+    def backward(ctx: Any, *relevance: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return relevance[0], None
 
-        if not isinstance(module, DenseNet):
-            return None
-        return {
-            "forward": cls.forward.__get__(module),
-            "canonizer_relu": nn.ReLU(),
-            "canonizer_pool": nn.AdaptiveAvgPool2d(1),
-        }
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """What DenseNet computes; ``self`` is the network."""
-        features = self.canonizer_relu(self.features(inputs))
-        pooled = self.canonizer_pool(features)
-        return self.classifier(pooled.flatten(1))
+ADDITIONS = (torch.add, torch.Tensor.add, torch.Tensor.add_)
+PRODUCTS = (torch.mul, torch.Tensor.mul, torch.Tensor.mul_)
+QUOTIENTS = (torch.div, torch.Tensor.div, torch.Tensor.div_)
+MEANS = (torch.mean, torch.Tensor.mean)
+POOLS: dict[Any, type[nn.Module]] = {
+    functional.avg_pool2d: nn.AvgPool2d,
+    functional.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
+    functional.max_pool2d: nn.MaxPool2d,
+}
+ACTIVATIONS = tuple(
+    getattr(room, name)
+    for name in (
+        *("relu", "relu_", "relu6", "hardtanh", "hardtanh_", "silu", "hardswish", "gelu", "elu"),
+        *("leaky_relu", "mish", "sigmoid", "hardsigmoid", "tanh", "softplus", "selu", "celu"),
+    )
+    for room in (functional, torch, torch.Tensor)
+    if hasattr(room, name)
+)
 
-    def copy(self) -> "DenseNetCanonizer":
-        """A fresh one."""
-        return DenseNetCanonizer()
+
+class FunctionRules(TorchFunctionMode):
+    """Gives rules to what a network computes by operators and functions, not by modules.
+
+    Rules are registered with modules, so autograd would treat a bare ``x + y`` as if it were not
+    there and double the relevance. Inside this context
+
+    - a sum of two signals, and average or max pooling, are computed by a module that gets the rule
+      which the composite has for such a module;
+    - an activation, and a signal that a constant multiplies or divides, hand relevance on;
+    - a product of two signals hands it all to the one that is not merely broadcast, as in a
+      squeeze-and-excitation block: the other is taken for a weight. Equal shapes share it equally,
+      which for ``x * sigmoid(x)`` is the same.
+
+    A signal is a tensor that depends on the input. Other functions keep their gradient.
+
+    Args:
+        rule_for: from a module to its rule, or None if it has none.
+    """
+
+    def __init__(self, rule_for: Callable[[nn.Module], Hook | None]) -> None:
+        super().__init__()
+        self._rule_for = rule_for
+        self._rules: list[Hook] = []  # zennit's hooks live only as long as someone holds them
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Compute a function, by a module or with a backward pass of its own where it needs one."""
+        kwargs = kwargs or {}
+        result = self._with_rule(func, args, kwargs) if _is_signal(args[:1]) else None
+        if result is None and func in PRODUCTS and _is_signal(args[1:2]):
+            result = self._with_rule(func, (args[1], args[0]), kwargs)  # a constant times a signal
+        if result is None:
+            return func(*args, **kwargs)
+        if kwargs.get("inplace") or getattr(func, "__name__", "").endswith("_"):
+            return args[0].copy_(result)
+        return result
+
+    def _with_rule(self, func: Any, args: Any, kwargs: dict[str, Any]) -> torch.Tensor | None:
+        signal, rest = args[0], args[1:]
+        if func in ACTIVATIONS:
+            return _Carried.apply(signal, lambda x: func(x.clone(), *rest, **kwargs))
+        if func in POOLS and not kwargs.get("return_indices"):
+            known = signature(POOLS[func]).parameters
+            options = {name: value for name, value in kwargs.items() if name in known}
+            return self._by_module(POOLS[func](*rest, **options), signal)
+        if func in MEANS and signal.dim() == 4 and _over_space(rest, kwargs):
+            pooled = self._by_module(nn.AdaptiveAvgPool2d(1), signal)
+            return (
+                pooled if kwargs.get("keepdim") or len(rest) > 1 and rest[1] else pooled.flatten(1)
+            )
+        if func in ADDITIONS and _is_signal(rest) and not kwargs:
+            return self._by_module(Sum(), torch.stack(torch.broadcast_tensors(*args), dim=-1))
+        if func in QUOTIENTS and not _is_signal(rest):
+            return _Carried.apply(signal, lambda x: torch.div(x, *rest, **kwargs))
+        if func in PRODUCTS:
+            return self._product(signal, rest[0])
+        return None
+
+    def _by_module(self, module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+        template = self._rule_for(module)
+        if template is not None:
+            self._rules.append(template.copy())
+            self._rules[-1].register(module)
+        return module(inputs)
+
+    @staticmethod
+    def _product(signal: torch.Tensor, other: Any) -> torch.Tensor:
+        if not _is_signal((other,)):
+            return _Carried.apply(signal, lambda x: x * other)
+        shape = torch.broadcast_shapes(signal.shape, other.shape)
+        if signal.shape == other.shape:
+            first = _Carried.apply(signal, lambda x: x * other.detach())
+            return first / 2 + _Carried.apply(other, lambda x: x * signal.detach()) / 2
+        signal, weight = (signal, other) if signal.shape == shape else (other, signal)
+        return _Carried.apply(signal.expand(shape), lambda x: x * weight.detach())
+
+
+def _is_signal(values: Sequence[Any]) -> bool:
+    return bool(values) and isinstance(values[0], torch.Tensor) and values[0].requires_grad
+
+
+def _over_space(rest: Sequence[Any], kwargs: dict[str, Any]) -> bool:
+    dims = rest[0] if rest else kwargs.get("dim")
+    return isinstance(dims, tuple | list) and sorted(dim % 4 for dim in dims) == [2, 3]
 
 
 def merge_pairs(module: nn.Module, example: torch.Tensor) -> list[tuple[list[str], str]]:
@@ -112,10 +208,10 @@ def merge_pairs(module: nn.Module, example: torch.Tensor) -> list[tuple[list[str
 def canonizers_for(module: nn.Module, example: torch.Tensor) -> Callable[[], Sequence[Canonizer]]:
     """A factory of fresh canonizers that suit the network.
 
-    Batch normalisation right after a linear or convolutional module is merged into it. Bare
-    additions of torchvision's ResNets and bare functions of its DenseNets become modules. Other
-    networks have to add, multiply and pool by modules themselves;
-    :func:`sanitygap.models.preflight.check_model` finds out whether relevance gets lost.
+    Batch normalisation right after a linear or convolutional module is merged into it, and the
+    skips of torchvision's ResNets are added by modules with a name. :class:`FunctionRules` sees to
+    the bare functions of any other network; :func:`sanitygap.models.preflight.check_model` finds
+    out whether relevance gets lost all the same.
 
     Args:
         module: the network.
@@ -126,5 +222,4 @@ def canonizers_for(module: nn.Module, example: torch.Tensor) -> Callable[[], Seq
         MergeBatchNorm(pairs),
         ResNetBottleneckCanonizer(),
         ResNetBasicBlockCanonizer(),
-        DenseNetCanonizer(),
     )

@@ -1,14 +1,24 @@
-"""Which modules a randomisation stage redraws."""
+"""Which modules a randomisation stage redraws: schedules, and what the papers say of theirs."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
 
 import torch
 from torch import nn
 
-from sanitygap.models.explainable import Stage
+from sanitygap.errors import UsageError, unknown_name
+from sanitygap.models.explainable import Explainable, Stage
 
 FEWEST_STAGES = 3
 
 #: the stage of parameters that the network owns itself, outside any named part
 WHOLE = "(network)"
+
+#: classifiers on the way that only training uses
+AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
 
 
 def owns_parameters(module: nn.Module) -> bool:
@@ -95,3 +105,282 @@ def sensible_stages(module: nn.Module, example: torch.Tensor) -> tuple[Stage, ..
     else:
         blocks = {name: [name] for name in order}
     return tuple(Stage(name or WHOLE, tuple(members)) for name, members in reversed(blocks.items()))
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """How Binder et al. (2022, App. A.1) go down one network.
+
+    Attributes:
+        landmark: how the names of the modules end that a step goes down to.
+        every: a step passes this many of them.
+        stated: how many the paper says there are.
+    """
+
+    landmark: str
+    every: int
+    stated: int
+
+
+#: network -> how Binder et al. (2022, App. A.1) go down it
+CASCADES = {
+    "resnet50": Cascade(".conv1", 1, 16),
+    "densenet121": Cascade(".conv1", 3, 63),
+    "efficientnet_b0": Cascade("._depthwise_conv", 1, 17),
+}
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What Sriram & Conati (2022, Sect. 6) count as the layers of one network.
+
+    The paper gives numbers only. These are the blocks of torchvision that make them come out; no
+    single rule does for all five networks.
+
+    Attributes:
+        pattern: regular expression that the start of a module's name matches.
+        what: the same in words.
+        stated: how many randomised models the paper says there are.
+    """
+
+    pattern: str
+    what: str
+    stated: int
+
+
+#: network -> its layers in Sriram & Conati (2022, Sect. 6)
+LAYERS = {
+    "inception_v3": Layers(
+        r"Conv2d_\w+|Mixed_\w+|fc", "convolution blocks, mixed blocks and the classifier", 17
+    ),
+    "vgg16": Layers(r"features\.\d+", "convolutions, without the three dense layers", 13),
+    "mobilenet_v2": Layers(
+        r"features\.\d+", "stem, blocks and last convolution, without the classifier", 19
+    ),
+    "resnet18": Layers(r"layer\d\.\d+", "residual blocks, without stem and classifier", 8),
+    "resnet50": Layers(r"layer\d\.\d+", "residual blocks, without stem and classifier", 16),
+}
+
+
+def binder_stages(module: nn.Module, example: torch.Tensor) -> tuple[Stage, ...]:
+    """The cascade of Binder et al. (2022, App. A.1), from the output to the input.
+
+    The first stage is the classifier. Each further one holds everything from there down to and
+    including the next landmark (in DenseNet-121 the third next): ``.conv1`` of the blocks of
+    ResNet-50 and DenseNet-121, the depthwise convolutions of EfficientNet-B0. Stages are named by
+    their lowest module. What lies below the last landmark, at least the stem, which the paper
+    leaves trained, is a last stage, so that every parameter belongs to one.
+
+    The paper counts 63 landmarks in DenseNet-121 and 17 in EfficientNet-B0. torchvision's have 58
+    and 16, so there are 19 steps of three and 16 steps after the classifier, not 21 and 17; the
+    58th ``.conv1`` of DenseNet-121 is left to the last stage.
+
+    Raises:
+        UsageError: another network.
+    """
+    name = network_name(module)
+    if name not in CASCADES:
+        raise _undefined("binder", CASCADES)
+    order = execution_order(module, example)
+    *below, classifier = order
+    stages, passed, members = [Stage(classifier, (classifier,))], 0, []
+    marks = landmarks(module, name)
+    for part in reversed(below):
+        members.insert(0, part)
+        passed += part in marks
+        if part in marks and passed % CASCADES[name].every == 0:
+            stages.append(Stage(part, tuple(members)))
+            members = []
+    if members:
+        stages.append(Stage(members[0], tuple(members)))
+    return tuple(stages)
+
+
+def sriram_conati_stages(module: nn.Module, example: torch.Tensor) -> tuple[Stage, ...]:
+    """The layers that Sriram & Conati (2022, Sect. 6) randomise, from the output to the input.
+
+    Their test randomises one layer at a time (order ``independent``). What they do not count as a
+    layer belongs to no stage and stays trained.
+
+    Raises:
+        UsageError: none of the paper's five networks.
+    """
+    name = network_name(module)
+    if name not in LAYERS:
+        raise _undefined("sriram-conati", LAYERS)
+    pattern = re.compile(rf"({LAYERS[name].pattern})(?:\.|$)")
+    blocks: dict[str, list[str]] = {}
+    for part in execution_order(module, example):
+        if found := pattern.match(part):
+            blocks.setdefault(found.group(1), []).append(part)
+    return tuple(Stage(block, tuple(members)) for block, members in reversed(blocks.items()))
+
+
+Schedule = Callable[[nn.Module, torch.Tensor], tuple[Stage, ...]]
+
+#: what a schedule can be called
+SCHEDULES: dict[str, Schedule] = {
+    "blocks": sensible_stages,
+    "binder": binder_stages,
+    "sriram-conati": sriram_conati_stages,
+}
+
+
+def stages_for(
+    module: nn.Module, example: torch.Tensor, schedule: str | None = None
+) -> tuple[Stage, ...]:
+    """The randomisation stages of a network.
+
+    Args:
+        module: the network.
+        example: an input ``(N, 3, H, W)`` that it accepts.
+        schedule: ``blocks``, ``binder`` or ``sriram-conati``; by default ``binder`` for the three
+            networks of Binder et al. (2022) and ``blocks`` for any other.
+
+    Raises:
+        UsageError: unknown schedule, or one that is not defined for this network.
+    """
+    if schedule is None:
+        schedule = "binder" if network_name(module) in CASCADES else "blocks"
+    if schedule not in SCHEDULES:
+        raise unknown_name("schedule", schedule, list(SCHEDULES))
+    return SCHEDULES[schedule](module, example)
+
+
+def with_schedule(model: Explainable, schedule: str) -> Explainable:
+    """The same model with the stages of another schedule.
+
+    Args:
+        model: a loaded model; it shares its network with the result.
+        schedule: as in :func:`stages_for`.
+
+    Raises:
+        UsageError: as in :func:`stages_for`.
+    """
+    size = model.preprocessing.size
+    example = torch.zeros(1, 3, size, size, device=model.device)
+    return replace(model, stages=stages_for(model.module, example, schedule))
+
+
+def network_name(module: nn.Module) -> str | None:
+    """Which of the papers' networks this is, by the names and shapes of its convolutions.
+
+    The number of classes does not matter. L. Melas' EfficientNet-B0 (``efficientnet_pytorch``) is
+    recognised too, by its sixteen blocks.
+
+    Returns:
+        torchvision's name of the network, or None for any other.
+    """
+    from torchvision import models
+
+    classes: dict[type[nn.Module], tuple[str, ...]] = {
+        models.ResNet: ("resnet18", "resnet50"),
+        models.DenseNet: ("densenet121",),
+        models.EfficientNet: ("efficientnet_b0",),
+        models.Inception3: ("inception_v3",),
+        models.VGG: ("vgg16",),
+        models.MobileNetV2: ("mobilenet_v2",),
+    }
+    for kind, names in classes.items():
+        if isinstance(module, kind):
+            own = _convolutions(module)
+            return next((name for name in names if own == _convolutions(untrained(name))), None)
+    endings = [name.rpartition(".")[2] for name, _ in module.named_modules()]
+    melas = all(endings.count(part) == 16 for part in ("_depthwise_conv", "_se_expand"))
+    return "efficientnet_b0" if melas else None
+
+
+@cache
+def untrained(name: str) -> nn.Module:
+    """torchvision's network without storage for weights (on the meta device); not to be changed."""
+    from torchvision import models
+
+    options = {"aux_logits": False, "init_weights": True} if name == "inception_v3" else {}
+    with torch.device("meta"):
+        return models.get_model(name, weights=None, **options).eval()
+
+
+def _convolutions(module: nn.Module) -> dict[str, torch.Size]:
+    return {
+        name: value.shape
+        for name, value in module.named_parameters()
+        if value.ndim == 4 and not name.startswith(AUXILIARY)
+    }
+
+
+def landmarks(module: nn.Module, name: str) -> list[str]:
+    """Names of the modules that the cascade of Binder et al. (2022) counts, in no fixed order.
+
+    torchvision calls the depthwise convolutions of EfficientNet-B0 by numbers, so they are found
+    by what they are: one filter a channel.
+
+    Args:
+        module: the network.
+        name: which one it is, a key of :data:`CASCADES`.
+    """
+    parts = dict(module.named_modules())
+    if name == "efficientnet_b0":
+        return [part for part, made in parts.items() if _is_depthwise(made)]
+    return [part for part in parts if part.endswith(CASCADES[name].landmark)]
+
+
+def _is_depthwise(module: nn.Module) -> bool:
+    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
+
+
+def _undefined(schedule: str, known: Sequence[str] | dict[str, Any]) -> UsageError:
+    return UsageError(
+        f"the schedule {schedule!r} is defined for {', '.join(known)} only; use the schedule "
+        "'blocks' for this network"
+    )
+
+
+def step_counts() -> list[dict[str, Any]]:
+    """What the papers say of the steps of their networks, beside what torchvision's networks have.
+
+    Returns:
+        One row a paper and network: ``paper``, ``network``, ``what`` is counted, the number
+        ``stated`` by the paper, the number ``counted``, the ``models`` that the stages of this
+        library randomise as the paper says (its classifier included where the paper includes it),
+        and ``left_trained``, the share of the parameters that no such model redraws, 0 to 1.
+    """
+    rows = []
+    for name, cascade in CASCADES.items():
+        network = untrained(name)
+        marks = landmarks(network, name)
+        *paper, _stem = stages_for(network, _example(name), "binder")
+        every = f", every {cascade.every}rd" if cascade.every == 3 else ""
+        what = f"modules named `{cascade.landmark}`{every}"
+        rows.append(_row("binder-2022", name, what, cascade.stated, len(marks), paper))
+    for name, layers in LAYERS.items():
+        stages = stages_for(untrained(name), _example(name), "sriram-conati")
+        row = _row("sriram-conati-2022", name, layers.what, layers.stated, len(stages), stages)
+        rows.append(row)
+    return rows
+
+
+def _row(
+    paper: str, name: str, what: str, stated: int, counted: int, stages: Sequence[Stage]
+) -> dict[str, Any]:
+    parts = dict(untrained(name).named_modules())
+    total = sum(value.numel() for value in untrained(name).parameters())
+    drawn = sum(
+        value.numel()
+        for stage in stages
+        for part in stage.modules
+        for value in parts[part].parameters(recurse=False)
+    )
+    return {
+        "paper": paper,
+        "network": name,
+        "what": what,
+        "stated": stated,
+        "counted": counted,
+        "models": len(stages),
+        "left_trained": 1 - drawn / total,
+    }
+
+
+def _example(name: str) -> torch.Tensor:
+    size = 299 if name == "inception_v3" else 224
+    return torch.zeros(1, 3, size, size, device="meta")
