@@ -46,13 +46,28 @@ def processor() -> str:
 def commit() -> str:
     """The checked-out commit, with ``+changes`` if files differ from it; empty outside git."""
     try:
-        root = find_root()
-        head = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        status = subprocess.run(
-            ["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.CalledProcessError, UsageError):
+        head, changed = checked_out(find_root())
+    except UsageError:
         return ""
-    return head + ("+changes" if status else "")
+    return (head or "") + ("+changes" if changed else "")
+
+
+def checked_out(root: Path) -> tuple[str | None, bool]:
+    """The commit that is checked out in a folder, and whether files differ from it.
+
+    Returns:
+        The full hash, None outside a git repository or before its first commit; and True where a
+        tracked file was changed or a file that git does not ignore was added.
+    """
+
+    def git(*arguments: str) -> str:
+        try:
+            return subprocess.run(
+                ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+            ).stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            return ""
+
+    return git("rev-parse", "--verify", "--quiet", "HEAD") or None, bool(
+        git("status", "--porcelain")
+    )

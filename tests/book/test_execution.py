@@ -11,6 +11,7 @@ import pytest
 from sanitygap.book import Project, execute
 from sanitygap.book.execution import STAMP, command
 from sanitygap.errors import UsageError
+from sanitygap.provenance import checked_out
 
 
 def read(project: Project, name: str) -> nbformat.NotebookNode:
@@ -55,16 +56,16 @@ def test_commit_is_stamped_with_uncommitted_changes(project: Project) -> None:
         identity = ["-c", "user.name=t", "-c", "user.email=t@t.invalid"]
         subprocess.run(["git", "-C", str(project.root), *identity, *arguments], check=True)
 
-    assert project.commit() == (None, False)
+    assert checked_out(project.root) == (None, False)
     git("init", "-q")
     git("add", ".")
     git("commit", "-qm", "all")
-    commit, dirty = project.commit()
+    commit, dirty = checked_out(project.root)
     assert commit is not None
     assert len(commit) == 40
     assert not dirty
     (project.root / "new").touch()
-    assert project.commit() == (commit, True)
+    assert checked_out(project.root) == (commit, True)
 
 
 def test_nothing_of_this_machine_is_published(executed: Project) -> None:

@@ -20,6 +20,7 @@ from sanitygap.book.localpaths import LocalPaths, map_strings
 from sanitygap.book.project import Project
 from sanitygap.errors import UsageError
 from sanitygap.files import file_sha256
+from sanitygap.provenance import checked_out
 
 KERNEL = "sanitygap"
 STAMP = "sanitygap"
@@ -171,7 +172,7 @@ def _execute_one(
     partial = folder / f".{name}.partial.ipynb"
     failed = folder / f"{name}.failed.ipynb"
     local = LocalPaths(project.root)
-    commit, dirty = project.commit()
+    commit, dirty = checked_out(project.root)
     started = datetime.now(UTC)
     partial.unlink(missing_ok=True)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,27 +106,6 @@ class Project:
             for path in folders
             if path.parent.name == run or self.run_record(path.parent.name)["recorded"]
         ]
-
-    def commit(self) -> tuple[str | None, bool]:
-        """The commit that is checked out, and whether files differ from it.
-
-        Returns:
-            The full hash, None outside a git repository or before its first commit; and True
-            where a tracked file was changed or a file that git does not ignore was added.
-        """
-        head = self._git("rev-parse", "--verify", "--quiet", "HEAD")
-        return head or None, bool(self._git("status", "--porcelain"))
-
-    def _git(self, *arguments: str) -> str:
-        try:
-            return subprocess.run(
-                ["git", "-C", str(self.root), *arguments],
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout.strip()
-        except (OSError, subprocess.CalledProcessError):
-            return ""
 
 
 def checked_run_name(run: str) -> str:
