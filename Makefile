@@ -9,7 +9,7 @@ SANITYGAP := $(VENV)/bin/sanitygap
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help book test site full clean
+.PHONY: help book test site full bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -36,6 +36,9 @@ full: $(INSTALLED) ## the book at the paper's scale: make full MODEL=… IMAGES=
 	$(SANITYGAP) execute --profile full --model '$(MODEL)' --images '$(IMAGES)' \
 	  --device '$(DEVICE)' --run '$(RUN)' $(if $(N_IMAGES),--n-images '$(N_IMAGES)')
 	@$(SANITYGAP) build --run '$(RUN)'
+
+bench: $(INSTALLED) ## time both tests against the bare passes, and against Quantus where it is installed
+	$(VENV)/bin/python benchmarks/run.py
 
 clean: ## remove the site and the executed chapters; keep the runs and the environment
 	rm -rf _build book/_executed .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ from sanitygap.experiments import (  # noqa: F401  (they register)
     activation_tables,
     occlusion_test,
     randomization_test,
+    redraws,
     theory_checks,
 )
 from sanitygap.experiments.experiment import (

@@ -9,6 +9,7 @@ from sanitygap.pages.maps import (
     map_plate,
     stage_plate,
 )
+from sanitygap.pages.redraws import seed_plate
 from sanitygap.pages.scores import (
     agreement,
     gap_plate,
@@ -51,6 +52,7 @@ __all__ = [
     "randomization_curves",
     "range_sensitivity",
     "references",
+    "seed_plate",
     "stage_plate",
     "statement_plate",
     "verdicts",
