@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from collections import Counter
+from graphlib import CycleError
 from pathlib import Path
 
 import pandas as pd
@@ -23,6 +24,7 @@ from sanitygap.claims import (
     commands_for,
     criterion,
     find_claim,
+    in_order,
     judge,
     load_claims,
     read_verdicts,
@@ -369,6 +371,20 @@ def test_judge_refuses_unusable_requests(criteria):
         judge("binder-fig99", {}, SURROGATE)
 
 
+def test_claims_are_judged_after_those_that_they_rest_on(criteria):
+    criterion("qa-gap-lrp", rests_on=("binder-gap", "binder-fig1"))(lambda t, c: DIRECTION)
+    criterion("binder-gap", rests_on=("binder-fig2",))(lambda t, c: DIRECTION)
+    criterion("binder-fig2")(lambda t, c: DIRECTION)
+    order = in_order(["qa-gap-lrp", "binder-gap", "binder-fig2", "qa-gap-lrp"])
+    assert order == ["binder-fig2", "binder-gap", "qa-gap-lrp"]
+    assert in_order(["qa-gap-lrp"]) == ["qa-gap-lrp"], "only what was asked for"
+    criterion("binder-fig1", rests_on=("qa-gap-lrp",))(lambda t, c: DIRECTION)
+    with pytest.raises(CycleError):
+        in_order(["qa-gap-lrp", "binder-fig1"])
+    with pytest.raises(UsageError, match="no criterion"):
+        in_order(["binder-app1"])
+
+
 def test_a_claim_has_one_criterion(criteria):
     def first(tables, context):
         return DIRECTION
@@ -520,7 +536,6 @@ def test_collect_lists_every_claim(tmp_path):
     write_verdicts(second / "verdicts.json", [record(model="efficientnet_lite0")])
     rows = collect([first, second])
     assert list(dict.fromkeys(row["id"] for row in rows)) == [claim.id for claim in load_claims()]
-    assert len(rows) == 189 + 1
     for row in rows:
         assert list(row) == [
             *("id", "paper", "statement", "criterion", "tier", "notebook"),
@@ -530,11 +545,36 @@ def test_collect_lists_every_claim(tmp_path):
     assert [(row["run"], row["model"], row["verdict"]) for row in found] == [
         ("live", "squeezenet1_1", "direction"),
         ("reference-a", "efficientnet_lite0", "direction"),
+        (None, "torchvision:resnet50", "not-run"),
     ]
     others = [row for row in rows if row["id"] != "binder-fig2"]
     assert {row["verdict"] for row in others} == {"not-run"}
     assert all(row["reason"] for row in others)
     json.dumps(rows, allow_nan=False)
+
+
+def test_the_papers_own_models_are_listed_until_a_run_is_about_them(tmp_path):
+    def models(*records: Record) -> list[tuple[str | None, str | None, str]]:
+        write_verdicts(tmp_path / "verdicts.json", records)
+        rows = [row for row in collect([tmp_path]) if row["id"] == "binder-gap"]
+        return [(row["run"], row["model"], row["verdict"]) for row in rows]
+
+    resnet, densenet, efficientnet = find_claim("binder-gap").faithful.models
+    assert models() == [(None, model, "not-run") for model in (resnet, densenet, efficientnet)]
+    own = models(record("binder-gap", densenet), record("binder-gap"))
+    assert own == [
+        (tmp_path.name, densenet, "direction"),
+        (tmp_path.name, "squeezenet1_1", "direction"),
+        (None, resnet, "not-run"),
+        (None, efficientnet, "not-run"),
+    ]
+    rows = {row["model"]: row for row in collect([tmp_path]) if row["id"] == "binder-gap"}
+    assert (
+        "`sanitygap execute gap --profile full --model torchvision:resnet50@WEIGHTS --images "
+        "imagenet-val:PATH --n-images 1000 --run mine-resnet50`"
+    ) in rows[resnet]["reason"]
+    formal = [row for row in collect([tmp_path]) if row["id"] == "binder-thm2"]
+    assert [row["model"] for row in formal] == [None]
 
 
 def test_collect_of_one_run(tmp_path):
@@ -543,10 +583,9 @@ def test_collect_of_one_run(tmp_path):
     second.mkdir()
     rows = {row["id"]: row for row in collect([first, second], run="reference-a")}
     assert len(rows) == 189
-    assert (rows["binder-fig2"]["verdict"], rows["binder-fig2"]["run"]) == (
-        "not-run",
-        "reference-a",
-    )
+    fig2, theorem = rows["binder-fig2"], rows["binder-thm2"]
+    assert (fig2["verdict"], fig2["run"]) == ("not-run", None), "the paper's own model"
+    assert (theorem["verdict"], theorem["run"]) == ("not-run", "reference-a")
     with pytest.raises(UsageError, match="unknown run 'lvie'; did you mean live"):
         collect([first, second], run="lvie")
 

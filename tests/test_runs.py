@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from sanitygap import archive, cli, files, runs
-from sanitygap.claims import Verdict, find_claim
+from sanitygap.claims import Criterion, Verdict, find_claim, judging
 from sanitygap.errors import UsageError
 from sanitygap.experiments import experiment as experiment_room
 from sanitygap.runs import Study, open_run
@@ -650,3 +650,37 @@ def test_weights_make_a_torchvision_network_the_papers_own(study, judged, tmp_pa
     Study(run="reference").judge("binder-gap")
     assert [context.paper_model for context in judged] == [False, True, True]
     assert {context.model for context in judged} == {spec}
+
+
+def test_a_criterion_reads_only_verdicts_that_are_still_current(study, monkeypatch):
+    """``qa-gap-lrp`` stands for a claim that rests on another one of the same run."""
+    seen = []
+    criteria = {
+        "binder-gap": Criterion("binder-gap", ("theorem-1-covariance",), lambda t, c: None),
+        "qa-gap-lrp": Criterion("qa-gap-lrp", (), lambda t, c: None, ("binder-gap",)),
+    }
+
+    def answer(claim, tables, context) -> Verdict:
+        seen.append((claim, {name: one.value for name, one in context.verdicts.items()}))
+        value = "direction" if claim == "binder-gap" else "holds"
+        return Verdict(value=value, evidence=f"{len(seen)} asked.")
+
+    monkeypatch.setattr(runs, "judge", answer)
+    for room in (runs, judging):
+        monkeypatch.setattr(room, "find_criterion", criteria.__getitem__)
+    made = study()
+    made.table("theorem-1-covariance", n=3)
+    made.judge("qa-gap-lrp")
+    both = made.judge("qa-gap-lrp", "binder-gap")
+    assert list(both["claim"]) == ["qa-gap-lrp", "binder-gap"], "in the order asked for"
+    study().judge("qa-gap-lrp")
+    made.table("theorem-1-covariance", n=5)
+    made.judge("qa-gap-lrp")
+    known = {"binder-gap": "direction"}
+    assert seen == [
+        ("qa-gap-lrp", {}),
+        ("binder-gap", {}),
+        ("qa-gap-lrp", known),
+        ("qa-gap-lrp", known),
+        ("qa-gap-lrp", {}),
+    ], "not judged; judged first; kept with the run; its table has changed"

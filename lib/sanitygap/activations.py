@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -88,27 +89,43 @@ def overtaking(
                 for j, low in enumerate(LOW):
                     value_high = float(quantiles[image, i])
                     value_low = float(quantiles[image, len(HIGH) + j])
-                    sign, ratio = quantile_ratio(value_low, value_high)
-                    gamma = float(np.sqrt(low / (1 - high)))
-                    positive, overtaken = _simulated(activations, high, low, neurons, rng)
+                    positive, overtaken = simulate_neurons(activations, high, low, neurons, rng)
                     rows.append(
                         {
                             "image": image,
                             "layer": layer,
                             "layer_index": index,
-                            "q_high": high,
-                            "q_low": low,
-                            "value_high": value_high,
-                            "value_low": value_low,
-                            "sign": sign,
-                            "ratio": ratio,
-                            "gamma": gamma,
-                            "bound": float(cauchy_tail(ratio, gamma)),
+                            **quantile_bound(high, low, value_high, value_low),
                             "positive": positive,
                             "overtaken": overtaken,
                         }
                     )
     return pd.DataFrame(rows)
+
+
+def quantile_bound(high: float, low: float, value_high: float, value_low: float) -> dict[str, Any]:
+    """The bound of App. I for one pair of quantiles, with what it is computed from.
+
+    Args:
+        high, low: the levels q_h and q_l.
+        value_high, value_low: the quantiles V(q_h) and V(q_l).
+
+    Returns:
+        q_high, q_low, value_high, value_low, sign and ratio (:func:`quantile_ratio`), gamma, and
+        bound, which is NaN where the paper's rule does not cover the two quantiles.
+    """
+    sign, ratio = quantile_ratio(value_low, value_high)
+    gamma = float(np.sqrt(low / (1 - high)))
+    return {
+        "q_high": high,
+        "q_low": low,
+        "value_high": value_high,
+        "value_low": value_low,
+        "sign": sign,
+        "ratio": ratio,
+        "gamma": gamma,
+        "bound": float(cauchy_tail(ratio, gamma)),
+    }
 
 
 def quantile_ratio(value_low: float, value_high: float) -> tuple[str, float]:
@@ -236,10 +253,21 @@ def _quantiles(ordered: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
     return torch.lerp(ordered[:, below], ordered[:, above], weight)
 
 
-def _simulated(
+def simulate_neurons(
     ordered: np.ndarray, high: float, low: float, neurons: int, rng: np.random.Generator
 ) -> tuple[int, int]:
-    """Neurons with a positive large sum, and those among them that are overtaken."""
+    """Neurons whose `FAN_IN` inputs are drawn from pooled activations, with normal weights.
+
+    Args:
+        ordered: activations in ascending order.
+        high, low: levels q_h and q_l; a neuron has inputs from above and below them in the
+            proportions 1 - q_h and q_l.
+        neurons: how many to draw.
+        rng: source of inputs and weights.
+
+    Returns:
+        How many have a positive sum over their large inputs, and how many of these are overtaken.
+    """
     if not neurons:
         return 0, 0
     count = len(ordered)

@@ -12,7 +12,6 @@ import inspect
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -178,9 +177,7 @@ class Study:
                 self.settings.public()["images"],
                 min((count for count in counts if count), default=0),
                 [self.settings.seed],
-            )
-            context = replace(
-                context, verdicts={name: known[name] for name in found.rests_on if name in known}
+                {name: known[name] for name in found.rests_on if name in known},
             )
             known[claim] = judge(claim, tables, context)
             hashes = {name: file_sha256(self.folder / f"{name}.parquet") for name in found.tables}
@@ -188,8 +185,8 @@ class Study:
         if not self.recorded:
             write_verdicts(self.folder / "verdicts.json", records.values())
         rows = [
-            {"claim": claim, "verdict": r.value, "evidence": r.evidence, "reason": r.reason}
-            for claim, r in ((claim, records[claim]) for claim in claims)
+            {"claim": r.claim, "verdict": r.value, "evidence": r.evidence, "reason": r.reason}
+            for r in (records[claim] for claim in claims)
         ]
         return pd.DataFrame(rows)
 

@@ -4,7 +4,10 @@ Both are *lower is better* in the sense of the test that they come from: a low s
 randomisation passes the sanity check, a low prediction after occlusion is faithful.
 """
 
+import numpy as np
 import pandas as pd
+from scipy.integrate import trapezoid
+from scipy.interpolate import interp1d
 
 from sanitygap.errors import UsageError
 
@@ -12,14 +15,15 @@ SSIM = "ssim"
 
 
 def randomization_scores(
-    table: pd.DataFrame, similarity: str = SSIM, sign: str = "signed"
+    table: pd.DataFrame, similarity: str = SSIM, sign: str = "signed", order: str = "top-down"
 ) -> pd.DataFrame:
-    """Mean similarity over the steps of the top-down order (ledger: R_m).
+    """Mean similarity over the steps of an order, top-down by default (ledger: R_m).
 
     Args:
-        table: the table ``randomization``.
+        table: the table ``randomization``, or that of another order.
         similarity: one of its similarity columns.
         sign: ``signed`` or ``absolute`` maps.
+        order: of randomisation.
 
     Returns:
         Images x methods; seeds are averaged first. An image for which a method gave an all-zero
@@ -28,7 +32,40 @@ def randomization_scores(
     Raises:
         UsageError: the table holds none of that.
     """
-    return _wide(_rows(table, sign=sign, order="top-down"), similarity)
+    return _wide(_rows(table, sign=sign, order=order), similarity)
+
+
+def scores_at_equal_shares(table: pd.DataFrame, value: str, start: float) -> pd.DataFrame:
+    """Mean of a similarity over the share of random parameters, for a cumulative order.
+
+    Between measured steps the similarity is interpolated linearly; without any random parameter
+    it is 1. Two orders whose steps redraw different numbers of parameters can so be compared at
+    equal numbers.
+
+    Args:
+        table: rows of one order with the columns ``image``, ``random_parameters``, ``value`` and,
+            where there are several, ``method``.
+        value: column with the similarity of a map to that of the trained network.
+        start: lowest share, 0 to below 1; the mean is over shares from there to 1.
+
+    Returns:
+        Images x methods; one column ``value`` if there is no method. Seeds are averaged first.
+        NaN where a step is missing or has no similarity.
+
+    Raises:
+        UsageError: the table does not reach a fully random network, so that 1 is not a share.
+    """
+    by = ["image", "method"] if "method" in table else ["image"]
+    means = table.groupby([*by, "random_parameters"], sort=False)[value].agg(_strict_mean)
+    wide = means.unstack("random_parameters").sort_index(axis="columns")
+    shares = np.array([0.0, *wide.columns])
+    if not np.isclose(shares[-1], 1):
+        raise UsageError("the order has to end with all parameters random; compute its last step")
+    grid = np.unique([start, *shares[shares > start]])
+    values = np.column_stack([np.ones(len(wide)), wide.to_numpy()])
+    curves = interp1d(shares, values, axis=1)(grid)
+    scores = pd.Series(trapezoid(curves, grid, axis=1) / (grid[-1] - start), wide.index)
+    return scores.unstack("method") if "method" in table else scores.to_frame(value)
 
 
 def occlusion_scores(table: pd.DataFrame, patch: int = 15, value: str = "softmax") -> pd.DataFrame:

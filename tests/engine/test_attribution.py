@@ -179,6 +179,37 @@ def test_guided_backprop_guides_modules_and_functions(modules):
     assert not close(ours["gradient"], expected, 0.1)
 
 
+@pytest.mark.parametrize(("name", "size"), [("mobilenet_v2", 32), ("inception_v3", 75)])
+def test_guided_backprop_guides_where_hooks_on_relu_modules_do_not(name, size, monkeypatch):
+    """ReLU6 and bare ReLU: captum finds nothing to guide there and returns the plain gradient."""
+    from torchvision import models
+    from torchvision.models.inception import BasicConv2d
+
+    torch.manual_seed(0)
+    options = {"aux_logits": False, "init_weights": False} if name == "inception_v3" else {}
+    net = models.get_model(name, weights=None, **options)
+    x = torch.randn(2, 3, size, size)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    net.train()(x)
+    model, targets = make_explainable(net), torch.tensor([2, 5])
+    maps = attribute(model, x, targets, ["guided-backprop", "gradient"], [0, 1])
+    for module in list(net.modules()):
+        if isinstance(module, BasicConv2d):
+            module.activation = nn.ReLU()
+    monkeypatch.setattr(BasicConv2d, "forward", lambda m, v: m.activation(m.bn(m.conv(v))))
+    for module in net.modules():
+        if isinstance(module, nn.ReLU | nn.ReLU6):
+            module.inplace = False
+            module.register_full_backward_hook(lambda _, given, above: (given[0] * (above[0] > 0),))
+    leaf = x.clone().requires_grad_()
+    net(leaf).gather(1, targets[:, None]).sum().backward()
+    expected = leaf.grad.sum(1)
+    assert close(maps["guided-backprop"], expected)
+    assert not close(maps["gradient"], expected, 0.1)
+
+
 def test_guided_backprop_is_refused_without_relu():
     net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     model = make_explainable(net)

@@ -1,20 +1,24 @@
 """LRP on the embedded networks: where relevance goes, and that weights are random meanwhile."""
 
 import copy
-from dataclasses import replace
 
 import pandas as pd
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import conv2d
+from torchvision import models
+from torchvision.models import VGG
 from zennit.layer import Sum
+from zennit.rules import Norm
 
 from sanitygap.attribution import attribute
 from sanitygap.experiments import EXPERIMENTS, Context
 from sanitygap.images import load_images
-from sanitygap.models.canonizers import canonizers_for, merge_pairs
-from sanitygap.models.loading import load_model, weights_sha256
+from sanitygap.models import Explainable, Preprocessing
+from sanitygap.models.canonizers import FunctionRules, canonizers_for, merge_pairs
+from sanitygap.models.efficientnet_lite import EfficientNetLite0
+from sanitygap.models.loading import weights_sha256
 from sanitygap.randomization import RandomTwin, steps
 
 EPSILON = 1e-6  # zennit's stabiliser: added to every denominator, with its sign
@@ -142,20 +146,141 @@ def test_only_a_normalisation_of_a_convolutions_very_output_is_merged():
     assert torch.equal(module(example), expected)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "densenet121"])
-def test_lrp_is_defined_for_torchvisions_networks_with_normalisation(name):
-    """DenseNet normalises concatenations: merging by neighbourhood would raise an error."""
-    model = load_model(f"torchvision:{name}")
-    bare = copy.deepcopy(model.module)
-    for module in bare.modules():
-        if getattr(module, "bias", None) is not None:
-            module.bias.data.zero_()
-    model = replace(model, module=bare)
-    inputs = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+#: sides of the smallest inputs in pixels on which each network is tried
+NETWORKS = {
+    "resnet18": 32,
+    "resnet50": 32,
+    "vgg16": 32,
+    "vgg16_bn": 32,
+    "densenet121": 32,  # normalises concatenations; bare ReLU and pooling
+    "efficientnet_b0": 32,  # squeeze-and-excitation, SiLU, bare additions
+    "mobilenet_v2": 32,  # bare additions
+    "mobilenet_v3_small": 32,  # Hardswish
+    "inception_v3": 75,  # bare ReLUs and pooling in its branches
+    "squeezenet1_1": 32,  # concatenations
+    "shufflenet_v2_x1_0": 32,  # a bare mean over space
+    "efficientnet_lite0": 32,
+}
+
+
+def untrained(name: str) -> tuple[Explainable, torch.Tensor]:
+    """A network without biases in double precision, and an input that keeps its scale in it."""
+    torch.manual_seed(0)
+    if name == "efficientnet_lite0":
+        module: nn.Module = EfficientNetLite0()
+    elif name.startswith("vgg"):  # with dense layers small enough for a test
+        module = VGG(models.get_model(name, init_weights=False).features, 9, init_weights=False)
+    else:
+        options = {"aux_logits": False, "init_weights": False} if name == "inception_v3" else {}
+        module = models.get_model(name, weights=None, **options)
+    batch = torch.randn(4, 3, NETWORKS[name], NETWORKS[name])
+    norms = [child for child in module.modules() if isinstance(child, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    module.train()(batch)  # activations get the scale that they have in a trained network
+    for child in module.modules():
+        if isinstance(getattr(child, "bias", None), torch.Tensor):
+            child.bias.data.zero_()
+        if isinstance(child, nn.BatchNorm2d):
+            child.running_mean.zero_()
+    module = module.eval().requires_grad_(False).double()
+    inputs = batch[:1].double()
+    preprocessing = Preprocessing(size=NETWORKS[name], resize=NETWORKS[name])
+    canonizers = canonizers_for(module, inputs)
+    return Explainable(name, module, preprocessing, (), canonizers=canonizers), inputs
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_relevance_is_conserved_in_the_usual_networks(name):
+    """LRP-0 conserves exactly: nothing is doubled at a skip, or lost in a function or product."""
+    model, inputs = untrained(name)
+    state = copy.deepcopy(model.module.state_dict())
     targets = model.predict(inputs)
-    logit = bare(inputs)[0, targets[0]]
-    maps = attribute(model, inputs, targets, ["lrp-epsilon-plus"], [0])["lrp-epsilon-plus"]
-    assert float(maps.sum() / logit) == pytest.approx(1, abs=0.01)
+    logit = float(model.module(inputs)[0, targets[0]])
+    maps = attribute(model, inputs, targets, ["lrp-zero"], [0])["lrp-zero"]
+    assert float(maps.sum()) == pytest.approx(logit, rel=1e-4)
+    after = model.module.state_dict()
+    assert after.keys() == state.keys()
+    assert all(torch.equal(value, after[key]) for key, value in state.items())
+    assert float(model.module(inputs)[0, targets[0]]) == logit
+    assert not any(child._forward_hooks for child in model.module.modules())
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_logits_are_the_same_while_lrp_runs(name):
+    model, inputs = untrained(name)
+    expected = model.module(inputs)
+    applied = [one for made in model.canonizers() for one in made.apply(model.module)]
+    try:
+        with FunctionRules(lambda module: Norm()):
+            logits = model.module(inputs.clone().requires_grad_())
+    finally:
+        for one in applied:
+            one.remove()
+    assert torch.allclose(logits, expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max()))
+    assert torch.equal(model.module(inputs), expected)
+
+
+class Bare(nn.Module):
+    """One function of two signals made from the input."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.left, self.right = nn.Conv2d(3, 4, 1, bias=False), nn.Conv2d(3, 4, 1, bias=False)
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(self.left(x), self.right(x)).flatten(1)
+
+
+def _add_in_place(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    a.add_(b)  # what it returns is not used
+    return a
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a, b: a + b,
+        _add_in_place,
+        lambda a, b: a.mean((2, 3), keepdim=True) + b,
+        lambda a, b: a * b,
+        lambda a, b: a * b.mean((2, 3), keepdim=True).sigmoid(),
+        lambda a, b: b.mean((2, 3), keepdim=True) * a,
+        lambda a, b: 3 * a + b * torch.full((4, 1, 1), 0.2) / 2,
+        lambda a, b: a * a.sigmoid(),
+        lambda a, b: nn.functional.relu(a, inplace=True) + nn.functional.silu(b),
+        lambda a, b: a.mean([2, 3]) + torch.mean(b, (-1, -2)),
+        lambda a, b: nn.functional.avg_pool2d(a, 2) + nn.functional.max_pool2d(b, 2),
+        lambda a, b: nn.functional.adaptive_avg_pool2d(torch.cat([a, b], 1), 1),
+    ],
+    ids=lambda function: str(function.__code__.co_firstlineno),
+)  # fmt: skip
+def test_bare_functions_conserve_relevance_and_compute_the_same(function):
+    torch.manual_seed(1)
+    module = Bare(function).double().requires_grad_(False)
+    model = Explainable("bare", module, Preprocessing(size=6, resize=6), ())
+    inputs = torch.rand(3, 3, 6, 6, dtype=torch.float64)
+    targets = torch.tensor([0, 1, 2])
+    with FunctionRules(lambda _: None):
+        assert torch.equal(module(inputs.clone().requires_grad_()), module(inputs))
+    logits = module(inputs).gather(1, targets[:, None])[:, 0]
+    maps = attribute(model, inputs, targets, ["lrp-zero"], [0, 1, 2])["lrp-zero"]
+    assert torch.allclose(maps.sum((1, 2)), logits, rtol=1e-9, atol=1e-12)
+
+
+def test_a_gate_gets_no_relevance():
+    """In ``a * gate(b)`` all of it goes to ``a``, however the gate was computed."""
+    torch.manual_seed(1)
+    gated = Bare(lambda a, b: a * b.mean((2, 3), keepdim=True).sigmoid())
+    gated.requires_grad_(False)
+    inputs = torch.rand(1, 3, 6, 6)
+    leaf = inputs.clone().requires_grad_()
+    with FunctionRules(lambda _: None):
+        outputs = gated(leaf)
+    handed_on = torch.autograd.grad(outputs, leaf, torch.ones_like(outputs))[0]
+    expected = nn.functional.conv_transpose2d(torch.ones(1, 4, 6, 6), gated.left.weight)
+    assert torch.allclose(handed_on, expected, atol=1e-6)
 
 
 def test_weights_are_random_while_lrp_runs(shrunk, cat_and_coffee):

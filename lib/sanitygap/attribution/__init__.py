@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 import torch
 
-from sanitygap.attribution import controls, gradient, lrp  # noqa: F401  (they register methods)
+from sanitygap.attribution import (  # noqa: F401  (they register methods)
+    cam,
+    controls,
+    deeplift,
+    gradient,
+    lrp,
+    noise_controls,
+)
 from sanitygap.attribution.method import METHODS, Method, Request, Sampling
 from sanitygap.errors import unknown_name
 from sanitygap.models.explainable import Explainable
@@ -15,13 +22,19 @@ __all__ = ["METHODS", "Method", "Request", "Sampling", "attribute", "select"]
 def select(names: Sequence[str]) -> list[Method]:
     """The methods with these names.
 
+    Args:
+        names: from the registry; ``grad-cam@layer3`` is Grad-CAM at the layer of that name.
+
     Raises:
         UsageError: for a name that is not in the registry.
     """
+    chosen = []
     for name in names:
-        if name not in METHODS:
-            raise unknown_name("method", name, list(METHODS))
-    return [METHODS[name] for name in names]
+        known, separator, layer = name.partition("@")
+        if known not in METHODS:
+            raise unknown_name("method", known, list(METHODS))
+        chosen.append(cam.at_layer(known, layer) if separator else METHODS[known])
+    return chosen
 
 
 def attribute(

@@ -77,7 +77,7 @@ class FactsDirective(SphinxDirective):
     @property
     def columns(self) -> dict[tuple[str, str], str]:
         """Run and model of every verdict -> how a reader tells it from the others."""
-        rows = [row for group in self.claims.values() for row in group if row["model"]]
+        rows = [row for group in self.claims.values() for row in group if of_a_run(row)]
         pairs = list(dict.fromkeys((row["run"], row["model"]) for row in rows))
         runs_of = Counter(model for _, model in pairs)
         return {
@@ -111,10 +111,10 @@ class VerdictCounts(FactsDirective):
             (row["run"], row["model"], row["verdict"])
             for rows in claims.values()
             for row in rows
-            if row["model"]
+            if of_a_run(row)
         )
         judged = Counter(
-            (row["run"], row["model"]) for rows in claims.values() for row in rows if row["model"]
+            (row["run"], row["model"]) for rows in claims.values() for row in rows if of_a_run(row)
         )
         for pair in columns:
             counts[*pair, "not-run"] += len(claims) - judged[pair]
@@ -291,8 +291,14 @@ def verdict_line(one: Mapping[str, Any], columns: Mapping[tuple[str, str], str])
     """The verdict of one row of the ledger, with the model it was reached on."""
     line = nodes.paragraph("", "", badge(one["verdict"]))
     if one["model"]:
-        line += nodes.inline("", f" {columns[one['run'], one['model']]}", classes=["shown-on"])
+        shown = columns.get((one["run"], one["model"]), one["model"])
+        line += nodes.inline("", f" {shown}", classes=["shown-on"])
     return line
+
+
+def of_a_run(one: Mapping[str, Any]) -> bool:
+    """Whether a row of the ledger comes from a run; a model of the paper may wait for one."""
+    return bool(one["run"] and one["model"])
 
 
 def details(summary: str, body: Sequence[nodes.Node]) -> nodes.Node:

@@ -22,6 +22,7 @@ from sanitygap.claims.ledger import (
     commands_for,
     find_claim,
     load_claims,
+    models_not_run,
     why_not_run,
 )
 from sanitygap.claims.records import Record, collect, read_verdicts, write_verdicts
@@ -54,6 +55,7 @@ __all__ = [
     "in_order",
     "judge",
     "load_claims",
+    "models_not_run",
     "read_verdicts",
     "registry",
     "verdict_from_interval",

@@ -38,7 +38,13 @@ class CriterionContext:
 
     @classmethod
     def of(
-        cls, claim: Claim, model: str, images: str, n_images: int, seeds: Sequence[int] = (0,)
+        cls,
+        claim: Claim,
+        model: str,
+        images: str,
+        n_images: int,
+        seeds: Sequence[int] = (0,),
+        verdicts: Mapping[str, Verdict] | None = None,
     ) -> CriterionContext:
         """The context of a run, compared with the paper's setting as the ledger describes it.
 
@@ -47,6 +53,7 @@ class CriterionContext:
             model, images: specs as given to the run; paths in them are compared, not kept.
             n_images: number of images.
             seeds: seeds of the randomisation.
+            verdicts: the run's verdicts on the claims that the criterion rests on.
         """
         own = claim.faithful
         return cls(
@@ -56,6 +63,7 @@ class CriterionContext:
             tuple(seeds),
             paper_model=own is not None and own.has_model(model),
             paper_images=own is not None and own.has_images(images, n_images),
+            verdicts=dict(verdicts or {}),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -149,37 +150,59 @@ def find_claim(claim_id: str, path: Path | None = None) -> Claim:
     return claims[claim_id]
 
 
-def why_not_run(claim: Claim) -> str:
-    """Why a claim has no verdict, with the command that would compute it, in Markdown."""
+def why_not_run(claim: Claim, model: str | None = None) -> str:
+    """Why a claim has no verdict, with the command that would compute it, in Markdown.
+
+    Args:
+        claim: the claim.
+        model: one of the paper's own models; all of them by default.
+    """
     needs = f" The paper's own setting needs: {claim.requires}" if claim.requires else ""
     if claim.notebook is None:
         return f"No page computes this claim yet.{needs}"
-    commands = " && ".join(commands_for(claim))
+    commands = " && ".join(commands_for(claim, model=model))
     return f"Not computed in the chosen runs.{needs} Run `{commands}`."
 
 
-def commands_for(claim: Claim, run: str = "mine") -> list[str]:
+def commands_for(claim: Claim, run: str = "mine", model: str | None = None) -> list[str]:
     """The shell commands that compute a claim in the paper's own setting, one for each model.
 
     ``WEIGHTS`` and ``PATH`` in them stand for files of the person who runs them. Empty if no
     notebook computes the claim.
+
+    Args:
+        claim: the claim.
+        run: name of the run, followed by the model's where the paper has several.
+        model: only the command for this one of the paper's own models.
     """
     if claim.notebook is None:
         return []
     own = claim.faithful or Faithful()
     commands = []
-    for model in own.models or (None,):
+    for spec in (model,) if model else own.models or (None,):
         words = ["sanitygap", "execute", claim.notebook, "--profile", "full"]
-        if model:
-            words += ["--model", f"{model}@WEIGHTS"]
+        if spec:
+            words += ["--model", f"{spec}@WEIGHTS"]
         if own.images:
             words += ["--images", own.images]
         if own.n_images:
             words += ["--n-images", str(own.n_images)]
-        several = model and len(own.models) > 1
-        words += ["--run", f"{run}-{model.rpartition(':')[2]}" if model and several else run]
+        several = spec and len(own.models) > 1
+        words += ["--run", f"{run}-{spec.rpartition(':')[2]}" if spec and several else run]
         commands.append(shlex.join(words))
     return commands
+
+
+def models_not_run(claim: Claim, models: Collection[str]) -> list[str]:
+    """The paper's own models on which an empirical claim was not judged.
+
+    Args:
+        claim: the claim; one that is not empirical has no model of its own.
+        models: the models on which it was judged, without weights.
+    """
+    if claim.kind != "empirical" or claim.faithful is None:
+        return []
+    return [model for model in claim.faithful.models if model not in models]
 
 
 def validated(kind: Any, entries: Any, place: str) -> Any:

@@ -14,6 +14,7 @@ from sanitygap.claims.ledger import (
     Text,
     find_claim,
     load_claims,
+    models_not_run,
     one_line,
     validated,
     why_not_run,
@@ -107,8 +108,10 @@ def collect(runs: Sequence[Path], run: str | None = None) -> list[dict[str, Any]
 
     Returns:
         Rows with the keys ``id``, ``paper``, ``statement``, ``criterion``, ``tier``, ``notebook``,
-        ``run``, ``model``, ``verdict``, ``evidence`` and ``reason``. A claim without a verdict has
-        one row ``not-run``, whose reason says what it needs and how to run it.
+        ``run``, ``model``, ``verdict``, ``evidence`` and ``reason``. An empirical claim also has
+        a row ``not-run`` for each of the paper's own models that no run is about, and any other
+        claim without a verdict has one with no model; the reason says what it needs and how to
+        run it.
 
     Raises:
         UsageError: no run of that name, or an unreadable or unknown verdict in a run.
@@ -137,10 +140,13 @@ def collect(runs: Sequence[Path], run: str | None = None) -> list[dict[str, Any]
                 | {"run": name, "model": record.model, "verdict": record.value}
                 | {"evidence": record.evidence, "reason": record.reason}
             )
-        if not found[claim.id]:
-            rows.append(
-                shared
-                | {"run": run, "model": None, "verdict": "not-run"}
-                | {"evidence": "", "reason": why_not_run(claim)}
-            )
+        missing: list[str | None] = [*models_not_run(claim, {r.model for _, r in found[claim.id]})]
+        if not found[claim.id] and not missing:
+            missing = [None]
+        rows += [
+            shared
+            | {"run": run if model is None else None, "model": model, "verdict": "not-run"}
+            | {"evidence": "", "reason": why_not_run(claim, model)}
+            for model in missing
+        ]
     return rows

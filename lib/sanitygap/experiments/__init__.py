@@ -2,9 +2,17 @@
 
 from sanitygap.experiments import (  # noqa: F401  (they register)
     activation_tables,
+    irrelevance,
+    limited_change,
+    bottom_up,
+    map_statistics,
+    noise_curve,
     occlusion_test,
+    outlook,
     randomization_test,
     redraws,
+    skip_networks,
+    skips,
     theory_checks,
 )
 from sanitygap.experiments.experiment import (

@@ -1,15 +1,41 @@
 """Activations of real networks (Binder et al. 2022, App. I and J) and the end of App. G."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
-from sanitygap import activations
+from sanitygap import activations, randomization, redrawn_layers
 from sanitygap.attribution import Sampling, attribute, gradient, lrp
-from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
+from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
+from sanitygap.models.explainable import Stage
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.seeds import stable_seed
+
+#: neurons drawn from pooled activations for each image, layer and pair of quantiles
+SIMULATED = 200
+
+REDRAWN = {
+    "image": "file name of the image",
+    "position": "place of the image in the set",
+    "layer": "convolution or linear layer whose weights are drawn again",
+    "layer_index": "order of its call",
+    "fan_in": "inputs of one of its neurons",
+    "q_high": "large: inputs of at least this quantile",
+    "q_low": "small: inputs of at most this quantile",
+    "value_high": "V(q_high), over all inputs of the layer",
+    "value_low": "V(q_low)",
+    "sign": "signs of the two quantiles: positive, zero (only the low one) or mixed (both 0)",
+    "ratio": "K = V(q_high) / V(q_low)",
+    "gamma": "sqrt(q_low / (1 - q_high))",
+    "bound": "Cauchy tail of Theorem 2; not defined if both quantiles are zero",
+    "simulated_positive": "neurons with inputs drawn from the pooled ones, and L > 0",
+    "simulated_overtaken": "those among them with S >= L",
+    "positive": "real neurons with L > 0, over all redraws",
+    "overtaken": "those among them with S >= L",
+}
 
 CONSERVATIVE = ("gradient-x-input", "lrp-epsilon-plus", "lrp-alpha2-beta1", "lrp-gamma-box")
 
@@ -48,6 +74,76 @@ def activation_overtaking(
             return _named(rows, batch.names)
 
         yield Chunk({"neurons": neurons, "seed": context.seed}, (activations,), compute, positions)
+
+
+@experiment(
+    "redrawn-overtaking",
+    knobs={
+        "smoke": {"redraws": 1},
+        "quick": {"redraws": 4, "max_images": 6},
+        "full": {"max_images": 100},
+    },
+    columns=REDRAWN,
+)
+def redrawn_overtaking(
+    context: Context, redraws: int = 20, max_images: int | None = None
+) -> Iterator[Chunk]:
+    """How often small activations overtake large ones when the next layer is really redrawn.
+
+    Args:
+        context: model, images and seed.
+        redraws: He-normal draws of every layer for each image; each image has its own.
+        max_images: use at most that many images.
+    """
+    code = (activations, redrawn_layers, randomization, overtaken_neurons)
+    for positions in context.image_chunks(max_images):
+
+        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
+            batch = context.batch(positions)
+            rows = [
+                {"image": batch.names[place], "position": batch.positions[place], **row}
+                for place in range(len(positions))
+                for row in overtaken_neurons(context, batch, place, redraws)
+            ]
+            return pd.DataFrame(rows, columns=list(REDRAWN))  # no row if no layer qualifies
+
+        yield Chunk({"redraws": redraws, "seed": context.seed}, code, compute, positions)
+
+
+def overtaken_neurons(
+    context: Context, batch: Batch, place: int, redraws: int
+) -> list[dict[str, Any]]:
+    """The rows of :func:`redrawn_overtaking` for the image at one place of a batch."""
+    layers = redrawn_layers.fed_layers(context.model.module, batch.inputs[place : place + 1])
+    key = batch.keys[place]
+    stage = Stage("fed layers", tuple(dict.fromkeys(layer.name for layer in layers)))
+    counts = []
+    for redraw in range(redraws):
+        twin = RandomTwin(context.model, stable_seed(context.seed, key, "redraw", redraw))
+        with twin.redrawn((stage,)):
+            counts.append([layer.count() for layer in layers])
+    rows = []
+    for number, layer in enumerate(layers):
+        rng = np.random.default_rng(stable_seed(context.seed, key, "simulated", layer.index))
+        for high in redrawn_layers.HIGH:
+            for low in redrawn_layers.LOW:
+                found = [count[number][high, low] for count in counts]
+                simulated = activations.simulate_neurons(layer.pooled, high, low, SIMULATED, rng)
+                rows.append(
+                    {
+                        "layer": layer.name,
+                        "layer_index": layer.index,
+                        "fan_in": layer.fan_in,
+                        **activations.quantile_bound(
+                            high, low, layer.quantiles[high], layer.quantiles[low]
+                        ),
+                        "simulated_positive": simulated[0],
+                        "simulated_overtaken": simulated[1],
+                        "positive": sum(positive for positive, _ in found),
+                        "overtaken": sum(overtaken for _, overtaken in found),
+                    }
+                )
+    return rows
 
 
 @experiment(

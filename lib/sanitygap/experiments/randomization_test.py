@@ -24,6 +24,12 @@ ALL_METHODS = (
     "lrp-epsilon-plus",
     "lrp-alpha2-beta1",
     "lrp-gamma-box",
+    "lrp-zero",
+    "lrp-epsilon",
+    "lrp-gamma",
+    "lrp-z-plus",
+    "lrp-adaptive-beta",
+    "lrp-adaptive-beta-printed",
     "noise",
     "edges",
 )

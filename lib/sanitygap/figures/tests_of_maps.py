@@ -1,48 +1,11 @@
 """Figures of the randomisation test, the occlusion test and the gap between them."""
 
-from collections.abc import Sequence
-
 import matplotlib.pyplot as plt
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 
+from sanitygap.figures.methods import label, label_ends, spread, styles
 from sanitygap.figures.plate import Plate
-
-LABELS = {
-    "gradient": "gradient",
-    "gradient-x-input": "gradient × input",
-    "integrated-gradients": "integrated gradients",
-    "smoothgrad": "SmoothGrad",
-    "guided-backprop": "guided backpropagation",
-    "lrp-epsilon-plus": "LRP ε-plus",
-    "lrp-alpha2-beta1": "LRP α2β1",
-    "lrp-gamma-box": "LRP γ-box",
-    "noise": "noise (control)",
-    "edges": "edges (control)",
-}
-
-MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*", "<", ">", "h", "8")
-
-
-def label(method: str) -> str:
-    """A method's name as figures write it."""
-    return LABELS.get(method, method)
-
-
-def styles(methods: Sequence[str]) -> dict[str, dict[str, object]]:
-    """Colour, marker and line of each method: never told apart by colour alone."""
-    colors = sns.color_palette("colorblind", 10)
-    made: dict[str, dict[str, object]] = {}
-    for number, method in enumerate(methods):
-        control = method in ("noise", "edges")
-        made[method] = {
-            "color": "0.25" if method == "noise" else "0.55" if control else colors[number % 10],
-            "marker": MARKERS[number % len(MARKERS)],
-            "linestyle": ":" if control else "-",
-        }
-    return made
-
 
 def curves(
     numbers: pd.DataFrame,
@@ -64,15 +27,21 @@ def curves(
     """
     panels = list(dict.fromkeys(numbers["panel"]))
     methods = list(dict.fromkeys(numbers["method"]))
+    height = max(4.6, 1.6 + 0.17 * len(methods))
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(4.4 + 4.2 * len(panels), 4.6), sharey=True, squeeze=False
+        1, len(panels), figsize=(6.6 * len(panels) + 2, height), sharey=True, squeeze=False
     )
+    drawn = []
     for axis, panel in zip(axes[0], panels, strict=True):
+        ends = {}
         for method, style in styles(methods).items():
             rows = numbers[(numbers["method"] == method) & (numbers["panel"] == panel)]
             rows = rows.sort_values(x)
+            if rows.empty:
+                continue
+            ends[method] = (rows[x].iloc[-1], rows["mean"].iloc[-1])
             every = max(1, len(rows) // 10)
-            axis.plot(rows[x], rows["mean"], label=label(method), markevery=every, ms=5, **style)
+            axis.plot(rows[x], rows["mean"], markevery=every, ms=5, **style)
             axis.fill_between(
                 rows[x], rows["low"], rows["high"], color=style["color"], alpha=0.12, lw=0
             )
@@ -81,8 +50,10 @@ def curves(
             axis.set_title(panel)
         if ticks:
             axis.set_xticks(list(ticks), list(ticks.values()), rotation=35, ha="right")
+        drawn.append((axis, ends))
     axes[0][0].set_ylabel(ylabel)
-    axes[0][-1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    for axis, ends in drawn:  # the shared limits are final only now
+        label_ends(axis, ends)
     return Plate(figure, _ends(numbers, x, xlabel, ylabel), caption, numbers)
 
 
@@ -106,14 +77,19 @@ def _plain(text: str) -> str:
 def gap_scatter(numbers: pd.DataFrame, caption: str) -> Plate:
     """Methods by both scores: similarity after randomisation against prediction after occlusion.
 
+    A point carries its method's number on the left of the ranks, where the name stands beside it.
+
     Args:
         numbers: columns ``method``, ``randomization``, ``occlusion`` and their ``_low``/``_high``,
             ``randomization_rank``, ``occlusion_rank``.
         caption: the figure's caption.
     """
-    figure, (scores, ranks) = plt.subplots(1, 2, figsize=(11, 4.6), width_ratios=(1.25, 1))
-    for method, style in styles(list(numbers["method"])).items():
-        row = numbers[numbers["method"] == method].iloc[0]
+    numbers = numbers.sort_values("randomization").reset_index(drop=True)
+    figure, (scores, ranks) = plt.subplots(
+        1, 2, figsize=(12.5, max(4.6, 0.28 * len(numbers) + 1)), width_ratios=(1.3, 1)
+    )
+    for place, (method, style) in enumerate(styles(list(numbers["method"])).items()):
+        row = numbers.iloc[place]
         scores.errorbar(
             row["randomization"],
             row["occlusion"],
@@ -127,20 +103,23 @@ def gap_scatter(numbers: pd.DataFrame, caption: str) -> Plate:
             ],
             fmt=style["marker"],
             color=style["color"],
-            ms=8,
-            label=label(method),
+            ms=7,
+            elinewidth=0.8,
         )
-        _slope(ranks, row, method, style)
+        scores.annotate(
+            str(place + 1),
+            (row["randomization"], row["occlusion"]),
+            xytext=(5, 4),
+            textcoords="offset points",
+            fontsize=8,
+        )
+        ends = (row["randomization_rank"], row["occlusion_rank"])
+        ranks.plot([0, 1], ends, ms=6, lw=1.4, **style)
     scores.set(
         xlabel="mean SSIM after randomisation\n(left: passes the sanity check)",
         ylabel="mean softmax under occlusion\n(down: more faithful)",
     )
-    scores.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    count = len(numbers)
-    ranks.set(xlim=(-0.1, 1.1), ylim=(count + 0.5, 0.5), yticks=range(1, count + 1))
-    ranks.set_xticks([0, 1], ["rank by\nrandomisation", "rank by\nocclusion"])
-    ranks.set_ylabel("rank (1 = best in that test)")
-    ranks.grid(False, axis="x")
+    _name_ranks(ranks, numbers)
     pairs = "; ".join(
         f"{label(row['method'])} rank {row['randomization_rank']:.0f} "
         f"against {row['occlusion_rank']:.0f}"
@@ -150,11 +129,23 @@ def gap_scatter(numbers: pd.DataFrame, caption: str) -> Plate:
     return Plate(figure, alt, caption, numbers)
 
 
-def _slope(axis: Axes, row: pd.Series, method: str, style: dict[str, object]) -> None:
-    axis.plot(
-        [0, 1],
-        [row["randomization_rank"], row["occlusion_rank"]],
-        color=style["color"],
-        marker=style["marker"],
-        linestyle=style["linestyle"],
+def _name_ranks(axis: Axes, numbers: pd.DataFrame) -> None:
+    """Names on both sides of the ranks, numbered on the left as the points are."""
+    count = len(numbers)
+    axis.set(xlim=(-0.04, 1.04), ylim=(count + 0.5, 0.5))
+    axis.set_yticks(
+        spread(numbers["randomization_rank"], 1.0),
+        [f"{label(method)}  {place + 1}" for place, method in enumerate(numbers["method"])],
+        fontsize=8,
     )
+    other = axis.twinx()
+    other.set(ylim=axis.get_ylim())
+    other.set_yticks(
+        spread(numbers["occlusion_rank"], 1.0), map(label, numbers["method"]), fontsize=8
+    )
+    other.spines["right"].set_visible(False)
+    for side in (axis, other):
+        side.grid(False)
+        side.tick_params(length=0)
+    axis.set_xticks([0, 1], ["rank by\nrandomisation", "rank by\nocclusion"])
+    axis.set_title("1 at the top: best in that test", fontsize=9)

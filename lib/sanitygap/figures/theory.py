@@ -208,6 +208,23 @@ def expected_spearman(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def rank_covariance(table: pd.DataFrame) -> Figure:
+    """Spearman's correlation against the covariance of the ranks (as fractions of the pixels), one
+    point a pair of random maps of 25 pixels. Without ties all maps have the same spread of ranks,
+    so all points lie on a line: the correlation is zero where the covariance is. With ties the
+    spread differs from map to map, and the points leave the line."""
+    figure, axis = plt.subplots(figsize=(5.6, 3.8))
+    for (values, style), size in zip(styles(table["values"]).items(), (4, 3), strict=True):
+        rows = table[table["values"] == values]
+        look = style | {"markersize": size, "linestyle": "none", "alpha": 0.6}
+        axis.plot(rows["rank_covariance"], rows["spearman"], label=values, **look)
+    axis.axhline(0, **REFERENCE)
+    axis.axvline(0, **REFERENCE)
+    axis.set(xlabel="covariance of the ranks", ylabel="Spearman's correlation")
+    axis.legend()
+    return figure
+
+
 def sign_disagreement(table: pd.DataFrame) -> Figure:
     """Share of pairs of 25-pixel maps B = dependence times A + noise whose covariance and rank
     covariance differ in sign, with 95 % intervals. The paper says that this never happens."""
@@ -224,7 +241,7 @@ def sign_disagreement(table: pd.DataFrame) -> Figure:
     return figure
 
 
-# --- Theorem 4 and Appendix D.1 -----------------------------------------------------------------
+# --- Theorem 4 ----------------------------------------------------------------------------------
 
 
 def normalized_mse(table: pd.DataFrame) -> Figure:
@@ -258,75 +275,4 @@ def scale_dependence(table: pd.DataFrame) -> Figure:
         errorbars(axis, table[table["measure"] == measure], "scale", measure, **style)
     axis.set(xscale="log", yscale="log", xlabel="factor on both maps", ylabel="mean squared error")
     axis.legend()
-    return figure
-
-
-def quantile_variance(table: pd.DataFrame) -> Figure:
-    """Variance of a sample quantile (20 001 values): formula over simulation, 1 if the formula is
-    right. Filled: Eq. (29) as printed. Hollow: with the density squared. The band is the
-    criterion's, 0.93 to 1.07."""
-    figure, axis = plt.subplots(figsize=(8.5, 3.6))
-    groups = list(dict.fromkeys(table["distribution"]))
-    for (p, style), shift in zip(styles(table["p"]).items(), (-0.2, 0, 0.2), strict=True):
-        rows = table[table["p"] == float(p)].set_index("distribution").loc[groups]
-        at = np.arange(len(groups)) + shift
-        filled = style | {"linestyle": "none"}
-        axis.plot(at, rows["printed_ratio"], label=f"as printed, p = {p}", **filled)
-        hollow = filled | {"markerfacecolor": "white"}
-        axis.plot(at, rows["squared_ratio"], label=f"squared, p = {p}", **hollow)
-    axis.axhspan(0.93, 1.07, color="0.85", zorder=0)
-    axis.set_xticks(range(len(groups)), [name.replace(" on ", "\non ") for name in groups])
-    axis.set(yscale="log", ylabel="formula / simulation")
-    legend_beside(axis)
-    return figure
-
-
-def tail_variance(table: pd.DataFrame) -> Figure:
-    """The variance of the p-quantile times the sample size as p approaches 1, by Eq. (29) as
-    printed and with the density squared. The paper says that it diverges for the non-uniform
-    distributions."""
-    formulas = list(dict.fromkeys(table["formula"]))
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8))
-    for axis, formula in zip(axes, formulas, strict=True):
-        rows = table[table["formula"] == formula]
-        for name, style in styles(rows["distribution"]).items():
-            part = rows[rows["distribution"] == name].sort_values("tail_probability")
-            every = max(1, len(part) // 6)
-            axis.plot(part["tail_probability"], part["value"], label=name, markevery=every, **style)
-        axis.set(xscale="log", yscale="log", xlabel="1 - p", title=f"Eq. (29), {formula}")
-        axis.invert_xaxis()
-    axes[0].set_ylabel("variance × sample size")
-    legend_beside(axes[1])
-    return figure
-
-
-def maximum_dispersion(table: pd.DataFrame) -> Figure:
-    """Relative standard deviation of two normalisers against the size of the sample: the largest
-    absolute value (solid) and the root mean square (dashed), for five distributions of the
-    values."""
-    laws = table[table["source"] == "distribution"]
-    figure, axis = plt.subplots(figsize=(7.5, 3.8))
-    for name, style in styles(laws["distribution"]).items():
-        rows = laws[laws["distribution"] == name].sort_values("size")
-        axis.plot(rows["size"], rows["maximum"], label=name, **style)
-        axis.plot(rows["size"], rows["rms"], **style | {"linestyle": "--", "markerfacecolor": "w"})
-    axis.set(xscale="log", yscale="log", xlabel="values in the sample")
-    axis.set_ylabel("relative standard deviation")
-    legend_beside(axis)
-    return figure
-
-
-def normalizer_ranking(table: pd.DataFrame) -> Figure:
-    """Rank of simulated methods by the mean squared error of their maps (1 is the largest, the best
-    in the randomisation test), after dividing by the maximum and by the second moment. Crossing
-    lines are methods that change places."""
-    means = table.groupby(["method", "normaliser"], sort=False)["mse"].mean().unstack()
-    ranks = means.rank(ascending=False)
-    figure, axis = plt.subplots(figsize=(6, 3.6))
-    for method, style in styles(ranks.index).items():
-        axis.plot(range(ranks.shape[1]), ranks.loc[method], label=method, **style)
-    axis.set_xticks(range(ranks.shape[1]), list(ranks.columns))
-    axis.set(ylabel="rank by MSE", xlim=(-0.2, ranks.shape[1] - 0.8))
-    axis.invert_yaxis()
-    legend_beside(axis, "noise, correlation")
     return figure

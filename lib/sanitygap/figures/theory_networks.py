@@ -79,6 +79,34 @@ def linearity(table: pd.DataFrame) -> Figure:
 # --- Theorem 2 ----------------------------------------------------------------------------------
 
 
+def random_neurons(table: pd.DataFrame) -> Figure:
+    """Neurons with random weights, one point each: the sum over the large activations
+    (horizontally) and the sum over as many small ones, both in units of the standard deviation of
+    the small sum. The large activations are K times the small ones. A neuron is overtaken, and
+    marked by a cross, if its large sum is positive and the small one reaches it. As K grows the
+    cloud stretches and the wedge of overtaken neurons empties. The tail is that of Theorem 2."""
+    ratios = list(dict.fromkeys(table["ratio"]))
+    figure, axes = plt.subplots(1, len(ratios), figsize=(3.4 * len(ratios), 3.6), sharey=True)
+    colors = sns.color_palette("colorblind")
+    for axis, ratio in zip(axes, ratios, strict=True):
+        rows = table[table["ratio"] == ratio]
+        reach = float(rows["small_sum"].abs().max()) * 1.1
+        axis.fill_between([0, reach], [0, reach], reach, color="0.9", lw=0, zorder=0)
+        for overtaken, marker, color in ((False, "o", colors[0]), (True, "X", colors[3])):
+            part = rows[rows["overtaken"] == overtaken]
+            axis.plot(
+                part["large_sum"], part["small_sum"], marker, color=color, markersize=4, alpha=0.7
+            )
+        positive = rows[rows["large_sum"] > 0]["overtaken"].mean()
+        axis.set_title(
+            f"K = {ratio:g}: {positive:.0%} of the neurons\nwith L > 0, tail "
+            f"{rows['claimed'].iloc[0]:.0%}"
+        )
+        axis.set(xlabel="L, sum over large activations", ylim=(-reach, reach))
+    axes[0].set_ylabel("S, sum over small activations")
+    return figure
+
+
 def overtaking(table: pd.DataFrame) -> Figure:
     """Simulated frequency with which small activations overtake large ones, against the Cauchy tail
     that the paper claims; on or below the dashed line the claim holds. Left: signed sums, Theorem 2
@@ -144,7 +172,54 @@ def random_heads(table: pd.DataFrame) -> Figure:
     return figure
 
 
-# --- Appendices F and G -------------------------------------------------------------------------
+# --- Appendices A.2, F and G --------------------------------------------------------------------
+
+
+def example_neuron(table: pd.DataFrame) -> Figure:
+    """Size of what each method gives the six inputs of one neuron, against their contributions.
+    Filled: positive contributions, to which Eq. (9) applies; they must rise from left to right.
+    Hollow: negative ones. Last panel: with a function on top of the neuron that rises and then
+    falls, the order of Shapley values is no longer that of the contributions."""
+    cases = list(dict.fromkeys(zip(table["method"], table["setting"], strict=True)))
+    figure, axes = plt.subplots(1, len(cases), figsize=(2.7 * len(cases), 3.1))
+    for axis, (method, setting) in zip(axes, cases, strict=True):
+        rows = table[(table["method"] == method) & (table["setting"] == setting)]
+        rows = rows.sort_values("contribution")
+        for sign, face in ((1, None), (-1, "white")):
+            part = rows[np.sign(rows["contribution"]) == sign]
+            size = part["relevance"].abs()
+            axis.plot(part["contribution"], size, "o-", color="C0", mfc=face or "C0")
+        axis.axvline(0, **REFERENCE)
+        axis.set(xlabel="contribution w x", title=f"{method},\n{setting}", ylim=(0, None))
+    axes[0].set_ylabel("|R(x)|")
+    return figure
+
+
+def adaptive_beta(table: pd.DataFrame) -> Figure:
+    """Left: β of a neuron against the balance of its contributions, |N| / P, as Eq. (10) demands
+    and as Eq. (11) prints it; dashed, the cap of 3. The grey curve is the share of random neurons
+    of at most that balance. Right: by how much each choice misses Eq. (10)."""
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6))
+    cap = float(table.loc[table["formula"] == "solved, capped", "beta"].max())
+    for formula, style in styles(table["formula"]).items():
+        rows = table[table["formula"] == formula]
+        every = max(1, len(rows) // 8)
+        for axis, column in zip(axes, ("beta", "residual"), strict=True):
+            axis.plot(rows["balance"], rows[column], label=formula, markevery=every, **style)
+    share = axes[0].twinx()
+    one = table[table["formula"] == "printed"]
+    share.fill_between(one["balance"], one["share"], color="0.85", lw=0, zorder=0)
+    share.set(ylim=(0, 1), yticks=(0, 0.5, 1), ylabel="share of random neurons")
+    share.grid(False)
+    axes[0].set_zorder(share.get_zorder() + 1)
+    axes[0].patch.set_visible(False)
+    axes[0].axhline(cap, **REFERENCE)
+    axes[0].set(ylim=(0, 5), ylabel="β")
+    axes[1].set(ylabel="β / (1 + β) - |N| / P")
+    for axis in axes:
+        axis.set_xlabel("balance |N| / P")
+    axes[0].legend()
+    return figure
 
 
 def monotonicity(table: pd.DataFrame) -> Figure:
@@ -215,6 +290,39 @@ def overtaking_bounds(table: pd.DataFrame) -> Figure:
         *axes.flat[0].get_legend_handles_labels(), loc="outside upper right", ncols=3,
         frameon=False,
     )  # fmt: skip
+    return figure
+
+
+def redrawn_layers(numbers: pd.DataFrame) -> Figure:
+    """Overtaking in real neurons: for every layer whose inputs are activations, its weights are
+    drawn again and its own neurons are counted, means over images with 95 % intervals (dots).
+    Squares: neurons whose inputs are drawn from all activations of the layer. Bars: the bound of
+    Theorem 2. Rows: the two pairs of quantiles of the criterion. Where the bound is zero the
+    small activations are zeros. Layers in the order of the forward pass."""
+    pairs = list(dict.fromkeys(zip(numbers["q_high"], numbers["q_low"], strict=True)))
+    places = sorted(set(zip(numbers["layer_index"], numbers["layer"], strict=True)))
+    position = {index: place for place, (index, _) in enumerate(places)}
+    figure, axes = plt.subplots(
+        len(pairs), 1, figsize=(max(6.5, 0.27 * len(places) + 2), 2.6 * len(pairs) + 1.4),
+        sharex=True, squeeze=False,
+    )  # fmt: skip
+    colors = sns.color_palette("colorblind")
+    for axis, (high, low) in zip(axes[:, 0], pairs, strict=True):
+        rows = numbers[(numbers["q_high"] == high) & (numbers["q_low"] == low)]
+        at = rows["layer_index"].map(position)
+        axis.bar(at, rows["bound"], color="0.82", label="bound")
+        axis.plot(at, rows["simulated"], "s", color=colors[1], ms=4, label="simulated neurons")
+        errors = np.maximum([rows["mean"] - rows["low"], rows["high"] - rows["mean"]], 0)
+        axis.errorbar(
+            at, rows["mean"], yerr=errors, fmt="o", color=colors[0], ms=4, capsize=2,
+            label="real neurons",
+        )  # fmt: skip
+        axis.set(title=f"large: above $V({high:g})$, small: below $V({low:g})$", ylabel="frequency")
+        axis.set_ylim(0, max(0.05, 1.1 * float(numbers["bound"].max())))
+        axis.grid(False, axis="x")
+    axes[-1, 0].set_xticks(range(len(places)), [name for _, name in places], rotation=90)
+    axes[-1, 0].tick_params(axis="x", labelsize=7)
+    axes[0, 0].legend(ncols=3)
     return figure
 
 

@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
 from zennit.canonizers import Canonizer, NamedMergeBatchNorm
 from zennit.core import Hook
 from zennit.layer import Sum
 from zennit.torchvision import ResNetBasicBlockCanonizer, ResNetBottleneckCanonizer
-from zennit.types import BatchNorm, Linear
+from zennit.types import Activation, AvgPool, BatchNorm, Linear, MaxPool
 
 
 class MergeBatchNorm(NamedMergeBatchNorm):
@@ -51,6 +52,9 @@ class _Carried(torch.autograd.Function):
     def backward(ctx: Any, *relevance: torch.Tensor) -> tuple[torch.Tensor, None]:
         return relevance[0], None
 
+
+#: modules that every composite has a rule for
+RULED = (Activation, AvgPool, MaxPool)
 
 ADDITIONS = (torch.add, torch.Tensor.add, torch.Tensor.add_)
 PRODUCTS = (torch.mul, torch.Tensor.mul, torch.Tensor.mul_)
@@ -95,12 +99,37 @@ class FunctionRules(TorchFunctionMode):
         super().__init__()
         self._rule_for = rule_for
         self._rules: list[Hook] = []  # zennit's hooks live only as long as someone holds them
+        self._inside = 0
+
+    def __enter__(self) -> "FunctionRules":
+        """Begin; modules with a rule of their own are left alone."""
+
+        def enter(module: nn.Module, inputs: object) -> None:
+            self._inside += isinstance(module, RULED)
+
+        def leave(module: nn.Module, inputs: object, outputs: object) -> None:
+            self._inside -= isinstance(module, RULED)
+
+        self._handles = (
+            register_module_forward_pre_hook(enter),
+            register_module_forward_hook(leave),
+        )
+        super().__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """End; the rules stay, for the backward pass is still to come."""
+        super().__exit__(*error)
+        for handle in self._handles:
+            handle.remove()
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Compute a function, by a module or with a backward pass of its own where it needs one."""
         kwargs = kwargs or {}
+        if self._inside:
+            return func(*args, **kwargs)
         result = self._with_rule(func, args, kwargs) if _is_signal(args[:1]) else None
         if result is None and func in PRODUCTS and _is_signal(args[1:2]):
             result = self._with_rule(func, (args[1], args[0]), kwargs)  # a constant times a signal

@@ -20,7 +20,7 @@ from sanitygap.models.efficientnet_lite import EfficientNetLite0, pretrained_eff
 from sanitygap.models.explainable import Explainable, Preprocessing
 from sanitygap.models.squeezenet import PREPROCESSING as SQUEEZENET_PREPROCESSING
 from sanitygap.models.squeezenet import pretrained_squeezenet1_1
-from sanitygap.models.stages import sensible_stages
+from sanitygap.models.stages import AUXILIARY, stages_for
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,6 @@ EMBEDDED = {
 HALVES = (0.5, 0.5, 0.5)
 CONVERTED = ("inception_v3", "googlenet")
 
-# classifiers on the way that only training uses; torchvision's checkpoints hold their weights
-AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
-
 FORMS = (
     "efficientnet_lite0, squeezenet1_1, torchvision:NAME, timm:NAME or package.module:factory, "
     "each with an optional @weights.pth"
@@ -97,7 +94,7 @@ def load_model(spec: str, device: str = "cpu", seed: int = 0) -> Explainable:
         spec=source,
         module=network,
         preprocessing=preprocessing,
-        stages=sensible_stages(network, example),
+        stages=stages_for(network, example),
         class_names=_class_names(network, classes),
         canonizers=canonizers_for(network, example),
         weights_sha256=weights_sha256(network),
@@ -242,6 +239,7 @@ def _load_weights(network: nn.Module, path: Path) -> None:
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
     ):
         raise UsageError(f"{path} holds no state dictionary; save one with model.state_dict()")
+    # torchvision's checkpoints hold the weights of auxiliary classifiers too
     own = network.state_dict().keys()
     state = {k: v for k, v in state.items() if k in own or not k.startswith(AUXILIARY)}
     try:

@@ -1,7 +1,7 @@
 """Which modules a randomisation stage redraws: schedules, and what the papers say of theirs."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -183,8 +183,9 @@ def binder_stages(module: nn.Module, example: torch.Tensor) -> tuple[Stage, ...]
         raise _undefined("binder", CASCADES)
     order = execution_order(module, example)
     *below, classifier = order
-    stages, passed, members = [Stage(classifier, (classifier,))], 0, []
-    marks = landmarks(module, name)
+    stages, marks = [Stage(classifier, (classifier,))], landmarks(module, name)
+    members: list[str] = []
+    passed = 0
     for part in reversed(below):
         members.insert(0, part)
         passed += part in marks
@@ -328,7 +329,7 @@ def _is_depthwise(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1
 
 
-def _undefined(schedule: str, known: Sequence[str] | dict[str, Any]) -> UsageError:
+def _undefined(schedule: str, known: Iterable[str]) -> UsageError:
     return UsageError(
         f"the schedule {schedule!r} is defined for {', '.join(known)} only; use the schedule "
         "'blocks' for this network"
@@ -340,9 +341,9 @@ def step_counts() -> list[dict[str, Any]]:
 
     Returns:
         One row a paper and network: ``paper``, ``network``, ``what`` is counted, the number
-        ``stated`` by the paper, the number ``counted``, the ``models`` that the stages of this
-        library randomise as the paper says (its classifier included where the paper includes it),
-        and ``left_trained``, the share of the parameters that no such model redraws, 0 to 1.
+        ``stated`` by the paper, the number ``counted``, the ``steps`` of the schedule (with the
+        classifier where the paper redraws it, without a last stage that the paper does not have)
+        and ``left_trained``, the share of the parameters that none of these steps redraws, 0 to 1.
     """
     rows = []
     for name, cascade in CASCADES.items():
@@ -376,7 +377,7 @@ def _row(
         "what": what,
         "stated": stated,
         "counted": counted,
-        "models": len(stages),
+        "steps": len(stages),
         "left_trained": 1 - drawn / total,
     }
 

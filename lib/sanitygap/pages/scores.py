@@ -6,17 +6,14 @@ import pandas as pd
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
-from sanitygap.criteria.gap import CONTROLS, GRADIENTS, GUIDED, LRP, orderings
+from sanitygap.criteria.gap import FIGURE_METHODS, both_scores, orderings
 from sanitygap.figures import Plate, theme
-from sanitygap.figures.tests_of_maps import curves, gap_scatter, label
-from sanitygap.inference import (
-    bootstrap_mean,
-    holm,
-    paired_difference,
-    paired_permutation_test,
-    rank_agreement,
-)
+from sanitygap.figures.methods import label
+from sanitygap.figures.pairs import LEVEL, pair_matrix
+from sanitygap.figures.tests_of_maps import curves, gap_scatter
+from sanitygap.inference import bootstrap_mean, holm, paired_difference, rank_agreement
 from sanitygap.pages.shared import about, display_table, panel, with_intervals
+from sanitygap.rankings import PATTERNS, pairwise_tests
 from sanitygap.runs import Study
 from sanitygap.scores import complete, occlusion_scores, randomization_scores
 
@@ -79,14 +76,9 @@ def occlusion_curves(
     )
 
 
-def both_scores(study: Study) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Randomisation and occlusion scores of the same images and methods, without controls."""
-    scores = complete(
-        randomization_scores(study.table("randomization")),
-        occlusion_scores(study.table("occlusion")),
-    )
-    random, occluded = (table.drop(columns=list(CONTROLS), errors="ignore") for table in scores)
-    return random, occluded
+def tables_of(study: Study) -> dict[str, pd.DataFrame]:
+    """The tables of both tests."""
+    return {name: study.table(name) for name in ("randomization", "occlusion")}
 
 
 def gap_plate(study: Study) -> Plate:
@@ -114,45 +106,76 @@ def gap_plate(study: Study) -> Plate:
 
 def agreement(study: Study) -> Markdown:
     """The statement about both rankings, with its interval."""
-    random, occluded = both_scores(study)
+    random, occluded = both_scores(tables_of(study), FIGURE_METHODS)
     tau = rank_agreement(random, occluded)
     if tau.high < 0:
-        says = "Randomisation and occlusion **disagree** about these methods"
+        says = "Randomisation and occlusion **tend to opposite orders** of these methods"
     elif tau.low > 0:
-        says = "Randomisation and occlusion **agree** about these methods"
+        says = "Randomisation and occlusion **tend to the same order** of these methods"
     else:
-        says = "Whether randomisation and occlusion agree about these methods is **undecided** here"
+        says = "Whether both tests tend to the same order of these methods is **undecided** here"
     return Markdown(
-        f"> {says}: Kendall's $\\tau$ between the two rankings of {random.shape[1]} methods is "
-        f"{tau.estimate:+.2f}, 95 % interval [{tau.low:+.2f}, {tau.high:+.2f}] "
-        f"(bootstrap over n = {len(random)} images; {about(study, 'randomization')}). "
-        "Both scores are lower-is-better, so agreement would be $\\tau > 0$."
+        f"> {says}: Kendall's $\\tau$ between the two rankings of the {random.shape[1]} methods "
+        f"of the paper's Figs. 1 and 2 is {tau.estimate:+.2f}, 95 % interval [{tau.low:+.2f}, "
+        f"{tau.high:+.2f}] (bootstrap over n = {len(random)} images; "
+        f"{about(study, 'randomization')}). Both scores are lower-is-better, so agreement would "
+        "be $\\tau > 0$."
     )
 
 
-def paired_tests(study: Study) -> Styler:
-    """Guided backpropagation and LRP against the gradient methods, in both tests."""
-    rows, pvalues = [], {}
-    for score, table in zip(("SSIM", "softmax"), both_scores(study), strict=True):
-        for method in (GUIDED, LRP):
-            for other in GRADIENTS:
-                name = f"{score}: {label(method)} − {label(other)}"
-                interval = paired_difference(table[method], table[other])
-                pvalues[name] = paired_permutation_test(table[method], table[other])
-                rows.append(
-                    {
-                        "score": score,
-                        "comparison": f"{label(method)} − {label(other)}",
-                        "difference": interval.estimate,
-                        "low": interval.low,
-                        "high": interval.high,
-                        "name": name,
-                    }
-                )
-    adjusted = holm(pvalues)
-    table = pd.DataFrame(rows)
-    table["p (Holm)"] = table.pop("name").map(adjusted)
-    return display_table(table, f"Paired differences over images. {about(study, 'randomization')}.")
+def agreements(studies: Study | Iterable[Study]) -> Styler:
+    """Kendall's tau between both rankings: each run, the paper's methods and all methods."""
+    rows = []
+    several = [studies] if isinstance(studies, Study) else studies
+    for study in {study.settings.run: study for study in several}.values():
+        for methods, words in (
+            (FIGURE_METHODS, "of Figs. 1 and 2: counts"),
+            (None, "all of the run: shown"),
+        ):
+            random, occluded = both_scores(tables_of(study), methods)
+            tau = rank_agreement(random, occluded)
+            rows.append(
+                {
+                    "run": study.settings.run,
+                    "model": study.settings.public()["model"],
+                    "methods": words,
+                    "number": random.shape[1],
+                    "Kendall's τ": tau.estimate,
+                    "low": tau.low,
+                    "high": tau.high,
+                    "images": tau.n,
+                }
+            )
+    return display_table(
+        pd.DataFrame(rows),
+        "Kendall's τ between the randomisation and the occlusion ranking; 95 % bootstrap intervals "
+        "over images. Controls are left out.",
+    )
+
+
+def pair_plate(study: Study) -> Plate:
+    """Every pair of methods under both tests, corrected for their number."""
+    theme()
+    frames = []
+    for test, scores in zip(
+        ("mean SSIM after randomisation", "mean softmax under occlusion"),
+        both_scores(tables_of(study)),
+        strict=True,
+    ):
+        frames.append(pairwise_tests(scores).assign(test=test))
+    numbers = pd.concat(frames, ignore_index=True)
+    names = [f"{row.test}: {row.first}, {row.second}" for row in numbers.itertuples()]
+    numbers["p"] = list(holm(dict(zip(names, numbers["p"], strict=True))).values())
+    images = len(scores)
+    smallest = min(1.0, len(numbers) * max(2.0 ** (1 - images), 1 / (PATTERNS + 1)))
+    return pair_matrix(
+        numbers,
+        "Every pair of methods in both tests: the row's method against the column's. Area of a "
+        "triangle: size of the mean difference, relative to the largest in that test. Filled: "
+        f"paired permutation test, Holm's correction over all {len(numbers)} comparisons, p < "
+        f"{LEVEL}; with {images} images the smallest corrected p that can occur is "
+        f"{smallest:.2g}. {about(study, 'randomization')}.",
+    )
 
 
 def range_sensitivity(study: Study) -> Styler:

@@ -1,6 +1,6 @@
 """Pages about formal statements and the activations they are applied to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -8,10 +8,11 @@ from pandas.io.formats.style import Styler
 
 from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import load_claims, registry
-from sanitygap.figures import Plate, theme
+from sanitygap.criteria.theory.activations import PAIRS, frequencies
+from sanitygap.figures import Plate, theme, theory_networks, theory_normalizers
 from sanitygap.figures.tests_of_maps import label
-from sanitygap.inference import proportion_interval
-from sanitygap.pages.shared import about, display_table
+from sanitygap.inference import bootstrap_mean, proportion_interval
+from sanitygap.pages.shared import about, display_table, panel, with_intervals
 from sanitygap.runs import Study
 
 
@@ -59,30 +60,150 @@ def activation_plate(study: Study, table: str, draw: Callable[[pd.DataFrame], Fi
     return Plate(draw(rows), words, f"{words} {about(study, table)}.", numbers)
 
 
+def redrawn_plate(study: Study) -> Plate:
+    """Overtaking in the real neurons of redrawn layers beside the bound, layer by layer."""
+    theme()
+    table = frequencies(study.table("redrawn-overtaking"))
+    keys = ["q_high", "q_low", "layer_index", "layer"]
+    numbers = _intervals(table, keys, "frequency").merge(
+        table.groupby(keys, as_index=False)[["bound", "simulated"]].mean(), on=keys
+    )
+    chosen = zip(numbers["q_high"], numbers["q_low"], strict=True)
+    numbers = numbers[[pair in PAIRS for pair in chosen]]
+    words = " ".join((theory_networks.redrawn_layers.__doc__ or "").split())
+    caption = f"{words} {about(study, 'redrawn-overtaking')}, {_redraws(study)}."
+    return Plate(theory_networks.redrawn_layers(numbers), words, caption, numbers)
+
+
 def measured_overtaking(study: Study) -> Styler:
-    """The bound on overtaking beside its frequency under weights that were really drawn."""
-    rows = study.table("activation-overtaking")
-    rows = rows[rows["bound"].notna() & (rows["positive"] > 0)]
-    table = []
-    for (high, low), part in rows.groupby(["q_high", "q_low"]):
-        drawn, overtaken = int(part["positive"].sum()), int(part["overtaken"].sum())
-        share = proportion_interval(overtaken, drawn)
-        table.append(
+    """The bound on overtaking beside its frequency in real neurons with redrawn weights."""
+    rows = study.table("redrawn-overtaking")
+    table = frequencies(rows)
+    shown = []
+    for (high, low), part in table.groupby(["q_high", "q_low"], sort=False):
+        images = part.groupby("image")[["bound", "simulated", "frequency"]].mean()
+        share = bootstrap_mean(images["frequency"])
+        layers = part.groupby("layer_index")
+        shown.append(
             {
-                "large: above quantile": high,
-                "small: below quantile": low,
-                "mean bound": (part["bound"] * part["positive"]).sum() / drawn,
-                "measured": share.estimate,
+                "large: above V(q)": f"{high:g}",
+                "small: below V(q)": f"{low:g}",
+                "mean bound": images["bound"].mean(),
+                "simulated neurons": images["simulated"].mean(),
+                "real neurons": share.estimate,
                 "low": share.low,
                 "high": share.high,
-                "neurons": drawn,
+                "layers": layers.ngroups,
+                "of them with V(q) = 0": int((layers["value_low"].max() == 0).sum()),
+                "real neurons above the bound": int(
+                    (layers["frequency"].mean() > layers["bound"].mean()).sum()
+                ),
             }
         )
     return display_table(
-        pd.DataFrame(table),
-        f"Mean bound of Theorem 2 and measured frequency over layers and images, 95 % Wilson "
-        f"intervals. {about(study, 'activation-overtaking')}.",
+        pd.DataFrame(shown),
+        f"Means over layers and images of the bound of Theorem 2 and of the two frequencies; 95 % "
+        f"bootstrap intervals over images. The last three columns count layers: all that the "
+        f"paper's rule covers, those whose small activations are zeros in every image, and those "
+        f"whose mean frequency exceeds the mean bound. {about(study, 'redrawn-overtaking')}, "
+        f"{_redraws(study)}.",
     )
+
+
+def _redraws(study: Study) -> str:
+    """How often the weights were drawn again, for captions."""
+    return f"{study.made('redrawn-overtaking')['knobs'].get('redraws', 20)} redraws an image"
+
+
+def mse_terms(study: Study) -> Styler:
+    """What the normalised MSE after the last step of the randomisation test is made of."""
+    table = study.table("randomization")
+    rows = table[(table["order"] == "top-down") & (table["sign"] == "signed")]
+    rows = rows[rows["step"] == rows["step"].max()]
+    rows = rows.assign(covariance=rows["product"] - rows["means"])
+    names = {"mse": "MSE", "means": "means m", "covariance": "covariance c"}
+    shown = []
+    for method, part in rows.groupby("method", sort=False):
+        row: dict[str, object] = {"method": label(str(method))}
+        for column, name in names.items():
+            interval = bootstrap_mean(part.groupby("image")[column].mean().dropna())
+            row |= {name: interval.estimate, f"{name}: low": interval.low}
+            row[f"{name}: high"] = interval.high
+        shown.append(row)
+    return display_table(
+        pd.DataFrame(shown),
+        f"Normalised MSE of signed maps after the last step of top-down randomisation, and its two "
+        f"terms; 95 % bootstrap intervals over images. {about(study, 'randomization')}.",
+    )
+
+
+def map_dispersion(study: Study) -> Plate:
+    """How much two normalisers vary, on the network's own maps."""
+    return _normalizer_plate(
+        study, theory_normalizers.map_dispersion, ("maximum_spread", "rms_spread")
+    )
+
+
+def mean_shares(study: Study) -> Plate:
+    """The share of the mean in the second moment: the network's own maps, and random networks."""
+    random = study.table("second-moment-rationale")
+    names = {
+        "Sensitivity, l2": "sensitivity-l2",
+        "Gradient, mean": "gradient",
+        "Gradient x Input": "gradient-x-input",
+    }
+    others = random[["method", "estimate", "low", "high"]].assign(
+        method=random["method"].map(names), value="random networks", n=random["draws"]
+    )
+    return _normalizer_plate(study, theory_normalizers.mean_shares, ("mean_share",), others)
+
+
+def _normalizer_plate(
+    study: Study,
+    draw: Callable[[pd.DataFrame], Figure],
+    columns: Sequence[str],
+    others: pd.DataFrame | None = None,
+) -> Plate:
+    """Means over images of columns of the table map-normalizers, and what stands beside them."""
+    theme()
+    table = study.table("map-normalizers")
+    parts = [
+        _intervals(table, ["method"], column)
+        .rename(columns={"mean": "estimate"})
+        .assign(value=column if len(columns) > 1 else panel(study, "map-normalizers"))
+        for column in columns
+    ]
+    numbers = pd.concat([*parts, *([] if others is None else [others])], ignore_index=True)
+    words = " ".join((draw.__doc__ or "").split())
+    return Plate(draw(numbers), words, f"{words} {about(study, 'map-normalizers')}.", numbers)
+
+
+def normalizer_rankings(study: Study) -> Styler:
+    """The order of the methods by MSE for three normalisers, on the network's own maps."""
+    table = study.table("map-normalizers")
+    names = {
+        "mse_second_moment": "second moment",
+        "mse_deviation": "standard deviation",
+        "mse_maximum": "maximum",
+    }
+    means = table.groupby("method", sort=False)[list(names)].mean().rename(columns=names)
+    ranks = means.rank(ascending=False).astype(int)
+    shown = means.map("{:.3f}".format) + " (" + ranks.astype(str) + ")"
+    shown.index = pd.Index([label(str(name)) for name in shown.index], name="method")
+    return display_table(
+        shown.reset_index(),
+        "Mean squared difference between the map of the trained network and that of the network "
+        "with all weights redrawn, after dividing both maps by the quantity named; in brackets the "
+        f"rank, 1 for the largest. {about(study, 'map-normalizers')}.",
+    )
+
+
+def _intervals(table: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
+    """As :func:`with_intervals`; a group of a single image gets no interval."""
+    counts = table.groupby(by)[value].transform("count")
+    several = with_intervals(table[counts > 1], by, value)
+    single = table[counts == 1][[*by, value]].rename(columns={value: "mean"}).assign(n=1)
+    return pd.concat([several, single], ignore_index=True).sort_values(by, kind="stable")
 
 
 def positive_share(study: Study) -> Styler:

@@ -63,6 +63,44 @@ def monotonicity(*, n: int, seed: int, inputs: tuple[int, ...] = (2, 4, 6)) -> p
     )
 
 
+#: contributions of the neuron of `example_neuron`
+EXAMPLE = (-1.2, -0.5, 0.3, 0.6, 1.0, 1.4)
+
+
+def example_neuron(*, n: int, seed: int) -> pd.DataFrame:
+    """What each method gives the inputs of one neuron, against their contributions.
+
+    The neuron has a ReLU and no bias. On top of it is nothing, or the function 1 - |y - 1|, which
+    rises up to y = 1 and falls from there on.
+
+    Args:
+        n: not used; the neuron is fixed.
+        seed: not used.
+
+    Returns:
+        One row a (method, setting, input): contribution and relevance.
+    """
+    c = torch.tensor([EXAMPLE], dtype=torch.float64)
+    outputs = torch.relu(c @ coalitions(len(EXAMPLE)).to(c).T)
+    rising_and_falling = 1 - (outputs - 1).abs()
+    explained = {
+        ("Gradient x Input", "neuron itself"): c,
+        ("Shapley", "neuron itself"): shapley_values(outputs),
+        ("LRP-beta", "common neuron"): lrp_beta(c, 1.0) * c.sum(),
+        ("Shapley", "any function"): shapley_values(rising_and_falling),
+    }
+    return pd.DataFrame(
+        {
+            "method": method,
+            "setting": setting,
+            "contribution": contribution,
+            "relevance": value,
+        }
+        for (method, setting), relevance in explained.items()
+        for contribution, value in zip(EXAMPLE, relevance[0].tolist(), strict=True)
+    )
+
+
 Case = tuple[tuple[str, str, str], torch.Tensor, torch.Tensor]
 
 

@@ -105,6 +105,40 @@ def claimed_probabilities(at: Activations) -> dict[str, float]:
     }
 
 
+def random_neurons(*, n: int, seed: int, size: int = 20) -> pd.DataFrame:
+    """Single neurons with random weights: their two sums, for three ratios K.
+
+    Args:
+        n: number of neurons for each ratio.
+        seed: seed of the weights, which all ratios share.
+        size: activations in each of X_S and X_L; small ones are 1, large ones K.
+
+    Returns:
+        One row a (ratio, neuron): small_sum and large_sum, the two sums in units of the standard
+        deviation of the small one, whether small ones overtake a positive large_sum (overtaken),
+        and the tail claimed for that ratio.
+    """
+    rng = np.random.default_rng(stable_seed(seed, "random-neurons", size))
+    weights = rng.standard_normal((n, 2 * size))
+    rows = []
+    for ratio in (1.0, 3.0, 10.0):
+        at = Activations.constant(size, size, ratio)
+        small = weights[:, :size] @ at.small / np.sqrt(size)
+        large = weights[:, size:] @ at.large / np.sqrt(size)
+        rows.append(
+            pd.DataFrame(
+                {
+                    "ratio": ratio,
+                    "small_sum": small,
+                    "large_sum": large,
+                    "overtaken": (large > 0) & (small >= large),
+                    "claimed": claimed_probabilities(at)["conditional"],
+                }
+            )
+        )
+    return pd.concat(rows, ignore_index=True)
+
+
 SETTINGS = (
     (1, 1, 1.0), (1, 1, 2.0), (5, 5, 2.0), (10, 2, 2.0), (2, 10, 3.0), (5, 50, 2.0),
     (50, 5, 3.0), (200, 20, 2.0), (10, 1, 2.0), (100, 1, 2.0), (500, 1, 2.0), (1000, 100, 2.0),

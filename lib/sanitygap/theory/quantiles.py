@@ -187,7 +187,7 @@ def maximum_dispersion(
 
 
 def resampled_dispersion(maps: torch.Tensor, *, n: int, seed: int) -> dict[str, float]:
-    """Relative standard deviation of maximum and root mean square under resampling of pixels.
+    """Means over maps of :func:`resampled_spreads`.
 
     Args:
         maps: attribution maps (N, H, W), at least two.
@@ -198,13 +198,7 @@ def resampled_dispersion(maps: torch.Tensor, *, n: int, seed: int) -> dict[str, 
         Means over maps of both (`maximum`, `rms`) and the mean difference (`estimate`) with its
         bootstrap interval over maps (`low`, `high`).
     """
-    spreads = []
-    for index, pixels in enumerate(maps.flatten(1).double().numpy(force=True)):
-        rng = np.random.default_rng(stable_seed(seed, "resampled-dispersion", index))
-        drawn = np.abs(rng.choice(pixels, (n, len(pixels))))
-        normalisers = drawn.max(1), np.sqrt((drawn**2).mean(1))
-        spreads.append([x.std(ddof=1) / x.mean() for x in normalisers])
-    table = np.array(spreads)
+    table = resampled_spreads(maps, n=n, seed=seed)
     interval = bootstrap_mean(table[:, 0] - table[:, 1], resamples=300, seed=seed)
     return {
         "maximum": float(table[:, 0].mean()),
@@ -213,6 +207,29 @@ def resampled_dispersion(maps: torch.Tensor, *, n: int, seed: int) -> dict[str, 
         "low": interval.low,
         "high": interval.high,
     }
+
+
+def resampled_spreads(maps: torch.Tensor, *, n: int, seed: int) -> Array:
+    """Relative standard deviations of max |x| and of the root mean square, map by map.
+
+    The pixels of a map are drawn again with replacement; what varies is the normaliser that each
+    draw would get.
+
+    Args:
+        maps: attribution maps (N, H, W).
+        n: resamplings of the pixels of each map.
+        seed: seed of the resampling.
+
+    Returns:
+        Float64 (N, 2): of the maximum, and of the root mean square.
+    """
+    spreads = []
+    for index, pixels in enumerate(maps.flatten(1).double().numpy(force=True)):
+        rng = np.random.default_rng(stable_seed(seed, "resampled-dispersion", index))
+        drawn = (np.abs(rng.choice(pixels, len(pixels))) for _ in range(n))  # one at a time: memory
+        normalisers = np.array([(x.max(), np.sqrt((x**2).mean())) for x in drawn])
+        spreads.append(normalisers.std(0, ddof=1) / normalisers.mean(0))
+    return np.array(spreads)
 
 
 def _rms(x: Array) -> float:

@@ -147,6 +147,44 @@ def expected_spearman(
     return pd.DataFrame(rows)
 
 
+def random_pairs(*, n: int, seed: int, pixels: int = 25) -> pd.DataFrame:
+    """Single pairs of maps: rank covariance and Spearman's correlation, without and with ties.
+
+    Without ties all maps have ranks of the same variance, so one is a multiple of the other. Ties
+    are made by setting the lowest values of a map to the same value, a random share of them.
+
+    Args:
+        n: number of pairs for each kind.
+        seed: seed of the maps.
+        pixels: pixels of a map.
+
+    Returns:
+        One row a (values, pair): values (`no ties` or `ties`), rank_covariance, that of ranks as
+        fractions of the pixels, and spearman.
+    """
+    rng = np.random.default_rng(stable_seed(seed, "random-pairs", pixels))
+    dependence = rng.uniform(-1, 1, (n, 1))
+    a = rng.normal(size=(n, pixels))
+    b = dependence * a + np.sqrt(1 - dependence**2) * rng.normal(size=(n, pixels))
+    floors = [np.quantile(x, rng.uniform(0, 0.9, n), axis=1).diagonal()[:, None] for x in (a, b)]
+    tied = [np.maximum(x, floor) for x, floor in zip((a, b), floors, strict=True)]
+    rows = []
+    for values, pair in {"no ties": (a, b), "ties": tied}.items():
+        ranks = [rankdata(x, axis=1) for x in pair]
+        x, y = (r - r.mean(1, keepdims=True) for r in ranks)
+        covariance = (x * y).mean(1)
+        rows.append(
+            pd.DataFrame(
+                {
+                    "values": values,
+                    "rank_covariance": covariance / pixels**2,
+                    "spearman": covariance / np.sqrt((x**2).mean(1) * (y**2).mean(1)),
+                }
+            )
+        )
+    return pd.concat(rows, ignore_index=True)
+
+
 # --- the equivalence claimed after Theorem 3 ----------------------------------------------------
 
 

@@ -15,17 +15,24 @@ from sanitygap.claims import (
     verdict_from_interval,
 )
 from sanitygap.criteria.theory.evidence import Tables
-from sanitygap.inference import bootstrap, proportion_interval
+from sanitygap.inference import bootstrap, bootstrap_mean, proportion_interval
 
 PAIRS = {(0.95, 0.50): 0.15, (0.85, 0.10): 0.05}
 
+OVERTAKING = ("activation-overtaking", "redrawn-overtaking")
+
 
 def _overtaking(tables: Tables) -> Verdict:
-    table = tables["activation-overtaking"]
-    return combine(
-        [_median_bound(table, *pair, limit) for pair, limit in PAIRS.items()]
-        + [_frequency(table, *pair) for pair in PAIRS]
+    pooled, redrawn = (tables[name] for name in OVERTAKING)
+    verdict = combine(
+        [_median_bound(pooled, *pair, limit) for pair, limit in PAIRS.items()]
+        + [_frequency(pooled, *pair) for pair in PAIRS]
+        + ([_redrawn(redrawn, *pair) for pair in PAIRS] if len(redrawn) else [])
     )
+    if len(redrawn):
+        return verdict
+    none = "No layer of the network has inputs that are all >= 0, so 0 layers were redrawn."
+    return verdict.model_copy(update={"evidence": f"{verdict.evidence} {none}"})
 
 
 def _pair(table: pd.DataFrame, high: float, low: float) -> pd.DataFrame:
@@ -81,22 +88,67 @@ def _frequency(table: pd.DataFrame, high: float, low: float) -> Verdict:
     )
 
 
-@criterion("binder-i-prob", tables=("activation-overtaking",))
+def frequencies(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of redrawn-overtaking that have a bound and neurons, with their two frequencies.
+
+    Returns:
+        The rows with the columns `frequency` (real neurons) and `simulated`, each among those
+        neurons whose sum over large activations is positive.
+    """
+    rows = table[table["bound"].notna() & (table["positive"] > 0)]
+    return rows.assign(
+        frequency=rows["overtaken"] / rows["positive"],
+        simulated=rows["simulated_overtaken"] / rows["simulated_positive"],
+    )
+
+
+def _redrawn(table: pd.DataFrame, high: float, low: float) -> Verdict:
+    """Real neurons against the bound in every layer; neurons share weights, images do not."""
+    label = f"({high}, {low})"
+    rows = frequencies(_pair(table, high, low))
+    rows = rows[rows.groupby("layer_index")["image"].transform("count") > 1]
+    if rows.empty:
+        return Verdict(
+            value="undecided", evidence=f"At {label} 0 redrawn layers have a bound in two images."
+        )
+    layers = rows.assign(excess=rows["frequency"] - rows["bound"]).groupby("layer_index")
+    intervals = [bootstrap_mean(layer["excess"]) for _, layer in layers]
+    above = sum(interval.low > 0 for interval in intervals)
+    unsettled = sum(interval.low <= 0 < interval.high for interval in intervals)
+    zeros = int((layers["value_low"].max() == 0).sum())
+    means = layers[["frequency", "bound"]].mean().mean()
+    value: Value = "not-reproduced" if above else "undecided" if unsettled else "reproduced"
+    return Verdict(
+        value=value,
+        evidence=(
+            f"At {label} the frequency in the neurons of {len(intervals)} redrawn layers is "
+            f"{means['frequency']:.3f}, the bound {means['bound']:.3f}; it is above its bound in "
+            f"{above} layers (open in {unsettled}), and in {zeros} all small activations are zeros."
+        ),
+        numbers={
+            f"real neurons {label}": means["frequency"],
+            f"layers above the bound {label}": above,
+            f"layers with zeros only {label}": zeros,
+        },
+    )
+
+
+@criterion("binder-i-prob", tables=OVERTAKING)
 def appendix_i(tables: Tables, context: CriterionContext) -> Verdict:
     return _overtaking(tables)
 
 
-@criterion("binder-app4", tables=("activation-overtaking",))
+@criterion("binder-app4", tables=OVERTAKING)
 def figure_app4(tables: Tables, context: CriterionContext) -> Verdict:
     return _overtaking(tables)
 
 
-@criterion("binder-app5", tables=("activation-overtaking",))
+@criterion("binder-app5", tables=OVERTAKING)
 def figure_app5(tables: Tables, context: CriterionContext) -> Verdict:
     return _overtaking(tables)
 
 
-@criterion("binder-app6", tables=("activation-overtaking",))
+@criterion("binder-app6", tables=OVERTAKING)
 def figure_app6(tables: Tables, context: CriterionContext) -> Verdict:
     return _overtaking(tables)
 

@@ -14,6 +14,7 @@ from sanitygap.claims import (
     verdict_from_interval,
 )
 from sanitygap.criteria.theory.evidence import Tables, proved, refuted, unsettled
+from sanitygap.inference import Interval, bootstrap_mean, rank_agreement
 
 
 @criterion("binder-eq20", tables=("equation-20", "theorem-4-proofs"))
@@ -89,35 +90,72 @@ def unnormalised_mse(tables: Tables, context: CriterionContext) -> Verdict:
     )
 
 
-@criterion("binder-secmoment-rationale", tables=("second-moment-rationale",))
+@criterion("binder-secmoment-rationale", tables=("second-moment-rationale", "map-normalizers"))
 def second_moment(tables: Tables, context: CriterionContext) -> Verdict:
-    rows = {row["method"]: row for _, row in tables["second-moment-rationale"].iterrows()}
-    gradient = rows["Gradient, mean"]
-    return combine(
+    own = tables["map-normalizers"]
+    random = {row["method"]: row for _, row in tables["second-moment-rationale"].iterrows()}
+    where = f"maps of {context.model}"
+    shares, ratios = {}, {}
+    for method in ("sensitivity-l2", "gradient"):
+        rows = own[own["method"] == method]
+        shares[method] = bootstrap_mean(rows["mean_share"])
+        ratios[method] = float(rows["rms_over_sd"].mean())
+    verdict = combine(
         [
-            _share(rows["Sensitivity, l2"], 0.3, "above"),
-            _share(gradient, 0.01, "below"),
-            _agreement(gradient["rms_over_sd"]),
+            _share(shares["sensitivity-l2"], "sensitivity-l2", where, 0.3, "above"),
+            _share(shares["gradient"], "gradient", where, 0.01, "below"),
+            _agreement(ratios["gradient"], where),
+            *_random_networks(random),
         ]
     )
-
-
-def _share(row: pd.Series, limit: float, side: Literal["above", "below"]) -> Verdict:
-    value = verdict_from_interval(row["low"], row["high"], limit, side)
-    return Verdict(
-        value=value,
-        evidence=(
-            f"{row['method']}: the mean makes up {row['estimate']:.4f} of the second moment "
-            f"[{row['low']:.4f}, {row['high']:.4f}] over {int(row['draws'])} random networks."
-        ),
-        reason="Gradients of random networks, not of a trained one.",
-        numbers={f"share {row['method']}": row["estimate"]},
+    tau = rank_agreement(
+        *(
+            own.pivot(index="image", columns="method", values=f"mse_{name}")
+            for name in ("deviation", "second_moment")
+        )
+    )
+    ranking = (
+        f"The rankings of {own['method'].nunique()} methods by MSE under the two normalisations "
+        f"agree with Kendall tau {tau.estimate:.2f} [{tau.low:.2f}, {tau.high:.2f}]."
+    )
+    return verdict.model_copy(
+        update={
+            "evidence": f"{verdict.evidence} {ranking}",
+            "numbers": verdict.numbers | {"tau_of_rankings": tau.estimate},
+        }
     )
 
 
-def _agreement(ratio: float) -> Verdict:
+def _random_networks(rows: dict[str, pd.Series]) -> list[Verdict]:
+    """The same conditions on gradients of random networks."""
+    where = "gradients of random networks"
+    intervals = {
+        name: Interval(row["estimate"], row["low"], row["high"], int(row["draws"]))
+        for name, row in rows.items()
+    }
+    return [
+        _share(intervals["Sensitivity, l2"], "Sensitivity, l2", where, 0.3, "above"),
+        _share(intervals["Gradient, mean"], "Gradient, mean", where, 0.01, "below"),
+        _agreement(rows["Gradient, mean"]["rms_over_sd"], where),
+    ]
+
+
+def _share(
+    share: Interval, method: str, where: str, limit: float, side: Literal["above", "below"]
+) -> Verdict:
+    return Verdict(
+        value=verdict_from_interval(share.low, share.high, limit, side),
+        evidence=(
+            f"{method}, {where}: the mean makes up {share.estimate:.2g} of the second moment "
+            f"[{share.low:.2g}, {share.high:.2g}], n = {share.n}."
+        ),
+        numbers={f"share {method}, {where}": share.estimate},
+    )
+
+
+def _agreement(ratio: float, where: str) -> Verdict:
     return Verdict(
         value="direction" if abs(ratio - 1) < 0.05 else "not-reproduced",
-        evidence=f"The two normalisers of the Gradient have ratio {ratio:.4f}.",
-        numbers={"rms_over_sd": ratio},
+        evidence=f"Gradient, {where}: the two normalisers have ratio {ratio:.4f}.",
+        numbers={f"rms_over_sd, {where}": ratio},
     )

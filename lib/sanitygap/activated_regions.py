@@ -1,0 +1,78 @@
+"""Do explanations stay where the kept feature map is active? (Binder et al. 2022, §4.3.)
+
+Write a network as g(phi(x)), with the weights of g redrawn. The paper concludes that maps remain
+dominated by the regions in which phi, the last unrandomised feature map, has large activations.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import interpolate
+
+from sanitygap.errors import UsageError
+from sanitygap.models.explainable import Explainable, Stage
+
+
+@torch.no_grad()
+def kept_features(model: Explainable, inputs: torch.Tensor, lowest: Stage) -> torch.Tensor:
+    """What flows into a stage: the last feature map below it.
+
+    Args:
+        model: the network.
+        inputs: ``(N, 3, H, W)``.
+        lowest: the lowest stage that is redrawn.
+
+    Returns:
+        ``(N, C, h, w)``: the first input of the stage's first module.
+
+    Raises:
+        UsageError: that input has no positions, as below a dense layer.
+    """
+    seen: list[torch.Tensor] = []
+
+    def keep(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        seen.append(arguments[0].clone())  # a copy: an operation in place may follow
+
+    handle = model.module.get_submodule(lowest.modules[0]).register_forward_pre_hook(keep)
+    try:
+        model.module(inputs)
+    finally:
+        handle.remove()
+    if seen[0].ndim != 4 or seen[0].shape[2] * seen[0].shape[3] < 2:
+        raise UsageError(f"what flows into {lowest.name} has no positions in the image")
+    return seen[0]
+
+
+def has_positions(model: Explainable, inputs: torch.Tensor, lowest: Stage) -> bool:
+    """Whether :func:`kept_features` is defined for a stage."""
+    try:
+        kept_features(model, inputs[:1], lowest)
+    except UsageError:
+        return False
+    return True
+
+
+def spread(activity: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Activity ``(N, h, w)`` brought to the size of the image by bilinear interpolation."""
+    return interpolate(activity[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def mass_ratio(maps: torch.Tensor, activity: torch.Tensor, share: float = 0.1) -> torch.Tensor:
+    """How much more of a map lies in the most active regions than their area would hold.
+
+    Args:
+        maps: attribution maps ``(N, H, W)``; their absolute values count.
+        activity: ``(N, H, W)``; the pixels with the largest ``share`` of its values are chosen,
+            ties in reading order.
+        share: share of the area, 0 to 1.
+
+    Returns:
+        Share of the map's absolute mass over share of the area, ``(N,)``: 1 for a map that does
+        not care, ``1 / share`` for one that lies inside; NaN for an all-zero map.
+    """
+    mass = maps.abs().flatten(1).double()
+    count = max(1, round(share * mass.shape[1]))
+    order = activity.flatten(1).argsort(dim=1, descending=True, stable=True)[:, :count]
+    inside = mass.gather(1, order).sum(1) / mass.sum(1)
+    return inside / (count / mass.shape[1])

@@ -1,0 +1,128 @@
+"""Criteria about noise in attribution maps (Binder et al. 2022, Sec. 3).
+
+Where a criterion asks for a monotonic change over a sweep, every step of the sweep has to have an
+interval that excludes 0. Where it asks that something "does not improve", no step may improve
+beyond chance, and the change over the whole sweep has to exclude an improvement.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from sanitygap.claims import CriterionContext, Verdict, criterion, verdict_from_interval
+from sanitygap.criteria.gap import (
+    CONTROLS,
+    GUIDED,
+    LRP,
+    Direction,
+    difference,
+    methods_of,
+    shown,
+    summary,
+)
+from sanitygap.inference import bootstrap_mean, paired_difference
+from sanitygap.scores import randomization_scores
+
+Tables = Mapping[str, pd.DataFrame]
+
+SMOOTHED = ("integrated-gradients", "smoothgrad")
+
+
+def sweep(table: pd.DataFrame, method: str, by: str, value: str) -> pd.DataFrame:
+    """Scores of one method, images x levels of a sweep in ascending order, without any NaN."""
+    rows = table[table["method"] == method]
+    return rows.groupby(["image", by])[value].mean().unstack(by).sort_index(axis=1).dropna()
+
+
+def successive(scores: pd.DataFrame, direction: Direction, what: str) -> list[Verdict]:
+    """One verdict for each step of a sweep: the score goes up (``above``) or down (``below``)."""
+    levels = list(scores)
+    verdicts = []
+    for before, after in zip(levels[:-1], levels[1:], strict=True):
+        interval = paired_difference(scores[after], scores[before])
+        name = f"{what}, {before:g} to {after:g}"
+        verdicts.append(
+            Verdict(
+                value=verdict_from_interval(interval.low, interval.high, 0.0, direction),
+                evidence=f"{name}: {shown(interval)}.",
+                numbers={name: interval.estimate},
+            )
+        )
+    return verdicts
+
+
+def not_improved(scores: pd.DataFrame, what: str) -> list[Verdict]:
+    """Verdicts of "a score that is lower when better does not improve over a sweep"."""
+    refuted = [
+        verdict
+        for verdict in successive(scores, "above", what)
+        if verdict.value == "not-reproduced"
+    ]
+    first, last = list(scores)[0], list(scores)[-1]
+    interval = paired_difference(scores[last], scores[first])
+    whole = Verdict(
+        value=verdict_from_interval(interval.low, interval.high, 0.0, "above"),
+        evidence=f"{what}, {first:g} to {last:g}: {shown(interval)}.",
+        numbers={f"{what}, whole sweep": interval.estimate},
+    )
+    return [*refuted, whole]
+
+
+@criterion("binder-noise-optimal", tables=("randomization", "noise-curve"))
+def noise_optimal(tables: Tables, context: CriterionContext) -> Verdict:
+    scores = randomization_scores(tables["randomization"])
+    real = methods_of(scores)
+    verdicts = [difference(scores, "noise", name, "below", "mean SSIM") for name in real]
+    for method in (GUIDED, LRP):
+        similarity = sweep(tables["noise-curve"], method, "amount", "ssim")
+        faithful = sweep(tables["noise-curve"], method, "amount", "softmax")
+        verdicts += successive(similarity, "below", f"SSIM of {method} + noise")
+        verdicts += not_improved(faithful, f"softmax of {method} + noise")
+    level = bootstrap_mean(scores["noise"].dropna())
+    joined = summary(
+        verdicts, f"noise below {len(real)} methods; SSIM falls and softmax does not with lambda"
+    )
+    return joined.model_copy(
+        update={
+            "evidence": f"Fresh noise has a mean SSIM of {level.estimate:.3f}. {joined.evidence}",
+            "numbers": joined.numbers | {"ssim noise": level.estimate},
+        }
+    )
+
+
+def at_lag(table: pd.DataFrame, lag: int = 1) -> pd.DataFrame:
+    """Autocorrelation of maps at one lag, images x methods."""
+    rows = table[table["lag"] == lag]
+    return rows.groupby(["image", "method"])["autocorrelation"].mean().unstack("method")
+
+
+def _pairs(lower: Sequence[str], upper: Sequence[str]) -> list[tuple[str, str]]:
+    return [(one, other) for one in lower for other in upper]
+
+
+@criterion("binder-gradnoise", tables=("autocorrelation", "smoothgrad-copies"))
+def gradient_noise(tables: Tables, context: CriterionContext) -> Verdict:
+    smooth = at_lag(tables["autocorrelation"])
+    verdicts = [
+        difference(smooth, one, other, "below", "lag 1")
+        for one, other in _pairs(("gradient",), SMOOTHED) + _pairs(SMOOTHED, (GUIDED, LRP))
+    ]
+    table = tables["smoothgrad-copies"]
+    signed = table[table["sign"] == "signed"]
+    verdicts += successive(
+        sweep(signed, "smoothgrad", "copies", "ssim"), "above", "SSIM of SmoothGrad by copies"
+    )
+    levels = {
+        str(name): bootstrap_mean(smooth[name].dropna()).estimate
+        for name in smooth
+        if name not in CONTROLS
+    }
+    ordered = sorted(levels, key=lambda name: levels[name])
+    listed = ", ".join(f"{name} {levels[name]:.2f}" for name in ordered)
+    joined = summary(verdicts, "smoother maps have more autocorrelation; more copies, more SSIM")
+    return joined.model_copy(
+        update={
+            "evidence": f"Autocorrelation at lag 1: {listed}. {joined.evidence}",
+            "numbers": joined.numbers | {f"lag 1 {name}": v for name, v in levels.items()},
+        }
+    )

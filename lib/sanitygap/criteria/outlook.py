@@ -1,0 +1,150 @@
+"""Criteria about what Binder et al. (2022) propose instead: Sec. 4.3 at its end, and Sec. 5.
+
+Both repairs are judged by how much Kendall's tau between the randomisation and the occlusion
+ranking grows, over the methods of the paper's figures that the table holds. A repair with several
+thresholds has to work at every one that is above 0: a threshold of 0 usually keeps all pixels.
+"""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from sanitygap.claims import CriterionContext, Verdict, criterion, verdict_from_interval
+from sanitygap.criteria.gap import FIGURE_METHODS, GUIDED, LRP, shown, summary
+from sanitygap.inference import Interval, paired_difference
+from sanitygap.rankings import agreement_gain
+from sanitygap.scores import (
+    complete,
+    occlusion_scores,
+    randomization_scores,
+    scores_at_equal_shares,
+)
+
+Tables = Mapping[str, pd.DataFrame]
+
+
+def equal_shares(
+    top_down: pd.DataFrame, bottom_up: pd.DataFrame, value: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores of two orders at equal numbers of random parameters, same images and methods.
+
+    Shares below the first step of the top-down order cannot be compared: a network cannot have
+    fewer random parameters than its classifier in that order.
+    """
+    start = float(top_down["random_parameters"].min())
+    down, up = complete(
+        scores_at_equal_shares(top_down, value, start),
+        scores_at_equal_shares(bottom_up, value, start),
+    )
+    return down, up
+
+
+def signed(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows about signed maps."""
+    return table[table["sign"] == "signed"]
+
+
+def _lower(new: pd.Series, old: pd.Series, what: str) -> Verdict:
+    """The verdict of "new scores below old", paired over images."""
+    interval = paired_difference(new, old)
+    return Verdict(
+        value=verdict_from_interval(interval.low, interval.high, 0.0, "below"),
+        evidence=f"{what}: {shown(interval)}.",
+        numbers={what: interval.estimate},
+    )
+
+
+@criterion(
+    "binder-bottomup", tables=("randomization", "randomization-bottom-up", "feature-map")
+)
+def bottom_up(tables: Tables, context: CriterionContext) -> Verdict:
+    down, up = equal_shares(
+        signed(tables["randomization"]), signed(tables["randomization-bottom-up"]), "ssim"
+    )
+    maps = tables["feature-map"]
+    orders = {order: maps[maps["order"] == order] for order in ("top-down", "bottom-up")}
+    kept, lost = equal_shares(orders["top-down"], orders["bottom-up"], "correlation")
+    verdicts = [
+        _lower(lost["correlation"], kept["correlation"], "correlation of the feature map"),
+        *(_lower(up[name], down[name], f"SSIM of {name}") for name in (GUIDED, LRP)),
+    ]
+    joined = summary(verdicts, "bottom-up below top-down at equal numbers of random parameters")
+    every = " ".join(verdict.evidence for verdict in verdicts)
+    numbers = {name: value for verdict in verdicts for name, value in verdict.numbers.items()}
+    return joined.model_copy(
+        update={
+            "evidence": f"Bottom-up minus top-down. {every} {len(down)} images.",
+            "numbers": joined.numbers | numbers,
+        }
+    )
+
+
+def gain(new: pd.DataFrame, old: pd.DataFrame, reference: pd.DataFrame) -> tuple[Interval, int]:
+    """Growth of Kendall's tau with a reference, and the number of methods that it is about."""
+    new, old, reference = complete(
+        *(
+            scores[[name for name in FIGURE_METHODS if name in scores]]
+            for scores in (new, old, reference)
+        )
+    )
+    return agreement_gain(new, old, reference), new.shape[1]
+
+
+def restricted_scores(table: pd.DataFrame, threshold: float, value: str) -> pd.DataFrame:
+    """Mean over the steps, images x methods; NaN where a step has no window left."""
+    rows = table[table["threshold"] == threshold]
+    means = rows.groupby(["image", "method"])[value].agg(lambda values: values.mean(skipna=False))
+    return means.unstack("method")
+
+
+def _better(interval: Interval, what: str, methods: int) -> Verdict:
+    return Verdict(
+        value=verdict_from_interval(interval.low, interval.high, 0.0, "above"),
+        evidence=f"{what}: Kendall's tau of {methods} methods with the occlusion ranking changes "
+        f"by {shown(interval)} (n = {interval.n}).",
+        numbers={what: interval.estimate},
+    )
+
+
+@criterion("binder-outlook-restrict", tables=("outlook-restrict", "occlusion"))
+def restrict(tables: Tables, context: CriterionContext) -> Verdict:
+    table, faithful = tables["outlook-restrict"], occlusion_scores(tables["occlusion"])
+    verdicts = []
+    for threshold in sorted(set(table["threshold"]) - {0.0}):
+        interval, methods = gain(
+            restricted_scores(table, threshold, "restricted"),
+            restricted_scores(table, threshold, "ssim"),
+            faithful,
+        )
+        verdicts.append(_better(interval, f"without {threshold:.0%} of the mass", methods))
+    joined = summary(verdicts, "tau higher with the restriction")
+    every = " ".join(verdict.evidence for verdict in verdicts)
+    return joined.model_copy(update={"evidence": every})
+
+
+def component_scores(table: pd.DataFrame, component: str) -> pd.DataFrame:
+    """Mean SSIM over the redrawn branches of signed maps or of one part of them."""
+    rows = table[table["component"] == component].assign(order="independent")
+    return randomization_scores(rows, order="independent")
+
+
+@criterion("binder-outlook-baseline", tables=("outlook-baseline", "occlusion"))
+def baseline(tables: Tables, context: CriterionContext) -> Verdict:
+    table = tables["outlook-baseline"]
+    if table.empty:
+        return Verdict(
+            value="not-run",
+            reason=f"{context.model} has no skip connection, so its explanations have no part "
+            "that skips carry, and there is nothing to subtract.",
+        )
+    residual, total = (component_scores(table, name) for name in ("residual", "total"))
+    interval, methods = gain(residual, total, occlusion_scores(tables["occlusion"]))
+    verdicts = [_better(interval, "without what the skip carries", methods)]
+    both = complete(residual, total)
+    verdicts += [
+        _lower(both[0][name], both[1][name], f"SSIM of {name}, residual minus total")
+        for name in FIGURE_METHODS
+        if name in both[0]
+    ]
+    joined = summary(verdicts, "tau higher, residual less similar than the whole map")
+    return joined.model_copy(update={"evidence": f"{verdicts[0].evidence} {joined.evidence}"})

@@ -1,0 +1,177 @@
+"""Maps of networks with a random top beside the activity of the last kept feature map."""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+import torch
+
+from sanitygap import activated_regions as room
+from sanitygap import feature_maps, randomization, similarity
+from sanitygap.activated_regions import has_positions, kept_features, mass_ratio, spread
+from sanitygap.attribution import Sampling, attribute
+from sanitygap.errors import UsageError
+from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
+from sanitygap.experiments.randomization_test import code_of, families, sampling_of
+from sanitygap.feature_maps import energy
+from sanitygap.randomization import RandomTwin, Step, steps
+from sanitygap.similarity import pearson, ranks
+
+METHODS = (
+    "gradient",
+    "gradient-x-input",
+    "guided-backprop",
+    "lrp-epsilon-plus",
+    "lrp-alpha2-beta1",
+    "lrp-gamma-box",
+    "noise",
+)
+
+COLUMNS = {
+    "image": "file name of the image",
+    "position": "place of the image in the set",
+    "method": "attribution method or control",
+    "step": "how many stages are random, from the top",
+    "stage": "the lowest random stage; what flows into it is the last kept feature map",
+    "height": "rows of that feature map",
+    "seed": "seed of the redrawn weights and of all sampling",
+    "mass_ratio": "share of the absolute map in the most active 10 % of the image, over 10 %",
+    "spearman": "rank correlation of the absolute map with the activity of the feature map",
+    "spearman_others": "mean of the same with the activity of other images' feature maps",
+}
+
+
+@experiment(
+    "activated-regions",
+    knobs={
+        "smoke": {"n_steps": 3},
+        "quick": {"n_steps": 4, "max_images": 8},
+        "full": {"max_images": 100},
+    },
+    columns=COLUMNS,
+)
+def activated_regions(
+    context: Context,
+    methods: Sequence[str] = METHODS,
+    n_steps: int | None = None,
+    others: int = 5,
+    seeds: Sequence[int] | None = None,
+    path_steps: int = 50,
+    noisy_copies: int = 50,
+    max_images: int | None = None,
+) -> Iterator[Chunk]:
+    """Where maps lie after top-down randomisation, against the activity of the kept features.
+
+    Steps are left out where nothing is kept, and where the kept features have no positions.
+
+    Args:
+        context: model, images and seed.
+        methods: attribution methods and controls.
+        n_steps: that many steps of the top-down order, evenly spread; all by default.
+        others: the null comparison uses the next so many images of the set, cyclically.
+        seeds: seeds of the redrawn weights; the run's seed by default.
+        path_steps: points of integrated gradients, if it is asked for.
+        noisy_copies: copies in SmoothGrad, likewise.
+        max_images: use at most that many images.
+
+    Yields:
+        One chunk a seed and a batch of images.
+
+    Raises:
+        UsageError: fewer than two images, or no step with a kept feature map.
+    """
+    batches = context.image_chunks(max_images)
+    everything = [position for positions in batches for position in positions]
+    if len(everything) < 2:
+        raise UsageError("the comparison with other images needs at least two images; use more")
+    example = context.batch(everything[:1]).inputs
+    chosen = [
+        step
+        for step in steps(context.model.stages, "top-down", n_steps)
+        if step.number < len(context.model.stages)
+        and has_positions(context.model, example, step.stages[-1])
+    ]
+    if not chosen:
+        raise UsageError("no step leaves a feature map with positions; use more steps")
+    sampling = Sampling(path_steps, noisy_copies)
+    groups = families(methods)
+    code = (
+        room, feature_maps, randomization, similarity, maps_and_activity,
+        *dict.fromkeys(piece for family in groups for piece in code_of(family)),
+    )  # fmt: skip
+    for seed in seeds if seeds is not None else [context.seed]:
+        twin = RandomTwin(context.model, seed)
+        for positions in batches:
+            partners = _partners(positions, everything, others)
+            settings = {
+                "methods": list(methods),
+                "sampling": [sampling_of(family, sampling) for family in groups],
+                "steps": [(step.number, step.name) for step in chosen],
+                "others": others,
+                "positions": positions,
+                "seed": seed,
+            }
+
+            def compute(
+                positions: tuple[int, ...] = positions,
+                partners: tuple[int, ...] = partners,
+                twin: RandomTwin = twin,
+            ) -> pd.DataFrame:
+                return maps_and_activity(
+                    context, positions, partners, methods, chosen, twin, sampling, others
+                )
+
+            yield Chunk(settings, code, compute, (*positions, *partners))
+
+
+def _partners(positions: Sequence[int], everything: Sequence[int], others: int) -> tuple[int, ...]:
+    """The images of the set that follow a batch, cyclically, and are not in it."""
+    following = [
+        everything[(positions[-1] + offset) % len(everything)] for offset in range(1, others + 1)
+    ]
+    return tuple(dict.fromkeys(p for p in following if p not in positions))
+
+
+def maps_and_activity(
+    context: Context,
+    positions: Sequence[int],
+    partners: Sequence[int],
+    methods: Sequence[str],
+    chosen: Sequence[Step],
+    twin: RandomTwin,
+    sampling: Sampling,
+    others: int,
+) -> pd.DataFrame:
+    """One row an image, step and method."""
+    model, batch = context.model, context.batch(positions)
+    around = [batch.inputs, *([context.batch(partners).inputs] if partners else [])]
+    size = (batch.inputs.shape[2], batch.inputs.shape[3])
+    total = len(positions) + len(partners)
+    rows = []
+    for step in chosen:
+        features = torch.cat([kept_features(model, part, step.stages[-1]) for part in around])
+        activity = spread(energy(features), size)
+        order = ranks(activity)
+        with twin.redrawn(step.stages):
+            keys = batch.seeds(twin.seed, step.name)
+            maps = attribute(
+                model, batch.inputs, batch.targets, methods, keys, sampling, context.batch_size
+            )
+        for name, values in maps.items():
+            own = ranks(values.abs())
+            count = len(positions)
+            shifted = [
+                pearson(own, order[(torch.arange(count) + offset) % total])
+                for offset in range(1, min(others, total - 1) + 1)
+            ]
+            measured = {
+                "mass_ratio": mass_ratio(values, activity[:count]),
+                "spearman": pearson(own, order[:count]),
+                "spearman_others": torch.stack(shifted).mean(0),
+            }
+            rows.append(
+                image_rows(
+                    batch, measured, method=name, step=step.number, stage=step.name,
+                    height=features.shape[2], seed=twin.seed,
+                )
+            )  # fmt: skip
+    return pd.concat(rows, ignore_index=True)[list(COLUMNS)]

@@ -1,0 +1,317 @@
+"""Irrelevance is preserved: Fig. 4 and Eq. (4) of Binder et al. (2022) on real networks."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import PositiveInt
+
+from sanitygap import faithfulness, irrelevance, partition, randomization, similarity
+from sanitygap.attribution import attribute, select
+from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
+from sanitygap.experiments.randomization_test import code_of, families
+from sanitygap.irrelevance import (
+    CHANGES,
+    Compared,
+    low_relevance_auc,
+    smoothed,
+    tile_responses,
+    tile_sums,
+    with_changed_tiles,
+)
+from sanitygap.models.explainable import Explainable
+from sanitygap.partition import Cut, cut_model, feature_sum
+from sanitygap.randomization import RandomTwin
+from sanitygap.seeds import stable_seed
+
+#: the method of Fig. 4
+METHOD = "lrp-gamma"
+
+#: kept share of the stages for the two readings of "layer 12" of VGG-16: ``features.12``, which is
+#: the sixth of its sixteen stages, and the twelfth convolution
+KEPT = (3 / 8, 3 / 4)
+
+#: what could make maps of one image alike without any network
+CONTROLS = ("edges", "noise-x-input")
+
+#: images among which mismatched pairs are formed; positions 0 to 9 are one group, and so on
+GROUP = 10
+
+#: other images with which each image is paired for the null distribution
+PARTNERS = 3
+
+#: standard deviation of the noise in a tile over the image's value range, as in SmoothGrad
+NOISE = 0.15
+
+CUT_COLUMNS = {
+    "image": "file name of the image",
+    "position": "place of the image in the set",
+    "method": "attribution method",
+    "share": "share of the stages, from the input, that is kept",
+    "kept": "name of the topmost kept stage",
+}
+
+
+def redraw_seeds(context: Context, redraws: int) -> list[int]:
+    """Seeds of several independent redraws: the run's seed and those that follow it."""
+    return [context.seed + number for number in range(redraws)]
+
+
+@experiment(
+    "irrelevance",
+    knobs={
+        "smoke": {"redraws": 2, "shares": (3 / 8,), "max_images": 2},
+        "quick": {"max_images": 5},
+        "full": {},
+    },
+    columns=CUT_COLUMNS
+    | {
+        "seed": "seed of the redrawn weights",
+        "first": "first map: trained network, phi (sum of its activations), or a control",
+        "second": "second map: of the network with g redrawn, or of the trained one",
+        "other": "0 if both maps are of the same image, else which other image the second is of",
+        "maps": "signed, absolute, or absolute and averaged over squares of 15 pixels",
+        "pearson": "Pearson correlation over pixels",
+        "spearman": "Spearman's rank correlation over pixels",
+        "ssim": "SSIM of second-moment-normalised maps, window 7, L = joint range of the pair",
+        "auc": "area under the ROC curve with which low values of the first map predict those "
+        "below the median of the second (smoothed maps only)",
+    },
+)
+def preserved_irrelevance(
+    context: Context,
+    method: str = METHOD,
+    shares: Sequence[float] = KEPT,
+    redraws: PositiveInt = 5,
+    max_images: int | None = None,
+) -> Iterator[Chunk]:
+    """Similarity of maps before and after redrawing g, beside mismatched images and controls.
+
+    Args:
+        context: model, images and seed.
+        method: attribution method.
+        shares: shares of the stages that are kept, one cut each.
+        redraws: independent draws of g.
+        max_images: use at most that many images.
+
+    Yields:
+        One chunk a cut and a batch of images.
+    """
+    for share in shares:
+        cut = cut_model(context.model, share)
+        for positions in context.image_chunks(max_images):
+            settings = {
+                "method": method,
+                "share": share,
+                "kept": cut.name,
+                "place": cut.place,
+                "seeds": redraw_seeds(context, redraws),
+                "run": context.seed,
+                "partners": PARTNERS,
+                # an image at the end of a set has fewer others to be paired with
+                "group": [_group(context, position, max_images) for position in positions],
+            }
+
+            def compute(
+                positions: tuple[int, ...] = positions, share: float = share, cut: Cut = cut
+            ) -> pd.DataFrame:
+                seeds = redraw_seeds(context, redraws)
+                return compare_with_redrawn(context, method, positions, share, cut, seeds)
+
+            code = (
+                irrelevance, partition, randomization, similarity, faithfulness,
+                compare_with_redrawn, partners, explained, of_features,
+                *(piece for family in families([method, *CONTROLS]) for piece in code_of(family)),
+            )  # fmt: skip
+            yield Chunk(settings, tuple(dict.fromkeys(code)), compute, positions)
+
+
+def _group(context: Context, position: int, max_images: int | None) -> int:
+    """How many images there are in the group of a position."""
+    count = min(len(context.images), max_images or len(context.images))
+    first = position // GROUP * GROUP
+    return min(first + GROUP, count) - first
+
+
+def partners(positions: Sequence[int]) -> list[torch.Tensor]:
+    """For each kind of pair, which image of a batch each is paired with; the first is itself.
+
+    Pairs stay within groups of ten neighbours, so they do not depend on the size of a batch. An
+    image alone in its group is paired with nothing: -1.
+    """
+    groups: dict[int, list[int]] = {}
+    for index, position in enumerate(positions):
+        groups.setdefault(position // GROUP, []).append(index)
+    found = [torch.arange(len(positions))]
+    for shift in range(1, PARTNERS + 1):
+        other = torch.full((len(positions),), -1)
+        for members in groups.values():
+            for place, index in enumerate(members):
+                if shift < len(members):
+                    other[index] = members[(place + shift) % len(members)]
+        found.append(other)
+    return found
+
+
+def compare_with_redrawn(
+    context: Context,
+    method: str,
+    positions: Sequence[int],
+    share: float,
+    cut: Cut,
+    seeds: Sequence[int],
+) -> pd.DataFrame:
+    """All pairs of maps of one cut and one batch of images."""
+    model, batch = context.model, context.batch(positions)
+    kinds = partners(positions)
+    frames: list[pd.DataFrame] = []
+
+    def record(first: str, a: torch.Tensor, second: str, b: torch.Tensor, kind: str, seed: int,
+               mismatched: bool = False) -> None:  # fmt: skip
+        compared, other = Compared(a), Compared(b)
+        for number, partner in enumerate(kinds if mismatched else kinds[:1]):
+            paired = partner.clamp_min(0)
+            values = compared.with_(other, paired.to(a.device))
+            nothing = torch.full((len(batch.names),), torch.nan)
+            auc = low_relevance_auc(a, b[paired]) if kind == "smoothed" else nothing
+            rows = image_rows(
+                batch, {**values, "auc": auc}, method=method, share=share, kept=cut.name,
+                seed=seed, first=first, second=second, other=number, maps=kind,
+            )  # fmt: skip
+            frames.append(rows[(partner >= 0).numpy()])
+
+    trained = explained(model, batch, method, context.seed)
+    phi = smoothed(of_features(model, batch, method, cut, context.seed))
+    keys = batch.seeds(context.seed, "irrelevance")
+    blind = attribute(model, batch.inputs, batch.targets, CONTROLS, keys)
+    record("phi", phi, "trained", smoothed(trained), "smoothed", context.seed, mismatched=True)
+    for name, values in blind.items():
+        record(name, values.abs(), "trained", trained.abs(), "absolute", context.seed)
+        record(name, smoothed(values), "trained", smoothed(trained), "smoothed", context.seed)
+    for seed in seeds:
+        with RandomTwin(model, seed).redrawn(cut.redrawn):
+            redrawn = explained(model, batch, method, seed)
+        record("trained", trained, "redrawn", redrawn, "signed", seed, mismatched=True)
+        record(
+            "trained", trained.abs(), "redrawn", redrawn.abs(), "absolute", seed, mismatched=True
+        )
+        record("phi", phi, "redrawn", smoothed(redrawn), "smoothed", seed, mismatched=True)
+        for name, values in blind.items():
+            record(name, values.abs(), "redrawn", redrawn.abs(), "absolute", seed)
+    order = [*CUT_COLUMNS, "seed", "first", "second", "other", "maps"]
+    joined = pd.concat(frames, ignore_index=True)
+    return joined[[*order, "pearson", "spearman", "ssim", "auc"]]
+
+
+def explained(model: Explainable, batch: Batch, method: str, seed: int) -> torch.Tensor:
+    """Signed maps ``(N, H, W)`` of a batch by one method, for the model as it is."""
+    keys = batch.seeds(seed, "irrelevance")
+    return attribute(model, batch.inputs, batch.targets, [method], keys)[method]
+
+
+def of_features(model: Explainable, batch: Batch, method: str, cut: Cut, seed: int) -> torch.Tensor:
+    """Signed maps ``(N, H, W)`` that explain the sum of phi's activations."""
+    targets = torch.zeros_like(batch.targets)
+    keys = batch.seeds(seed, "irrelevance")
+    return attribute(feature_sum(model, cut), batch.inputs, targets, [method], keys)[method]
+
+
+@experiment(
+    "ignored-tiles",
+    knobs={
+        "smoke": {"redraws": 1, "side": 3, "max_images": 2},
+        "quick": {"redraws": 2, "side": 4, "max_images": 3},
+        "full": {},
+    },
+    columns=CUT_COLUMNS
+    | {
+        "change": "noise is added to the tile, or the tile is blurred",
+        "seed": "seed of the redrawn weights; empty for the trained network",
+        "tile": "place of the tile, row by row",
+        "phi": "norm of the change of phi(x) when the tile is changed, over that of phi(x)",
+        "logits": "the same for the logits, from which their mean is subtracted",
+        "attribution": "share of the map's absolute values that lies in the tile",
+    },
+)
+def ignored_tiles(
+    context: Context,
+    method: str = METHOD,
+    share: float = KEPT[0],
+    redraws: PositiveInt = 5,
+    side: PositiveInt = 7,
+    max_images: int | None = None,
+) -> Iterator[Chunk]:
+    """Eq. (4): response of phi, response of the logits and attribution, tile by tile.
+
+    Args:
+        context: model, images and seed.
+        method: attribution method.
+        share: share of the stages that is kept.
+        redraws: independent draws of g.
+        side: tiles in a row and in a column.
+        max_images: use at most that many images.
+
+    Yields:
+        One chunk a batch of images.
+    """
+    cut, seeds = cut_model(context.model, share), redraw_seeds(context, redraws)
+    for positions in context.image_chunks(max_images):
+
+        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
+            return respond(context, method, positions, share, cut, seeds, side)
+
+        settings = {
+            "method": method, "share": share, "kept": cut.name, "place": cut.place,
+            "seeds": seeds, "side": side, "noise": [NOISE, context.seed],
+        }  # fmt: skip
+        code = (
+            irrelevance, partition, randomization, faithfulness, respond, explained,
+            *code_of(select([method])),
+        )  # fmt: skip
+        yield Chunk(settings, code, compute, positions)
+
+
+def respond(
+    context: Context,
+    method: str,
+    positions: Sequence[int],
+    share: float,
+    cut: Cut,
+    seeds: Sequence[int],
+    side: int,
+) -> pd.DataFrame:
+    """Responses and attribution of all tiles of one batch of images."""
+    model, batch = context.model, context.batch(positions)
+    twins = [RandomTwin(model, seed) for seed in seeds]
+    maps = [explained(model, batch, method, context.seed)]
+    for twin in twins:
+        with twin.redrawn(cut.redrawn):
+            maps.append(explained(model, batch, method, twin.seed))
+    sums = [tile_sums(values.abs(), side) for values in maps]
+    shares = [values / values.sum(1, keepdim=True) for values in sums]
+    rows = []
+    for index, (name, position) in enumerate(zip(batch.names, batch.positions, strict=True)):
+        image, noise = batch.inputs[index], stable_seed(batch.keys[index], context.seed, "tiles")
+        for change in CHANGES:
+            changed = with_changed_tiles(image, side, change, NOISE, noise)
+            phi, logits = tile_responses(model, cut, image, changed, twins)
+            for state, seed in enumerate([None, *seeds]):
+                rows.append(
+                    pd.DataFrame(
+                        {
+                            "image": name,
+                            "position": position,
+                            "method": method,
+                            "share": share,
+                            "kept": cut.name,
+                            "change": change,
+                            "seed": pd.array([seed] * side**2, dtype="Int64"),
+                            "tile": np.arange(side**2),
+                            "phi": phi.cpu().numpy(),
+                            "logits": logits[state].cpu().numpy(),
+                            "attribution": shares[state][index].cpu().numpy(),
+                        }
+                    )
+                )
+    return pd.concat(rows, ignore_index=True)

@@ -1,0 +1,302 @@
+"""What noise in a map does to its scores in both tests (Binder et al. 2022, Sec. 3)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import pandas as pd
+import torch
+from pydantic import NonNegativeFloat, PositiveInt
+
+from sanitygap import faithfulness, noise, randomization, similarity
+from sanitygap.attribution import Method, Sampling, attribute
+from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
+from sanitygap.experiments.randomization_test import (
+    COLUMNS,
+    code_of,
+    families,
+    randomization_test,
+    sampling_of,
+)
+from sanitygap.faithfulness import REGIONS, occlusion_curves
+from sanitygap.noise import autocorrelation, mixture
+from sanitygap.randomization import RandomTwin, Step, steps
+from sanitygap.seeds import normal
+from sanitygap.similarity import Reference
+
+#: the two methods that the paper defends, and the one that it calls noisy
+METHODS = ("gradient", "guided-backprop", "lrp-epsilon-plus")
+
+AMOUNTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+
+PATCH = 15
+
+IMAGE_COLUMNS = {name: COLUMNS[name] for name in ("image", "position", "method", "seed")}
+
+experiment(
+    "noise-controls",
+    knobs={
+        profile: {"methods": ("noise", "noise-fixed", "noise-x-input"), **more}
+        for profile, more in (
+            ("smoke", {"n_steps": 2}),
+            ("quick", {"n_steps": 3}),
+            ("full", {"max_images": 100}),
+        )
+    },
+    columns=COLUMNS,
+)(randomization_test)
+
+
+@experiment(
+    "noise-curve",
+    knobs={
+        "smoke": {"n_steps": 1, "amounts": (0.0, 4.0), "regions": 2, "max_images": 2},
+        "quick": {"n_steps": 2, "amounts": (0.0, 1.0, 4.0, 16.0), "regions": 10, "max_images": 4},
+        "full": {"max_images": 100},
+    },
+    columns=IMAGE_COLUMNS
+    | {
+        "amount": "lambda, root mean square of the added noise over that of the map",
+        "steps": "number of steps of top-down randomisation that the similarities are means over",
+        "ssim": f"{COLUMNS['ssim']}; mean over the steps",
+        "spearman": f"{COLUMNS['spearman']}; mean over the steps",
+        "mse": f"{COLUMNS['mse']}; mean over the steps",
+        "regions": "how many regions of 15 pixels are replaced by their blurred copy",
+        "softmax": "probability of the target class, mean over 0 to all replaced regions",
+    },
+)
+def noise_curve(
+    context: Context,
+    methods: Sequence[str] = METHODS,
+    amounts: Sequence[NonNegativeFloat] = AMOUNTS,
+    n_steps: int | None = None,
+    regions: PositiveInt = REGIONS,
+    max_images: int | None = None,
+) -> Iterator[Chunk]:
+    """Both scores of a map as independent noise is added to it.
+
+    Every call of the noisy method draws fresh noise: the maps of the trained and of the randomised
+    network get different draws. All amounts share the draws, and the redrawn weights are those of
+    the table ``randomization``.
+
+    Args:
+        context: model, images and seed.
+        methods: attribution methods.
+        amounts: lambda, in units of the map's root mean square.
+        n_steps: that many steps of the top-down order, evenly spread; all by default.
+        regions: how many regions are replaced in the occlusion test.
+        max_images: use at most that many images.
+
+    Yields:
+        One chunk a family of methods and a batch of images.
+    """
+    chosen_steps = steps(context.model.stages, "top-down", n_steps)
+    twin = RandomTwin(context.model, context.seed)
+    for family in families(methods):
+        for positions in context.image_chunks(max_images):
+            settings = {
+                "methods": [member.name for member in family],
+                "sampling": sampling_of(family, Sampling()),
+                "amounts": list(amounts),
+                "steps": [(step.number, step.name) for step in chosen_steps],
+                "regions": regions,
+                "seed": context.seed,
+            }
+
+            def compute(
+                family: list[Method] = family, positions: tuple[int, ...] = positions
+            ) -> pd.DataFrame:
+                return add_noise(
+                    context, family, positions, twin, chosen_steps, amounts, regions
+                )
+
+            rooms = (noise, randomization, similarity, faithfulness)
+            code = (*rooms, add_noise, fresh_noise, *code_of(family))
+            yield Chunk(settings, code, compute, positions)
+
+
+def fresh_noise(batch: Batch, seed: int, step: str, size: tuple[int, ...]) -> torch.Tensor:
+    """Standard normal noise for the maps of one step: one draw an image, the same for all maps."""
+    return normal(size, batch.seeds(seed, step, "added noise"), batch.inputs)
+
+
+def add_noise(
+    context: Context,
+    family: Sequence[Method],
+    positions: Sequence[int],
+    twin: RandomTwin,
+    chosen_steps: Sequence[Step],
+    amounts: Sequence[float],
+    regions: int,
+) -> pd.DataFrame:
+    """Both scores of one family of methods for one batch of images and all amounts of noise."""
+    model, batch = context.model, context.batch(positions)
+    names = [member.name for member in family]
+    size = tuple(batch.inputs.shape[2:])
+
+    def noisy(step: str) -> dict[tuple[str, float], torch.Tensor]:
+        keys = batch.seeds(twin.seed, step)
+        maps = attribute(
+            model, batch.inputs, batch.targets, names, keys, Sampling(), context.batch_size
+        )
+        drawn = fresh_noise(batch, twin.seed, step, size)
+        return {
+            (name, amount): mixture(values, drawn, amount)
+            for name, values in maps.items()
+            for amount in amounts
+        }
+
+    base = noisy("base")
+    references = {which: Reference(maps) for which, maps in base.items()}
+    similarities: dict[tuple[str, float], list[dict[str, torch.Tensor]]] = {w: [] for w in base}
+    for step in chosen_steps:
+        with twin.redrawn(step.stages):
+            changed = noisy(step.name)
+        for which, maps in changed.items():
+            similarities[which].append(references[which].compare(maps))
+    rows = []
+    for (name, amount), maps in base.items():
+        curves = occlusion_curves(
+            model, batch.inputs, batch.targets, maps, PATCH, regions, batch_size=context.batch_size
+        )
+        found = similarities[name, amount]
+        values = {
+            kind: torch.stack([scores[kind] for scores in found]).mean(0)
+            for kind in ("ssim", "spearman", "mse")
+        }
+        rows.append(
+            image_rows(
+                batch, values, method=name, seed=twin.seed, amount=amount, steps=len(chosen_steps)
+            ).assign(regions=regions, softmax=curves.softmax.mean(1).cpu().numpy())
+        )
+    return pd.concat(rows, ignore_index=True)
+
+
+@experiment(
+    "autocorrelation",
+    knobs={
+        "smoke": {"path_steps": 2, "noisy_copies": 2, "max_images": 2},
+        "quick": {"path_steps": 4, "noisy_copies": 4, "max_images": 6},
+        "full": {"max_images": 100},
+    },
+    columns=IMAGE_COLUMNS
+    | {
+        "lag": "shift in pixels",
+        "autocorrelation": "correlation of the map with itself shifted by the lag",
+    },
+)
+def autocorrelation_of_maps(
+    context: Context,
+    methods: Sequence[str] = (
+        "gradient",
+        "gradient-x-input",
+        "integrated-gradients",
+        "smoothgrad",
+        "guided-backprop",
+        "lrp-epsilon-plus",
+        "lrp-alpha2-beta1",
+        "noise",
+    ),
+    lags: Sequence[PositiveInt] = tuple(range(1, 9)),
+    path_steps: int = 50,
+    noisy_copies: int = 50,
+    max_images: int | None = None,
+) -> Iterator[Chunk]:
+    """How smooth the maps of the trained network are.
+
+    Args:
+        context: model, images and seed.
+        methods: attribution methods and controls.
+        lags: shifts in pixels.
+        path_steps: points of integrated gradients.
+        noisy_copies: copies in SmoothGrad.
+        max_images: use at most that many images.
+
+    Yields:
+        One chunk a family of methods and a batch of images.
+    """
+    sampling = Sampling(path_steps, noisy_copies)
+    for family in families(methods):
+        for positions in context.image_chunks(max_images):
+            settings = {
+                "methods": [member.name for member in family],
+                "sampling": sampling_of(family, sampling),
+                "lags": list(lags),
+                "seed": context.seed,
+            }
+
+            def compute(
+                family: list[Method] = family, positions: tuple[int, ...] = positions
+            ) -> pd.DataFrame:
+                return smoothness(context, family, positions, lags, sampling)
+
+            code = (noise, similarity, smoothness, *code_of(family))
+            yield Chunk(settings, code, compute, positions)
+
+
+def smoothness(
+    context: Context,
+    family: Sequence[Method],
+    positions: Sequence[int],
+    lags: Sequence[int],
+    sampling: Sampling,
+) -> pd.DataFrame:
+    """Autocorrelations of the maps of one family of methods for one batch of images."""
+    batch = context.batch(positions)
+    maps = attribute(
+        context.model,
+        batch.inputs,
+        batch.targets,
+        [member.name for member in family],
+        batch.seeds(context.seed, "base"),
+        sampling,
+        context.batch_size,
+    )
+    rows = [
+        image_rows(
+            batch,
+            {"autocorrelation": autocorrelation(values, lag)},
+            method=name,
+            seed=context.seed,
+            lag=lag,
+        )
+        for name, values in maps.items()
+        for lag in lags
+    ]
+    return pd.concat(rows, ignore_index=True)
+
+
+@experiment(
+    "smoothgrad-copies",
+    knobs={
+        "smoke": {"copies": (1, 2), "n_steps": 1, "max_images": 2},
+        "quick": {"copies": (1, 5), "n_steps": 1, "max_images": 6},
+        "full": {"max_images": 100},
+    },
+    columns=COLUMNS | {"copies": "noisy copies of the image in SmoothGrad"},
+)
+def smoothgrad_copies(
+    context: Context,
+    copies: Sequence[PositiveInt] = (1, 5, 25, 100),
+    n_steps: int | None = None,
+    max_images: int | None = None,
+) -> Iterator[Chunk]:
+    """The randomisation test of SmoothGrad with few and with many noisy copies.
+
+    Args:
+        context: model, images and seed.
+        copies: numbers of noisy copies.
+        n_steps: that many steps, evenly spread; all by default.
+        max_images: use at most that many images.
+
+    Yields:
+        The chunks of the randomisation test, once for each number of copies.
+    """
+    for count in copies:
+        for chunk in randomization_test(
+            context, ["smoothgrad"], n_steps=n_steps, noisy_copies=count, max_images=max_images
+        ):
+
+            def compute(chunk: Chunk = chunk, count: int = count) -> pd.DataFrame:
+                return chunk.compute().assign(copies=count)
+
+            yield replace(chunk, compute=compute)

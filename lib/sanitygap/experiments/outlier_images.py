@@ -1,0 +1,118 @@
+"""What replacing regions does to an image as an image: colours, entropy, feature distance."""
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+
+import pandas as pd
+import torch
+from pydantic import PositiveInt
+
+from sanitygap import faithfulness, outliers, replacements
+from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
+from sanitygap.faithfulness import REGIONS, occlusion_steps
+from sanitygap.outliers import FeatureCloud, color_change, respond
+from sanitygap.replacements import REPLACEMENTS, replaced
+from sanitygap.seeds import normal
+from sanitygap.similarity import sums_of_neighbours
+
+COLUMNS = {
+    "image": "file name of the image",
+    "position": "place of the image in the set",
+    "replacement": "what stands in for the hidden regions; none is the image itself",
+    "seed": "seed of the random order of regions and of random colours",
+    "entropy": "entropy of the softmax distribution over classes in nats",
+    "distance": "Mahalanobis distance of the penultimate features to those of the run's images",
+    "color_mean": "distance between mean colours of a region before and after, RGB in 0 to 1",
+    "color_variance": "distance between colour variances of a region before and after",
+}
+
+
+@experiment(
+    "outlier-images",
+    knobs={
+        "smoke": {"seeds": (0,)},
+        "quick": {"seeds": (0, 1)},
+        "full": {"seeds": (0, 1, 2, 3, 4)},
+    },
+    columns=COLUMNS,
+)
+def outlier_images(
+    context: Context,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    patch: PositiveInt = 15,
+    regions: int = REGIONS,
+    max_images: int | None = None,
+) -> Iterator[Chunk]:
+    """Statistics of images in which regions in random order are replaced in several ways.
+
+    The reference of the feature distance is the set of all unchanged images of the table, so
+    every chunk depends on all of them.
+
+    Args:
+        context: model and images.
+        seeds: of the random orders.
+        patch: side of the square regions in pixels.
+        regions: how many are replaced.
+        max_images: use at most that many images.
+
+    Yields:
+        One chunk a batch of images.
+    """
+    batches = context.image_chunks(max_images)
+    everything = tuple(position for positions in batches for position in positions)
+
+    @cache
+    def cloud() -> FeatureCloud:
+        responses = [respond(context.model, context.batch(part).inputs) for part in batches]
+        return FeatureCloud(torch.cat([response.features for response in responses]))
+
+    for positions in batches:
+
+        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
+            return replaced_images(context, positions, cloud(), seeds, patch, regions)
+
+        settings = {
+            "positions": positions,
+            "seeds": list(seeds),
+            "patch": patch,
+            "regions": regions,
+            "replacements": list(REPLACEMENTS),
+        }
+        code = (faithfulness, outliers, replacements, sums_of_neighbours, replaced_images)
+        yield Chunk(settings, code, compute, everything)
+
+
+def replaced_images(
+    context: Context,
+    positions: Sequence[int],
+    cloud: FeatureCloud,
+    seeds: Sequence[int],
+    patch: int,
+    regions: int,
+) -> pd.DataFrame:
+    """One row an image, seed and replacement; the unchanged image has distance 0 to itself."""
+    batch, model = context.batch(positions), context.model
+    pixels = model.preprocessing.to_rgb(batch.inputs)
+    shape = tuple(batch.inputs.shape[2:])
+    rows = []
+    for seed in seeds:
+        random_order = normal(shape, batch.seeds(seed, "random order"), batch.inputs)
+        order = occlusion_steps(random_order, patch, regions)
+        versions = {"none": batch.inputs} | {
+            name: replaced(batch.inputs, make(model, batch.inputs, keys), order, regions)
+            for name, make in REPLACEMENTS.items()
+            for keys in [batch.seeds(seed, name)]
+        }
+        for name, inputs in versions.items():
+            response = respond(model, inputs)
+            mean, variance = color_change(
+                pixels, model.preprocessing.to_rgb(inputs), order <= regions, patch
+            )
+            values = {
+                "entropy": response.entropy,
+                "distance": cloud.distance(response.features),
+                "color_mean": mean,
+                "color_variance": variance,
+            }
+            rows.append(image_rows(batch, values, replacement=name, seed=seed))
+    return pd.concat(rows, ignore_index=True)

@@ -1,0 +1,150 @@
+"""What skips alone do to a sanity check: two small networks (Binder et al. 2022, Sec. 4.2)."""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+import torch
+from pydantic import PositiveInt
+
+from sanitygap import randomization, residual_networks, similarity, skips
+from sanitygap.attribution import Sampling, attribute
+from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
+from sanitygap.experiments.irrelevance import redraw_seeds
+from sanitygap.experiments.randomization_test import code_of, families
+from sanitygap.experiments.skips import one_layer
+from sanitygap.images import load_images
+from sanitygap.models.explainable import Explainable
+from sanitygap.randomization import RandomTwin
+from sanitygap.residual_networks import EPOCHS, LAYERS, Digits, trained_network
+from sanitygap.seeds import stable_seed
+from sanitygap.similarity import Reference
+from sanitygap.skips import Residual, only_through, residual_blocks
+
+NETWORK_COLUMNS = {
+    "image": "name of the test image",
+    "training": "seed of the training; both networks start from the same weights",
+    "network": "with skips or without",
+    "accuracy": "share of the test images that the network classifies correctly",
+    "layer": "redrawn layer; the normalisation behind it is kept as trained",
+    "method": "attribution method",
+    "seed": "seed of the redrawn weights",
+    "part": "the whole map, or what flows through the branch (E{B} removed)",
+    "ssim": "SSIM of second-moment-normalised maps before and after, window 7, L = joint range",
+    "pearson": "Pearson correlation over pixels",
+}
+
+
+@experiment(
+    "skip-networks",
+    knobs={
+        "smoke": {
+            "trainings": 1,
+            "redraws": 1,
+            "test_images": 5,
+            "path_steps": 2,
+            "epochs": 1,
+        },
+        "quick": {"trainings": 1, "redraws": 1, "test_images": 20, "path_steps": 8},
+        "full": {},
+    },
+    columns=NETWORK_COLUMNS,
+)
+def skip_networks(
+    context: Context,
+    methods: Sequence[str] = ("gradient-x-input", "integrated-gradients"),
+    trainings: PositiveInt = 5,
+    redraws: PositiveInt = 5,
+    test_images: PositiveInt = 100,
+    path_steps: int = 16,
+    epochs: PositiveInt = EPOCHS,
+) -> Iterator[Chunk]:
+    """Sanity check of single layers in two small networks, one with skips and one without.
+
+    The networks and their digits are :mod:`sanitygap.residual_networks`', not the run's.
+
+    Args:
+        context: seed.
+        methods: attribution methods.
+        trainings: how often both networks are trained.
+        redraws: independent draws of each layer.
+        test_images: how many digits are explained.
+        path_steps: points of integrated gradients.
+        epochs: of each training.
+
+    Yields:
+        One chunk a training.
+    """
+    seeds = redraw_seeds(context, redraws)
+    for training in redraw_seeds(context, trainings):
+
+        def compute(training: int = training) -> pd.DataFrame:
+            return train_and_check(
+                training, epochs, methods, seeds, test_images, Sampling(path_steps)
+            )
+
+        settings = {
+            "methods": list(methods), "training": training, "seeds": seeds,
+            "test_images": test_images, "path_steps": path_steps, "epochs": epochs,
+        }  # fmt: skip
+        code = (
+            residual_networks, skips, randomization, similarity, train_and_check, check_layers,
+            one_layer, *(piece for family in families(methods) for piece in code_of(family)),
+        )  # fmt: skip
+        yield Chunk(settings, tuple(dict.fromkeys(code)), compute, needs_model=False)
+
+
+def train_and_check(
+    training: int,
+    epochs: int,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    test_images: int,
+    sampling: Sampling,
+) -> pd.DataFrame:
+    """Train both networks and redraw their layers one by one."""
+    data = Digits.of(load_images("digits"))
+    frames = []
+    for skips_ in (True, False):
+        model = trained_network(skips_, data.train, data.train_labels, training, epochs)
+        accuracy = (model.predict(data.test) == data.test_labels).float().mean()
+        rows = check_layers(model, data, methods, seeds, test_images, sampling)
+        network = "with skips" if skips_ else "without skips"
+        frames.append(rows.assign(training=training, network=network, accuracy=float(accuracy)))
+    return pd.concat(frames, ignore_index=True)[list(NETWORK_COLUMNS)]
+
+
+def check_layers(
+    model: Explainable,
+    data: Digits,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    test_images: int,
+    sampling: Sampling,
+) -> pd.DataFrame:
+    """Similarities after redrawing each layer of one network; without E{B} where there is one."""
+    names = data.test_names[:test_images]
+    inputs = data.test[: len(names)]
+    keys = tuple(stable_seed(name) for name in names)
+    batch = Batch(tuple(range(len(names))), inputs, model.predict(inputs), names, keys)
+    blocks = {layer: residual for residual in residual_blocks(model) for layer in residual.branch}
+    frames = []
+
+    def maps(residual: Residual | None) -> dict[str, torch.Tensor]:
+        if residual is None:
+            return attribute(model, inputs, batch.targets, methods, keys, sampling, len(names))
+        with only_through(model, residual, "branch"):
+            return maps(None)
+
+    for layer in LAYERS:
+        parts = {"total": None} | ({"branch": blocks[layer]} if layer in blocks else {})
+        for part, residual in parts.items():
+            before = {name: Reference(values) for name, values in maps(residual).items()}
+            for seed in seeds:
+                with RandomTwin(model, seed).redrawn(one_layer(layer)):
+                    after = maps(residual)
+                for name, values in after.items():
+                    scores = before[name].compare(values)
+                    shown = {"ssim": scores["ssim"], "pearson": scores["pearson"]}
+                    rows = image_rows(batch, shown, layer=layer, method=name, seed=seed, part=part)
+                    frames.append(rows.drop(columns="position"))
+    return pd.concat(frames, ignore_index=True)

@@ -1,0 +1,148 @@
+"""How figures name and draw methods: one label, colour, marker and line each, in every figure."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from scipy.optimize import isotonic_regression
+
+LABELS = {
+    "gradient": "gradient",
+    "gradient-x-input": "gradient × input",
+    "integrated-gradients": "integrated gradients",
+    "smoothgrad": "SmoothGrad",
+    "vargrad": "VarGrad",
+    "guided-backprop": "guided backpropagation",
+    "lrp-epsilon-plus": "LRP ε-plus",
+    "lrp-alpha2-beta1": "LRP α2β1",
+    "lrp-gamma-box": "LRP γ-box",
+    "lrp-zero": "LRP-0",
+    "lrp-epsilon": "LRP-ε",
+    "lrp-gamma": "LRP-γ",
+    "lrp-z-plus": "LRP z-plus",
+    "lrp-adaptive-beta": "LRP adaptive β",
+    "lrp-adaptive-beta-printed": "LRP adaptive β, as printed",
+    "deeplift": "DeepLIFT",
+    "grad-cam": "Grad-CAM",
+    "grad-cam-plus-plus": "Grad-CAM++",
+    "guided-grad-cam": "guided Grad-CAM",
+    "noise": "noise (control)",
+    "noise-fixed": "fixed noise (control)",
+    "noise-x-input": "noise × input (control)",
+    "edges": "edges (control)",
+}
+
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*", "<", ">", "h", "8")
+LINES = ("-", "--", "-.")
+
+
+@dataclass(frozen=True)
+class Family:
+    """Methods that share a colour.
+
+    Attributes:
+        colors: from dark to light; members lie between, in their order.
+        members: the methods, in a fixed order. New ones go to the end.
+        mark: a method with this in its name belongs to the family although it is not listed.
+    """
+
+    colors: tuple[str, str]
+    members: tuple[str, ...]
+    mark: str
+
+
+#: hues of Okabe and Ito's palette, which people with colour vision deficiencies tell apart
+FAMILIES = (
+    Family(("0.15", "0.6"), ("noise", "edges", "noise-fixed", "noise-x-input"), "noise"),
+    Family(("#003f66", "#2a93d1"),
+           ("gradient", "gradient-x-input", "integrated-gradients", "smoothgrad", "vargrad"),
+           "grad"),
+    Family(("#b34a00", "#e8772e"), ("guided-backprop", "deconvnet"), "guided"),
+    Family(("#00543d", "#4cc9a0"),
+           ("lrp-epsilon-plus", "lrp-alpha2-beta1", "lrp-gamma-box", "lrp-zero", "lrp-epsilon",
+            "lrp-gamma", "lrp-z-plus", "lrp-adaptive-beta", "lrp-adaptive-beta-printed"),
+           "lrp"),
+    Family(("#8a2f66", "#dc9cc3"), ("grad-cam", "grad-cam-plus-plus", "guided-grad-cam"), "cam"),
+    Family(("#8a6100", "#e0ac3a"), ("deeplift",), ""),
+)  # fmt: skip
+
+
+def label(method: str) -> str:
+    """A method's name as figures write it."""
+    return LABELS.get(method, method)
+
+
+def family(method: str) -> Family:
+    """The family that a method belongs to; the last one takes what no other does."""
+    listed = [one for one in FAMILIES if method in one.members]
+    # from the last to the first: Grad-CAM is no gradient
+    alike = [one for one in reversed(FAMILIES) if one.mark and one.mark in method]
+    return (listed or alike or [FAMILIES[-1]])[0]
+
+
+def styles(methods: Sequence[str]) -> dict[str, dict[str, object]]:
+    """Colour, marker and line of each method: never told apart by colour alone.
+
+    They depend on the method only, not on the company it is in.
+    """
+    made: dict[str, dict[str, object]] = {}
+    for method in methods:
+        own = family(method)
+        if method in own.members:
+            place = own.members.index(method)
+        else:
+            place = zlib.crc32(method.encode()) % len(MARKERS)
+        shades = sns.blend_palette(own.colors, max(len(own.members), 2))
+        made[method] = {
+            "color": shades[place % len(shades)],
+            "marker": MARKERS[(place + 3 * FAMILIES.index(own)) % len(MARKERS)],
+            "linestyle": ":" if own is FAMILIES[0] else LINES[place % len(LINES)],
+        }
+    return made
+
+
+def spread(heights: Sequence[float], least: float) -> np.ndarray:
+    """Heights moved apart until neighbours are ``least`` apart, as little as possible in total."""
+    values = np.asarray(heights, dtype=float)
+    order = np.argsort(values, kind="stable")
+    steps = least * np.arange(len(values))
+    apart = isotonic_regression(values[order] - steps).x + steps
+    moved = np.empty_like(values)
+    moved[order] = apart
+    return moved
+
+
+def label_ends(
+    axis: Axes, ends: dict[str, tuple[float, float]], size: float = 8.0, width: float = 0.08
+) -> None:
+    """Name lines at their right ends, beside the axis, with thin leaders and without overlap.
+
+    Args:
+        axis: its limits have to be final.
+        ends: method -> where its line ends, in data coordinates.
+        size: of the letters, in points.
+        width: length of the leaders, as a share of the axis.
+    """
+    figure = axis.get_figure()
+    assert figure is not None
+    inches = axis.get_position().height * figure.get_figheight()
+    to_axes = axis.transScale + axis.transLimits
+    points = {name: to_axes.transform(end) for name, end in ends.items()}
+    heights = spread([point[1] for point in points.values()], 1.25 * size / 72 / inches)
+    looks = styles(list(ends))
+    for (name, point), height in zip(points.items(), heights, strict=True):
+        axis.annotate(
+            label(name),
+            xy=tuple(point),
+            xycoords="axes fraction",
+            xytext=(1 + width, height),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=size,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": looks[name]["color"], "lw": 0.7,
+                        "shrinkA": 1, "shrinkB": 2},
+        )  # fmt: skip

@@ -1,0 +1,237 @@
+"""A network cut in two at a stage: f(x) = g(phi(x)), Eq. (3) of Binder et al. (2022).
+
+The kept part phi is everything below the cut, the part g above it is what randomisation redraws.
+The cut lies at the input of the lowest stage of g, so phi(x) is the tensor that this stage takes.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from zennit.canonizers import Canonizer
+from zennit.layer import Sum
+
+from sanitygap.errors import UsageError
+from sanitygap.models.explainable import Explainable, Stage
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where a network is cut.
+
+    Attributes:
+        kept: the stages of phi, from the cut to the input.
+        redrawn: the stages of g, from the output to the cut.
+        place: name of the module whose input is phi(x).
+    """
+
+    kept: tuple[Stage, ...]
+    redrawn: tuple[Stage, ...]
+    place: str
+
+    @property
+    def name(self) -> str:
+        """Name of the topmost kept stage."""
+        return self.kept[0].name
+
+
+def cut_model(model: Explainable, share: float) -> Cut:
+    """Cut a network so that about this share of its stages, counted from the input, is kept.
+
+    Torchvision's VGG-16 has 16 stages, one a layer: 3/8 keeps ``features.0`` to ``features.12``,
+    3/4 keeps the first twelve convolutions.
+
+    Args:
+        model: the network.
+        share: between 0 and 1; at least one stage is kept and at least one redrawn.
+
+    Raises:
+        UsageError: a network of one stage, or one in which the input of g is not one tensor.
+    """
+    count = len(model.stages)
+    if count < 2:
+        raise UsageError(f"{model.spec} has one stage only, so it cannot be cut in two")
+    kept = min(max(round(share * count), 1), count - 1)
+    redrawn = model.stages[: count - kept]
+    return Cut(model.stages[count - kept :], redrawn, _entrance(model, redrawn[-1]))
+
+
+def _entrance(model: Explainable, stage: Stage) -> str:
+    """The module of a stage that is called first with one tensor: the stage itself if it is one."""
+    modules = dict(model.module.named_modules())
+    names = [name for name in dict.fromkeys((stage.name, *stage.modules)) if name in modules]
+    size = model.preprocessing.size
+    called: list[str] = []
+    handles = []
+    for name in names:
+
+        def note(_module: nn.Module, inputs: tuple[Any, ...], name: str = name) -> None:
+            if len(inputs) == 1 and isinstance(inputs[0], torch.Tensor):
+                called.append(name)
+
+        handles.append(modules[name].register_forward_pre_hook(note))
+    try:
+        with torch.no_grad():
+            model.module(torch.zeros(1, 3, size, size, device=model.device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not called or called.count(called[0]) > 1:
+        raise UsageError(
+            f"the stage {stage.name!r} of {model.spec} does not take one tensor, once, so the "
+            "network cannot be cut below it; cut it elsewhere"
+        )
+    return called[0]
+
+
+class _Reached(Exception):  # noqa: N818  (it is no error: it ends a pass at the cut)
+    """Carries phi(x) out of a forward pass."""
+
+    def __init__(self, values: torch.Tensor) -> None:
+        super().__init__()
+        self.values = values
+
+
+class Features(nn.Module):
+    """The kept part of a network: inputs ``(N, 3, H, W)`` to ``phi(x)``, ``(N, ...)``."""
+
+    def __init__(self, network: nn.Module, place: str) -> None:
+        super().__init__()
+        self.network = network
+        self.place = place
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Run the network up to the cut and no further."""
+
+        def leave(_module: nn.Module, values: tuple[torch.Tensor, ...]) -> None:
+            raise _Reached(values[0])
+
+        # before all other hooks of the module, which belong to g
+        handle = self.network.get_submodule(self.place).register_forward_pre_hook(
+            leave, prepend=True
+        )
+        try:
+            self.network(inputs)
+        except _Reached as reached:
+            return reached.values
+        finally:
+            handle.remove()
+        raise UsageError(f"the module {self.place!r} was not called")
+
+
+class FeatureSum(nn.Module):
+    """Sum of all activations at the cut: inputs ``(N, 3, H, W)`` to one logit, ``(N, 1)``."""
+
+    def __init__(self, network: nn.Module, place: str) -> None:
+        super().__init__()
+        self.features = Features(network, place)
+        self.sum = Sum()  # a module: LRP then shares relevance in proportion to the activations
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """``sum phi(x)``."""
+        return self.sum(self.features(inputs).flatten(1))[:, None]
+
+
+class _Inside(Canonizer):
+    """A canonizer of a network that has become a part of another one.
+
+    Canonizers name modules from the root of the network, so that is what they have to be given.
+    """
+
+    def __init__(self, canonizer: Canonizer, place: str) -> None:
+        self.canonizer = canonizer
+        self.place = place
+
+    def apply(self, root_module: nn.Module) -> list[Canonizer]:
+        """Apply it to the part; returns the instances to be removed."""
+        return self.canonizer.apply(root_module.get_submodule(self.place))
+
+    def register(self, *_: Any) -> None:
+        """Never called: the instances that :meth:`apply` returns are the inner canonizer's."""
+        raise NotImplementedError
+
+    def remove(self) -> None:
+        """Nothing is left to remove, see :meth:`register`."""
+
+
+def feature_sum(model: Explainable, cut: Cut) -> Explainable:
+    """The kept part with the sum of its activations as the only logit, to be explained.
+
+    Every method of the registry explains it; the target is class 0. The weights are the model's
+    own, not a copy.
+    """
+    inner = "features.network"
+    return replace(
+        model,
+        spec=f"{model.spec}, sum at {cut.place}",
+        module=FeatureSum(model.module, cut.place).eval(),
+        stages=(),
+        class_names=("sum of activations",),
+        canonizers=lambda: [_Inside(canonizer, inner) for canonizer in model.canonizers()],
+    )
+
+
+@torch.no_grad()
+def stage_outputs(model: Explainable, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Outputs of all stages that are one module, called once with one tensor and giving one.
+
+    Args:
+        model: the network.
+        inputs: float ``(N, 3, H, W)``.
+
+    Returns:
+        Name of the stage -> copy of its output, for :func:`resumed`.
+    """
+    modules = dict(model.module.named_modules())
+    found: dict[str, list[Any]] = {}
+    handles = []
+    for name in (stage.name for stage in model.stages if stage.name in modules):
+
+        def keep(_module: nn.Module, taken: tuple[Any, ...], output: Any, name: str = name) -> None:
+            plain = len(taken) == 1 and isinstance(output, torch.Tensor)
+            # a copy: an operation in place may follow
+            found.setdefault(name, []).append(output.clone() if plain else None)
+
+        handles.append(modules[name].register_forward_hook(keep))
+    try:
+        model.module(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {
+        name: outputs[0]
+        for name, outputs in found.items()
+        if len(outputs) == 1 and outputs[0] is not None
+    }
+
+
+@contextmanager
+def resumed(
+    model: Explainable, outputs: Mapping[str, torch.Tensor], stages: Sequence[Stage]
+) -> Iterator[None]:
+    """Stages answer with outputs computed before, so that only what is above them is computed.
+
+    Inside, the model has to be called with the inputs that the outputs belong to. The numbers are
+    those of a whole pass, bit for bit.
+
+    Args:
+        model: the network.
+        outputs: of :func:`stage_outputs`.
+        stages: those that need not be computed; every stage below them has to be among them.
+    """
+    modules = dict(model.module.named_modules())
+    own: dict[nn.Module, Any] = {}  # a canonizer may have given the module a function of its own
+    try:
+        for name in (stage.name for stage in stages if stage.name in outputs):
+            known, module = outputs[name], modules[name]
+            own[module] = vars(module).get("forward")
+            vars(module)["forward"] = lambda _inputs, known=known: known.clone()
+        yield
+    finally:
+        for module, function in own.items():
+            del vars(module)["forward"]
+            if function is not None:
+                vars(module)["forward"] = function

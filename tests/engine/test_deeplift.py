@@ -1,0 +1,410 @@
+"""DeepLIFT against captum, rules written out by hand, Shapley values and completeness."""
+
+import captum.attr
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sanitygap.attribution import attribute
+from sanitygap.attribution.deeplift import RescaleRule, deeplift_pass
+from sanitygap.attribution.gradient import input_gradient
+from sanitygap.attribution.method import Request
+from sanitygap.errors import UsageError
+from sanitygap.models import Explainable, load_model
+from sanitygap.models.stages import stages_for
+from sanitygap.randomization import RandomTwin
+from sanitygap.theory.shapley import coalitions, shapley_values
+from tests.conftest import SmallNet, make_explainable
+
+TARGETS = torch.tensor([0, 3, 4, 1])
+
+
+def contributions(module: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """DeepLIFT's contributions of every value of the inputs, ``(N, C, H, W)``."""
+    model = make_explainable(module)
+    return deeplift_pass(Request(model, inputs, targets, tuple(range(len(inputs)))))
+
+
+def change(module: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The difference of the target logits from those of the zero input, double, ``(N,)``."""
+    with torch.no_grad():
+        logits = module(inputs) - module(torch.zeros_like(inputs[:1]))
+    return logits.gather(1, targets[:, None])[:, 0].double()
+
+
+def close(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float = 1e-5) -> bool:
+    """Largest difference relative to the largest value."""
+    ours, theirs = ours.detach(), theirs.detach()
+    assert theirs.abs().max() > 0
+    return float((ours - theirs).abs().max() / theirs.abs().max()) < tolerance
+
+
+def captums(net: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """captum's contributions, zero baseline."""
+    return captum.attr.DeepLift(net.eval().requires_grad_(False)).attribute(
+        inputs.clone().requires_grad_(), torch.zeros_like(inputs), target=TARGETS
+    )
+
+
+# ---- captum, where captum is right
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Softplus])
+def test_equals_captum_on_modules(activation, inputs):
+    torch.manual_seed(0)
+    net = SmallNet()
+    net.act, net.act2 = activation(), activation()
+    net.norm.running_mean.normal_()
+    net.norm.bias.data.normal_()
+    net.double()  # in single precision captum's difference quotients are 0.5 % off
+    inputs = inputs.double()
+    ours = contributions(net, inputs, TARGETS)
+    assert close(ours, captums(net, inputs), 1e-12)
+    assert torch.equal(
+        attribute(make_explainable(net), inputs, TARGETS, ["deeplift"], [0] * 4)["deeplift"],
+        ours.sum(1),
+    )
+
+
+# ---- ... and where it is not
+
+
+class Spelled(nn.Module):
+    """One network in four spellings: modules, one reused module, functions, methods in place."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        torch.manual_seed(5)
+        self.a, self.b, self.c = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Conv2d(8, 8, 3)
+        self.head = nn.Linear(8, 5)
+        self.relus = nn.ModuleList([nn.ReLU(), nn.ReLU(), nn.ReLU()])
+        self.relu = nn.ReLU(inplace=True)
+        self.how = how
+
+    def activate(self, x: torch.Tensor, number: int) -> torch.Tensor:
+        if self.how == "modules":
+            return self.relus[number](x)
+        if self.how == "reused":
+            return self.relu(x)
+        if self.how == "in place":
+            x.relu_()  # what it returns is thrown away
+            return x
+        return functional.relu(x) if number else torch.clamp(x, min=0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.activate(self.a(3 * x), 0)
+        x = self.activate(self.b(x), 1)
+        return self.head(self.activate(self.c(x), 2).mean((2, 3)))
+
+
+@pytest.mark.parametrize("how", ["modules", "reused", "functions", "in place"])
+def test_the_spelling_of_an_activation_does_not_matter(how, inputs):
+    theirs = captums(Spelled("modules"), inputs)
+    ours = contributions(Spelled(how), inputs, TARGETS)
+    assert close(ours, theirs, 1e-4)
+    model = make_explainable(Spelled(how))
+    assert not close(
+        input_gradient(model.module, inputs, TARGETS) * inputs, theirs, 0.05
+    )  # so the rule makes a difference here
+
+
+def test_what_captum_misses(inputs):
+    """The reasons for an implementation of our own; if this fails, captum has been mended."""
+    net = Spelled("functions")
+    theirs = captums(net, inputs)
+    assert close(theirs, input_gradient(net, inputs, TARGETS) * inputs)  # no rule was applied
+    with pytest.raises(RuntimeError, match="used more than once"):
+        captums(Spelled("reused"), inputs)
+    torch.manual_seed(1)
+    pooling = nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.Flatten(), nn.Linear(6 * 121, 5)
+    )
+    found = captums(pooling, inputs).double().sum((1, 2, 3))
+    expected = change(pooling, inputs, TARGETS)
+    assert ((found - expected).abs() / expected.abs()).max() > 0.05
+    assert torch.allclose(
+        contributions(pooling, inputs, TARGETS).double().sum((1, 2, 3)), expected, rtol=1e-3
+    )
+
+
+# ---- written out by hand
+
+
+class Overlapping(nn.Module):
+    """ReLU6, overlapping max pooling with padding, and a linear head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(7)
+        self.conv = nn.Conv2d(3, 2, 2, bias=True)
+        self.head = nn.Linear(18, 5)
+        self.double()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = functional.relu6(self.conv(8 * x))
+        return self.head(functional.max_pool2d(x, 3, 2, 1).flatten(1))
+
+
+def by_hand(net: Overlapping, x: torch.Tensor, target: int) -> torch.Tensor:
+    """Multipliers of one image, window by window and unit by unit, down to the pixels."""
+    z, z0 = net.conv(8 * x[None])[0], net.conv(0 * x[None])[0]
+    a, a0 = z.clamp(0, 6), z0.clamp(0, 6)
+    channels, height, width = a.shape
+    head = net.head.weight[target].view(channels, 3, 3)
+    onto_a = torch.zeros_like(a)
+    for c in range(channels):
+        for row in range(3):
+            for column in range(3):
+                window = [
+                    (i, j)
+                    for i in range(2 * row - 1, 2 * row + 2)
+                    for j in range(2 * column - 1, 2 * column + 2)
+                    if 0 <= i < height and 0 <= j < width
+                ]
+                top = max(window, key=lambda at, c=c: float(a[c][at]))
+                top0 = max(window, key=lambda at, c=c: float(a0[c][at]))
+                grown = a[c][top] - a0[c][top0]
+                at = top0 if grown < 0 else top
+                if a[c][at] != a0[c][at]:
+                    onto_a[c][at] += head[c, row, column] * grown / (a[c][at] - a0[c][at])
+    onto_z = onto_a * (a - a0) / (z - z0)
+    return 8 * functional.conv_transpose2d(onto_z[None], net.conv.weight)[0] * x
+
+
+def test_overlapping_max_pooling_equals_the_rule_written_out():
+    net = Overlapping()
+    inputs = torch.randn(6, 3, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    targets = torch.tensor([0, 1, 2, 3, 4, 0])
+    ours = contributions(net, inputs, targets)
+    for image in range(len(inputs)):
+        assert close(ours[image], by_hand(net, inputs[image], int(targets[image])), 1e-12)
+    assert torch.allclose(ours.sum((1, 2, 3)), change(net, inputs, targets), rtol=1e-10)
+
+
+# ---- known answers
+
+
+class Game(nn.Module):
+    """A function of three numbers, the pixels of a 1 x 3 image, as the first of two logits."""
+
+    def __init__(self, function) -> None:
+        super().__init__()
+        self.function = function
+        self.unused = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        value = self.function(x.sum(1).flatten(1)[:, :3])
+        return torch.stack([value, 0 * value], 1)
+
+
+def explain(function, *numbers: float) -> torch.Tensor:
+    """DeepLIFT's contributions of three numbers."""
+    image = torch.zeros(1, 3, 1, 3, dtype=torch.float64)
+    image[0, 0, 0] = torch.tensor(numbers)
+    return contributions(Game(function).double(), image, torch.tensor([0]))[0, 0, 0]
+
+
+def shapley(function, *numbers: float) -> torch.Tensor:
+    """Exact Shapley values: absent numbers are zero."""
+    present = coalitions(3).double() * torch.tensor(numbers, dtype=torch.float64)
+    return shapley_values(function(present))
+
+
+def additive(x: torch.Tensor) -> torch.Tensor:
+    shifted = torch.tensor([0.5, -1.0, 2.0], dtype=x.dtype) * x + torch.tensor([-1.0, 0.25, 0.5])
+    return functional.silu(shifted).sum(1) + functional.relu6(9 * x).sum(1)
+
+
+def product(x: torch.Tensor) -> torch.Tensor:
+    return x[:, 0] * x[:, 1] + 3 * x[:, 2]
+
+
+def product_with_baselines(x: torch.Tensor) -> torch.Tensor:
+    return (x[:, 0] + 2).sigmoid() * (x[:, 1] - 1)
+
+
+@pytest.mark.parametrize("function", [additive, product, product_with_baselines])
+def test_equals_shapley_where_numbers_act_alone_or_in_pairs(function):
+    for numbers in ((1.0, 2.0, 3.0), (-0.3, 0.8, -2.0), (0.0, 1.0, -1.0)):
+        assert torch.allclose(explain(function, *numbers), shapley(function, *numbers))
+
+
+def test_differs_from_shapley_where_signs_are_mixed():
+    """relu(3 - 1): rescaling gives 3 and -1, the average over orders 2.5 and -0.5."""
+
+    def gate(x: torch.Tensor) -> torch.Tensor:
+        return functional.relu(x.sum(1))
+
+    assert torch.allclose(explain(gate, 3, -1, 0), torch.tensor([3.0, -1, 0]).double())
+    assert torch.allclose(shapley(gate, 3, -1, 0), torch.tensor([2.5, -0.5, 0]).double())
+    assert torch.allclose(explain(gate, 3, 1, 2), shapley(gate, 3, 1, 2))
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda x: functional.silu(x.sum(1)), [0.5, -0.25, 1.5]),
+        (lambda x: torch.tanh(x.sum(1)), [0.5, -0.25, 1.5]),
+        (lambda x: functional.gelu(x.sum(1)), [0.5, -0.25, 1.5]),
+        (lambda x: functional.hardswish(x.sum(1)), [0.5, -0.25, 1.5]),
+        (lambda x: (x.sum(1) + 1).square(), [0.5, -0.25, 1.5]),
+    ],
+)
+def test_one_unit_hands_out_its_change_in_proportion(function, expected):
+    numbers = torch.tensor([expected], dtype=torch.float64)
+    whole = float(function(numbers) - function(0 * numbers))
+    shares = numbers[0] / numbers.sum()
+    assert torch.allclose(explain(function, *expected), shares * whole)
+
+
+def test_a_maximum_goes_to_the_number_that_made_it():
+    def largest(x: torch.Tensor) -> torch.Tensor:
+        return functional.max_pool1d(x[:, None], 3)[:, 0, 0]
+
+    assert explain(largest, 1, 3, 2).tolist() == [0, 3, 0]
+    # all below the baseline: the place of the baseline's maximum, the first of equals, lost 1
+    assert explain(largest, -1, -3, -2).tolist() == [-1, 0, 0]
+    assert explain(largest, 0, 0, 0).tolist() == [0, 0, 0]
+
+
+def test_without_biases_it_is_gradient_times_input(inputs):
+    """Ancona et al. 2018: ReLUs, average pooling and no additive bias, zero baseline."""
+    torch.manual_seed(3)
+    net = SmallNet().double().eval()
+    for module in net.modules():
+        if getattr(module, "bias", None) is not None:
+            module.bias.data.zero_()
+    inputs = inputs.double()
+    expected = input_gradient(net.requires_grad_(False), inputs, TARGETS) * inputs
+    assert close(contributions(net, inputs, TARGETS), expected, 1e-10)
+
+
+def test_tiny_changes_keep_their_precision():
+    """Far from the baseline's kinks a difference quotient is the derivative, also in float32."""
+    torch.manual_seed(6)
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.SiLU(), nn.Flatten(), nn.Linear(8 * 36, 5))
+    net[0].bias.data.uniform_(1, 3)
+    inputs = 1e-5 * torch.randn(4, 3, 8, 8)
+    ours = contributions(net, inputs, TARGETS)
+    expected = input_gradient(net, torch.zeros_like(inputs), TARGETS) * inputs
+    assert close(ours, expected, 1e-3)
+
+
+def test_what_equals_the_baseline_gets_nothing(small, inputs):
+    blank = inputs.clone()
+    blank[0] = 0
+    blank[1, :, :12] = 0
+    values = contributions(small.module, blank, TARGETS)
+    assert values.isfinite().all()
+    assert values[0].eq(0).all()
+    assert values[1, :, :12].eq(0).all()
+    assert values[1, :, 12:].abs().sum() > 0
+
+
+# ---- completeness on real networks
+
+
+def relative_gaps(model: Explainable, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """|sum of contributions - change of the logit| / |change|, one an image."""
+    request = Request(model, inputs, targets, tuple(range(len(inputs))))
+    explained = deeplift_pass(request).double().sum((1, 2, 3))
+    expected = change(model.module, inputs, targets)
+    return (explained - expected).abs() / expected.abs()
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_1", "efficientnet_lite0"])
+def test_complete_on_the_embedded_networks(name):
+    model = load_model(name)
+    low, high = model.preprocessing.bounds()
+    pixels = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(8))
+    inputs, targets = low + (high - low) * pixels, torch.tensor([7, 281, 504])
+    assert relative_gaps(model, inputs, targets).max() < 1e-3
+    for stages in (model.stages[:1], model.stages):
+        with RandomTwin(model, 0).redrawn(stages):
+            assert relative_gaps(model, inputs, targets).max() < 1e-3
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
+def test_complete_on_networks_of_torchvision(name):
+    """Reused ReLUs and overlapping pooling; hard swish, squeeze and excitation."""
+    from torchvision import models
+
+    torch.manual_seed(0)
+    net = models.get_model(name, weights=None)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.bias.data.normal_(0, 0.3)
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.05, 0.2)
+    model = make_explainable(net.double())
+    inputs = torch.randn(2, 3, 64, 64, dtype=torch.float64)
+    assert relative_gaps(model, inputs, torch.tensor([3, 9])).max() < 1e-10
+
+
+def test_complete_on_efficientnet_b0s_block():
+    """SiLU in place, and squeeze and excitation, a product of two activations."""
+    from torchvision.models.efficientnet import MBConv, MBConvConfig
+
+    torch.manual_seed(1)
+    block = MBConv(MBConvConfig(4, 3, 1, 8, 8, 1), 0.0, nn.BatchNorm2d)
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(32, 5))
+    net = nn.Sequential(nn.Conv2d(3, 8, 1), block, head).double()
+    model = make_explainable(net)
+    inputs = torch.randn(4, 3, 12, 12, dtype=torch.float64)
+    assert relative_gaps(model, inputs, TARGETS).max() < 1e-10
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [nn.LayerNorm([6, 22, 22]), nn.GroupNorm(2, 6), nn.Softmax(1)],
+    ids=["LayerNorm", "GroupNorm", "Softmax"],
+)
+def test_operations_without_a_rule_are_refused(middle, inputs):
+    torch.manual_seed(2)
+    net = nn.Sequential(nn.Conv2d(3, 6, 3), middle, nn.Flatten(), nn.Linear(6 * 22 * 22, 5))
+    with pytest.raises(UsageError, match="leave the method deeplift out"):
+        contributions(net, inputs, TARGETS)
+
+
+def test_the_check_of_completeness_can_fail(small, inputs, monkeypatch):
+    """Plain gradients in place of multipliers do not pass it."""
+    contributions(small.module, inputs, TARGETS)
+    monkeypatch.setattr(RescaleRule, "_depends_on_images", lambda *_: False)
+    with pytest.raises(UsageError, match="do not sum"):
+        contributions(small.module, inputs, TARGETS)
+
+
+def test_products_in_place(inputs):
+    """``*=`` changes its left side, of which the convolution's output is the only name."""
+
+    class Gated(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(9)
+            self.conv, self.gate, self.fc = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3), nn.Linear(4, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.conv(x)
+            y *= torch.sigmoid(self.gate(x))
+            return self.fc(y.mean((2, 3)))
+
+    net = Gated().double()
+    model = make_explainable(net)
+    assert relative_gaps(model, inputs.double(), TARGETS).max() < 1e-10
+
+
+def test_binder_schedule_and_deeplift_work_together():
+    """A randomised step of ResNet-50's first stages keeps completeness; nothing is left behind."""
+    from torchvision import models
+
+    torch.manual_seed(0)
+    module = models.resnet50(weights=None).eval().requires_grad_(False)
+    model = make_explainable(module)
+    example = torch.zeros(1, 3, 64, 64)
+    stages = stages_for(module, example)
+    inputs = torch.randn(1, 3, 64, 64)
+    before = module(inputs)
+    with RandomTwin(model, 1).redrawn(stages[:3]):
+        assert relative_gaps(model, inputs, torch.tensor([3])).max() < 1e-3
+    assert torch.equal(module(inputs), before)

@@ -1,0 +1,119 @@
+"""VarGrad and SmoothGrad, which share a pass, against a plain loop and captum's noise tunnel."""
+
+import captum.attr
+import pytest
+import torch
+
+from sanitygap.attribution import METHODS, Sampling, attribute
+from sanitygap.attribution.gradient import input_gradient
+from sanitygap.seeds import stable_seed
+
+TARGETS = torch.tensor([0, 3, 4, 1])
+KEYS = [11, 22, 33, 44]
+SAMPLING = Sampling(noisy_copies=6, noise_level=0.2)
+
+
+def maps_of(model, inputs, *names, sampling=SAMPLING, keys=KEYS, batch_size=10):
+    targets = TARGETS[: len(inputs)]
+    return attribute(model, inputs, targets, names, keys, sampling, batch_size)
+
+
+def close(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float = 1e-4) -> bool:
+    """Largest difference relative to the largest value."""
+    assert theirs.abs().max() > 0
+    return float((ours - theirs).abs().max() / theirs.abs().max()) < tolerance
+
+
+def noise_of(inputs: torch.Tensor, image: int, copy: int) -> torch.Tensor:
+    """Standard normal noise of one copy, as the library seeds it: key, "smoothgrad", copy."""
+    source = torch.Generator().manual_seed(stable_seed(KEYS[image], "smoothgrad", copy))
+    return torch.randn(inputs.shape[1:], generator=source)
+
+
+def gradients_one_by_one(model, inputs: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Gradients of all noisy copies, double, ``(N, copies, 3, H, W)``."""
+    found = torch.zeros(len(inputs), sampling.noisy_copies, *inputs.shape[1:], dtype=torch.double)
+    for image in range(len(inputs)):
+        x = inputs[image]
+        deviation = sampling.noise_level * (x.max() - x.min())
+        for copy in range(sampling.noisy_copies):
+            leaf = (x + deviation * noise_of(inputs, image, copy))[None].requires_grad_()
+            model.module(leaf)[0, TARGETS[image]].backward()
+            found[image, copy] = leaf.grad[0]
+    return found
+
+
+@pytest.mark.parametrize("batch_size", [3, 10, 1000])
+def test_variance_and_mean_of_a_plain_loop(small, inputs, batch_size):
+    gradients = gradients_one_by_one(small, inputs, SAMPLING)
+    maps = maps_of(small, inputs, "vargrad", "smoothgrad", batch_size=batch_size)
+    # the variance over the copies (divided by their number), channel by channel, then summed
+    assert close(maps["vargrad"], gradients.var(1, correction=0).sum(1))
+    assert close(maps["smoothgrad"], gradients.mean(1).sum(1))
+    assert not close(maps["vargrad"], gradients.sum(2).var(1, correction=0), 0.05)
+
+
+def test_equal_captum_with_the_same_noise(small, inputs, monkeypatch):
+    copies = SAMPLING.noisy_copies
+    deviation = SAMPLING.noise_level * (inputs.amax((1, 2, 3)) - inputs.amin((1, 2, 3)))
+    noise = torch.stack([noise_of(inputs, i, copy) for i in range(4) for copy in range(copies)])
+    noise = noise * deviation.repeat_interleave(copies).view(-1, 1, 1, 1)
+    monkeypatch.setattr(torch, "normal", lambda _mean, scale: noise.view_as(scale))
+    tunnel = captum.attr.NoiseTunnel(captum.attr.Saliency(small.module))
+    maps = maps_of(small, inputs, "vargrad", "smoothgrad")
+    for name in ("vargrad", "smoothgrad"):
+        theirs = tunnel.attribute(
+            inputs, nt_type=name, nt_samples=copies, stdevs=1.0, target=TARGETS, abs=False
+        )
+        assert close(maps[name], theirs.sum(1)), name
+
+
+def test_agrees_with_captums_own_noise(small, inputs):
+    """Independent draws: the total variance of an image agrees within its sampling error."""
+    copies = 400
+    image = inputs[:1]
+    sampling = Sampling(noisy_copies=copies, noise_level=0.2)
+    ours = maps_of(small, image, "vargrad", sampling=sampling, keys=[5])["vargrad"].sum()
+    deviation = float(0.2 * (image.max() - image.min()))
+    torch.manual_seed(9)
+    theirs = [
+        captum.attr.NoiseTunnel(captum.attr.Saliency(small.module))
+        .attribute(
+            image, nt_type="vargrad", nt_samples=copies, stdevs=deviation, target=0, abs=False
+        )
+        .sum()
+        for _ in range(8)
+    ]
+    spread = torch.stack(theirs).std()
+    mean = torch.stack(theirs).mean()
+    assert spread < 0.05 * mean
+    assert abs(ours - mean) < 4 * spread
+    half = Sampling(noisy_copies=copies, noise_level=0.1)
+    other = maps_of(small, image, "vargrad", sampling=half, keys=[5])["vargrad"].sum()
+    assert abs(other - mean) > 4 * spread  # another noise level is told apart
+
+
+def test_smoothgrad_is_the_same_with_and_without_vargrad(small, inputs):
+    alone = maps_of(small, inputs, "smoothgrad")["smoothgrad"]
+    together = maps_of(small, inputs, "vargrad", "smoothgrad")
+    assert torch.equal(together["smoothgrad"], alone)
+    assert METHODS["vargrad"].compute is METHODS["smoothgrad"].compute
+    assert not torch.equal(together["vargrad"], alone)
+
+
+def test_known_variances(small, inputs):
+    """One copy, or no noise, varies by nothing but rounding; a variance is never negative."""
+    still = Sampling(noisy_copies=5, noise_level=0.0)
+    plain = input_gradient(small.module, inputs, TARGETS).square().sum(1).max()
+    for sampling in (still, Sampling(noisy_copies=1, noise_level=0.2)):
+        found = maps_of(small, inputs, "vargrad", sampling=sampling)["vargrad"]
+        assert found.min() >= 0
+        assert found.max() < 1e-6 * plain
+    assert maps_of(small, inputs, "vargrad")["vargrad"].min() >= 0
+
+
+def test_noise_is_drawn_by_key(small, inputs):
+    first = maps_of(small, inputs, "vargrad")["vargrad"]
+    other = maps_of(small, inputs, "vargrad", keys=[1, 22, 33, 44])["vargrad"]
+    assert not torch.equal(first[0], other[0])
+    assert torch.equal(first[1:], other[1:])
