@@ -41,9 +41,7 @@ def last_feature_map(model: Explainable, inputs: torch.Tensor) -> torch.Tensor:
         for module in modules.values()
         if not any(module.children())
     ]
-    handles += [
-        modules[name].register_forward_pre_hook(stop) for name in model.stages[0].modules
-    ]
+    handles += [modules[name].register_forward_pre_hook(stop) for name in model.stages[0].modules]
     try:
         model.module(inputs)
     finally:

@@ -8,7 +8,7 @@ from torch.nn.functional import avg_pool2d
 
 from sanitygap.faithfulness import blurred
 from sanitygap.models.explainable import Explainable
-from sanitygap.partition import Cut, Features, resumed, stage_outputs
+from sanitygap.partition import Cut, Features, centred, resumed, stage_outputs
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import normal
 from sanitygap.similarity import (
@@ -153,15 +153,11 @@ def tile_responses(
     outputs = stage_outputs(model, states)
     with resumed(model, outputs, cut.kept):
         features = Features(model.module, cut.place)(states)
-        responses = [_change(_centred(model.module(states)))]
+        responses = [_change(centred(model.module(states)))]
         for twin in twins:
             with twin.redrawn(cut.redrawn):
-                responses.append(_change(_centred(model.module(states))))
+                responses.append(_change(centred(model.module(states))))
     return _change(features), responses
-
-
-def _centred(logits: torch.Tensor) -> torch.Tensor:
-    return logits - logits.mean(1, keepdim=True)
 
 
 def _change(values: torch.Tensor) -> torch.Tensor:

@@ -227,11 +227,24 @@ def resumed(
     try:
         for name in (stage.name for stage in stages if stage.name in outputs):
             known, module = outputs[name], modules[name]
-            own[module] = vars(module).get("forward")
-            vars(module)["forward"] = lambda _inputs, known=known: known.clone()
+            own[module] = module.__dict__.get("forward")
+            module.__dict__["forward"] = lambda _inputs, known=known: known.clone()
         yield
     finally:
         for module, function in own.items():
-            del vars(module)["forward"]
+            del module.__dict__["forward"]
             if function is not None:
-                vars(module)["forward"] = function
+                module.__dict__["forward"] = function
+
+
+def below(model: Explainable, layer: str) -> tuple[Stage, ...]:
+    """The stages below the one that a layer belongs to."""
+    for index, stage in enumerate(model.stages):
+        if layer in stage.modules:
+            return model.stages[index + 1 :]
+    raise ValueError(f"no stage owns {layer!r}")
+
+
+def centred(logits: torch.Tensor) -> torch.Tensor:
+    """Logits ``(N, classes)`` without their mean, which softmax does not see, in float64."""
+    return (logits - logits.mean(1, keepdim=True)).double()

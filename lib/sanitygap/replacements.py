@@ -53,7 +53,7 @@ REPLACEMENTS: dict[str, Replacement] = {
     "wide blur": wide_blur,
     "black": black,
     "mean colour": mean_color,
-    "noise": uniform_noise,
+    "random colours": uniform_noise,
 }
 
 

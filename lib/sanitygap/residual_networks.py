@@ -20,7 +20,7 @@ from sanitygap.seeds import generator, stable_seed
 
 PREPROCESSING = Preprocessing(size=32, resize=32, mean=(0.3,) * 3, std=(0.35,) * 3)
 CHANNELS, BLOCKS, CLASSES = 16, 4, 10
-TRAINING_IMAGES = 1200
+TRAINING_IMAGES, TEST_IMAGES = 1200, 300
 EPOCHS, BATCH, RATE = 4, 40, 1e-2
 
 
@@ -80,7 +80,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def trained_network(
-    skips: bool, inputs: torch.Tensor, labels: torch.Tensor, seed: int, epochs: int = EPOCHS
+    skips: bool, inputs: torch.Tensor, labels: torch.Tensor, seed: int
 ) -> Explainable:
     """Train one of the two networks.
 
@@ -88,7 +88,6 @@ def trained_network(
         skips: whether it has skip connections.
         inputs: float ``(N, 3, 32, 32)``.
         labels: int64 ``(N,)``.
-        epochs: passes over the images.
         seed: of initial weights and order of the images; both kinds start from the same weights.
 
     Returns:
@@ -97,9 +96,9 @@ def trained_network(
     with _seeded(stable_seed(seed, "digits")):
         network = DigitNetwork(skips).train()
         optimizer = torch.optim.Adam(network.parameters(), RATE)
-        steps = epochs * -(-len(inputs) // BATCH)
+        steps = EPOCHS * -(-len(inputs) // BATCH)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
-        for _ in range(epochs):
+        for _ in range(EPOCHS):
             for chosen in torch.randperm(len(inputs)).split(BATCH):
                 loss = nn.functional.cross_entropy(network(inputs[chosen]), labels[chosen])
                 optimizer.zero_grad()
@@ -134,16 +133,22 @@ class Digits:
     test_names: tuple[str, ...]
 
     @classmethod
-    def of(cls, images: ImageSet) -> "Digits":
-        """Split labelled digits at random, always in the same way."""
+    def of(cls, images: ImageSet, training_images: int = TRAINING_IMAGES) -> "Digits":
+        """Split labelled digits at random, always in the same way.
+
+        Args:
+            images: labelled digits.
+            training_images: how many are for training; the 300 for testing do not depend on it.
+        """
         order = torch.randperm(len(images), generator=generator("split of the digits")).tolist()
+        order = order[TEST_IMAGES:][:training_images] + order[:TEST_IMAGES]
         inputs = torch.stack([PREPROCESSING(images.open(place)) for place in order])
         labels = torch.from_numpy(np.array([images.labels[p] for p in order], dtype=np.int64))
-        held_out = order[TRAINING_IMAGES:]
+        held_out = order[-TEST_IMAGES:]
         return cls(
-            inputs[:TRAINING_IMAGES],
-            labels[:TRAINING_IMAGES],
-            inputs[TRAINING_IMAGES:],
-            labels[TRAINING_IMAGES:],
+            inputs[:-TEST_IMAGES],
+            labels[:-TEST_IMAGES],
+            inputs[-TEST_IMAGES:],
+            labels[-TEST_IMAGES:],
             tuple(images.names[place] for place in held_out),
         )

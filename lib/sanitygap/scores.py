@@ -53,8 +53,10 @@ def scores_at_equal_shares(table: pd.DataFrame, value: str, start: float) -> pd.
         NaN where a step is missing or has no similarity.
 
     Raises:
-        UsageError: the table does not reach a fully random network, so that 1 is not a share.
+        UsageError: the table does not reach a fully random network, or ``start`` is 1.
     """
+    if start >= 1:
+        raise UsageError("the orders share the fully random network only; compute more steps")
     by = ["image", "method"] if "method" in table else ["image"]
     means = table.groupby([*by, "random_parameters"], sort=False)[value].agg(_strict_mean)
     wide = means.unstack("random_parameters").sort_index(axis="columns")

@@ -90,7 +90,7 @@ def checked_knobs(entry: Experiment, knobs: Mapping[str, Any]) -> dict[str, Any]
     Raises:
         UsageError: an unknown name, or a value of another type; counts are at least 1.
     """
-    hints = get_type_hints(entry.chunks)
+    hints = get_type_hints(entry.chunks, include_extras=True)
     names = [
         name
         for name in inspect.signature(entry.chunks).parameters

@@ -5,7 +5,7 @@ addition has to be a :class:`zennit.layer.Sum` of two stacked addends, as in Eff
 :func:`explicit_sums` makes it one in torchvision's ResNets.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from zennit.canonizers import AttributeCanonizer
 from zennit.layer import Sum
 
-from sanitygap.models.explainable import Explainable
+from sanitygap.models.explainable import Explainable, Stage
 from sanitygap.models.stages import execution_order
 
 Part = Literal["skip", "branch"]
@@ -113,6 +113,12 @@ def residual_blocks(model: Explainable) -> list[Residual]:
             layers = [name for name in order if name.startswith(f"{block}.")]
             found += _examined(modules, block, sums[block], layers, inputs[0])
     return found
+
+
+def blocks_of(model: Explainable) -> list[Residual]:
+    """The residual blocks of a model that is not rewritten, in the order of the forward pass."""
+    with explicit_sums(model) as explicit:
+        return residual_blocks(explicit)
 
 
 def _examined(
@@ -262,4 +268,24 @@ def _has_weight_matrix(module: nn.Module) -> bool:
     return weight is not None and weight.ndim >= 2
 
 
-Map = Callable[[], torch.Tensor]
+def redrawn_layer(model: Explainable, residual: Residual) -> str:
+    """The last convolution or dense layer of a block's branch, such as ``layer4.2.conv2``."""
+    return [name for name in layers_of(model) if name in residual.branch][-1]
+
+
+def one_layer(name: str) -> list[Stage]:
+    """A single layer as what a :class:`RandomTwin` redraws.
+
+    The normalisation behind it is no part of it: it keeps its trained statistics and scale.
+    """
+    return [Stage(name, (name,))]
+
+
+def path_of(layer: str, blocks: Sequence[Residual]) -> tuple[str, str]:
+    """Where a layer lies, and in which residual block."""
+    for residual in blocks:
+        if layer in residual.branch:
+            return "residual branch", residual.block
+        if layer in residual.shortcut:
+            return "skip", residual.block
+    return "neither", ""

@@ -118,7 +118,7 @@ def test_what_captum_misses(inputs):
         captums(Spelled("reused"), inputs)
     torch.manual_seed(1)
     pooling = nn.Sequential(
-        nn.Conv2d(3, 6, 3), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.Flatten(), nn.Linear(6 * 121, 5)
+        nn.Conv2d(3, 6, 3), nn.MaxPool2d(3, 2, 1), nn.Flatten(), nn.Linear(6 * 121, 5)
     )
     found = captums(pooling, inputs).double().sum((1, 2, 3))
     expected = change(pooling, inputs, TARGETS)
@@ -162,19 +162,24 @@ def by_hand(net: Overlapping, x: torch.Tensor, target: int) -> torch.Tensor:
                     for j in range(2 * column - 1, 2 * column + 2)
                     if 0 <= i < height and 0 <= j < width
                 ]
-                top = max(window, key=lambda at, c=c: float(a[c][at]))
-                top0 = max(window, key=lambda at, c=c: float(a0[c][at]))
-                grown = a[c][top] - a0[c][top0]
-                at = top0 if grown < 0 else top
-                if a[c][at] != a0[c][at]:
-                    onto_a[c][at] += head[c, row, column] * grown / (a[c][at] - a0[c][at])
+                highest = max(float(a[c][at]) for at in window)
+                highest0 = max(float(a0[c][at]) for at in window)
+                grown = highest - highest0
+                if grown < 0:  # equal values of the baseline share; those of the input do not
+                    makers = [at for at in window if a0[c][at] > highest0 - 1e-12]
+                else:
+                    makers = [at for at in window if a[c][at] == highest][:1]
+                for at in makers if grown else []:
+                    onto_a[c][at] += head[c, row, column] * grown / len(makers) / (a - a0)[c][at]
     onto_z = onto_a * (a - a0) / (z - z0)
     return 8 * functional.conv_transpose2d(onto_z[None], net.conv.weight)[0] * x
 
 
 def test_overlapping_max_pooling_equals_the_rule_written_out():
     net = Overlapping()
-    inputs = torch.randn(6, 3, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    inputs = torch.randn(
+        6, 3, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3)
+    )
     targets = torch.tensor([0, 1, 2, 3, 4, 0])
     ours = contributions(net, inputs, targets)
     for image in range(len(inputs)):
@@ -260,12 +265,81 @@ def test_one_unit_hands_out_its_change_in_proportion(function, expected):
 
 def test_a_maximum_goes_to_the_number_that_made_it():
     def largest(x: torch.Tensor) -> torch.Tensor:
-        return functional.max_pool1d(x[:, None], 3)[:, 0, 0]
+        level = torch.tensor([0.5, 0.0, 0.5], dtype=x.dtype)
+        return functional.max_pool2d((x + level)[:, None, None], (1, 3))[:, 0, 0, 0]
 
-    assert explain(largest, 1, 3, 2).tolist() == [0, 3, 0]
-    # all below the baseline: the place of the baseline's maximum, the first of equals, lost 1
-    assert explain(largest, -1, -3, -2).tolist() == [-1, 0, 0]
-    assert explain(largest, 0, 0, 0).tolist() == [0, 0, 0]
+    # the baseline's maxima are the first and the third number, 0.5
+    assert explain(largest, 1, 3, 2).tolist() == [0, 2.5, 0]
+    assert explain(largest, -1, 0, -3).tolist() == [-0.25, 0, -0.25]  # shrunk to 0
+    assert explain(largest, -1, -2, 0).tolist() == [0, 0, 0]
+
+
+class Windows(nn.Module):
+    """Max pooling with any options after a convolution and a map of its own for every place."""
+
+    def __init__(self, **options) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.conv, self.options = nn.Conv2d(3, 4, 3), options
+        self.offsets = nn.Parameter(torch.randn(1, 4, 15, 17))
+        self.head = nn.LazyLinear(5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pooled = functional.max_pool2d(2 * self.conv(x) + self.offsets, **self.options)
+        return self.head(pooled.flatten(1))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"kernel_size": 2},
+        {"kernel_size": 3, "stride": 2},
+        {"kernel_size": 3, "stride": 2, "ceil_mode": True},
+        {"kernel_size": (2, 3), "stride": [3, 1], "padding": (1, 0), "dilation": 2},
+        {"kernel_size": 2, "stride": 3},
+    ],
+)
+def test_max_pooling_of_any_kind_is_complete(options):
+    net = Windows(**options).double()
+    inputs = torch.randn(4, 3, 17, 19, dtype=torch.float64)
+    net(inputs)
+    assert relative_gaps(make_explainable(net), inputs, TARGETS).max() < 1e-10
+
+
+def test_equals_captum_at_max_pooling_without_equal_values():
+    """Where windows do not overlap and no two values of the baseline are equal."""
+    net = Windows(kernel_size=2).double()
+    net.conv = nn.Sequential(net.conv, nn.ReLU())
+
+    class Modules(nn.Module):
+        """captum needs a module for the pooling."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.offsets, self.head = net.conv, net.offsets, net.head
+            self.pool = nn.MaxPool2d(2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.pool(2 * self.conv(x) + self.offsets).flatten(1))
+
+    net.double()
+    inputs = torch.randn(4, 3, 17, 19, dtype=torch.float64)
+    net(inputs)
+    assert close(contributions(net, inputs, TARGETS), captums(Modules(), inputs), 1e-12)
+
+
+def test_equal_places_of_the_baseline_share():
+    """Below a constant baseline, equal pixels get equal shares, wherever rounding puts the top."""
+    conv = nn.Conv2d(3, 1, 1)
+    conv.weight.data, conv.bias.data = torch.full((1, 3, 1, 1), 0.1), torch.tensor([0.7])
+    net = nn.Sequential(conv, nn.MaxPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    net.append(nn.Linear(1, 5))
+    inputs = torch.full((1, 3, 5, 5), -1.0)
+    values = contributions(net, inputs, torch.tensor([0]))[0].sum(0)
+    assert close(values, values.flip(0), 1e-6)
+    assert close(values, values.T, 1e-6)
+    # the corner shares its one window of four; the centre of the map is in one window of nine
+    assert float(values[0, 0] / values[2, 2]) == pytest.approx(9 / 4)
 
 
 def test_without_biases_it_is_gradient_times_input(inputs):
@@ -314,7 +388,7 @@ def relative_gaps(model: Explainable, inputs: torch.Tensor, targets: torch.Tenso
 
 
 @pytest.mark.parametrize("name", ["squeezenet1_1", "efficientnet_lite0"])
-def test_complete_on_the_embedded_networks(name):
+def test_complete_on_the_embedded_networks_in_any_batch(name):
     model = load_model(name)
     low, high = model.preprocessing.bounds()
     pixels = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(8))
@@ -323,6 +397,9 @@ def test_complete_on_the_embedded_networks(name):
     for stages in (model.stages[:1], model.stages):
         with RandomTwin(model, 0).redrawn(stages):
             assert relative_gaps(model, inputs, targets).max() < 1e-3
+    together = attribute(model, inputs, targets, ["deeplift"], [1, 2, 3])["deeplift"]
+    alone = attribute(model, inputs[1:2], targets[1:2], ["deeplift"], [2])["deeplift"]
+    assert close(alone[0], together[1], 1e-3)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])

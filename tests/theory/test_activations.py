@@ -137,7 +137,21 @@ def overtaking_table(bound: float, frequency: float) -> dict[str, pd.DataFrame]:
         }
         for image in range(5) for layer in range(3) for high, low in criteria.PAIRS
     ]  # fmt: skip
-    return {"activation-overtaking": pd.DataFrame(rows)}
+    return {"activation-overtaking": pd.DataFrame(rows), "redrawn-overtaking": redrawn(bound, 0.0)}
+
+
+def redrawn(bound: float, frequency: float, images: int = 5) -> pd.DataFrame:
+    """Three layers with the same bound; in the last one neurons are overtaken that often."""
+    rows = [
+        {
+            "image": image, "layer": f"c{layer}", "layer_index": layer, "q_high": high,
+            "q_low": low, "value_low": 1.0, "bound": bound, "simulated_positive": 100,
+            "simulated_overtaken": 1, "positive": 1000,
+            "overtaken": int(1000 * frequency) + image if layer == 2 and frequency else 0,
+        }
+        for image in range(images) for layer in range(3) for high, low in criteria.PAIRS
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +165,38 @@ def test_overtaking_criteria(judge):
     uncovered = overtaking_table(0.02, 0.01)
     uncovered["activation-overtaking"]["bound"] = np.nan
     assert judge(uncovered, CONTEXT).value == "undecided"
+
+
+def test_one_redrawn_layer_above_its_bound_is_enough():
+    def verdict(frequency: float, images: int = 5):
+        tables = overtaking_table(0.02, 0.01)
+        tables["redrawn-overtaking"] = redrawn(0.02, frequency, images)
+        return criteria.appendix_i(tables, CONTEXT)
+
+    assert verdict(0.01).value == "reproduced"
+    assert verdict(0.03).value == "not-reproduced"
+    assert verdict(0.03).numbers["layers above the bound (0.95, 0.5)"] == 1
+    assert verdict(0.018).value == "undecided"  # 0.018 to 0.022, depending on the image
+    assert verdict(0.01, images=1).value == "undecided"
+
+
+def test_zeros_are_counted_and_layers_without_a_bound_do_not_count():
+    tables = overtaking_table(0.02, 0.01)
+    table = redrawn(0.0, 0.0).assign(value_low=0.0)
+    table.loc[table["layer_index"] == 1, "bound"] = np.nan
+    tables["redrawn-overtaking"] = table
+    verdict = criteria.appendix_i(tables, CONTEXT)
+    assert verdict.value == "reproduced"
+    assert verdict.numbers["layers with zeros only (0.85, 0.1)"] == 2
+
+
+def test_without_non_negative_layers_the_simulated_neurons_decide():
+    for frequency, value in ((0.01, "reproduced"), (0.2, "not-reproduced")):
+        tables = overtaking_table(0.02, frequency)
+        tables["redrawn-overtaking"] = tables["redrawn-overtaking"].iloc[:0]
+        verdict = criteria.appendix_i(tables, CONTEXT)
+        assert verdict.value == value
+        assert "0 layers were redrawn" in verdict.evidence
 
 
 @pytest.mark.parametrize("judge", [criteria.appendix_j, criteria.figure_app7])

@@ -5,9 +5,10 @@ import pytest
 import torch
 from hypothesis import find, given
 from hypothesis import strategies as st
+from scipy.optimize import brentq
 
 from sanitygap.criteria.theory import monotonicity as criteria
-from sanitygap.theory import monotonicity
+from sanitygap.theory import adaptive_beta, monotonicity
 from sanitygap.theory.shapley import coalitions, shapley_values
 
 ANY = st.lists(st.integers(-3, 3), min_size=3, max_size=3)
@@ -84,6 +85,36 @@ def test_violations_are_those_of_a_loop():
                 want["strong"] += abs(x[i]) >= abs(x[j]) and smaller
                 want["non-negative"] += x[i] > 0 and x[j] > 0 and y[j] < 0
     assert {name: int(got[name][0].sum()) for name in want} == want
+
+
+def test_example_neuron_keeps_the_order_except_below_the_zigzag():
+    table = monotonicity.example_neuron(n=1, seed=0)
+    for (method, setting), rows in table.groupby(["method", "setting"], sort=False):
+        positive = rows[rows["contribution"] > 0].sort_values("contribution")
+        rising = positive["relevance"].abs().is_monotonic_increasing
+        assert rising == (setting != "any function"), method
+    itself = table[(table["method"] == "Shapley") & (table["setting"] == "neuron itself")]
+    assert itself["relevance"].sum() == pytest.approx(sum(monotonicity.EXAMPLE))
+    assert itself["relevance"].tolist() == pytest.approx(
+        neuron_shapley(list(monotonicity.EXAMPLE), torch.relu)
+    )
+    zigzagged = table[(table["method"] == "Shapley") & (table["setting"] == "any function")]
+    at_two = float(np.interp(sum(monotonicity.EXAMPLE), [2, 3], [0, 1]))
+    assert zigzagged["relevance"].sum() == pytest.approx(at_two)
+
+
+def test_beta_curve_solves_equation_10_up_to_the_cap():
+    curve = adaptive_beta.beta_curve(n=50, seed=0).set_index(["formula", "balance"])
+    for balance in curve.loc["solved"].index:
+        wanted = brentq(lambda b, at=balance: b / (1 + b) - at, 0, 1e6)
+        assert curve.loc[("solved", balance), "beta"] == pytest.approx(wanted, abs=1e-6)
+        capped = curve.loc[("solved, capped", balance)]
+        assert capped["beta"] == pytest.approx(min(wanted, 3.0), abs=1e-6)
+        assert (abs(capped["residual"]) < 1e-9) == (balance <= 0.75)
+    assert (curve.loc["printed", "beta"] < 0.5).all()
+    assert (curve.loc["printed", "residual"].iloc[1:] < -1e-4).all()
+    assert curve["share"].between(0, 1).all()
+    assert curve.loc["solved", "share"].is_monotonic_increasing
 
 
 # --- criteria ---------------------------------------------------------------------------------

@@ -1,11 +1,14 @@
 """Theorem 4: the normalised MSE, its conditions, its criteria."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import find, given
 from hypothesis import strategies as st
 
+from sanitygap.claims import CriterionContext
+from sanitygap.criteria import gap
 from sanitygap.criteria.theory import mse as criteria
 from sanitygap.theory import mse
 
@@ -107,11 +110,75 @@ def test_unnormalised_mse_criterion(tables_of):
     assert criteria.unnormalised_mse(tables, None).value == "false"
 
 
+CONTEXT = CriterionContext("squeezenet1_1", "photos", 4)
+
+
+def own_maps(norm: float = 0.45, gradient: float = 1e-5, ratio: float = 1.0) -> pd.DataFrame:
+    """Shares of the mean in the maps of two methods on four images."""
+    shares = {"sensitivity-l2": (norm, 1.3), "gradient": (gradient, ratio)}
+    rows = [
+        {
+            "image": image, "method": method, "mean_share": share * (1 + 0.1 * image),
+            "rms_over_sd": other, "mse_deviation": place + 0.1 * image,
+            "mse_second_moment": place + 0.1 * image,
+        }
+        for image in range(4) for place, (method, (share, other)) in enumerate(shares.items())
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def test_second_moment_criterion(tables_of):
     name = "second-moment-rationale"
-    assert criteria.second_moment(tables_of(name), None).value == "direction"
-    tables = tables_of(name)
+    tables = tables_of(name) | {"map-normalizers": own_maps()}
+    assert criteria.second_moment(tables, CONTEXT).value == "direction"
     tables[name]["low"], tables[name]["high"] = 0.1, 0.2
-    assert criteria.second_moment(tables, None).value == "not-reproduced"
+    assert criteria.second_moment(tables, CONTEXT).value == "not-reproduced"
     tables[name]["low"], tables[name]["high"] = 0.0, 1.0
-    assert criteria.second_moment(tables, None).value == "undecided"
+    assert criteria.second_moment(tables, CONTEXT).value == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("maps", "value"),
+    [
+        ({"norm": 0.1}, "not-reproduced"),
+        ({"norm": 0.27}, "undecided"),
+        ({"gradient": 0.05}, "not-reproduced"),
+        ({"gradient": 0.0087}, "undecided"),
+        ({"ratio": 1.2}, "not-reproduced"),
+    ],
+)
+def test_real_maps_can_refute_the_second_moment_criterion(tables_of, maps, value):
+    tables = tables_of("second-moment-rationale") | {"map-normalizers": own_maps(**maps)}
+    assert criteria.second_moment(tables, CONTEXT).value == value
+
+
+def last_maps(means: float = 0.001, covariance: float = 0.01, spread: float = 0.0) -> pd.DataFrame:
+    """Terms of the MSE at two steps; at the first one both are large."""
+    rng = np.random.default_rng(3)
+    rows = [
+        {
+            "image": image, "method": method, "step": step, "sign": "signed", "order": "top-down",
+            "means": means if step == 5 else 0.5,
+            "product": means + covariance + spread * rng.normal() if step == 5 else 0.9,
+        }
+        for image in range(20) for method in ("gradient", "integrated-gradients")
+        for step in (1, 5)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize(
+    ("terms", "value"),
+    [
+        ({}, "direction"),
+        ({"means": 0.03}, "not-reproduced"),
+        ({"means": -0.03}, "not-reproduced"),
+        ({"covariance": 0.2}, "not-reproduced"),
+        ({"covariance": -0.2}, "not-reproduced"),
+        ({"covariance": 0.09, "spread": 0.1}, "not-reproduced"),  # the interval reaches 0.1
+        ({"means": 0.3, "covariance": -0.3}, "not-reproduced"),  # an MSE of 2 is not enough
+    ],
+)
+def test_value_of_two_criterion(terms, value):
+    tables = {"randomization": last_maps(**terms)}
+    assert gap.theorem_4_two(tables, CONTEXT).value == value

@@ -1,8 +1,11 @@
 """The prover decides by the same procedure whatever is expected, and every proof has a mutant."""
 
+import sys
+from dataclasses import replace
+
 import pytest
 import sympy
-from z3 import Reals
+from z3 import Not, Reals
 
 from sanitygap.theory import TABLES
 from sanitygap.theory.proofs.prover import COLUMNS, Identity, Implication, absolute, decide
@@ -26,6 +29,50 @@ def test_mutants_are_refuted_with_a_witness(table, name):
     assert (mutants["outcome"] == "counterexample").all()
     assert (proofs.loc[proofs["outcome"] == "counterexample", "witness"] != "").all()
     assert proofs["name"].is_unique
+
+
+def proved_statements(name: str, kind: type) -> list:
+    """The statements of a table that are expected to be proved."""
+    room = sys.modules[TABLES[name][0].__module__]
+    return [
+        item
+        for item in room.statements()
+        if isinstance(item, kind) and item.expected == "proved" and item.kind == "statement"
+    ]
+
+
+@pytest.mark.parametrize("name", PROOF_TABLES)
+def test_the_opposite_of_each_proved_implication_is_refuted(name):
+    for item in proved_statements(name, Implication):
+        opposite = replace(item, goal=Not(item.goal))
+        outcome, witness = opposite.decide(seed=0, timeout_ms=5_000)
+        assert outcome == "counterexample", item.name
+        assert witness, item.name
+
+
+#: true with either premise missing; its false variant stands in the table
+TRUE_WITH_TIES = "rank covariance >= 0 iff covariance >= 0, 2 pixels"
+
+
+@pytest.mark.parametrize("name", PROOF_TABLES)
+def test_each_proved_implication_is_refuted_without_one_of_its_premises(name):
+    for item in proved_statements(name, Implication):
+        without = (
+            replace(item, premises=[*item.premises[:i], *item.premises[i + 1 :]])
+            for i in range(len(item.premises))
+        )
+        outcomes = (variant.decide(seed=0, timeout_ms=1_000)[0] for variant in without)
+        needs_one = "counterexample" in outcomes
+        assert needs_one or not item.premises or item.name == TRUE_WITH_TIES, item.name
+
+
+@pytest.mark.parametrize("name", PROOF_TABLES)
+def test_each_proved_identity_is_refuted_with_another_right_side(name):
+    for item in proved_statements(name, Identity):
+        right = sympy.sympify(item.right())
+        for wrong in (right * sympy.Rational(101, 100) + sympy.Rational(1, 100), right + 1):
+            variant = replace(item, right=lambda wrong=wrong: wrong)
+            assert variant.decide(seed=0, timeout_ms=0)[0] == "counterexample", item.name
 
 
 def test_expectation_does_not_influence_the_outcome():

@@ -1,10 +1,12 @@
 """Appendix D.1: quantile variances, the maximum, and their criteria."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import stats
 
+from sanitygap.claims import CriterionContext
 from sanitygap.criteria.theory import quantiles as criteria
 from sanitygap.theory import quantiles
 
@@ -42,6 +44,14 @@ def test_resampling_bounded_and_heavy_tailed_maps():
     assert quantiles.resampled_dispersion(heavy, n=100, seed=0)["low"] > 0
 
 
+def test_spreads_of_one_map_are_those_of_a_bootstrap():
+    pixels = np.random.default_rng(5).normal(size=64)
+    drawn = np.abs(np.random.default_rng(6).choice(pixels, (20_000, 64)))
+    got = quantiles.resampled_spreads(torch.from_numpy(pixels).view(1, 8, 8), n=20_000, seed=0)
+    for value, statistic in zip(got[0], (drawn.max(1), np.sqrt((drawn**2).mean(1))), strict=True):
+        assert value == pytest.approx(statistic.std() / statistic.mean(), rel=0.03)
+
+
 # --- criteria ---------------------------------------------------------------------------------
 
 
@@ -64,22 +74,51 @@ def test_divergence_criterion(tables_of, set_outcome):
     assert criteria.divergence(tables, None).value == "undecided"
 
 
+CONTEXT = CriterionContext("squeezenet1_1", "photos", 4)
+
+
+def own_maps(maximum: float = 0.1, swapped: bool = False) -> pd.DataFrame:
+    """Two methods on four images; the spread of the maximum, and which ranking the maximum has."""
+    rows = [
+        {
+            "image": image, "method": method, "rms_spread": 0.02,
+            "maximum_spread": maximum + 0.01 * image if method == "b" else 0.1,
+            "mse_second_moment": place + 0.1 * image,
+            "mse_maximum": (1 - place if swapped else place) + 0.1 * image,
+        }
+        for image in range(4) for place, method in enumerate("ab")
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def test_maximum_criterion(tables_of):
     name = "maximum-dispersion"
-    verdict = criteria.maximum(tables_of(name), None)
+    tables = tables_of(name) | {"map-normalizers": own_maps()}
+    verdict = criteria.maximum(tables, CONTEXT)
     assert verdict.value == "direction"
     assert "reversed" in verdict.evidence
-    tables = tables_of(name)
     tables[name]["low"] = -1.0
-    assert criteria.maximum(tables, None).value == "undecided"
+    assert criteria.maximum(tables, CONTEXT).value == "undecided"
     tables[name]["high"] = -0.5
-    assert criteria.maximum(tables, None).value == "not-reproduced"
+    assert criteria.maximum(tables, CONTEXT).value == "not-reproduced"
+
+
+@pytest.mark.parametrize(("level", "value"), [(0.005, "undecided"), (-0.05, "not-reproduced")])
+def test_one_real_method_can_refute_the_maximum_criterion(tables_of, level, value):
+    tables = tables_of("maximum-dispersion") | {"map-normalizers": own_maps(level)}
+    verdict = criteria.maximum(tables, CONTEXT)
+    assert verdict.value == value
+    assert "for 1 of 2 methods" in verdict.evidence
 
 
 def test_perception_criterion(tables_of):
     name = "normalizer-ranking"
-    assert criteria.perception(tables_of(name), None).value == "holds"
-    tables = tables_of(name)
+    tables = tables_of(name) | {"map-normalizers": own_maps()}
+    assert criteria.perception(tables, CONTEXT).value == "holds"
     order = {method: i for i, method in enumerate(tables[name]["method"].unique())}
     tables[name]["mse"] = tables[name]["method"].map(order).astype(float)
-    assert criteria.perception(tables, None).value == "false"
+    assert criteria.perception(tables, CONTEXT).value == "false"
+    tables["map-normalizers"] = own_maps(swapped=True)
+    verdict = criteria.perception(tables, CONTEXT)
+    assert verdict.value == "holds"
+    assert verdict.numbers["tau_real"] == -1

@@ -77,6 +77,16 @@ def test_sign_disagreement_counts_what_a_loop_counts():
     assert normal["spearman"] > 0.8 > 0.5 > normal["sorted_index_correlation"]
 
 
+def test_ties_alone_leave_the_line():
+    pairs = rank.random_pairs(n=40, seed=2, pixels=25)
+    slope = 12 * 25**2 / (25**2 - 1)  # ranks 1 to n have variance (n^2 - 1) / 12
+    distance = (pairs["spearman"] - slope * pairs["rank_covariance"]).abs()
+    tied = pairs["values"] == "ties"
+    assert (distance[~tied] < 1e-12).all()
+    assert (distance[tied] > 0.01).mean() > 0.5
+    assert (pairs["spearman"].abs() <= 1 + 1e-12).all()
+
+
 # --- criteria ---------------------------------------------------------------------------------
 
 

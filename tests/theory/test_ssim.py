@@ -1,11 +1,14 @@
 """Theorem 1: closed forms against naive references, its conditions, its criteria."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from skimage.metrics import structural_similarity
 
+from sanitygap.claims import CriterionContext
+from sanitygap.criteria.gap import RANGES
 from sanitygap.criteria.theory import ssim as criteria
 from sanitygap.errors import UsageError
 from sanitygap.theory import ssim, ssim_scale
@@ -190,15 +193,52 @@ def test_scale_criterion(tables_of):
     assert criteria.scale(tables, None).value == "false"
 
 
+CONTEXT = CriterionContext("squeezenet1_1", "photos", 12)
+
+
+def randomization(gap: float, noise: float = 0.01, images: int = 12) -> pd.DataFrame:
+    """Three methods; under L = 2 the first is `gap` below the second, else 0.1 above it."""
+    rng = np.random.default_rng(11)
+    rows = []
+    for image in range(images):
+        for method, level in (("first", 0.5), ("second", 0.4), ("third", 0.1), ("noise", 0.0)):
+            scores = {name: level + noise * rng.normal() for name in RANGES}
+            if method == "first":
+                scores["ssim_L2"] -= 0.1 + gap
+            rows.append(
+                {"image": image, "method": method, "sign": "signed", "order": "top-down", **scores}
+            )
+    return pd.DataFrame(rows)
+
+
 def test_data_range_criterion(tables_of):
     name = "theorem-1-data-range"
-    tables = tables_of(name)
+    tables = tables_of(name) | {"randomization": randomization(-0.1)}
     tables[name]["standard_error"] = 1e-6
-    verdict = criteria.data_range(tables, None)
+    verdict = criteria.data_range(tables, CONTEXT)
     assert verdict.value == "under-specified"
     assert verdict.reason
     tables[name]["standard_error"] = 1.0
-    assert criteria.data_range(tables, None).value == "undecided"
+    assert criteria.data_range(tables, CONTEXT).value == "undecided"
     order = {method: i for i, method in enumerate(tables[name]["method"].unique())}
     tables[name]["estimate"] = tables[name]["method"].map(order)
-    assert criteria.data_range(tables, None).value == "direction"
+    assert criteria.data_range(tables, CONTEXT).value == "direction"
+
+
+def test_real_maps_decide_about_the_data_range(tables_of):
+    name = "theorem-1-data-range"
+    tables = tables_of(name)
+    order = {method: i for i, method in enumerate(tables[name]["method"].unique())}
+    tables[name]["estimate"] = tables[name]["method"].map(order)  # no reversal in simulated maps
+
+    tables["randomization"] = randomization(0.1)
+    verdict = criteria.data_range(tables, CONTEXT)
+    assert verdict.value == "under-specified"
+    assert verdict.numbers["reversals"] == 1
+    assert "first against second for ssim_L2" in verdict.evidence
+    assert "noise" not in verdict.evidence
+
+    tables["randomization"] = randomization(0.02, noise=0.2)  # a reversal that chance can make
+    verdict = criteria.data_range(tables, CONTEXT)
+    assert verdict.value == "undecided"
+    assert verdict.numbers["lowest_tau"] < 1

@@ -1,8 +1,8 @@
 """DeepLIFT with the rescale rule, for activations called as modules, functions or methods.
 
 captum's DeepLift hooks modules. It refuses a reused ReLU (torchvision's ResNets), passes over
-functions and ReLU6, and its rule for max pooling misses the difference to be explained. Here the
-functions themselves are intercepted, whoever calls them, as
+functions and ReLU6, and behind some convolutions its rule for max pooling does not add up to the
+difference to be explained. Here the functions themselves are intercepted, whoever calls them, as
 :class:`~sanitygap.attribution.gradient.GuidedReLU` does.
 """
 
@@ -71,8 +71,9 @@ class _Rescaled(torch.autograd.Function):
         same = change == 0
         slopes.div_(change.masked_fill_(same, 1.0))  # in place: new memory costs more than this
         same[-1] = False
-        if same.any():
-            slopes[same] = _derivative(function, values[same])
+        where = same.nonzero(as_tuple=True)
+        if len(where[0]):
+            slopes[where] = _derivative(function, values[where])
         ctx.save_for_backward(slopes.to(inputs.dtype))
         return outputs.to(inputs.dtype)
 
@@ -93,8 +94,9 @@ class _RescaledPooling(torch.autograd.Function):
 
     A maximum that has grown is the work of the input's largest value, one that has shrunk that of
     the baseline's (SHAP's and captum's rule). That value changed at least as much as the maximum,
-    so the changes add up, also where windows overlap. Equal values of the baseline share: with a
-    zero baseline most of its windows are constant, and rounding would choose among their places.
+    so the changes add up, also where windows overlap. Of equal values of the input the first
+    counts. Equal values of the baseline share: with a zero baseline most of its windows are
+    constant, and rounding would choose among their places.
     """
 
     @staticmethod
@@ -109,7 +111,7 @@ class _RescaledPooling(torch.autograd.Function):
         # one value more for the places outside, which are never maxima
         baseline = functional.pad(inputs[-1:].flatten(2), (0, 1), value=-torch.inf)[:, :, places]
         equal = baseline >= outputs[-1:].flatten(2)[:, :, None] - near
-        shares = equal / equal.sum(2, keepdim=True)
+        shares = equal.to(inputs.dtype) / equal.sum(2, keepdim=True)
         ctx.save_for_backward(inputs - inputs[-1:], change, largest, shrunk, shares, places)
         return outputs
 

@@ -54,9 +54,7 @@ def _lower(new: pd.Series, old: pd.Series, what: str) -> Verdict:
     )
 
 
-@criterion(
-    "binder-bottomup", tables=("randomization", "randomization-bottom-up", "feature-map")
-)
+@criterion("binder-bottomup", tables=("randomization", "randomization-bottom-up", "feature-map"))
 def bottom_up(tables: Tables, context: CriterionContext) -> Verdict:
     down, up = equal_shares(
         signed(tables["randomization"]), signed(tables["randomization-bottom-up"]), "ssim"

@@ -1,18 +1,26 @@
 """Experiments: settings to tidy tables; the only place that composes the other rooms."""
 
 from sanitygap.experiments import (  # noqa: F401  (they register)
+    activated_regions,
     activation_tables,
     irrelevance,
+    layer_logits,
     limited_change,
     bottom_up,
-    map_statistics,
+    map_normalizers,
+    map_properties,
     noise_curve,
+    occlusion_replacements,
     occlusion_test,
+    outlier_images,
     outlook,
     randomization_test,
     redraws,
+    retest,
+    setup,
     skip_networks,
     skips,
+    task_dependence,
     theory_checks,
 )
 from sanitygap.experiments.experiment import (

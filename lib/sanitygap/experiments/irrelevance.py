@@ -62,7 +62,7 @@ def redraw_seeds(context: Context, redraws: int) -> list[int]:
     "irrelevance",
     knobs={
         "smoke": {"redraws": 2, "shares": (3 / 8,), "max_images": 2},
-        "quick": {"max_images": 5},
+        "quick": {"max_images": 4},
         "full": {},
     },
     columns=CUT_COLUMNS
@@ -220,8 +220,8 @@ def of_features(model: Explainable, batch: Batch, method: str, cut: Cut, seed: i
 @experiment(
     "ignored-tiles",
     knobs={
-        "smoke": {"redraws": 1, "side": 3, "max_images": 2},
-        "quick": {"redraws": 2, "side": 4, "max_images": 3},
+        "smoke": {"redraws": 1, "side": 2, "max_images": 2},
+        "quick": {"redraws": 2, "side": 4, "max_images": 2},
         "full": {},
     },
     columns=CUT_COLUMNS

@@ -21,7 +21,7 @@ from sanitygap.similarity import joint_range, normalized_mse, second_moment, ssi
     "limited-change",
     knobs={
         "smoke": {"redraws": 2, "path_steps": 2, "noisy_copies": 2},
-        "quick": {"redraws": 5, "path_steps": 8, "noisy_copies": 8},
+        "quick": {"redraws": 5, "path_steps": 8, "noisy_copies": 8, "max_images": 6},
         "full": {},
     },
     columns={

@@ -45,7 +45,7 @@ COLUMNS = {
             "path_steps": 2,
             "noisy_copies": 2,
         },
-        "quick": {"path_steps": 2, "noisy_copies": 2, "max_images": 8},
+        "quick": {"path_steps": 2, "noisy_copies": 2, "max_images": 6},
         "full": {"max_images": 100},
     },
     columns=COLUMNS,
@@ -131,17 +131,15 @@ def measure(
     )
     disturbed = batch.inputs + noise_level * extent * weak
 
-    def maps(inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        # the same draws of sampling methods for both: only the image may make a difference
-        keys = batch.seeds(context.seed, "base")
+    def maps(state: str, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        keys = batch.seeds(context.seed, state)
         return attribute(
             model, inputs, batch.targets, [member.name for member in family], keys, sampling,
             context.batch_size,
         )  # fmt: skip
 
-    base, near, found = (
-        maps(inputs) for inputs in (batch.inputs, disturbed, mosaics(batch.inputs, others, shift))
-    )
+    base, near = maps("base", batch.inputs), maps("disturbed", disturbed)
+    found = maps("mosaic", mosaics(batch.inputs, others, shift))
     rows = []
     for name, values in base.items():
         measured = {

@@ -26,6 +26,17 @@ from sanitygap.similarity import Reference
 #: the two methods that the paper defends, and the one that it calls noisy
 METHODS = ("gradient", "guided-backprop", "lrp-epsilon-plus")
 
+SMOOTHNESS_METHODS = (
+    "gradient",
+    "gradient-x-input",
+    "integrated-gradients",
+    "smoothgrad",
+    "guided-backprop",
+    "lrp-epsilon-plus",
+    "lrp-alpha2-beta1",
+    "noise",
+)
+
 AMOUNTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 PATCH = 15
@@ -105,9 +116,7 @@ def noise_curve(
             def compute(
                 family: list[Method] = family, positions: tuple[int, ...] = positions
             ) -> pd.DataFrame:
-                return add_noise(
-                    context, family, positions, twin, chosen_steps, amounts, regions
-                )
+                return add_noise(context, family, positions, twin, chosen_steps, amounts, regions)
 
             rooms = (noise, randomization, similarity, faithfulness)
             code = (*rooms, add_noise, fresh_noise, *code_of(family))
@@ -186,16 +195,7 @@ def add_noise(
 )
 def autocorrelation_of_maps(
     context: Context,
-    methods: Sequence[str] = (
-        "gradient",
-        "gradient-x-input",
-        "integrated-gradients",
-        "smoothgrad",
-        "guided-backprop",
-        "lrp-epsilon-plus",
-        "lrp-alpha2-beta1",
-        "noise",
-    ),
+    methods: Sequence[str] = SMOOTHNESS_METHODS,
     lags: Sequence[PositiveInt] = tuple(range(1, 9)),
     path_steps: int = 50,
     noisy_copies: int = 50,

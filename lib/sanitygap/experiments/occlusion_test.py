@@ -9,7 +9,13 @@ from pydantic import PositiveInt
 from sanitygap import faithfulness
 from sanitygap.attribution import Method, Sampling, attribute
 from sanitygap.experiments.experiment import Chunk, Context, experiment
-from sanitygap.experiments.randomization_test import ALL_METHODS, code_of, families, sampling_of
+from sanitygap.experiments.randomization_test import (
+    ALL_METHODS,
+    CORE_METHODS,
+    code_of,
+    families,
+    sampling_of,
+)
 from sanitygap.faithfulness import REGIONS, occlusion_curves
 from sanitygap.similarity import sums_of_neighbours
 
@@ -28,8 +34,13 @@ COLUMNS = {
 @experiment(
     "occlusion",
     knobs={
-        "smoke": {"path_steps": 2, "noisy_copies": 2, "regions": 3},
-        "quick": {"path_steps": 8, "noisy_copies": 8, "patches": (15,)},
+        "smoke": {"methods": CORE_METHODS, "path_steps": 2, "noisy_copies": 2, "regions": 3},
+        "quick": {
+            "methods": CORE_METHODS,
+            "path_steps": 8,
+            "noisy_copies": 8,
+            "patches": (15,),
+        },
         "full": {},
     },
     columns=COLUMNS,

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from sanitygap import partition, randomization, restriction, similarity, skips
 from sanitygap.attribution import Method, Sampling, attribute, select
-from sanitygap.experiments.bottom_up import METHODS
-from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
+from sanitygap.experiments.bottom_up import METHODS, QUICK_METHODS, SMOKE_METHODS
+from sanitygap.experiments.experiment import Chunk, Code, Context, experiment, image_rows
 from sanitygap.experiments.randomization_test import (
     COLUMNS,
     code_of,
@@ -37,8 +37,10 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 @experiment(
     "outlook-restrict",
     knobs={
-        "smoke": {"n_steps": 2, "thresholds": (0.0, 0.5), "max_images": 2},
-        "quick": {"n_steps": 3, "max_images": 4},
+        "smoke": {
+            "methods": SMOKE_METHODS, "n_steps": 2, "thresholds": (0.0, 0.5), "max_images": 2,
+        },
+        "quick": {"methods": QUICK_METHODS, "n_steps": 3, "max_images": 4},
         "full": {"max_images": 100},
     },
     columns={
@@ -51,7 +53,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
         "ssim": f"{COLUMNS['ssim']}; mean over all windows",
         "restricted": "mean of the same over the kept windows only; NaN if there is none",
     },
-)
+)  # fmt: skip
 def restricted_test(
     context: Context,
     methods: Sequence[str] = METHODS,
@@ -90,7 +92,7 @@ def restricted_test(
             )
 
         rooms = (partition, randomization, restriction, similarity)
-        code = {*rooms, compare_where_responsive, response}
+        code: set[Code] = {*rooms, compare_where_responsive, response}
         for family in families([*methods, RESPONSE]):
             code |= {*code_of(family)}
         yield Chunk(settings, tuple(code), compute, positions)
@@ -176,8 +178,8 @@ BASELINE_COLUMNS = {
 @experiment(
     "outlook-baseline",
     knobs={
-        "smoke": {"blocks": 1, "max_images": 2},
-        "quick": {"blocks": 2, "max_images": 4},
+        "smoke": {"methods": SMOKE_METHODS, "blocks": 1, "max_images": 2},
+        "quick": {"methods": QUICK_METHODS, "blocks": 2, "max_images": 4},
         "full": {"max_images": 100},
     },
     columns=BASELINE_COLUMNS,

@@ -50,7 +50,11 @@ COLUMNS = {
 @experiment(
     "test-retest",
     knobs={
-        "smoke": {"n_steps": 1, "path_steps": 2, "noisy_copies": 2},
+        "smoke": {
+            "methods": ("gradient", "smoothgrad", "guided-backprop", "noise", "edges"),
+            "n_steps": 1,
+            "noisy_copies": 2,
+        },
         "quick": {
             "methods": tuple(m for m in METHODS if m not in ("lrp-alpha2-beta1", "lrp-gamma-box")),
             "n_steps": 1,

@@ -8,17 +8,23 @@ from pydantic import PositiveInt
 
 from sanitygap import randomization, residual_networks, similarity, skips
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
+from sanitygap.experiments.experiment import (
+    Batch,
+    Chunk,
+    Code,
+    Context,
+    experiment,
+    image_rows,
+)
 from sanitygap.experiments.irrelevance import redraw_seeds
 from sanitygap.experiments.randomization_test import code_of, families
-from sanitygap.experiments.skips import one_layer
 from sanitygap.images import load_images
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization import RandomTwin
-from sanitygap.residual_networks import EPOCHS, LAYERS, Digits, trained_network
+from sanitygap.residual_networks import LAYERS, TRAINING_IMAGES, Digits, trained_network
 from sanitygap.seeds import stable_seed
 from sanitygap.similarity import Reference
-from sanitygap.skips import Residual, only_through, residual_blocks
+from sanitygap.skips import Residual, one_layer, only_through, residual_blocks
 
 NETWORK_COLUMNS = {
     "image": "name of the test image",
@@ -42,9 +48,14 @@ NETWORK_COLUMNS = {
             "redraws": 1,
             "test_images": 5,
             "path_steps": 2,
-            "epochs": 1,
+            "training_images": 200,
         },
-        "quick": {"trainings": 1, "redraws": 1, "test_images": 20, "path_steps": 8},
+        "quick": {
+            "trainings": 1,
+            "redraws": 1,
+            "test_images": 20,
+            "path_steps": 8,
+        },
         "full": {},
     },
     columns=NETWORK_COLUMNS,
@@ -56,7 +67,7 @@ def skip_networks(
     redraws: PositiveInt = 5,
     test_images: PositiveInt = 100,
     path_steps: int = 16,
-    epochs: PositiveInt = EPOCHS,
+    training_images: PositiveInt = TRAINING_IMAGES,
 ) -> Iterator[Chunk]:
     """Sanity check of single layers in two small networks, one with skips and one without.
 
@@ -69,7 +80,7 @@ def skip_networks(
         redraws: independent draws of each layer.
         test_images: how many digits are explained.
         path_steps: points of integrated gradients.
-        epochs: of each training.
+        training_images: digits that the networks are trained on.
 
     Yields:
         One chunk a training.
@@ -79,33 +90,37 @@ def skip_networks(
 
         def compute(training: int = training) -> pd.DataFrame:
             return train_and_check(
-                training, epochs, methods, seeds, test_images, Sampling(path_steps)
+                training, training_images, methods, seeds, test_images, Sampling(path_steps)
             )
 
         settings = {
-            "methods": list(methods), "training": training, "seeds": seeds,
-            "test_images": test_images, "path_steps": path_steps, "epochs": epochs,
-        }  # fmt: skip
-        code = (
-            residual_networks, skips, randomization, similarity, train_and_check, check_layers,
-            one_layer, *(piece for family in families(methods) for piece in code_of(family)),
-        )  # fmt: skip
-        yield Chunk(settings, tuple(dict.fromkeys(code)), compute, needs_model=False)
+            "methods": list(methods),
+            "training": training,
+            "training_images": training_images,
+            "test_images": test_images,
+            "path_steps": path_steps,
+            "seeds": seeds,
+        }
+        rooms = (residual_networks, skips, randomization, similarity)
+        code: dict[Code, None] = dict.fromkeys((*rooms, train_and_check, check_layers))
+        for family in families(methods):
+            code |= dict.fromkeys(code_of(family))
+        yield Chunk(settings, tuple(code), compute, needs_model=False)
 
 
 def train_and_check(
     training: int,
-    epochs: int,
+    training_images: int,
     methods: Sequence[str],
     seeds: Sequence[int],
     test_images: int,
     sampling: Sampling,
 ) -> pd.DataFrame:
     """Train both networks and redraw their layers one by one."""
-    data = Digits.of(load_images("digits"))
+    data = Digits.of(load_images("digits"), training_images)
     frames = []
     for skips_ in (True, False):
-        model = trained_network(skips_, data.train, data.train_labels, training, epochs)
+        model = trained_network(skips_, data.train, data.train_labels, training)
         accuracy = (model.predict(data.test) == data.test_labels).float().mean()
         rows = check_layers(model, data, methods, seeds, test_images, sampling)
         network = "with skips" if skips_ else "without skips"

@@ -1,4 +1,4 @@
-"""A baseline is preserved: Fig. 5 to 7 and Eq. (5) of Binder et al. (2022) on real networks."""
+"""A baseline is preserved: Fig. 6, Fig. 7 and Eq. (5) of Binder et al. (2022) on real networks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -14,20 +14,21 @@ from sanitygap.attribution import Sampling, attribute
 from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
 from sanitygap.experiments.irrelevance import redraw_seeds
 from sanitygap.experiments.randomization_test import code_of, families, sampling_of
-from sanitygap.models.explainable import Explainable, Stage
-from sanitygap.partition import resumed, stage_outputs
+from sanitygap.models.explainable import Explainable
+from sanitygap.partition import below, centred, resumed, stage_outputs
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import normal, stable_seed
-from sanitygap.similarity import Reference, pearson, spearman
+from sanitygap.similarity import Reference, pearson
 from sanitygap.skips import (
     PARTS,
     LinearTop,
     Residual,
     addends,
+    blocks_of,
     explicit_sums,
-    layers_of,
+    one_layer,
     only_through,
-    residual_blocks,
+    redrawn_layer,
 )
 
 #: LRP-beta in convolutions and LRP-epsilon in dense layers, with beta 0 and 1: Fig. 7 names these
@@ -47,142 +48,9 @@ LAYER_COLUMNS = IMAGE_COLUMNS | {
 }
 
 
-def one_layer(name: str) -> list[Stage]:
-    """A single layer as what a :class:`RandomTwin` redraws.
-
-    The normalisation behind it is no part of it: it keeps its trained statistics and scale.
-    """
-    return [Stage(name, (name,))]
-
-
-def below(model: Explainable, layer: str) -> tuple[Stage, ...]:
-    """The stages below the one that a layer belongs to."""
-    for index, stage in enumerate(model.stages):
-        if layer in stage.modules:
-            return model.stages[index + 1 :]
-    raise ValueError(f"no stage owns {layer!r}")
-
-
-def blocks_of(model: Explainable) -> list[Residual]:
-    """The residual blocks of a model that is not rewritten, in the order of the forward pass."""
-    with explicit_sums(model) as explicit:
-        return residual_blocks(explicit)
-
-
-def redrawn_layer(model: Explainable, residual: Residual) -> str:
-    """The last convolution or dense layer of a block's branch, such as ``layer4.2.conv2``."""
-    return [name for name in layers_of(model) if name in residual.branch][-1]
-
-
 def nothing(columns: Mapping[str, str]) -> Chunk:
     """A part without rows: the answer for a network that has no skip connections."""
     return Chunk({"skips": 0}, (skips,), lambda: pd.DataFrame({name: [] for name in columns}))
-
-
-LOGIT_COLUMNS = IMAGE_COLUMNS | {
-    "layer": "redrawn layer; the normalisation behind it is kept as trained",
-    "depth": "place of the layer in the forward pass, from 0",
-    "path": "where the layer lies: in a residual branch, on a skip (projection), or neither",
-    "block": "residual block of the layer; empty if it is in none",
-    "seed": "seed of the redrawn weights",
-    "pearson": "Pearson correlation over classes of the logits before and after",
-    "spearman": "Spearman's rank correlation over classes",
-    "change": "norm of the change of the logits over their norm, both without their mean",
-    "kept_class": "1 if the predicted class stays the same, else 0",
-}
-
-
-@experiment(
-    "layer-logits",
-    knobs={
-        "smoke": {"redraws": 2, "every": 12, "max_images": 2},
-        "quick": {"max_images": 2},
-        "full": {},
-    },
-    columns=LOGIT_COLUMNS,
-)
-def layer_logits(
-    context: Context,
-    redraws: PositiveInt = 10,
-    every: PositiveInt = 1,
-    max_images: int | None = None,
-) -> Iterator[Chunk]:
-    """Fig. 5: correlation of the logits before and after redrawing a single layer.
-
-    Args:
-        context: model, images and seed.
-        redraws: independent draws of each layer.
-        every: take every so many layers only, from the output.
-        max_images: use at most that many images.
-
-    Yields:
-        One chunk a redraw and a batch of images.
-    """
-    names = layers_of(context.model)
-    chosen = names[::-every][::-1]
-    blocks = blocks_of(context.model)
-    for seed in redraw_seeds(context, redraws):
-        for positions in context.image_chunks(max_images):
-
-            def compute(seed: int = seed, positions: tuple[int, ...] = positions) -> pd.DataFrame:
-                return logits_after(context, positions, seed, chosen, blocks)
-
-            settings = {"layers": chosen, "seed": seed}
-            code = (
-                randomization, partition, skips, similarity, logits_after, one_layer, below,
-                path_of,
-            )  # fmt: skip
-            yield Chunk(settings, code, compute, positions)
-
-
-def path_of(layer: str, blocks: Sequence[Residual]) -> tuple[str, str]:
-    """Where a layer lies, and in which residual block."""
-    for residual in blocks:
-        if layer in residual.branch:
-            return "residual branch", residual.block
-        if layer in residual.shortcut:
-            return "skip", residual.block
-    return "neither", ""
-
-
-@torch.no_grad()
-def logits_after(
-    context: Context,
-    positions: Sequence[int],
-    seed: int,
-    chosen: Sequence[str],
-    blocks: Sequence[Residual],
-) -> pd.DataFrame:
-    """Logits of one batch of images with one layer redrawn, compared with the trained ones."""
-    model, batch = context.model, context.batch(positions)
-    names, twin = layers_of(model), RandomTwin(model, seed)
-    outputs = stage_outputs(model, batch.inputs)
-    trained = model.module(batch.inputs)
-    frames = []
-    for layer in chosen:
-        path, block = path_of(layer, blocks)
-        with resumed(model, outputs, below(model, layer)), twin.redrawn(one_layer(layer)):
-            logits = model.module(batch.inputs)
-        values = {
-            "pearson": pearson(trained, logits),
-            "spearman": spearman(trained, logits),
-            "change": _relative(logits, trained, trained),
-            "kept_class": (logits.argmax(1) == trained.argmax(1)).float(),
-        }
-        rows = image_rows(
-            batch, values, layer=layer, depth=names.index(layer), path=path, block=block, seed=seed
-        )
-        frames.append(rows)
-    return pd.concat(frames, ignore_index=True)[list(LOGIT_COLUMNS)]
-
-
-def _relative(one: torch.Tensor, other: torch.Tensor, against: torch.Tensor) -> torch.Tensor:
-    """Norm of a difference of logits over that of other logits, all without their mean."""
-    return _centred(one - other).norm(dim=1) / _centred(against).norm(dim=1)
-
-
-def _centred(logits: torch.Tensor) -> torch.Tensor:
-    return (logits - logits.mean(1, keepdim=True)).double()
 
 
 RELEVANCE_COLUMNS = LAYER_COLUMNS | {
@@ -203,7 +71,7 @@ RELEVANCE_COLUMNS = LAYER_COLUMNS | {
     "skip-relevance",
     knobs={
         "smoke": {"methods": ("lrp-epsilon-plus",), "redraws": 1, "max_images": 2},
-        "quick": {"max_images": 2},
+        "quick": {"methods": ("lrp-epsilon-plus",), "max_images": 2},
         "full": {},
     },
     columns=RELEVANCE_COLUMNS,
@@ -248,8 +116,7 @@ def skip_relevance(
                 "block": residual.block, "seeds": seeds,
             }  # fmt: skip
             code = (
-                skips, randomization, similarity, split_relevance, maps_through, redrawn_layer,
-                one_layer, *code_of(family),
+                skips, randomization, similarity, split_relevance, maps_through, *code_of(family),
             )  # fmt: skip
             yield Chunk(settings, code, compute, positions)
 
@@ -405,8 +272,7 @@ def skip_surrogate(
 
             settings = {"block": residual.block, "seeds": seeds, "noise": NOISE}
             code = (
-                skips, partition, randomization, similarity, surrogate_errors, redrawn_layer,
-                one_layer, below,
+                skips, partition, randomization, similarity, surrogate_errors,
             )  # fmt: skip
             yield Chunk(settings, code, compute, positions)
 
@@ -431,9 +297,9 @@ def surrogate_errors(
             skip, branch, logits = state
             with resumed(*resting):
                 surrogate = top.surrogate(skip, branch)
-            moved = _centred(logits - top.logits).norm(dim=1)
+            moved = centred(logits - top.logits).norm(dim=1)
             values = {
-                "error": _centred(surrogate - logits).norm(dim=1) / moved,
+                "error": centred(surrogate - logits).norm(dim=1) / moved,
                 "correlation": pearson(top.logits, logits),
                 "constant": pearson(constant, logits),
             }

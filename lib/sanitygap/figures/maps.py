@@ -14,6 +14,8 @@ from sanitygap.figures.tests_of_maps import label
 #: a few extreme pixels must not turn the rest of a map white
 QUANTILE = 0.995
 
+MAPS_IN_A_ROW = 6
+
 
 def draw_map(axis: Axes, values: np.ndarray) -> None:
     """One signed map ``(H, W)``: red in favour of the target, blue against, white is zero."""
@@ -29,7 +31,7 @@ def map_grid(
     row_labels: Sequence[str],
     caption: str,
 ) -> Plate:
-    """Photographs in the first column, one column a method.
+    """A band a photograph: the photograph on the left, its maps beside it, row by row.
 
     Args:
         pictures: RGB images ``(H, W, 3)`` in ``[0, 1]``.
@@ -37,14 +39,28 @@ def map_grid(
         row_labels: one a photograph.
         caption: the figure's caption.
     """
-    columns = ["photograph", *(label(name) for name in maps)]
-    cells = [[picture, *(values[i].numpy() for values in maps.values())]
-             for i, picture in enumerate(pictures)]  # fmt: skip
+    lines = -(-len(maps) // MAPS_IN_A_ROW)
+    wide = -(-len(maps) // lines)
+    figure, axes = plt.subplots(
+        lines * len(pictures), wide + 1, figsize=(1.45 * (wide + 1), 1.62 * lines * len(pictures)),
+        squeeze=False, layout="constrained",
+    )  # fmt: skip
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for number, (picture, name) in enumerate(zip(pictures, row_labels, strict=True)):
+        band = axes[lines * number : lines * (number + 1)]
+        band[0, 0].set_axis_on()
+        _photograph(band[0, 0], picture)
+        band[0, 0].set_ylabel(name, fontsize=9)
+        for axis, (method, values) in zip(band[:, 1:].flat, maps.items(), strict=False):
+            axis.set_axis_on()
+            draw_map(axis, values[number].numpy())
+            axis.set_title(label(method).replace(" ", "\n", 1), fontsize=8)
     alt = (
-        f"Attribution maps of {', '.join(columns[1:])} for the photographs "
+        f"Attribution maps of {', '.join(label(name) for name in maps)} for the photographs "
         f"{', '.join(row_labels)}; red pixels speak for the class, blue ones against it."
     )
-    return _grid(cells, columns, row_labels, alt, caption, _strengths(maps, row_labels))
+    return Plate(figure, alt, caption, _strengths(maps, row_labels), pixels=True)
 
 
 def stage_grid(
@@ -85,28 +101,6 @@ def stage_grid(
     )
     alt = f"Maps of one photograph as stages are redrawn from the top. SSIM at the end: {ends}."
     return Plate(figure, alt, caption, similarity, pixels=True)
-
-
-def _grid(
-    cells: Sequence[Sequence[np.ndarray]],
-    columns: Sequence[str],
-    rows: Sequence[str],
-    alt: str,
-    caption: str,
-    numbers: pd.DataFrame,
-) -> Plate:
-    figure, axes = plt.subplots(
-        len(rows), len(columns), figsize=(1.45 * len(columns), 1.6 * len(rows)),
-        squeeze=False, layout="constrained",
-    )  # fmt: skip
-    for line, content, name in zip(axes, cells, rows, strict=True):
-        _photograph(line[0], content[0])
-        line[0].set_ylabel(name, fontsize=9)
-        for axis, values in zip(line[1:], content[1:], strict=True):
-            draw_map(axis, values)
-    for axis, title in zip(axes[0], columns, strict=True):
-        axis.set_title(title.replace(" ", "\n", 1), fontsize=9)
-    return Plate(figure, alt, caption, numbers, pixels=True)
 
 
 def _photograph(axis: Axes, picture: np.ndarray) -> None:

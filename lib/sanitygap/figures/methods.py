@@ -1,12 +1,14 @@
 """How figures name and draw methods: one label, colour, marker and line each, in every figure."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
 LABELS = {
@@ -37,6 +39,9 @@ LABELS = {
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*", "<", ">", "h", "8")
 LINES = ("-", "--", "-.")
+
+#: size of names beside lines and points
+LETTERS = 8.0
 
 
 @dataclass(frozen=True)
@@ -83,12 +88,12 @@ def family(method: str) -> Family:
     return (listed or alike or [FAMILIES[-1]])[0]
 
 
-def styles(methods: Sequence[str]) -> dict[str, dict[str, object]]:
+def styles(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Colour, marker and line of each method: never told apart by colour alone.
 
     They depend on the method only, not on the company it is in.
     """
-    made: dict[str, dict[str, object]] = {}
+    made: dict[str, dict[str, Any]] = {}
     for method in methods:
         own = family(method)
         if method in own.members:
@@ -104,7 +109,7 @@ def styles(methods: Sequence[str]) -> dict[str, dict[str, object]]:
     return made
 
 
-def spread(heights: Sequence[float], least: float) -> np.ndarray:
+def spread(heights: ArrayLike, least: float) -> np.ndarray:
     """Heights moved apart until neighbours are ``least`` apart, as little as possible in total."""
     values = np.asarray(heights, dtype=float)
     order = np.argsort(values, kind="stable")
@@ -115,33 +120,45 @@ def spread(heights: Sequence[float], least: float) -> np.ndarray:
     return moved
 
 
-def label_ends(
-    axis: Axes, ends: dict[str, tuple[float, float]], size: float = 8.0, width: float = 0.08
-) -> None:
-    """Name lines at their right ends, beside the axis, with thin leaders and without overlap.
+def label_ends(axis: Axes, ends: Mapping[str, tuple[float, float]]) -> None:
+    """Name lines beside the axis, with thin leaders from their right ends and without overlap.
 
     Args:
-        axis: its limits have to be final.
+        axis: its content has to be complete.
         ends: method -> where its line ends, in data coordinates.
-        size: of the letters, in points.
-        width: length of the leaders, as a share of the axis.
     """
-    figure = axis.get_figure()
-    assert figure is not None
-    inches = axis.get_position().height * figure.get_figheight()
+    _place_labels(axis, ends, lambda _: 1.08)
+
+
+def label_points(axis: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    """Name points at their right, without overlap.
+
+    Args:
+        axis: its content has to be complete.
+        points: method -> point, in data coordinates.
+    """
+    _place_labels(axis, points, lambda x: x + 0.03)
+
+
+def _place_labels(
+    axis: Axes, points: Mapping[str, tuple[float, float]], column: Callable[[float], float]
+) -> None:
+    """Names at the column that the point's own column gives (both as shares of the axis)."""
+    axis.autoscale_view()  # the limits are computed when asked for; the transformation is not asked
+    inches = axis.bbox.height / axis.figure.dpi
     to_axes = axis.transScale + axis.transLimits
-    points = {name: to_axes.transform(end) for name, end in ends.items()}
-    heights = spread([point[1] for point in points.values()], 1.25 * size / 72 / inches)
-    looks = styles(list(ends))
-    for (name, point), height in zip(points.items(), heights, strict=True):
+    places = {name: tuple(to_axes.transform(point)) for name, point in points.items()}
+    heights = spread([place[1] for place in places.values()], 1.25 * LETTERS / 72 / inches)
+    looks = styles(list(points))
+    for (name, place), height in zip(places.items(), heights, strict=True):
         axis.annotate(
             label(name),
-            xy=tuple(point),
+            xy=place,
             xycoords="axes fraction",
-            xytext=(1 + width, height),
+            xytext=(column(place[0]), height),
             textcoords="axes fraction",
             va="center",
-            fontsize=size,
+            fontsize=LETTERS,
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": looks[name]["color"], "lw": 0.7,
                         "shrinkA": 1, "shrinkB": 2},

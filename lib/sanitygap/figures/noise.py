@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from sanitygap.figures.methods import label, label_ends, styles
+from sanitygap.figures.methods import label, label_ends, label_points, styles
 from sanitygap.figures.plate import Plate
 
 SCORES = {
@@ -104,7 +104,7 @@ def smoothness_scatter(numbers: pd.DataFrame, caption: str) -> Plate:
         ylabel="mean SSIM after randomisation\n(down: passes the sanity check)",
     )
     label_ends(lags, ends)
-    label_ends(scores, points)
+    label_points(scores, points)
     listed = ", ".join(f"{label(name)} {x:.2f} and {y:.2f}" for name, (x, y) in points.items())
     alt = (
         "Autocorrelation of each method's maps against the lag, and its value at the first lag "

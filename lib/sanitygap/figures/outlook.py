@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from sanitygap.figures.methods import label, label_ends, styles
+from sanitygap.figures.methods import label, styles
 from sanitygap.figures.plate import Plate
 
 ORDER_LINES = {"top-down": "-", "bottom-up": "--"}
@@ -38,14 +38,14 @@ def order_curves(numbers: pd.DataFrame, start: float, caption: str) -> Plate:
         axis.set_title(what, fontsize=10)
         axis.set(xlabel="random parameters, % of all", xlim=(-2, 102))
     axes[0][0].set_ylabel("similarity to the trained network")
-    axes[0][-1].legend(frameon=False, title="order")
-    sentences = [
-        f"{what}, {order}: from {part['mean'].iloc[0]:.2f} at {part['share'].iloc[0]:.0%} to "
-        f"{part['mean'].iloc[-1]:.2f} at {part['share'].iloc[-1]:.0%} of the parameters."
-        for (what, order), part in numbers.sort_values("share").groupby(
-            ["what", "order"], sort=False
+    axes[0][-1].legend(frameon=False)
+    sentences = []
+    for (name, way), rows in numbers.groupby(["what", "order"], sort=False):
+        first, last = (rows.sort_values("share").iloc[place] for place in (0, -1))
+        sentences.append(
+            f"{name}, {way}: from {first['mean']:.2f} at {first['share']:.0%} to "
+            f"{last['mean']:.2f} at {last['share']:.0%} of the parameters."
         )
-    ]
     return Plate(figure, " ".join(sentences), caption, numbers)
 
 
@@ -57,9 +57,7 @@ def tau_dots(numbers: pd.DataFrame, caption: str) -> Plate:
             ``gain_high`` over the variant it repairs (NaN for that one).
         caption: the figure's caption.
     """
-    figure, (taus, gains) = plt.subplots(
-        1, 2, figsize=(11, 1.3 + 0.42 * len(numbers)), sharey=True
-    )
+    figure, (taus, gains) = plt.subplots(1, 2, figsize=(11, 1.3 + 0.42 * len(numbers)), sharey=True)
     places = range(len(numbers))
     for axis, name, low, high in (
         (taus, "tau", "low", "high"),
@@ -77,6 +75,7 @@ def tau_dots(numbers: pd.DataFrame, caption: str) -> Plate:
     taus.set_yticks(list(places), list(numbers["variant"]))
     taus.set(
         xlim=(-1.05, 1.05),
+        xticks=(-1, -0.5, 0, 0.5, 1),
         ylim=(len(numbers) - 0.5, -0.5),
         xlabel="Kendall's τ with the occlusion ranking\n(right: the tests agree)",
     )

@@ -41,9 +41,7 @@ def pair_matrix(numbers: pd.DataFrame, caption: str) -> Plate:
         _panel(axis, numbers[numbers["test"] == test], methods, against)
         axis.set_title(test)
     axes[0][-1].set_yticks([])
-    figure.legend(
-        handles=_key(), loc="outside lower center", ncols=5, frameon=False, fontsize=8
-    )
+    figure.legend(handles=_key(), loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     return Plate(figure, _words(numbers, tests, against), caption, numbers)
 
 
@@ -118,9 +116,7 @@ def _words(numbers: pd.DataFrame, tests: list[str], against: set[frozenset[str]]
         f"{test}: {int((rows['p'] < LEVEL).sum())} of {len(rows)} pairs differ significantly"
         for test, rows in ((test, numbers[numbers["test"] == test]) for test in tests)
     )
-    named = ", ".join(
-        sorted(" and ".join(sorted(map(label, pair))) for pair in against)
-    )
+    named = ", ".join(sorted(" and ".join(sorted(map(label, pair))) for pair in against))
     tail = f": {named}" if against else ""
     return (
         f"One matrix of method pairs for each test. {counts}. {len(against)} pairs are put into "

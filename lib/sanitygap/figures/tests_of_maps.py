@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from sanitygap.figures.methods import label, label_ends, spread, styles
 from sanitygap.figures.plate import Plate
 
+
 def curves(
     numbers: pd.DataFrame,
     x: str,
@@ -88,7 +89,7 @@ def gap_scatter(numbers: pd.DataFrame, caption: str) -> Plate:
     figure, (scores, ranks) = plt.subplots(
         1, 2, figsize=(12.5, max(4.6, 0.28 * len(numbers) + 1)), width_ratios=(1.3, 1)
     )
-    for place, (method, style) in enumerate(styles(list(numbers["method"])).items()):
+    for place, style in enumerate(styles(list(numbers["method"])).values()):
         row = numbers.iloc[place]
         scores.errorbar(
             row["randomization"],

@@ -7,6 +7,7 @@ set the theme. Nothing here computes a result.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from textwrap import fill
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -101,7 +102,9 @@ def expected_ssim(table: pd.DataFrame) -> Figure:
     functionals = ("E[SSIM]", "E[|SSIM|]")
     shown = table[table["functional"].isin(functionals)]
     processes = list(dict.fromkeys(shown["process"]))
-    figure, axes = plt.subplots(1, len(processes), figsize=(2.5 * len(processes), 3.6), sharey=True)
+    figure, axes = plt.subplots(
+        1, len(processes), figsize=(1.85 * len(processes), 3.4), sharey=True
+    )
     for axis, process in zip(axes, processes, strict=True):
         rows = shown[shown["process"] == process]
         for functional, style in styles(functionals).items():
@@ -112,7 +115,7 @@ def expected_ssim(table: pd.DataFrame) -> Figure:
             axis.plot(x, np.sqrt(2 / (np.pi * x)), color="0.6", lw=1, label="√(2/πn)")
         log_axis(axis, rows["pixels"])
         axis.set_yscale("symlog", linthresh=0.01)
-        axis.set(xlabel="pixels n in the patch", title=process.replace(", ", ",\n"))
+        axis.set(xlabel="pixels n", title=process.replace(", ", ",\n"))
     axes[0].set_ylabel("mean over patches")
     figure.legend(
         *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False
@@ -129,7 +132,7 @@ def normalized_ssim(table: pd.DataFrame) -> Figure:
         ("scale", "factor c", "B = c A, not normalised"),
         ("spread", "standard deviation of the maps", "unrelated maps around 0.5"),
     )
-    figure, axes = plt.subplots(1, 3, figsize=(10.5, 3.5), sharey=True)
+    figure, axes = plt.subplots(1, 3, figsize=(9, 3.3), sharey=True)
     for axis, (experiment, label, title) in zip(axes, panels, strict=True):
         rows = table[table["experiment"] == experiment]
         for noise, style in styles(rows["noise"]).items():
@@ -191,7 +194,9 @@ def expected_spearman(table: pd.DataFrame) -> Figure:
     maps with one non-zero pixel in the mixture, such that the expected rank covariance is zero."""
     functionals = ("E[Spearman]", "E[|Spearman|]")
     processes = list(dict.fromkeys(table["process"]))
-    figure, axes = plt.subplots(1, len(processes), figsize=(2.4 * len(processes), 3.6), sharey=True)
+    figure, axes = plt.subplots(
+        1, len(processes), figsize=(1.85 * len(processes), 3.4), sharey=True
+    )
     for axis, process in zip(axes, processes, strict=True):
         rows = table[table["process"] == process]
         for functional, style in styles(functionals).items():
@@ -200,7 +205,7 @@ def expected_spearman(table: pd.DataFrame) -> Figure:
         axis.plot(floor["pixels"], floor["floor"], color="0.6", lw=1, label="√(2/π(n-1))")
         axis.axhline(0, **REFERENCE)
         log_axis(axis, rows["pixels"])
-        axis.set(xlabel="pixels n", title=process.replace(", ", ",\n", 1))
+        axis.set(xlabel="pixels n", title=fill(process, 16))
     axes[0].set_ylabel("mean over pairs of maps")
     figure.legend(
         *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
@@ -251,7 +256,7 @@ def normalized_mse(table: pd.DataFrame) -> Figure:
     means."""
     ladder = table["process"].isin(table.loc[table["correlation"] > 0, "process"])
     single, several = table[~ladder], table[ladder]
-    figure, axes = plt.subplots(1, 2, figsize=(10.5, 3.6), width_ratios=(1, 1.2))
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), width_ratios=(1, 1.2))
     horizontal_points(axes[0], single, list(single["process"]), "simulated", marker="o")
     axes[0].plot(single["formula"], range(len(single)), "kx", label="Eq. (23)")
     axes[0].axvline(2, **REFERENCE)

@@ -5,6 +5,8 @@ The descriptions are written for readers; pages show them as captions. Callers s
 
 from __future__ import annotations
 
+import re
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -83,10 +85,11 @@ def random_neurons(table: pd.DataFrame) -> Figure:
     """Neurons with random weights, one point each: the sum over the large activations
     (horizontally) and the sum over as many small ones, both in units of the standard deviation of
     the small sum. The large activations are K times the small ones. A neuron is overtaken, and
-    marked by a cross, if its large sum is positive and the small one reaches it. As K grows the
-    cloud stretches and the wedge of overtaken neurons empties. The tail is that of Theorem 2."""
+    marked by a cross, if its large sum is positive and the small one reaches it (the wedge). As K
+    grows the cloud stretches sideways (mind the horizontal scales) and the wedge empties. The tail
+    is that of Theorem 2."""
     ratios = list(dict.fromkeys(table["ratio"]))
-    figure, axes = plt.subplots(1, len(ratios), figsize=(3.4 * len(ratios), 3.6), sharey=True)
+    figure, axes = plt.subplots(1, len(ratios), figsize=(2.9 * len(ratios), 3.4), sharey=True)
     colors = sns.color_palette("colorblind")
     for axis, ratio in zip(axes, ratios, strict=True):
         rows = table[table["ratio"] == ratio]
@@ -117,7 +120,7 @@ def overtaking(table: pd.DataFrame) -> Figure:
         "averages": ("conditional, averages",),
         "absolute contributions": ("absolute sums", "absolute averages"),
     }
-    figure, axes = plt.subplots(1, 3, figsize=(11, 4), sharey=True)
+    figure, axes = plt.subplots(1, 3, figsize=(9, 3.8), sharey=True)
     look = styles(event for events in panels.values() for event in events)
     for axis, (title, events) in zip(axes, panels.items(), strict=True):
         for event in events:
@@ -178,10 +181,10 @@ def random_heads(table: pd.DataFrame) -> Figure:
 def example_neuron(table: pd.DataFrame) -> Figure:
     """Size of what each method gives the six inputs of one neuron, against their contributions.
     Filled: positive contributions, to which Eq. (9) applies; they must rise from left to right.
-    Hollow: negative ones. Last panel: with a function on top of the neuron that rises and then
-    falls, the order of Shapley values is no longer that of the contributions."""
+    Hollow: negative ones. Last panel: with a zigzag on top of the neuron, which rises and falls,
+    the largest contribution gets the smallest Shapley value."""
     cases = list(dict.fromkeys(zip(table["method"], table["setting"], strict=True)))
-    figure, axes = plt.subplots(1, len(cases), figsize=(2.7 * len(cases), 3.1))
+    figure, axes = plt.subplots(1, len(cases), figsize=(2.25 * len(cases), 2.9))
     for axis, (method, setting) in zip(axes, cases, strict=True):
         rows = table[(table["method"] == method) & (table["setting"] == setting)]
         rows = rows.sort_values("contribution")
@@ -226,7 +229,7 @@ def monotonicity(table: pd.DataFrame) -> Figure:
     """Share of pairs of inputs of one neuron in which the larger positive contribution gets the
     smaller explanation, with 95 % intervals, by what lies on top of the neuron and, for LRP-β, by
     whether the inputs feed a common neuron. Eq. (9) says that there are none."""
-    rows = table[table["version"] == "non-strict"].copy()
+    rows = table[table["version"] == "non-strict"].sort_values("method", kind="stable")
     names = [f"{method}: {setting}" for method, setting in rows[["method", "setting"]].to_numpy()]
     figure, axis = plt.subplots(figsize=(8, 6))
     look = styles(rows["method"])
@@ -245,7 +248,7 @@ def layer_sums(table: pd.DataFrame) -> Figure:
     there are none. Absorbed: the bias takes its share of the denominator of the rule."""
     trainings = list(dict.fromkeys(table["training"]))
     top = max(0.05, float(table["estimate"].max()))
-    figure, axes = plt.subplots(1, len(trainings), figsize=(10, 4.2), sharey=True)
+    figure, axes = plt.subplots(1, len(trainings), figsize=(9, 4.0), sharey=True)
     for axis, training in zip(axes, trainings, strict=True):
         wide = table[table["training"] == training].pivot_table(
             index="method", columns="bias_scale", values="estimate", sort=False
@@ -271,7 +274,7 @@ def overtaking_bounds(table: pd.DataFrame) -> Figure:
     columns = min(6, len(layers))
     lines = -(-len(layers) // columns)
     figure, axes = plt.subplots(
-        lines, columns, figsize=(1.9 * columns, 1.6 * lines + 0.6), sharex=True, sharey=True,
+        lines, columns, figsize=(1.55 * columns, 1.35 * lines + 0.6), sharex=True, sharey=True,
         squeeze=False,
     )  # fmt: skip
     means = table.groupby(["layer_index", "q_high", "q_low"])["bound"].mean()
@@ -280,8 +283,7 @@ def overtaking_bounds(table: pd.DataFrame) -> Figure:
         for high, style in look.items():
             line = means.loc[index, float(high)]
             axis.plot(line.index, line, label=f"$q_h$ = {high}", **style | {"markersize": 3})
-        short = name if len(name) <= 20 else f"…{name[-19:]}"
-        axis.set_title(f"{index}: {short}", fontsize=7)
+        axis.set_title(f"{index}: {short_name(name)}", fontsize=7)
     for axis in axes.flat[len(layers) :]:
         axis.set_visible(False)
     figure.supxlabel("$q_l$: fraction of small activations", fontsize=10)
@@ -297,9 +299,11 @@ def redrawn_layers(numbers: pd.DataFrame) -> Figure:
     """Overtaking in real neurons: for every layer whose inputs are activations, its weights are
     drawn again and its own neurons are counted, means over images with 95 % intervals (dots).
     Squares: neurons whose inputs are drawn from all activations of the layer. Bars: the bound of
-    Theorem 2. Rows: the two pairs of quantiles of the criterion. Where the bound is zero the
-    small activations are zeros. Layers in the order of the forward pass."""
-    pairs = list(dict.fromkeys(zip(numbers["q_high"], numbers["q_low"], strict=True)))
+    Theorem 2. Where it is zero the small activations are zeros. A pair of quantiles for which
+    everything is zero in all layers is left out. Layers in the order of the forward pass."""
+    shown = numbers[(numbers[["bound", "simulated", "mean"]] > 0).any(axis=1)]
+    shown = shown if len(shown) else numbers
+    pairs = sorted(set(zip(shown["q_high"], shown["q_low"], strict=True)), reverse=True)
     places = sorted(set(zip(numbers["layer_index"], numbers["layer"], strict=True)))
     position = {index: place for place, (index, _) in enumerate(places)}
     figure, axes = plt.subplots(
@@ -326,6 +330,12 @@ def redrawn_layers(numbers: pd.DataFrame) -> Figure:
     return figure
 
 
+def short_name(layer: str) -> str:
+    """A layer's name without what all activations have in common, cut from the left."""
+    name = re.sub(r"[._]activation$", "", layer)
+    return name if len(name) <= 21 else f"…{name[-20:]}"
+
+
 def sparsity(table: pd.DataFrame) -> Figure:
     """Fraction of activations that are not positive, layer by layer in the order of the forward
     pass: mean over images and the range from the 5 % to the 95 % quantile over images. The dashed
@@ -340,7 +350,7 @@ def sparsity(table: pd.DataFrame) -> Figure:
         capsize=2, linewidth=1,
     )  # fmt: skip
     axis.axhline(0.3, **REFERENCE)
-    axis.set_xticks(mean.index, [f"{i}: {name}" for i, name in names.items()], rotation=90)
+    axis.set_xticks(mean.index, [f"{i}: {short_name(n)}" for i, n in names.items()], rotation=90)
     axis.tick_params(axis="x", labelsize=7)
     axis.yaxis.set_major_formatter("{x:.0%}")
     axis.set(ylabel="non-positive activations", ylim=(0, 1), xlim=(-0.7, len(mean) - 0.3))

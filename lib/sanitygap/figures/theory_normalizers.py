@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sanitygap.figures.tests_of_maps import label
+from sanitygap.figures.methods import label
 from sanitygap.figures.theory import REFERENCE, horizontal_points, legend_beside, styles
 
 # --- Eq. (29) -----------------------------------------------------------------------------------
@@ -44,7 +44,7 @@ def tail_variance(table: pd.DataFrame) -> Figure:
     printed and with the density squared. The paper says that it diverges for the non-uniform
     distributions."""
     formulas = list(dict.fromkeys(table["formula"]))
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8))
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6))
     for axis, formula in zip(axes, formulas, strict=True):
         rows = table[table["formula"] == formula]
         for name, style in styles(rows["distribution"]).items():
@@ -71,6 +71,8 @@ def maximum_dispersion(table: pd.DataFrame) -> Figure:
         rows = laws[laws["distribution"] == name].sort_values("size")
         axis.plot(rows["size"], rows["maximum"], label=name, **style)
         axis.plot(rows["size"], rows["rms"], **style | {"linestyle": "--", "markerfacecolor": "w"})
+    for name, line in (("maximum", "-"), ("root mean square", "--")):
+        axis.plot([], [], color="0.35", linestyle=line, label=name)
     axis.set(xscale="log", yscale="log", xlabel="values in the sample")
     axis.set_ylabel("relative standard deviation")
     legend_beside(axis)

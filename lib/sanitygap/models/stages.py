@@ -113,20 +113,24 @@ class Cascade:
 
     Attributes:
         landmark: how the names of the modules end that a step goes down to.
+        what: the same in words.
         every: a step passes this many of them.
         stated: how many the paper says there are.
     """
 
     landmark: str
+    what: str
     every: int
     stated: int
 
 
 #: network -> how Binder et al. (2022, App. A.1) go down it
 CASCADES = {
-    "resnet50": Cascade(".conv1", 1, 16),
-    "densenet121": Cascade(".conv1", 3, 63),
-    "efficientnet_b0": Cascade("._depthwise_conv", 1, 17),
+    "resnet50": Cascade(".conv1", "modules named .conv1", 1, 16),
+    "densenet121": Cascade(".conv1", "modules named .conv1, three to a step", 3, 63),
+    "efficientnet_b0": Cascade(
+        "._depthwise_conv", "depthwise convolutions, ._depthwise_conv by L. Melas", 1, 17
+    ),
 }
 
 
@@ -350,9 +354,7 @@ def step_counts() -> list[dict[str, Any]]:
         network = untrained(name)
         marks = landmarks(network, name)
         *paper, _stem = stages_for(network, _example(name), "binder")
-        every = f", every {cascade.every}rd" if cascade.every == 3 else ""
-        what = f"modules named `{cascade.landmark}`{every}"
-        rows.append(_row("binder-2022", name, what, cascade.stated, len(marks), paper))
+        rows.append(_row("binder-2022", name, cascade.what, cascade.stated, len(marks), paper))
     for name, layers in LAYERS.items():
         stages = stages_for(untrained(name), _example(name), "sriram-conati")
         row = _row("sriram-conati-2022", name, layers.what, layers.stated, len(stages), stages)

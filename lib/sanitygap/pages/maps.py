@@ -4,7 +4,7 @@ import pandas as pd
 
 from sanitygap.attribution import Sampling
 from sanitygap.experiments.example_maps import ExampleMaps, example_maps
-from sanitygap.experiments.randomization_test import ALL_METHODS
+from sanitygap.experiments.randomization_test import CORE_METHODS
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.maps import map_grid, stage_grid
 from sanitygap.images import load_images
@@ -21,7 +21,7 @@ def examples(study: Study) -> ExampleMaps:
     images = load_images("photos") if study.recorded else study.images
     chosen = images[: min(count, len(images))]
     sampling = Sampling(points, points)
-    return example_maps(study.model, chosen, ALL_METHODS, n_steps, study.settings.seed, sampling)
+    return example_maps(study.model, chosen, CORE_METHODS, n_steps, study.settings.seed, sampling)
 
 
 def map_plate(study: Study, shown: ExampleMaps) -> Plate:

@@ -12,7 +12,7 @@ from sanitygap.figures import Plate, theme
 from sanitygap.figures.methods import label
 from sanitygap.figures.outlook import component_dots, order_curves, tau_dots
 from sanitygap.figures.tests_of_maps import curves
-from sanitygap.inference import bootstrap_mean, rank_agreement
+from sanitygap.inference import rank_agreement
 from sanitygap.pages.noise import holding, nothing_recorded
 from sanitygap.pages.shared import about, display_table, panel, with_intervals
 from sanitygap.runs import Study
@@ -32,9 +32,9 @@ def order_plate(study: Study) -> Plate | Markdown:
     features = study.table("feature-map")
     by = ("order", "method", "random_parameters")
     parts = [
-        with_intervals(
-            features.assign(method="last feature map"), by, "correlation"
-        ).assign(what="last feature map: correlation")
+        with_intervals(features.assign(method="last feature map"), by, "correlation").assign(
+            what="last feature map: correlation"
+        )
     ]
     for method in (GUIDED, LRP, "gradient"):
         rows = maps[(maps["method"] == method) & maps["image"].isin(images)]
@@ -204,8 +204,8 @@ def baseline_plate(study: Study) -> Plate | Markdown:
     methods, _ = _shared(scores, faithful)
     return tau_dots(
         agreement_numbers(scores, "whole map", faithful),
-        f"Repair 2: Kendall's τ over {methods} methods of Figs. 1 and 2 between the mean SSIM after "
-        f"redrawing one branch and the occlusion ranking. {about(study, 'outlook-baseline')}. "
+        f"Repair 2: Kendall's τ over {methods} methods of Figs. 1 and 2 between the mean SSIM "
+        f"after redrawing one branch and the occlusion ranking. {about(study, 'outlook-baseline')}. "
         "Bars: 95 % bootstrap intervals over images.",
     )
 

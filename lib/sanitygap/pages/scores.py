@@ -6,7 +6,7 @@ import pandas as pd
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
-from sanitygap.criteria.gap import FIGURE_METHODS, both_scores, orderings
+from sanitygap.criteria.gap import FIGURE_METHODS, both_scores, counted, orderings
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.methods import label
 from sanitygap.figures.pairs import LEVEL, pair_matrix
@@ -117,7 +117,7 @@ def agreement(study: Study) -> Markdown:
     return Markdown(
         f"> {says}: Kendall's $\\tau$ between the two rankings of the {random.shape[1]} methods "
         f"of the paper's Figs. 1 and 2 is {tau.estimate:+.2f}, 95 % interval [{tau.low:+.2f}, "
-        f"{tau.high:+.2f}] (bootstrap over n = {len(random)} images; "
+        f"{tau.high:+.2f}] (bootstrap over n = {counted(random, study.table('randomization'))}; "
         f"{about(study, 'randomization')}). Both scores are lower-is-better, so agreement would "
         "be $\\tau > 0$."
     )

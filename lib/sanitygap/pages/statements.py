@@ -1,6 +1,8 @@
 """Pages about formal statements and the activations they are applied to."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from html import escape
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,7 +12,7 @@ from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import load_claims, registry
 from sanitygap.criteria.theory.activations import PAIRS, frequencies
 from sanitygap.figures import Plate, theme, theory_networks, theory_normalizers
-from sanitygap.figures.tests_of_maps import label
+from sanitygap.figures.methods import label
 from sanitygap.inference import bootstrap_mean, proportion_interval
 from sanitygap.pages.shared import about, display_table, panel, with_intervals
 from sanitygap.runs import Study
@@ -36,12 +38,58 @@ def statement_plate(study: Study, table: str, draw: Callable[[pd.DataFrame], Fig
 def proof_table(study: Study, table: str) -> Styler:
     """What a machine proved, and which false variants it refused."""
     rows = study.table(table)
-    shown = rows[["statement", "kind", "method", "expected", "outcome", "witness"]]
+    shown = pd.DataFrame(
+        {
+            "asked": [
+                escape(typeset(f"Mutant: {text}" if kind == "mutant" else text))
+                for text, kind in zip(rows["statement"], rows["kind"], strict=True)
+            ],
+            "of": rows["method"],
+            "answer": [_answer(row) for row in rows.to_dict("records")],
+        }
+    )
+    unexpected = int((rows["outcome"] != rows["expected"]).sum())
+    mutants = int((rows["kind"] == "mutant").sum())
     return display_table(
         shown,
-        "What the solver was asked, what was expected, and what it answered. A mutant is a false "
-        "variant: a sound check has to find its counterexample, which is shown as the witness.",
+        f"What the solver was asked and what it answered. {mutants} of {len(rows)} rows are "
+        "mutants: false variants, of which a sound check has to find a counterexample. "
+        + (
+            f"Not as expected: {unexpected}." if unexpected else "Every answer is the expected one."
+        ),
     )
+
+
+def _answer(row: Mapping[Hashable, str]) -> str:
+    """An outcome with its counterexample, and what was expected if that is something else."""
+    words = {"proved": "✓ proved", "counterexample": "✗ refuted"}
+    answer = words.get(row["outcome"], f"? {row['outcome']}")
+    if row["witness"]:
+        answer += f": {escape(typeset(row['witness']))}"
+    if row["outcome"] != row["expected"]:
+        answer += f" (expected: {row['expected']})"
+    return answer
+
+
+SYMBOLS = {
+    "gamma": "γ", "beta": "β", "lambda": "λ", "sigma": "σ", "rho": "ρ", "phi": "φ", "theta": "θ",
+    "pi": "π", "sqrt": "√", "oo": "∞",
+}  # fmt: skip
+
+
+def typeset(text: str) -> str:
+    """A solver's ASCII with the usual signs: ``gamma_1 <= x^2`` becomes ``γ_1 ≤ x²``."""
+    for word, sign in SYMBOLS.items():
+        text = re.sub(rf"(?<![A-Za-z]){word}(?![A-Za-z])", sign, text)
+    for letters, sign in (
+        ("<=", "≤"),
+        (">=", "≥"),
+        ("!=", "≠"),
+        ("^2", "²"),
+        (" x Input", " × Input"),
+    ):
+        text = text.replace(letters, sign)
+    return text
 
 
 def activation_plate(study: Study, table: str, draw: Callable[[pd.DataFrame], Figure]) -> Plate:
@@ -203,7 +251,8 @@ def _intervals(table: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
     counts = table.groupby(by)[value].transform("count")
     several = with_intervals(table[counts > 1], by, value)
     single = table[counts == 1][[*by, value]].rename(columns={value: "mean"}).assign(n=1)
-    return pd.concat([several, single], ignore_index=True).sort_values(by, kind="stable")
+    order = table[by].drop_duplicates()
+    return order.merge(pd.concat([several, single], ignore_index=True), on=by)
 
 
 def positive_share(study: Study) -> Styler:
@@ -250,8 +299,8 @@ def audit(study: Study) -> Styler:
                 "statement": f'<a href="../book/ledger.html#{claim.id}">{claim.id}</a>',
                 "where": place,
                 "verdict": f"{VERDICTS[verdict['verdict']].sign} {verdict['verdict']}",
-                "evidence": verdict["evidence"],
-                "corrected statement": corrected,
+                "evidence": escape(verdict["evidence"]),
+                "corrected statement": escape(corrected),
             }
         )
     return display_table(

@@ -105,8 +105,8 @@ NETWORKS = {
     "dead": "share of heads without any gradient",
     "case": "why the kept layers ignore an input",
     "head": "layers on top: trained or random; for random heads see kind",
-    "share": "mean share of the absolute attribution on ignored inputs; for adaptive beta, share of "
-    "random neurons of at most that balance",
+    "share": "mean share of the absolute attribution on ignored inputs; for adaptive beta, the "
+    "share of random neurons of at most that balance",
     "largest": "largest value over networks, pairs or maps",
     "smallest": "smallest value over networks or pairs",
     "mean": "mean over networks",

@@ -64,14 +64,14 @@ def monotonicity(*, n: int, seed: int, inputs: tuple[int, ...] = (2, 4, 6)) -> p
 
 
 #: contributions of the neuron of `example_neuron`
-EXAMPLE = (-1.2, -0.5, 0.3, 0.6, 1.0, 1.4)
+EXAMPLE = (-0.6, -0.2, 0.3, 0.6, 1.0, 1.4)
 
 
 def example_neuron(*, n: int, seed: int) -> pd.DataFrame:
     """What each method gives the inputs of one neuron, against their contributions.
 
-    The neuron has a ReLU and no bias. On top of it is nothing, or the function 1 - |y - 1|, which
-    rises up to y = 1 and falls from there on.
+    The neuron has a ReLU and no bias. On top of its output y is nothing, or a zigzag that rises
+    from 0 to 1 at y = 1, falls to 0 at y = 2, and so on.
 
     Args:
         n: not used; the neuron is fixed.
@@ -82,12 +82,12 @@ def example_neuron(*, n: int, seed: int) -> pd.DataFrame:
     """
     c = torch.tensor([EXAMPLE], dtype=torch.float64)
     outputs = torch.relu(c @ coalitions(len(EXAMPLE)).to(c).T)
-    rising_and_falling = 1 - (outputs - 1).abs()
+    zigzag = 1 - (outputs % 2 - 1).abs()
     explained = {
         ("Gradient x Input", "neuron itself"): c,
         ("Shapley", "neuron itself"): shapley_values(outputs),
         ("LRP-beta", "common neuron"): lrp_beta(c, 1.0) * c.sum(),
-        ("Shapley", "any function"): shapley_values(rising_and_falling),
+        ("Shapley", "any function"): shapley_values(zigzag),
     }
     return pd.DataFrame(
         {

@@ -1,0 +1,123 @@
+"""Criterion for the binary use of the check (Binder et al. 2022, §5)."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from sanitygap.claims import CriterionContext, Value, Verdict, criterion
+from sanitygap.criteria.gap import CONTROLS
+from sanitygap.inference import holm, paired_permutation_test, proportion_interval
+
+Tables = Mapping[str, pd.DataFrame]
+
+LEVEL = 0.05
+RESAMPLES = 9999
+
+#: false rejections: how many simulations, and between which rates
+SIMULATIONS = 200
+LOWEST, HIGHEST = 0.02, 0.08
+
+#: the explainer of the table ``false-rejections`` that the ledger asks for
+EXPLAINER = "noisy edges"
+
+
+def smallest_p(images: int) -> float:
+    """The smallest p-value that the one-sided test can give."""
+    return max(0.5**images, 1 / (RESAMPLES + 1))
+
+
+def effects(table: pd.DataFrame, value: str = "ssim") -> pd.DataFrame:
+    """The test of each method at each step: is its map less similar than when asked again?
+
+    Args:
+        table: the table ``test-retest``.
+        value: ``ssim`` or ``spearman``.
+
+    Returns:
+        One row a method and step: ``retest`` and ``randomized`` (means over images), ``n`` and
+        ``p``, one-sided and not corrected. An image whose map is zero everywhere is left out.
+    """
+    rows = []
+    for method, part in table.groupby("method", sort=False):
+        means = part.groupby(["image", "step"])[value].mean().unstack("step")
+        for step in means.columns.drop(0):
+            pair = means[[step, 0]].dropna()
+            p = paired_permutation_test(pair[step], pair[0], "less", RESAMPLES)
+            rows.append(
+                {
+                    "method": method,
+                    "step": step,
+                    "retest": pair[0].mean(),
+                    "randomized": pair[step].mean(),
+                    "n": len(pair),
+                    "p": p,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def false_alarms(table: pd.DataFrame, explainer: str) -> tuple[int, int, int]:
+    """Rejections, simulated tests and images a test, of one explainer that ignores the model.
+
+    Args:
+        table: the table ``false-rejections``.
+        explainer: a value of its column of that name.
+    """
+    rows = table[table["explainer"] == explainer].sort_values("image")
+    pvalues = [
+        paired_permutation_test(part["randomized"], part["retest"], "less", RESAMPLES)
+        for _, part in rows.groupby("simulation")
+    ]
+    images = int(rows["image"].nunique())
+    return sum(p <= LEVEL for p in pvalues), len(pvalues), images
+
+
+@criterion("binder-binary", tables=("test-retest", "false-rejections"))
+def binary(tables: Tables, context: CriterionContext) -> Verdict:
+    """Rejects for all methods that depend on parameters, at its nominal rate for edges."""
+    tests = effects(tables["test-retest"])
+    dependent = tests[~tests["method"].isin(CONTROLS)]
+    keys = [f"{method} {step}" for method, step in dependent[["method", "step"]].to_numpy()]
+    adjusted = holm(dict(zip(keys, dependent["p"], strict=True)))
+    missed = [name for name in keys if adjusted[name] >= LEVEL]
+    powerful = smallest_p(int(dependent["n"].min())) * len(dependent) < LEVEL
+
+    edges = tests[tests["method"] == "edges"]
+    alarms = int((edges["p"] <= LEVEL).sum())
+    rejected, simulations, images = false_alarms(tables["false-rejections"], EXPLAINER)
+    noise, noise_simulations, _ = false_alarms(tables["false-rejections"], "noise")
+    rate = proportion_interval(rejected, simulations)
+    enough = simulations >= SIMULATIONS and smallest_p(images) <= LEVEL
+
+    value: Value = "direction"
+    if alarms or (missed and powerful) or (enough and not LOWEST <= rate.estimate <= HIGHEST):
+        value = "not-reproduced"
+    elif missed or not enough or edges.empty:
+        value = "undecided"
+    reason = (
+        "The edge detector without noise gives the same map every time, so its rate is 0 by "
+        "construction; the rate is that of edges of noisy copies, drawn anew each time."
+    )
+    if value == "undecided":
+        reason += (
+            f" Too few images ({int(dependent['n'].min())}, {images} in a simulated test) or "
+            f"simulations ({simulations}) to decide."
+        )
+    return Verdict(
+        value=value,
+        evidence=(
+            f"The test rejects for {len(keys) - len(missed)} of {len(keys)} methods and steps "
+            f"(permutation tests over images, Holm, 5 %)"
+            + (f"; not for {', '.join(missed[:3])}" if missed else "")
+            + f". For edges it rejects at {alarms} of {len(edges)} steps. False rejections of "
+            f"noisy edges: {rate.estimate:.1%} [{rate.low:.1%}, {rate.high:.1%}] of "
+            f"{simulations} simulations; of pure noise: {noise / noise_simulations:.1%}."
+        ),
+        reason=reason,
+        numbers={
+            "rejected": len(keys) - len(missed),
+            "tests": len(keys),
+            "false rejection rate": rate.estimate,
+            "simulations": simulations,
+        },
+    )

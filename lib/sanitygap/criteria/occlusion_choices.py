@@ -1,0 +1,181 @@
+"""Criteria for what replaces a region (Binder et al. 2022, §2, §4.3, A.1)."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from sanitygap.claims import (
+    CriterionContext,
+    Value,
+    Verdict,
+    criterion,
+    verdict_from_interval,
+)
+from sanitygap.criteria.gap import CONTROLS, shown
+from sanitygap.inference import Interval, holm, paired_difference
+from sanitygap.rankings import pairwise_tests
+
+Tables = Mapping[str, pd.DataFrame]
+
+LEVEL = 0.05
+
+#: the replacements that the ledger names
+NAMED = ("blur", "black", "mean colour", "random colours")
+
+
+def outlier_gap(table: pd.DataFrame, first: str, second: str, value: str) -> Interval:
+    """Mean difference of a statistic between two replacements, paired over images.
+
+    Args:
+        table: the table ``outlier-images``.
+        first, second: replacements.
+        value: a column of the table.
+    """
+    means = table.groupby(["image", "replacement"])[value].mean().unstack("replacement")
+    pair = means[[first, second]].dropna()
+    return paired_difference(pair[first], pair[second])
+
+
+@criterion("binder-occlusion-rationale", tables=("outlier-images",))
+def rationale(tables: Tables, context: CriterionContext) -> Verdict:
+    """Blurred regions move the features less than random ones; the rest is shown beside it."""
+    table = tables["outlier-images"]
+    gap = outlier_gap(table, "blur", "random colours", "distance")
+    beside = {
+        "blur − mean colour, the same distance": outlier_gap(
+            table, "blur", "mean colour", "distance"
+        ),
+        "blur − random colours, softmax entropy": outlier_gap(
+            table, "blur", "random colours", "entropy"
+        ),
+        "blur − random colours, colour mean": outlier_gap(
+            table, "blur", "random colours", "color_mean"
+        ),
+        "blur − random colours, colour variance": outlier_gap(
+            table, "blur", "random colours", "color_variance"
+        ),
+    }
+    return Verdict(
+        value=verdict_from_interval(gap.low, gap.high, 0.0, "below"),
+        evidence=(
+            f"Mahalanobis distance of penultimate features, blur − random colours: {shown(gap)} "
+            f"(n = {gap.n} images). Likewise: "
+            + "; ".join(f"{name} {shown(found)}" for name, found in beside.items())
+            + "."
+        ),
+        numbers={"distance, blur - random colours": gap.estimate}
+        | {name: found.estimate for name, found in beside.items()},
+    )
+
+
+def scores_by_replacement(
+    table: pd.DataFrame, value: str = "softmax", ranked_by: str = "signed"
+) -> dict[str, pd.DataFrame]:
+    """Mean of the curve for each replacement: images x methods, controls left out.
+
+    Args:
+        table: the table ``occlusion-replacements``.
+        value: ``softmax`` or ``logit``.
+        ranked_by: ``signed`` or ``absolute`` maps.
+    """
+    rows = table[(table["ranked_by"] == ranked_by) & ~table["method"].isin(CONTROLS)]
+    scores = {}
+    for name, part in rows.groupby("replacement", sort=False):
+        means = part.groupby(["image", "method"], sort=False)[value].mean().unstack("method")
+        scores[str(name)] = means[list(dict.fromkeys(part["method"]))].dropna()
+    return scores
+
+
+def comparisons(scores: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Every pair of methods under every replacement, with p-values corrected over all of them.
+
+    Returns:
+        Columns ``replacement``, ``first``, ``second``, ``difference`` (mean of first minus
+        second) and ``p`` (two-sided permutation test over images, Holm).
+    """
+    frames = [pairwise_tests(table).assign(replacement=name) for name, table in scores.items()]
+    joined = pd.concat(frames, ignore_index=True)
+    adjusted = holm({str(index): p for index, p in joined["p"].items()})
+    return joined.assign(p=[adjusted[str(index)] for index in joined.index])
+
+
+def swaps(tests: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of methods whose order two replacements turn round.
+
+    Args:
+        tests: of :func:`comparisons`.
+
+    Returns:
+        One row a pair of methods and pair of replacements (``one`` has ``first`` lower, ``other``
+        has ``second`` lower), with both differences and ``p``, the larger of the two p-values.
+    """
+    rows = []
+    for (first, second), part in tests.groupby(["first", "second"], sort=False):
+        lower = part[part["difference"] < 0].to_dict("records")
+        higher = part[part["difference"] > 0].to_dict("records")
+        rows += [
+            {
+                "first": first,
+                "second": second,
+                "one": one["replacement"],
+                "other": other["replacement"],
+                "difference_one": one["difference"],
+                "difference_other": other["difference"],
+                "p": max(one["p"], other["p"]),
+            }
+            for one in lower
+            for other in higher
+        ]
+    columns = [
+        *("first", "second", "one", "other", "difference_one", "difference_other", "p"),
+    ]
+    return pd.DataFrame(rows, columns=columns).sort_values("p", ignore_index=True)
+
+
+@criterion("binder-interpretation", tables=("occlusion-replacements",), rests_on=("binder-binary",))
+def interpretation(tables: Tables, context: CriterionContext) -> Verdict:
+    """At least one swap beyond chance among the replacements that the ledger names."""
+    scores = {
+        name: table
+        for name, table in scores_by_replacement(tables["occlusion-replacements"]).items()
+        if name in NAMED
+    }
+    if missing := [name for name in NAMED if name not in scores]:
+        return Verdict(
+            value="not-run",
+            reason=f"The table holds no replacement by {', '.join(missing)}; compute it with all.",
+        )
+    found = swaps(comparisons(scores))
+    beyond = found[found["p"] < LEVEL]
+    images, methods = next(iter(scores.values())).shape
+    evidence = (
+        f"Among {methods} methods and {len(scores)} replacements (n = {images} images), "
+        f"{len(found)} orders of two methods are turned round by changing the replacement, "
+        f"{len(beyond)} of them beyond chance (permutation tests, Holm, 5 %)."
+    )
+    value: Value = "false"
+    if len(beyond):
+        value = "holds"
+        row = beyond.iloc[0]
+        evidence += (
+            f" For example {row['first']} − {row['second']} is {row['difference_one']:+.3f} under "
+            f"{row['one']} and {row['difference_other']:+.3f} under {row['other']}."
+        )
+    elif len(found):
+        value = "undecided"
+    binary = context.verdicts.get("binder-binary")
+    reason = f"The binary test itself is judged by binder-binary: {_outcome(binary)}."
+    if value == "holds" and binary is not None and binary.value == "not-reproduced":
+        value = "caveat"
+    if value == "false":
+        reason += " Without a swap the choice of a replacement has no practical effect here."
+    return Verdict(
+        value=value,
+        evidence=evidence,
+        reason=reason,
+        numbers={"swaps": len(found), "swaps beyond chance": len(beyond)},
+    )
+
+
+def _outcome(verdict: Verdict | None) -> str:
+    return verdict.value if verdict else "not judged in this run"

@@ -1,0 +1,97 @@
+"""Criteria for the set-up of Binder et al. (2022, App. A.1): what is stated, what is left open."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from sanitygap.claims import CriterionContext, Verdict, combine, criterion
+from sanitygap.claims.verdicts import Value
+from sanitygap.errors import UsageError
+from sanitygap.inference import rank_agreement
+from sanitygap.scores import complete, randomization_scores
+
+Tables = Mapping[str, pd.DataFrame]
+
+#: what a record of the configuration has to say
+FIELDS = (
+    "weights_sha256", "images_sha256", "n_images", "distribution", "fan", "biases", "norm_affine",
+    "norm_statistics",
+)  # fmt: skip
+
+#: Kendall's tau from which on the ordering of the methods counts as unchanged
+UNCHANGED = 0.8
+
+
+@criterion("binder-a1-counts", tables=("step-counts",))
+def counts(tables: Tables, context: CriterionContext) -> Verdict:
+    table = tables["step-counts"]
+    rows = table[table["paper"] == "binder-2022"]
+    if rows.empty:
+        raise UsageError("the table 'step-counts' holds no row of binder-2022; compute it again")
+    entries = rows.to_dict("records")
+    agree = sum(row["stated"] == row["counted"] for row in entries)
+    each = "; ".join(
+        f"{row['network']}: {row['what']}, stated {row['stated']}, counted {row['counted']}"
+        for row in entries
+    )
+    left = ", ".join(f"{row['left_trained']:.2%} ({row['network']})" for row in entries)
+    return Verdict(
+        value="holds" if agree == len(entries) else "false",
+        evidence=f"{agree} of {len(entries)} counts agree. {each}. Of the parameters, {left} lie "
+        "below the last of these steps, in the stem at least, and stay trained.",
+        numbers={f"counted {row['network']}": row["counted"] for row in entries},
+    )
+
+
+@criterion("binder-a1-setup", tables=("configurations", "initializations"))
+def setup(tables: Tables, context: CriterionContext) -> Verdict:
+    filled = _filled(tables["configurations"])
+    table = tables["initializations"]
+    ways = list(table[["weights", "norms"]].drop_duplicates().itertuples(index=False, name=None))
+    if len(ways) < 2:
+        raise UsageError("the table 'initializations' holds one way to redraw; compute it again")
+    scores = {way: randomization_scores(_under(table, *way)) for way in ways}
+    others = [_unchanged(scores, ways[0], way) for way in ways[1:]]
+    return combine([filled, *others])
+
+
+def _filled(table: pd.DataFrame) -> Verdict:
+    empty = [
+        name
+        for name in FIELDS
+        if name not in table or table[name].isna().any() or (table[name].astype(str) == "").any()
+    ]
+    first = f"{len(FIELDS) - len(empty)} of {len(FIELDS)} fields of the configuration are filled"
+    return Verdict(
+        value="not-reproduced" if empty else "reproduced",
+        evidence=first + (f"; not {', '.join(empty)}." if empty else "."),
+        numbers={"fields": len(FIELDS) - len(empty)},
+    )
+
+
+def _under(table: pd.DataFrame, weights: str, norms: str) -> pd.DataFrame:
+    return table[(table["weights"] == weights) & (table["norms"] == norms)]
+
+
+def _unchanged(
+    scores: Mapping[tuple[str, str], pd.DataFrame], first: tuple[str, str], other: tuple[str, str]
+) -> Verdict:
+    """Whether the ordering of the methods is the same under two ways to redraw."""
+    before, after = complete(scores[first], scores[other])
+    what = f"{' and '.join(other)} beside {' and '.join(first)}"
+    if len(before) < 2:
+        return Verdict(
+            value="undecided", evidence=f"{what}: {len(before)} images with all maps, 2 needed."
+        )
+    tau = rank_agreement(before, after)
+    value: Value = "undecided"
+    if tau.low >= UNCHANGED:
+        value = "reproduced"
+    elif tau.high < UNCHANGED:
+        value = "not-reproduced"
+    return Verdict(
+        value=value,
+        evidence=f"{what}: Kendall's tau of the orderings of {before.shape[1]} methods is "
+        f"{tau.estimate:+.2f} [{tau.low:+.2f}, {tau.high:+.2f}] (n = {tau.n} images).",
+        numbers={f"tau {' '.join(other)}": tau.estimate},
+    )

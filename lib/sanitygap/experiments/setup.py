@@ -1,0 +1,213 @@
+"""The set-up of Binder et al. (2022, App. A.1): steps, and ways to redraw the weights."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import pandas as pd
+import torch
+from torch import nn
+
+from sanitygap import randomization
+from sanitygap.experiments.experiment import Chunk, Context, experiment
+from sanitygap.experiments.randomization_test import COLUMNS, randomization_test
+from sanitygap.models import stages
+from sanitygap.models.explainable import Explainable
+from sanitygap.randomization import NORM_LAYERS, Norms, RandomTwin, Redraw, Weights
+
+#: methods of Fig. 2 of the paper, one of each family, and those of a single pass each
+FIGURE_2 = (
+    "gradient",
+    "gradient-x-input",
+    "integrated-gradients",
+    "guided-backprop",
+    "lrp-epsilon-plus",
+    "lrp-alpha2-beta1",
+    "lrp-gamma-box",
+)
+FAMILIES = FIGURE_2[:5]
+ONE_PASS = ("gradient", "gradient-x-input", "guided-backprop")
+
+#: the library's own way to redraw, and the two that the paper's words allow as well
+VARIANTS: tuple[tuple[Weights, Norms], ...] = (
+    ("he-normal", "reset"),
+    ("he-uniform", "reset"),
+    ("he-normal", "kept"),
+)
+
+
+def variants(model: Explainable) -> list[tuple[Weights, Norms]]:
+    """The ways to redraw that differ for a network: without normalisation nothing is kept."""
+    normalised = any(isinstance(module, NORM_LAYERS) for module in model.module.modules())
+    return [
+        (weights, norms) for weights, norms in VARIANTS if normalised or norms == VARIANTS[0][1]
+    ]
+
+
+@experiment(
+    "step-counts",
+    knobs={"smoke": {}, "quick": {}, "full": {}},
+    columns={
+        "paper": "the paper",
+        "network": "torchvision's name of the network",
+        "what": "what is counted",
+        "stated": "how many there are by the paper",
+        "counted": "how many torchvision's network has",
+        "steps": "randomised models that the schedule of this library makes as the paper does",
+        "left_trained": "share of the parameters that none of these models redraws, 0 to 1",
+    },
+)
+def step_counts(context: Context) -> Iterator[Chunk]:
+    """Steps of the papers' networks: stated by the papers, and counted in torchvision.
+
+    Args:
+        context: not used; networks are built without weights.
+    """
+    yield Chunk({}, (stages,), lambda: pd.DataFrame(stages.step_counts()), needs_model=False)
+
+
+@experiment(
+    "configurations",
+    knobs={"smoke": {}, "quick": {}, "full": {}},
+    columns={
+        "weights_sha256": "SHA-256 of the trained weights",
+        "images_sha256": "SHA-256 of the images",
+        "n_images": "number of images",
+        "weights": "the initialisation that was asked for",
+        "norms": "what was asked for normalisation layers",
+        "distribution": "shape of the redrawn weights, by their kurtosis",
+        "kurtosis": "kurtosis of the scaled weights: 3 if normal, 1.8 if uniform",
+        "fan": "the fan that scales the redrawn weights, by their deviation",
+        "deviation": "their root mean square over sqrt(2 / fan-in)",
+        "biases": "largest magnitude of a redrawn bias",
+        "norm_affine": "scale and shift of normalisation layers after the redraw",
+        "norm_statistics": "running statistics of normalisation layers after the redraw",
+    },
+)
+def configurations(context: Context) -> Iterator[Chunk]:
+    """What the paper leaves open about its set-up, as it is in this run; measured, not stated.
+
+    Args:
+        context: model, images and seed.
+    """
+
+    def compute() -> pd.DataFrame:
+        model, images = context.model, context.images
+        record = {
+            "weights_sha256": model.weights_sha256,
+            "images_sha256": images.sha256,
+            "n_images": len(images),
+        }
+        return pd.DataFrame(
+            [
+                record
+                | {"weights": weights, "norms": norms}
+                | measured(model, Redraw(weights, norms), context.seed)
+                for weights, norms in variants(model)
+            ]
+        )
+
+    places = tuple(range(len(context.images)))
+    yield Chunk({"seed": context.seed}, (randomization, measured), compute, places)
+
+
+def measured(model: Explainable, redraw: Redraw, seed: int) -> dict[str, object]:
+    """How a whole redraw looks, from the redrawn tensors themselves.
+
+    Args:
+        model: the network.
+        redraw: how it is redrawn.
+        seed: of the draw.
+    """
+    norms = [module for module in model.module.modules() if isinstance(module, NORM_LAYERS)]
+    trained = [dict(_tensors(module)) for module in norms]
+    by_in, by_out, biases = [], [], [0.0]
+    with RandomTwin(model, seed, redraw).redrawn(model.stages):
+        for module in model.module.modules():
+            for _, value in [] if isinstance(module, NORM_LAYERS) else _tensors(module):
+                if value.ndim < 2:
+                    biases.append(float(value.abs().max()))
+                    continue
+                # a dense or convolutional weight is (out, in, ...); groups see their part of "in"
+                fan_in, fan_out = value[0].numel(), value[:, 0].numel()
+                by_in.append((value * (fan_in / 2) ** 0.5).flatten())
+                by_out.append((value * (fan_out / 2) ** 0.5).flatten())
+        redrawn = [dict(_tensors(module)) for module in norms]
+    scaled, other = torch.cat(by_in).double(), torch.cat(by_out).double()
+    kurtosis = float(scaled.pow(4).mean() / scaled.square().mean().square())
+    deviation, from_out = (float(values.square().mean().sqrt()) for values in (scaled, other))
+    return {
+        "distribution": "normal" if abs(kurtosis - 3) < abs(kurtosis - 1.8) else "uniform",
+        "kurtosis": kurtosis,
+        "fan": "fan-in" if abs(deviation - 1) < abs(from_out - 1) else "fan-out",
+        "deviation": deviation,
+        "biases": max(biases),
+        "norm_affine": _state(trained, redrawn, ("weight", "bias")),
+        "norm_statistics": _state(trained, redrawn, ("running_mean", "running_var")),
+    }
+
+
+def _tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    """A module's own parameters and running statistics, copied."""
+    found = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    return [(name, value.detach().clone()) for name, value in found if value.is_floating_point()]
+
+
+def _state(
+    before: list[dict[str, torch.Tensor]],
+    after: list[dict[str, torch.Tensor]],
+    names: Sequence[str],
+) -> str:
+    """``none``, ``kept``, ``reset`` or ``mixed``: what became of some tensors of each module."""
+    pairs = [(a[name], b[name]) for a, b in zip(before, after, strict=True) for name in names]
+    if not pairs:
+        return "none"
+    if all(torch.equal(a, b) for a, b in pairs):
+        return "kept"
+    constant = all(b.eq(0).all() or b.eq(1).all() for _, b in pairs)
+    return "reset" if constant else "mixed"
+
+
+@experiment(
+    "initializations",
+    knobs={
+        "smoke": {"methods": ONE_PASS, "n_steps": 1, "max_images": 2},
+        "quick": {"methods": FAMILIES, "n_steps": 2, "path_steps": 4, "max_images": 4},
+        "full": {"methods": FIGURE_2},
+    },
+    columns=COLUMNS
+    | {
+        "weights": "initialisation of the redrawn weights: he-normal or he-uniform",
+        "norms": "normalisation layers: reset or kept",
+    },
+)
+def initializations(
+    context: Context,
+    methods: Sequence[str] = FIGURE_2,
+    n_steps: int | None = None,
+    path_steps: int = 50,
+    max_images: int | None = None,
+) -> Iterator[Chunk]:
+    """The top-down randomisation under each way to redraw that the paper's words allow.
+
+    Args:
+        context: model, images and seed.
+        methods: attribution methods.
+        n_steps: that many steps, evenly spread; all by default.
+        path_steps: points of integrated gradients.
+        max_images: use at most that many images.
+
+    Yields:
+        The chunks of the table ``randomization``, once for each way.
+    """
+    for weights, norms in variants(context.model):
+        for chunk in randomization_test(
+            context, methods, "top-down", n_steps, path_steps,
+            max_images=max_images, weights=weights, norms=norms,
+        ):  # fmt: skip
+            yield replace(chunk, compute=_labelled(chunk.compute, weights, norms))
+
+
+def _labelled(
+    compute: Callable[[], pd.DataFrame], weights: str, norms: str
+) -> Callable[[], pd.DataFrame]:
+    return lambda: compute().assign(weights=weights, norms=norms)

@@ -1,0 +1,43 @@
+"""How methods change places: one line a method over the orders of several conditions."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from sanitygap.figures.methods import label, label_ends, styles
+from sanitygap.figures.plate import Plate
+
+
+def rank_lines(numbers: pd.DataFrame, *, ylabel: str, caption: str) -> Plate:
+    """Ranks of methods under several conditions, side by side.
+
+    Args:
+        numbers: columns ``condition`` (in the order of appearance), ``method``, ``score`` and
+            ``rank`` (1 is drawn on top).
+        ylabel: what rank 1 means.
+        caption: the figure's caption.
+    """
+    conditions = list(dict.fromkeys(numbers["condition"]))
+    methods = list(dict.fromkeys(numbers["method"]))
+    figure, axis = plt.subplots(figsize=(3.2 + 1.35 * len(conditions), 1.6 + 0.32 * len(methods)))
+    ranks = numbers.pivot(index="condition", columns="method", values="rank").loc[conditions]
+    places = range(len(conditions))
+    for method, style in styles(methods).items():
+        axis.plot(places, ranks[method], ms=8, **style)
+    axis.set(
+        xlim=(-0.2, len(conditions) - 0.8),
+        ylim=(len(methods) + 0.5, 0.5),
+        yticks=range(1, len(methods) + 1),
+        ylabel=ylabel,
+    )
+    wrapped = [condition.replace(" on ", " on\n").replace(", ", ",\n") for condition in conditions]
+    axis.set_xticks(list(places), wrapped)
+    axis.grid(False, axis="x")
+    figure.canvas.draw()  # the layout has to be final before labels are moved apart
+    last = ranks.iloc[-1]
+    label_ends(axis, {str(name): (len(conditions) - 1, last[name]) for name in methods})
+    sentences = []
+    for condition in conditions:
+        row = ranks.loc[condition].sort_values(kind="stable")
+        sentences.append(f"{condition}: {', '.join(label(str(name)) for name in row.index)}.")
+    alt = f"Order of {len(methods)} methods, from rank 1. {' '.join(sentences)}"
+    return Plate(figure, alt, caption, numbers)

@@ -1,0 +1,95 @@
+"""Pages about maps that stay where the kept feature map is active."""
+
+import pandas as pd
+from IPython.display import Markdown
+
+from sanitygap.activated_regions import kept_features, mass_ratio, spread
+from sanitygap.attribution import attribute
+from sanitygap.criteria.activated_regions import concentration, own_activity
+from sanitygap.feature_maps import energy
+from sanitygap.figures import Plate, theme
+from sanitygap.figures.dots import interval_dots
+from sanitygap.figures.methods import label
+from sanitygap.figures.pictures import picture_row
+from sanitygap.images import load_images
+from sanitygap.pages.noise import nothing_recorded
+from sanitygap.pages.shared import about
+from sanitygap.randomization import RandomTwin, steps
+from sanitygap.runs import Study
+
+TABLE = "activated-regions"
+
+SHOWN = ("gradient", "guided-backprop", "lrp-epsilon-plus", "noise")
+
+#: names of the panels with what their axes say
+RATIO = "mass in the most active 10 %"
+CORRELATION = "rank correlation with the own activity"
+
+
+def region_pictures(study: Study, photo: int = 0) -> Plate:
+    """One photograph, where its kept features are active, and absolute maps above them."""
+    theme()
+    model, seed = study.model, study.settings.seed
+    images = load_images("photos") if study.recorded else study.images
+    inputs = model.prepare([images.open(photo)])
+    targets = model.predict(inputs)
+    middle = steps(model.stages, "top-down")[len(model.stages) // 2 - 1]
+    features = kept_features(model, inputs, middle.stages[-1])
+    size = (inputs.shape[2], inputs.shape[3])
+    activity = spread(energy(features), size)
+    with RandomTwin(model, seed).redrawn(middle.stages):
+        maps = attribute(model, inputs, targets, SHOWN, [images.keys[photo]])
+    pictures = {
+        "photograph": model.preprocessing.to_rgb(inputs)[0].cpu(),
+        f"activity below\n{middle.name}": activity[0].sqrt().cpu(),
+    }
+    # square roots, because a few pixels would leave the rest dark
+    pictures |= {label(name): values[0].abs().sqrt().cpu() for name, values in maps.items()}
+    ratios = {name: float(mass_ratio(values, activity)[0]) for name, values in maps.items()}
+    notes = ["the input", "root of the energy", *(f"mass ratio {ratio:.2f}" for ratio in ratios.values())]
+    return picture_row(
+        pictures,
+        notes,
+        f"“{images.names[photo]}”: where the last kept feature map of "
+        f"{study.settings.public()['model']} is active, and absolute maps after all stages from "
+        f"the classifier down to {middle.name} were redrawn. Mass ratio: the map's share in the "
+        f"most active 10 % of the pixels, over 10 %. Seed {seed}; one image, a picture and not a "
+        "measurement. Brightness is the square root of the value.",
+        pd.DataFrame({"method": list(ratios), "mass_ratio": list(ratios.values())}),
+    )
+
+
+def region_plate(study: Study) -> Plate | Markdown:
+    """Mass in the active regions and correlation with activity, method by method and depth."""
+    theme()
+    if study.recorded and not study.made(TABLE):
+        return nothing_recorded(TABLE)
+    table = study.table(TABLE)
+    rows = []
+    for method in dict.fromkeys(table["method"]):
+        for step, stage in sorted(set(zip(table["step"], table["stage"], strict=True))):
+            for panel, interval in (
+                (RATIO, concentration(table, method, step)),
+                (CORRELATION, own_activity(table, method, step)),
+            ):
+                rows.append(
+                    {
+                        "row": method, "series": f"below {stage}", "panel": panel,
+                        "mean": interval.estimate, "low": interval.low, "high": interval.high,
+                        "n": interval.n,
+                    }
+                )  # fmt: skip
+    return interval_dots(
+        pd.DataFrame(rows),
+        caption="Absolute maps after top-down randomisation, against the sum of squared "
+        "activations of the feature map that flows into the lowest redrawn stage. Left: share of "
+        "the map in the most active 10 % of the pixels, over 10 %. Right: rank correlation over "
+        "pixels with the activity of the same image, minus that with the activity of other "
+        f"images. {about(study, TABLE)}. Bars: 95 % bootstrap intervals over images.",
+        xlabels={
+            RATIO: "mass share / area share\n(right of 1: dominated by active regions)",
+            CORRELATION: "minus correlation with other images\n(right of 0: follows the own)",
+        },
+        lines={RATIO: 1.0, CORRELATION: 0.0},
+        legend="feature map",
+    )

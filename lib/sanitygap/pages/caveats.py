@@ -1,0 +1,140 @@
+"""Pages about what the outcome of the check depends on: the sign of maps, and the task."""
+
+import pandas as pd
+from IPython.display import Markdown
+from pandas.io.formats.style import Styler
+
+from sanitygap.criteria.gap import CONTROLS, FIGURE_METHODS
+from sanitygap.criteria.signed_maps import excess
+from sanitygap.criteria.task_dependence import rank_changes, scores_by_task
+from sanitygap.figures import Plate, theme
+from sanitygap.figures.methods import label
+from sanitygap.figures.rank_lines import rank_lines
+from sanitygap.figures.tests_of_maps import curves
+from sanitygap.inference import rank_agreement
+from sanitygap.pages.noise import nothing_recorded
+from sanitygap.pages.shared import about, display_table
+from sanitygap.runs import Study
+from sanitygap.scores import complete, occlusion_scores, randomization_scores
+
+TASKS = "task-dependence"
+
+SIMILARITIES = {
+    "spearman": "rank correlation",
+    "ssim": "SSIM, L = joint range",
+    "ssim_L1": "SSIM, L = 1",
+}
+
+
+def sign_plate(study: Study) -> Plate:
+    """Similarity of absolute maps minus that of signed maps, as the network is redrawn."""
+    theme()
+    table = study.table("randomization")
+    steps = sorted(table.loc[table["order"] == "top-down", "step"].unique())
+    methods = [name for name in dict.fromkeys(table["method"]) if name not in CONTROLS]
+    rows = []
+    for value, panel in SIMILARITIES.items():
+        for method in methods:
+            for step in steps:
+                gap = excess(table, method, step, value)
+                rows.append(
+                    {
+                        "panel": panel, "method": method, "step": step, "mean": gap.estimate,
+                        "low": gap.low, "high": gap.high, "n": gap.n,
+                    }
+                )  # fmt: skip
+    return curves(
+        pd.DataFrame(rows),
+        "step",
+        xlabel="stages redrawn from the top",
+        ylabel="similarity of absolute − of signed maps",
+        caption="Top-down randomisation: how much more similar absolute maps stay than signed "
+        f"ones. {about(study, 'randomization')}. Bands: 95 % bootstrap intervals of the paired "
+        "difference over images.",
+    )
+
+
+def sign_agreement(study: Study) -> Styler:
+    """Kendall's tau between the occlusion ranking and randomisation rankings, by sign."""
+    occluded = occlusion_scores(study.table("occlusion"))
+    rows = []
+    for value, words in SIMILARITIES.items():
+        for sign in ("signed", "absolute"):
+            random = randomization_scores(study.table("randomization"), value, sign)
+            scores = complete(
+                *(table[[m for m in FIGURE_METHODS if m in table]] for table in (random, occluded))
+            )
+            tau = rank_agreement(*scores)
+            rows.append(
+                {"similarity": words, "maps": sign, "Kendall's τ": tau.estimate,
+                 "low": tau.low, "high": tau.high, "n": tau.n}
+            )  # fmt: skip
+    return display_table(
+        pd.DataFrame(rows),
+        "Agreement of the randomisation ranking with the occlusion ranking of the methods that "
+        "the paper's figures name, 95 % bootstrap intervals over images; above 0 the tests agree. "
+        f"{about(study, 'randomization')}.",
+    )
+
+
+def task_plate(study: Study) -> Plate | Markdown:
+    """The order of the methods under randomisation on each task."""
+    theme()
+    if study.recorded and not study.made(TASKS):
+        return nothing_recorded(TASKS)
+    table = study.table(TASKS)
+    accuracy = table.groupby("task", sort=False)["accuracy"].mean()
+    means = pd.DataFrame({task: one.mean() for task, one in scores_by_task(table).items()})
+    long = means.rename_axis("method").reset_index().melt("method", var_name="condition")
+    long = long.rename(columns={"value": "score"})
+    numbers = long.assign(rank=long.groupby("condition", sort=False)["score"].rank())
+    listed = ", ".join(f"{task} {share:.0%}" for task, share in accuracy.items())
+    return rank_lines(
+        numbers,
+        ylabel="rank by mean SSIM\n(1 = passes best)",
+        caption="Rank of each method by its mean SSIM over the four steps of top-down "
+        f"randomisation of a small network, signed maps. {table['network'].nunique()} networks a "
+        f"task, {table['image'].nunique() // table['task'].nunique()} test images each. Test "
+        f"accuracy: {listed}. Seed {study.settings.seed}.",
+    )
+
+
+def task_changes(study: Study, most: int = 8) -> Styler | Markdown:
+    """The largest changes of rank between two tasks, and how many networks share them."""
+    if study.recorded and not study.made(TASKS):
+        return nothing_recorded(TASKS)
+    table = study.table(TASKS)
+    changes = rank_changes(scores_by_task(table))
+    sizes = changes["change"].map(lambda change: abs(change.estimate))
+    ranks = _ranks_by_network(table)
+    rows = []
+    for index in sizes.sort_values(ascending=False, kind="stable").index[:most]:
+        row = changes.loc[index]
+        moves = ranks[row["other"], row["method"]] - ranks[row["one"], row["method"]]
+        same = int((moves * row["change"].estimate > 0).sum())
+        rows.append(
+            {
+                "method": label(row["method"]),
+                "from": f"{row['one']} ({row['rank_one']:.0f})",
+                "to": f"{row['other']} ({row['rank_other']:.0f})",
+                "change": f"{row['change'].estimate:+.0f}",
+                "interval": f"[{row['change'].low:+.0f}, {row['change'].high:+.0f}]",
+                "networks that move the same way": f"{same} of {len(moves)}",
+            }
+        )
+    return display_table(
+        pd.DataFrame(rows),
+        "Changes of rank between tasks, the largest first. Intervals: bootstrap over test images, "
+        "95 % together for all methods and pairs of tasks.",
+    )
+
+
+def _ranks_by_network(table: pd.DataFrame) -> pd.DataFrame:
+    """Networks x (task, method): rank by mean SSIM of signed maps, network by network."""
+    means = (
+        table[table["sign"] == "signed"]
+        .groupby(["network", "task", "method"], sort=False)["ssim"]
+        .mean()
+    )
+    ranks = means.groupby(["network", "task"], sort=False).rank()
+    return ranks.unstack(["task", "method"])

@@ -1,0 +1,242 @@
+"""Pages about skips that preserve a baseline (Binder et al. 2022, Sec. 4.2)."""
+
+import pandas as pd
+import torch
+from IPython.display import Markdown
+
+from sanitygap.attribution import Sampling
+from sanitygap.criteria.irrelevance import by_image, rows_of
+from sanitygap.criteria.skips import LEAST_SKIP_CORRELATION, median_correlation
+from sanitygap.experiments.skips import BETAS, maps_through
+from sanitygap.figures import Plate, theme
+from sanitygap.figures.irrelevance import interval_dots
+from sanitygap.figures.methods import label
+from sanitygap.figures.skips import (
+    layer_intervals,
+    logit_scatter,
+    network_lines,
+    split_grid,
+    surrogate_lines,
+)
+from sanitygap.pages.irrelevance import interval, pictured, row_names, seen
+from sanitygap.pages.noise import holding, nothing_recorded
+from sanitygap.pages.shared import about
+from sanitygap.randomization import RandomTwin
+from sanitygap.runs import Study
+from sanitygap.skips import PARTS, blocks_of, explicit_sums, layers_of, one_layer, redrawn_layer
+
+#: profile -> photographs in the pictures
+PICTURES = {"smoke": 1, "quick": 1, "full": 2}
+
+#: photographs and layers in the scatter plots of logits
+SCATTERED = {"smoke": (1, 2), "quick": (3, 6), "full": (3, 6)}
+
+PART_LABELS = {"total": "whole map", "skip": "through the skip", "branch": "through the branch"}
+
+#: bound on the surrogate's error in the criterion for Eq. (5)
+LARGEST_ERROR = 0.2
+
+
+def no_skips(study: Study) -> Markdown:
+    """What stands where a network has nothing to be split."""
+    return Markdown(
+        f"> {study.settings.public()['model']} has no skip connection that is added by a module. "
+        "There is nothing to split, and this section says nothing about it. Run the page with "
+        "`--model efficientnet_lite0` or a ResNet of torchvision."
+    )
+
+
+def spread_out(names: list[str], count: int) -> list[str]:
+    """That many of some names, evenly spread, the first and the last among them."""
+    chosen = torch.linspace(0, len(names) - 1, min(count, len(names))).round().long().unique()
+    return [names[place] for place in chosen.tolist()]
+
+
+@torch.no_grad()
+def logit_plate(study: Study) -> Plate:
+    """Fig. 5: logits before and after redrawing one layer."""
+    theme()
+    count, columns = SCATTERED[study.settings.profile]
+    model, context, batch = pictured(study, count)
+    residuals = blocks_of(model)
+    beside = [name for residual in residuals for name in residual.branch]
+    names = [name for name in layers_of(model) if name in beside] or layers_of(model)
+    before = model.module(batch.inputs).cpu()
+    twin = RandomTwin(model, context.seed)
+    after = {}
+    for layer in spread_out(names, columns):
+        with twin.redrawn(one_layer(layer)):
+            after[layer] = model.module(batch.inputs).cpu()
+    where = (
+        "layers beside a skip connection, evenly spread"
+        if beside
+        else "layers, evenly spread; this network has no skip connections"
+    )
+    return logit_scatter(
+        before,
+        after,
+        list(batch.names),
+        f"Logits of all {before.shape[1]} classes of {study.settings.public()['model']} before and "
+        f"after one layer is redrawn (seed {context.seed}): {where}. The normalisation behind the "
+        "layer keeps its trained statistics. r: Pearson correlation. A picture; the measurement "
+        "follows.",
+    )
+
+
+def layer_plate(study: Study) -> Plate | Markdown:
+    """Fig. 5 in numbers: correlation of the logits for every layer."""
+    theme()
+    if not holding(study, "layer-logits"):
+        return nothing_recorded("layer-logits")
+    table = study.table("layer-logits")
+    numbers = []
+    for (layer, depth, path), rows in table.groupby(["layer", "depth", "path"], sort=False):
+        for measure in ("pearson", "spearman"):
+            found = median_correlation(rows, measure)
+            numbers.append(
+                {
+                    "layer": layer,
+                    "depth": depth,
+                    "path": path,
+                    "measure": measure,
+                    "median": found.estimate,
+                    "low": found.low,
+                    "high": found.high,
+                    "n": found.n,
+                }
+            )
+    return layer_intervals(
+        pd.DataFrame(numbers),
+        "Pearson correlation over classes of the logits before and after one layer is redrawn: "
+        f"median over images and {table['seed'].nunique()} redraws, from the input to the output. "
+        "The normalisation behind the layer keeps its trained statistics. "
+        f"{about(study, 'layer-logits')}. Bars: 95 % bootstrap intervals over images. Spearman "
+        "correlations are in the download.",
+    )
+
+
+def split_plate(study: Study) -> Plate | Markdown:
+    """Fig. 7: maps split into what flows through the skip and through the branch."""
+    theme()
+    blocks = blocks_of(study.model)
+    if not blocks:
+        return no_skips(study)
+    model, context, batch = pictured(study, PICTURES[study.settings.profile])
+    layer, residual = redrawn_layer(model, blocks[-1]), blocks[-1]
+    with explicit_sums(model) as explicit:
+
+        def parts() -> dict[str, torch.Tensor]:
+            found = {}
+            for part in PARTS:
+                made = maps_through(
+                    explicit, residual, part, batch, list(BETAS), Sampling(), context.seed
+                )
+                found[PART_LABELS[part]] = torch.cat([values.cpu() for values in made.values()])
+            return {PART_LABELS["total"]: torch.stack([*found.values()]).sum(0), **found}
+
+        maps = {"trained": parts()}
+        with RandomTwin(explicit, context.seed).redrawn(one_layer(layer)):
+            maps["redrawn"] = parts()
+    return split_grid(
+        seen(model, batch) * len(BETAS),
+        maps,
+        [f"{row}\nβ = {beta:g}" for beta in BETAS.values() for row in row_names(model, batch)],
+        f"LRP-β maps of {study.settings.public()['model']} for the class it predicts, split at the "
+        f"addition of {residual.block}, before and after {layer} is redrawn (seed "
+        f"{context.seed}). The addition shares relevance out in proportion to its two addends. "
+        "The three maps of one network share a scale. A picture, not a measurement.",
+    )
+
+
+def part_plate(study: Study) -> Plate | Markdown:
+    """Fig. 7 in numbers: how alike each part stays, and how much of the map it is."""
+    theme()
+    if not holding(study, "skip-relevance"):
+        return nothing_recorded("skip-relevance")
+    table = study.table("skip-relevance")
+    if table.empty:
+        return no_skips(study)
+    correlation, mass = "correlation before and after", "share of the map's absolute values"
+    held = {
+        f"LRP-β, β = {beta:g}": rows_of(table, method=method)
+        for method, beta in BETAS.items()
+        if method in set(table["method"])
+    }
+    numbers = [
+        {"panel": correlation, "row": words, "series": series}
+        | interval(by_image(rows_of(rows, part=part), "pearson"))
+        for part, words in PART_LABELS.items()
+        for series, rows in held.items()
+    ] + [
+        {"panel": mass, "row": f"{PART_LABELS[part]}, {network}", "series": series}
+        | interval(by_image(rows_of(rows, part=part), column))
+        for part in PARTS
+        for column, network in (("mass", "trained"), ("mass_after", "redrawn"))
+        for series, rows in held.items()
+    ]
+    block, layer = table.loc[0, ["block", "layer"]]
+    return interval_dots(
+        pd.DataFrame(numbers),
+        f"Maps split at the addition of {block}, before and after {layer} is redrawn "
+        f"({table['seed'].nunique()} redraws). Left: Pearson correlation over pixels; dashed is "
+        f"the criterion's {LEAST_SKIP_CORRELATION} for the skip's part. Right: sum of a part's "
+        "absolute values over that of the whole map; parts of opposite signs can exceed 1 "
+        f"together. {about(study, 'skip-relevance')}. Bars: 95 % bootstrap intervals over images.",
+        reference={correlation: LEAST_SKIP_CORRELATION},
+    )
+
+
+def surrogate_plate(study: Study) -> Plate | Markdown:
+    """Eq. (5) on a real network: where does the additive surrogate hold?"""
+    theme()
+    if not holding(study, "skip-surrogate"):
+        return nothing_recorded("skip-surrogate")
+    table = study.table("skip-surrogate")
+    if table.empty:
+        return no_skips(study)
+    numbers = [
+        {"block": block, "change": change, "size": size, "value": value}
+        | interval(by_image(rows, value))
+        for (block, change, size), rows in table.groupby(["block", "change", "size"], sort=False)
+        for value in ("error", "correlation", "constant")
+    ]
+    return surrogate_lines(
+        pd.DataFrame(numbers),
+        LARGEST_ERROR,
+        "The layers above the addition of a residual block, linearised at the trained weights and "
+        "the given image. Left: norm of surrogate minus network over the norm of the network's "
+        "change; below the dashed line the criterion for Eq. (5) would call it a good "
+        "approximation, and at 1 it is no better than assuming no change. Noise: on the input, "
+        "standard deviation over the value range. Redraw: of the last layer of the branch "
+        f"({table['seed'].nunique()} draws of each). {about(study, 'skip-surrogate')}. Bars: 95 % "
+        "bootstrap intervals over images.",
+    )
+
+
+def network_plate(study: Study) -> Plate | Markdown:
+    """What skips predict: the sanity check of single layers with skips, without, without E{B}."""
+    theme()
+    if not holding(study, "skip-networks"):
+        return nothing_recorded("skip-networks")
+    table = study.table("skip-networks")
+    kinds = {
+        "with skips": {"network": "with skips", "part": "total"},
+        "with skips, E{B} removed": {"network": "with skips", "part": "branch"},
+        "without skips": {"network": "without skips", "part": "total"},
+    }
+    numbers = [
+        {"method": label(str(method)), "layer": layer, "series": series}
+        | interval(by_image(rows_of(rows, **chosen), "ssim"))
+        for (method, layer), rows in table.groupby(["method", "layer"], sort=False)
+        for series, chosen in kinds.items()
+    ]
+    accuracy = table.groupby("network", sort=False)["accuracy"].mean()
+    listed = ", ".join(f"{value:.1%} {name}" for name, value in accuracy.items())
+    return network_lines(
+        pd.DataFrame(numbers),
+        "Two small networks of the same layers, trained on handwritten digits "
+        f"({table['training'].nunique()} trainings; accuracy {listed}). One convolution is redrawn "
+        f"at a time ({table['seed'].nunique()} redraws); SSIM of the maps before and after, n = "
+        f"{table['image'].nunique()} digits. E{{B}} removed: only what flows through the branch of "
+        "the redrawn layer is explained. Bars: 95 % bootstrap intervals over images.",
+    )

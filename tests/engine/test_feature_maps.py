@@ -1,0 +1,63 @@
+"""The last feature map and where it is active."""
+
+import pytest
+import torch
+from torch import nn
+
+from sanitygap.errors import UsageError
+from sanitygap.feature_maps import energy, last_feature_map
+from sanitygap.models import Explainable, Preprocessing, Stage
+from tests.conftest import make_explainable
+
+
+def test_it_is_the_input_of_the_pooling_below_the_classifier(small, inputs):
+    net = small.module
+    hidden = net.act2(net.conv2(net.act(net.norm(net.conv1(inputs)))))
+    assert small.stages[0].name == "fc"
+    pooled = net.pool(hidden)
+    assert pooled.shape[2:] == (2, 2)
+    torch.testing.assert_close(last_feature_map(small, inputs), pooled)
+    assert not small.module._forward_hooks
+
+
+def test_layers_of_the_classifier_do_not_count():
+    """As in SqueezeNet: the classifier is a convolution and keeps places."""
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+    )  # fmt: skip
+    model = make_explainable(net, 9)
+    x = torch.randn(2, 3, 9, 9)
+    assert model.stages[0].name == "2"
+    torch.testing.assert_close(last_feature_map(model, x), net[:2](x))
+
+
+def test_an_operation_in_place_does_not_change_what_was_kept():
+    class InPlace(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+            self.fc = nn.Linear(4, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            hidden = self.conv(x)
+            hidden.zero_()
+            return self.fc(hidden.mean((2, 3)))
+
+    model = make_explainable(InPlace(), 8)
+    x = torch.randn(1, 3, 8, 8)
+    torch.testing.assert_close(last_feature_map(model, x), model.module.conv(x))
+
+
+def test_a_network_without_places_is_refused():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
+    model = Explainable("flat", net, Preprocessing(size=2, resize=2), (Stage("3", ("3",)),))
+    with pytest.raises(UsageError, match="no feature map"):
+        last_feature_map(model, torch.randn(1, 3, 2, 2))
+
+
+def test_energy_forgets_channels_and_keeps_places():
+    features = torch.randn(2, 6, 4, 5)
+    expected = (features**2).sum(dim=1)
+    torch.testing.assert_close(energy(features), expected)
+    torch.testing.assert_close(energy(-features[:, torch.randperm(6)]), expected)

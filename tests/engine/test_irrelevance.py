@@ -1,0 +1,252 @@
+"""Measures of preserved irrelevance, and the two kinds of network whose truth is known."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import pearsonr, spearmanr
+from skimage.metrics import structural_similarity
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from sanitygap import residual_networks
+from sanitygap.attribution import Sampling, attribute
+from sanitygap.images import load_images
+from sanitygap.irrelevance import (
+    Compared,
+    low_relevance_auc,
+    smoothed,
+    tile_responses,
+    tile_sums,
+    with_changed_tiles,
+)
+from sanitygap.models import Explainable
+from sanitygap.partition import cut_model
+from sanitygap.planted import planted_model
+from sanitygap.randomization import RandomTwin
+from sanitygap.residual_networks import LAYERS, Digits, trained_network
+from sanitygap.skips import residual_blocks
+from tests.conftest import make_explainable
+
+
+def maps(seed: int, count: int = 3, side: int = 20) -> torch.Tensor:
+    return torch.randn(count, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def test_similarities_of_pairs_against_scipy_and_scikit_image() -> None:
+    first, second = maps(0), maps(1) + maps(0)
+    partner = torch.tensor([0, 2, 1])
+    scores = Compared(first).with_(Compared(second), partner)
+    for i, j in enumerate(partner.tolist()):
+        a, b = first[i].double().numpy(), second[j].double().numpy()
+        a, b = a / np.sqrt((a**2).mean()), b / np.sqrt((b**2).mean())
+        extent = max(a.max(), b.max()) - min(a.min(), b.min())
+        expected = {
+            "pearson": pearsonr(a.ravel(), b.ravel()).statistic,
+            "spearman": spearmanr(a.ravel(), b.ravel()).statistic,
+            "ssim": structural_similarity(a, b, win_size=7, data_range=extent),
+        }
+        for name, value in expected.items():
+            assert float(scores[name][i]) == pytest.approx(value, abs=1e-5), name
+
+
+def test_an_all_zero_map_is_like_nothing() -> None:
+    zero = torch.zeros(1, 20, 20)
+    scores = Compared(zero).with_(Compared(maps(0, 1)), torch.tensor([0]))
+    assert all(values.isnan().all() for values in scores.values())
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_the_area_under_the_curve_against_scikit_learn(ties: bool) -> None:
+    outcome = maps(0).abs()
+    predictor = (maps(1) + 2 * outcome).abs()
+    if ties:
+        predictor = (3 * predictor).round()
+    found = low_relevance_auc(predictor, outcome)
+    for value, a, b in zip(found, predictor.numpy(), outcome.numpy(), strict=True):
+        low = b.ravel() < np.median(b)
+        assert float(value) == pytest.approx(roc_auc_score(low, -a.ravel()), abs=1e-6)
+    assert low_relevance_auc(outcome, outcome).tolist() == [1.0] * 3
+    assert low_relevance_auc(-outcome, outcome).tolist() == pytest.approx([0.0] * 3)
+
+
+def test_smoothing_averages_absolute_values() -> None:
+    one = maps(0, 1, 40)
+    expected = one[0, 10:25, 3:18].abs().mean()
+    torch.testing.assert_close(smoothed(one)[0, 17, 10], expected)
+
+
+def test_sums_of_tiles_against_loops() -> None:
+    one = maps(0, 2, 22)  # 22 = 3 x 7 + 1: the last row and column are left over
+    found = tile_sums(one, 3)
+    naive = [
+        [float(m[7 * i : 7 * i + 7, 7 * j : 7 * j + 7].sum()) for i in range(3) for j in range(3)]
+        for m in one
+    ]
+    np.testing.assert_allclose(found.numpy(), naive, rtol=1e-4, atol=1e-4)
+
+
+def test_one_tile_of_each_copy_is_changed_by_the_same_noise() -> None:
+    image = torch.randn(3, 22, 22, generator=torch.Generator().manual_seed(0))
+    copies = with_changed_tiles(image, 3, "noise", 0.5, seed=1)
+    assert copies.shape == (9, 3, 22, 22)
+    patterns = []
+    for tile, copy in enumerate(copies):
+        change = copy - image
+        top, left = 7 * (tile // 3), 7 * (tile % 3)
+        patterns.append(change[:, top : top + 7, left : left + 7].clone())
+        change[:, top : top + 7, left : left + 7] = 0
+        assert not change.any()
+    for pattern in patterns[1:]:
+        torch.testing.assert_close(pattern, patterns[0], atol=1e-5, rtol=0)
+    extent = float(image.max() - image.min())
+    assert float(patterns[0].std()) == pytest.approx(0.5 * extent, rel=0.2)
+    again = with_changed_tiles(image, 3, "noise", 0.5, seed=1)
+    assert torch.equal(copies, again)
+
+
+def test_blurring_a_tile_leaves_a_uniform_one_as_it_is() -> None:
+    image = torch.full((3, 40, 40), 0.3)
+    image[:, :20, :20] = torch.randn(3, 20, 20, generator=torch.Generator().manual_seed(0))
+    copies = with_changed_tiles(image, 4, "blur", 0.5, seed=0)
+    changes = (copies - image).abs().amax((1, 2, 3))
+    assert float(changes[0]) > 0.1
+    assert float(changes[-1]) < 1e-6
+
+
+def test_responses_of_tiles_against_whole_passes(small: Explainable) -> None:
+    image = torch.randn(3, 24, 24, generator=torch.Generator().manual_seed(0))
+    cut, twins = cut_model(small, 0.5), [RandomTwin(small, seed) for seed in (1, 2)]
+    changed = with_changed_tiles(image, 2, "noise", 0.3, seed=0)
+    features, logits = tile_responses(small, cut, image, changed, twins)
+
+    def change(function, x: torch.Tensor) -> float:
+        old, new = function(image[None]).flatten().double(), function(x[None]).flatten().double()
+        return float((new - old).norm() / old.norm())
+
+    def without_mean(x: torch.Tensor) -> torch.Tensor:
+        values = small.module(x)
+        return values - values.mean(1, keepdim=True)
+
+    net = small.module
+    phi = [change(lambda x: net.act(net.norm(net.conv1(x))), x) for x in changed]
+    np.testing.assert_allclose(features.numpy(), phi, rtol=1e-4)
+    np.testing.assert_allclose(
+        logits[0].numpy(), [change(without_mean, x) for x in changed], rtol=1e-4
+    )
+    for twin, found in zip(twins, logits[1:], strict=True):
+        with twin.redrawn(cut.redrawn):
+            expected = [change(without_mean, x) for x in changed]
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4)
+
+
+class HalfBlind(nn.Module):
+    """The first layer has zero weights on the right half of the image: phi cannot see it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 4, stride=4, bias=False)
+        self.relu = nn.ReLU()
+        self.register_buffer("seen", torch.cat([torch.ones(8, 4), torch.zeros(8, 4)], 1))
+        self.second = nn.Conv2d(6, 8, 3, padding=1, bias=False)
+        self.second_relu = nn.ReLU()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        features = self.relu(self.first(x)) * self.seen
+        return self.fc(self.flatten(self.pool(self.second_relu(self.second(features)))))
+
+
+METHODS = ["gradient", "gradient-x-input", "integrated-gradients", "guided-backprop",
+           "lrp-epsilon-plus", "lrp-alpha2-beta1", "lrp-gamma"]  # fmt: skip
+
+
+def test_what_phi_cannot_see_neither_g_nor_its_explanation_sees() -> None:
+    """Eq. (4), exact by zero weights, on a convolutional network and under redrawn g."""
+    torch.manual_seed(0)
+    model = make_explainable(HalfBlind(), 32)
+    image = torch.randn(3, 32, 32, generator=torch.Generator().manual_seed(0))
+    cut = cut_model(model, 0.3)
+    twin = RandomTwin(model, 3)
+    changed = with_changed_tiles(image, 2, "noise", 0.3, seed=0)
+    features, logits = tile_responses(model, cut, image, changed, [twin])
+    for response in (features, *logits):
+        assert response[[1, 3]].tolist() == [0.0, 0.0]  # the tiles on the right
+        assert (response[[0, 2]] > 0.01).all()
+    target = torch.tensor([1])
+    with twin.redrawn(cut.redrawn):
+        made = attribute(model, image[None], target, METHODS, [0], Sampling(4, 4))
+    for name, values in made.items():
+        assert not values[0, :, 16:].any(), name
+        assert values[0, :, :16].any(), name
+
+
+def test_true_contributions_of_the_planted_network() -> None:
+    model = planted_model(4)
+    net = model.module
+    x = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(0)) * 2
+    targets = torch.tensor([3, 7])
+    truth = net.contributions(x, targets)
+    rows = torch.arange(2)
+    zero = net(torch.zeros_like(x))[rows, targets]
+    torch.testing.assert_close(truth.sum((1, 2)), net(x)[rows, targets] - zero)
+    for i, j in ((0, 0), (2, 5)):  # what removing a pixel takes away is what the pixel gives
+        removed = x.clone()
+        removed[:, :, i, j] = 0
+        lost = (net(x) - net(removed))[rows, targets]
+        torch.testing.assert_close(truth[:, i, j], lost, rtol=1e-3, atol=1e-6)
+    maps_ = attribute(model, x, targets, ["integrated-gradients"], [0, 1], Sampling(2000))
+    torch.testing.assert_close(
+        maps_["integrated-gradients"], truth, rtol=0.01, atol=1e-3 * float(truth.abs().max())
+    )
+
+
+def test_the_planted_phi_ignores_colours_near_the_mean() -> None:
+    model = planted_model(0)
+    x = torch.full((1, 3, 4, 4), 0.1)
+    x[..., 0, 0] = 3.0
+    truth = model.module.contributions(x, torch.tensor([0]))[0]
+    assert truth[0, 0] != 0
+    assert truth.flatten()[1:].eq(0).all()
+    assert [stage.name for stage in model.stages] == ["fc", "hidden", "features"]
+    assert not torch.equal(planted_model(1).module.fc.weight, model.module.fc.weight)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Digits:
+    return Digits.of(load_images("digits"), 100)
+
+
+def test_the_split_of_the_digits(digits: Digits) -> None:
+    assert (len(digits.train), len(digits.test)) == (100, residual_networks.TEST_IMAGES)
+    more = Digits.of(load_images("digits"), 150)
+    assert more.test_names == digits.test_names
+    assert torch.equal(more.train[:100], digits.train)
+    assert set(digits.test_labels.tolist()) == set(range(10))
+
+
+def test_both_networks_differ_in_their_skips_only(digits: Digits, monkeypatch) -> None:
+    monkeypatch.setattr(residual_networks, "EPOCHS", 1)
+    with_, without, again = (
+        trained_network(skips, digits.train, digits.train_labels, 5)
+        for skips in (True, False, True)
+    )
+    shapes = [
+        {name: tuple(values.shape) for name, values in model.module.state_dict().items()}
+        for model in (with_, without)
+    ]
+    assert shapes[0] == shapes[1]
+    for name, values in with_.module.state_dict().items():
+        assert torch.equal(values, again.module.state_dict()[name]), name
+    blocks = residual_blocks(with_)
+    assert [name for block in blocks for name in block.branch if "conv" in name] == list(LAYERS)
+    assert residual_blocks(without) == []
+    assert set(LAYERS) < {stage.name for stage in without.stages}
+
+
+def test_training_learns_the_digits() -> None:
+    data = Digits.of(load_images("digits"), 600)
+    model = trained_network(True, data.train, data.train_labels, 0)
+    accuracy = (model.predict(data.test) == data.test_labels).float().mean()
+    assert accuracy > 0.6  # a tenth by chance

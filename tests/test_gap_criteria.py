@@ -1,0 +1,331 @@
+"""Criteria about the gap, about noise and about the repairs: they pass, fail and stay open."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sanitygap.attribution import METHODS
+from sanitygap.claims import CriterionContext, judge
+from sanitygap.criteria.gap import CONTROLS, FIGURE_METHODS, GRADIENTS, GUIDED, LRP, both_scores
+from sanitygap.criteria.noise import not_improved, successive, sweep
+
+CONTEXT = CriterionContext("efficientnet_lite0", "photos", 12)
+IMAGES = 12
+SIMILARITIES = ("ssim", "ssim_robust", "ssim_L1", "ssim_L2", "spearman", "mse")
+
+#: as the paper says: guided backpropagation and LRP fail the one test and pass the other
+SSIM = dict.fromkeys(FIGURE_METHODS, 0.3) | {
+    GUIDED: 0.9, LRP: 0.8, "lrp-alpha2-beta1": 0.7, "lrp-gamma-box": 0.6, "gradient-x-input": 0.25,
+    "integrated-gradients": 0.35,
+}  # fmt: skip
+SOFTMAX = {method: 1.05 - value + 0.01 * k for k, (method, value) in enumerate(SSIM.items())}
+
+
+def spread(rng: np.random.Generator, values: dict[str, float], scale: float = 0.02):
+    """Image, method, value with some noise over images."""
+    for image in range(IMAGES):
+        for method, value in values.items():
+            yield f"i{image}", method, value + rng.normal(scale=scale)
+
+
+def randomization(values: dict[str, float], order: str = "top-down", shares=(0.3, 0.6, 1.0)):
+    rng = np.random.default_rng(0)
+    rows = [
+        {"image": image, "method": method, "order": order, "step": step, "seed": 0,
+         "sign": sign, "random_parameters": share} | dict.fromkeys(SIMILARITIES, value)
+        for image, method, value in spread(rng, values)
+        for step, share in enumerate(shares, start=1)
+        for sign in ("signed", "absolute")
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def occlusion(values: dict[str, float]):
+    rng = np.random.default_rng(1)
+    return pd.DataFrame(
+        [
+            {"image": image, "method": method, "patch": 15, "regions": 1, "softmax": value}
+            for image, method, value in spread(rng, values)
+        ]
+    )
+
+
+def gap_tables(ssim=None, softmax=None):
+    return {
+        "randomization": randomization(ssim or SSIM),
+        "occlusion": occlusion(softmax or SOFTMAX),
+    }
+
+
+def test_the_gap_as_the_paper_describes_it_passes():
+    verdict = judge("binder-gap", gap_tables(), CONTEXT)
+    assert verdict.value == "direction"
+    assert verdict.numbers["tau"] < -0.8
+    assert verdict.numbers["held"] == 13
+
+
+@pytest.mark.parametrize("method", [GUIDED, LRP])
+@pytest.mark.parametrize("table", ["ssim", "softmax"])
+def test_one_difference_the_other_way_refutes_the_gap(method, table):
+    changed = {**(SSIM if table == "ssim" else SOFTMAX)}
+    changed[method] = 0.1 if table == "ssim" else 1.5
+    verdict = judge("binder-gap", gap_tables(**{table: changed}), CONTEXT)
+    assert verdict.value == "not-reproduced"
+    assert method in verdict.evidence
+
+
+def test_agreeing_rankings_refute_the_gap():
+    verdict = judge("binder-gap", gap_tables(softmax=SSIM), CONTEXT)
+    assert verdict.value == "not-reproduced"
+    assert verdict.numbers["tau"] > 0.8
+
+
+def test_a_difference_within_chance_leaves_the_gap_open():
+    close = SSIM | {LRP: SSIM["gradient-x-input"] + 1e-4, "gradient": 0.1, "lrp-gamma-box": 0.0,
+                    "integrated-gradients": 0.1}  # fmt: skip
+    softmax = {method: -value for method, value in close.items()} | {LRP: -2.0, GUIDED: -2.0}
+    verdict = judge("binder-gap", gap_tables(close, softmax), CONTEXT)
+    assert verdict.value == "undecided"
+
+
+def test_methods_outside_the_papers_figures_move_nothing():
+    plain = judge("binder-gap", gap_tables(), CONTEXT)
+    others = {"smoothgrad": 0.01, "noise": 0.0, "edges": 1.0, "lrp-zero": 0.02, "vargrad": 0.05}
+    more = judge(
+        "binder-gap", gap_tables(SSIM | others, SOFTMAX | dict.fromkeys(others, 0.0)), CONTEXT
+    )
+    # other draws of the noise, the same methods
+    assert more.value == plain.value
+    assert "the 7 methods of" in plain.evidence
+    assert "the 7 methods of" in more.evidence
+    everything = both_scores(gap_tables(SSIM | others, SOFTMAX | others))
+    assert set(everything[0]) == {*FIGURE_METHODS, "smoothgrad", "lrp-zero", "vargrad"}
+
+
+def test_a_run_without_a_method_of_the_figures_is_not_judged():
+    short = {name: value for name, value in SSIM.items() if name != "lrp-gamma-box"}
+    verdict = judge("binder-gap", gap_tables(short), CONTEXT)
+    assert verdict.value == "not-run"
+    assert "lrp-gamma-box" in verdict.reason
+
+
+def test_the_fixed_set_names_methods_and_no_control():
+    assert set(FIGURE_METHODS) <= set(METHODS)
+    assert set(CONTROLS) <= set(METHODS)
+    assert not set(FIGURE_METHODS) & set(CONTROLS)
+    assert {*GRADIENTS, GUIDED, LRP} <= set(FIGURE_METHODS)
+
+
+def noise_curve(ssim=(0.8, 0.5, 0.1), softmax=(0.3, 0.31, 0.5)):
+    rng = np.random.default_rng(2)
+    return pd.DataFrame(
+        [
+            {"image": f"i{image}", "method": method, "amount": amount, "seed": 0,
+             "ssim": low + rng.normal(scale=0.01), "softmax": high + rng.normal(scale=0.01)}
+            for image in range(IMAGES)
+            for method in (GUIDED, LRP, "gradient")
+            for amount, low, high in zip((0.0, 1.0, 4.0), ssim, softmax, strict=True)
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("noise", "curve", "value"),
+    [
+        (0.01, {}, "direction"),
+        (0.5, {}, "not-reproduced"),  # noise is not the best
+        (0.01, {"ssim": (0.8, 0.5, 0.6)}, "not-reproduced"),  # SSIM rises again
+        (0.01, {"ssim": (0.8, 0.5, 0.5)}, "undecided"),
+        (0.01, {"softmax": (0.5, 0.4, 0.3)}, "not-reproduced"),  # noise makes maps more faithful
+        (0.01, {"softmax": (0.5, 0.3, 0.6)}, "not-reproduced"),  # for a while
+        (0.01, {"softmax": (0.4, 0.4, 0.4)}, "undecided"),
+    ],
+)
+def test_noise_is_optimal(noise, curve, value):
+    tables = {
+        "randomization": randomization(SSIM | {"noise": noise}),
+        "noise-curve": noise_curve(**curve),
+    }
+    assert judge("binder-noise-optimal", tables, CONTEXT).value == value
+
+
+def test_steps_of_a_sweep_by_hand():
+    table = noise_curve((3.0, 2.0, 0.0), (1.0, 1.0, 1.0))
+    scores = sweep(table, LRP, "amount", "ssim")
+    assert list(scores) == [0.0, 1.0, 4.0]
+    first, second = successive(scores, "below", "SSIM")
+    assert list(first.numbers.values()) == [pytest.approx(-1, abs=0.02)]
+    assert list(second.numbers.values()) == [pytest.approx(-2, abs=0.02)]
+    assert [v.value for v in successive(scores, "above", "SSIM")] == ["not-reproduced"] * 2
+    worse = not_improved(sweep(noise_curve(softmax=(0.3, 0.2, 0.9)), LRP, "amount", "softmax"), "x")
+    assert [v.value for v in worse] == ["not-reproduced", "direction"]
+
+
+LAGS = {"gradient": 0.1, "integrated-gradients": 0.3, "smoothgrad": 0.4, GUIDED: 0.7, LRP: 0.9}
+
+
+def smooth_tables(lags=None, copies=(0.1, 0.2, 0.4)):
+    rng = np.random.default_rng(3)
+    one = pd.DataFrame(
+        [
+            {"image": image, "method": method, "lag": lag, "autocorrelation": value / lag}
+            for image, method, value in spread(rng, (lags or LAGS) | {"noise": 0.0})
+            for lag in (1, 2)
+        ]
+    )
+    other = pd.DataFrame(
+        [
+            {"image": f"i{image}", "method": "smoothgrad", "copies": count, "sign": sign,
+             "ssim": (value if sign == "signed" else 1 - value) + rng.normal(scale=0.01)}
+            for image in range(IMAGES)
+            for count, value in zip((1, 5, 25), copies, strict=True)
+            for sign in ("signed", "absolute")
+        ]
+    )  # fmt: skip
+    return {"autocorrelation": one, "smoothgrad-copies": other}
+
+
+@pytest.mark.parametrize(
+    ("tables", "value"),
+    [
+        ({}, "direction"),
+        ({"lags": LAGS | {"gradient": 0.35}}, "not-reproduced"),
+        ({"lags": LAGS | {"smoothgrad": 0.8}}, "not-reproduced"),
+        ({"lags": LAGS | {"integrated-gradients": 0.1}}, "undecided"),
+        ({"copies": (0.1, 0.4, 0.2)}, "not-reproduced"),
+        ({"copies": (0.1, 0.1, 0.2)}, "undecided"),
+    ],
+)
+def test_gradients_are_noisy(tables, value):
+    verdict = judge("binder-gradnoise", smooth_tables(**tables), CONTEXT)
+    assert verdict.value == value
+    assert "lag 1 noise" not in verdict.numbers
+
+
+def order_tables(up=0.3, feature=0.2):
+    """Top-down similarity 0.8 and correlation 0.9 everywhere; bottom-up as given."""
+    rng = np.random.default_rng(4)
+    features = pd.DataFrame(
+        [
+            {"image": f"i{image}", "order": order, "random_parameters": share, "seed": 0,
+             "correlation": value + rng.normal(scale=0.01)}
+            for image in range(IMAGES)
+            for order, value, shares in (
+                ("top-down", 0.9, (0.3, 0.6, 1.0)), ("bottom-up", feature, (0.01, 0.7, 1.0)),
+            )
+            for share in shares
+        ]
+    )  # fmt: skip
+    return {
+        "randomization": randomization({GUIDED: 0.8, LRP: 0.8, "smoothgrad": 0.1}),
+        "randomization-bottom-up": randomization(
+            {GUIDED: up, LRP: up}, "bottom-up", (0.01, 0.7, 1.0)
+        ),
+        "feature-map": features,
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "value"),
+    [
+        ({}, "direction"),
+        ({"up": 0.95}, "not-reproduced"),
+        ({"up": 0.8}, "undecided"),
+        ({"feature": 1.0}, "not-reproduced"),
+    ],
+)
+def test_bottom_up_loses_more_at_equal_numbers_of_parameters(change, value):
+    assert judge("binder-bottomup", order_tables(**change), CONTEXT).value == value
+
+
+def test_bottom_up_differences_are_means_over_equal_shares():
+    verdict = judge("binder-bottomup", order_tables(), CONTEXT)
+    # constant curves from the first common share on: 0.3 for bottom-up, 0.8 for top-down
+    assert verdict.numbers[f"SSIM of {LRP}"] == pytest.approx(-0.5, abs=0.03)
+
+
+#: rankings by randomisation: the reverse of the occlusion ranking, and the same
+REVERSE = {method: 1 - value for method, value in SOFTMAX.items()}
+
+
+def restrict_tables(repaired: dict[float, dict[str, float]]):
+    rng = np.random.default_rng(5)
+    rows = []
+    for threshold, values in repaired.items():
+        plain = {(i, m): v for i, m, v in spread(np.random.default_rng(6), REVERSE)}
+        rows += [
+            {"image": image, "method": method, "step": 1, "threshold": threshold, "kept": 0.5,
+             "ssim": plain[image, method], "restricted": value}
+            for image, method, value in spread(rng, values)
+        ]  # fmt: skip
+    return {"outlook-restrict": pd.DataFrame(rows), "occlusion": occlusion(SOFTMAX)}
+
+
+@pytest.mark.parametrize(
+    ("repaired", "value"),
+    [
+        ({0.0: REVERSE, 0.1: SOFTMAX, 0.5: SOFTMAX}, "direction"),
+        ({0.0: SOFTMAX, 0.1: SOFTMAX, 0.5: REVERSE}, "undecided"),  # no change at one threshold
+        ({0.0: SOFTMAX, 0.1: REVERSE, 0.5: REVERSE}, "undecided"),
+    ],
+)
+def test_restriction_has_to_help_at_every_threshold_above_zero(repaired, value):
+    verdict = judge("binder-outlook-restrict", restrict_tables(repaired), CONTEXT)
+    assert verdict.value == value
+
+
+def test_restriction_that_harms_is_refused():
+    tables = restrict_tables({0.0: SOFTMAX, 0.5: REVERSE})
+    table = tables["outlook-restrict"]
+    table[["ssim", "restricted"]] = table[["restricted", "ssim"]].to_numpy()
+    table.loc[table["threshold"] == 0.5, "ssim"] = [v for _, _, v in spread(
+        np.random.default_rng(7), SOFTMAX)]  # fmt: skip
+    assert judge("binder-outlook-restrict", tables, CONTEXT).value == "not-reproduced"
+
+
+def baseline_tables(total: dict[str, float], residual: dict[str, float]):
+    rng = np.random.default_rng(8)
+    rows = [
+        {"image": image, "method": method, "stage": stage, "step": 1, "sign": sign, "seed": 0,
+         "component": component, "ssim": value if sign == "signed" else 0.0}
+        for component, values in (("total", total), ("residual", residual))
+        for image, method, value in spread(rng, values)
+        for stage in ("block1", "block2")
+        for sign in ("signed", "absolute")
+    ]  # fmt: skip
+    return {"outlook-baseline": pd.DataFrame(rows), "occlusion": occlusion(SOFTMAX)}
+
+
+HIGH = {method: 2 + value for method, value in REVERSE.items()}
+
+
+@pytest.mark.parametrize(
+    ("total", "residual", "value"),
+    [
+        (HIGH, SOFTMAX, "direction"),
+        (HIGH, REVERSE, "undecided"),  # less similar, but in the same order
+        (SOFTMAX, HIGH, "not-reproduced"),
+        ({m: v + 5 for m, v in SOFTMAX.items()}, REVERSE, "not-reproduced"),
+        (HIGH, SOFTMAX | {GUIDED: 5.0}, "not-reproduced"),  # one method is more similar
+    ],
+)
+def test_what_the_skip_carries(total, residual, value):
+    verdict = judge("binder-outlook-baseline", baseline_tables(total, residual), CONTEXT)
+    assert verdict.value == value
+
+
+def test_a_network_without_skips_is_not_judged():
+    tables = baseline_tables(HIGH, SOFTMAX)
+    tables["outlook-baseline"] = tables["outlook-baseline"].iloc[:0]
+    verdict = judge("binder-outlook-baseline", tables, CONTEXT)
+    assert verdict.value == "not-run"
+    assert "no skip connection" in verdict.reason
+
+
+def test_images_without_a_score_are_counted():
+    tables = gap_tables()
+    random = tables["randomization"]
+    random.loc[(random["image"] == "i3") & (random["method"] == LRP), "ssim"] = np.nan
+    verdict = judge("binder-gap", tables, CONTEXT)
+    assert "11 of 12 images; the others lack a score" in verdict.evidence
+    assert "(n = 12 images)" in judge("binder-gap", gap_tables(), CONTEXT).evidence

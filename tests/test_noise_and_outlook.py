@@ -1,0 +1,328 @@
+"""The experiments about noise, other orders and the two repairs, against naive computations."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from zennit.layer import Sum
+
+from sanitygap.attribution import attribute
+from sanitygap.errors import UsageError
+from sanitygap.experiments import EXPERIMENTS, Chunk, Context, chunk_id
+from sanitygap.experiments.bottom_up import random_share
+from sanitygap.experiments.noise_curve import fresh_noise
+from sanitygap.experiments.outlook import response
+from sanitygap.faithfulness import occlusion_curves
+from sanitygap.images import load_images
+from sanitygap.models import Explainable, Preprocessing, Stage, load_model
+from sanitygap.randomization import RandomTwin, steps
+from sanitygap.settings import checked_knobs
+from sanitygap.similarity import Reference, pearson
+from tests.models.tiny import TINY, photographs
+
+#: settings that fit the tiny network
+SMALL = {
+    "noise-curve": {"n_steps": 2, "amounts": (0.0, 2.0), "regions": 2},
+    "noise-controls": {"methods": ("noise", "noise-fixed", "noise-x-input"), "n_steps": 2},
+    "autocorrelation": {"path_steps": 2, "noisy_copies": 2, "lags": (1, 3)},
+    "smoothgrad-copies": {"copies": (1, 3), "n_steps": 1},
+    "randomization-bottom-up": {"methods": ("gradient",), "order": "bottom-up", "n_steps": 2},
+    "randomization-independent": {"methods": ("gradient",), "order": "independent", "n_steps": 2},
+    "feature-map": {"n_steps": 2},
+    "outlook-restrict": {"n_steps": 2, "thresholds": (0.0, 0.5)},
+    "outlook-baseline": {},
+}
+GRADIENTS = ["gradient", "gradient-x-input"]
+
+
+class Residual(nn.Module):
+    """A stem, a residual block with an explicit sum, and a dense layer; no ReLU above the sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.block = Block()
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(16, 5)
+        self.preprocessing = Preprocessing(size=32, resize=32)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.flatten(self.pool(self.block(self.stem(x)))))
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.relu = nn.ReLU()
+        self.sum = Sum()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.sum(torch.stack([x, self.relu(self.conv(x))], dim=-1))
+
+
+def residual_network() -> nn.Module:
+    return Residual()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return photographs(tmp_path_factory.mktemp("images") / "folder", 3)
+
+
+def make(folder, spec: str = TINY) -> Context:
+    return Context(lambda: load_model(spec), lambda: load_images(f"folder:{folder}"), 0)
+
+
+@pytest.fixture
+def context(folder):
+    return make(folder)
+
+
+@pytest.fixture
+def residual(folder):
+    return make(folder, "tests.test_noise_and_outlook:residual_network")
+
+
+def chunks(context: Context, name: str, **knobs) -> list[Chunk]:
+    return list(EXPERIMENTS[name].chunks(context, **SMALL[name] | knobs))
+
+
+def table(context: Context, name: str, **knobs) -> pd.DataFrame:
+    frames = [chunk.compute() for chunk in chunks(context, name, **knobs)]
+    return pd.concat(frames, ignore_index=True)
+
+
+@pytest.mark.parametrize("name", list(SMALL))
+def test_tables_hold_what_is_described_once_an_observation(residual, name):
+    frame = table(residual, name)
+    assert list(frame) == list(EXPERIMENTS[name].columns)
+    assert frame["image"].nunique() == 3
+    keys = ["image", "method", "order", "step", "sign", "amount", "lag", "copies", "threshold",
+            "component"]  # fmt: skip
+    assert not frame.duplicated([key for key in keys if key in frame]).any()
+    again = table(residual, name)
+    pd.testing.assert_frame_equal(frame, again)
+
+
+@pytest.mark.parametrize("name", list(SMALL))
+def test_settings_of_every_profile_are_usable_and_change_the_address(residual, name):
+    entry = EXPERIMENTS[name]
+    for knobs in entry.knobs.values():
+        assert checked_knobs(entry, knobs) == knobs
+    first = {chunk_id(name, chunk, residual) for chunk in chunks(residual, name)}
+    other = Context(lambda: residual.model, lambda: residual.images, 1)
+    assert first.isdisjoint({chunk_id(name, chunk, other) for chunk in chunks(other, name)})
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs"),
+    [
+        ("noise-curve", {"amounts": (-1.0,)}),
+        ("noise-curve", {"regions": 0}),
+        ("autocorrelation", {"lags": (0,)}),
+        ("smoothgrad-copies", {"copies": (0,)}),
+        ("outlook-restrict", {"thresholds": (1.0,)}),
+        ("outlook-restrict", {"thresholds": (-0.1,)}),
+        ("outlook-baseline", {"blocks": 0}),
+    ],
+)
+def test_unusable_settings_are_refused(name, knobs):
+    with pytest.raises(UsageError, match=f"of the table '{name}'"):
+        checked_knobs(EXPERIMENTS[name], knobs)
+
+
+def test_noise_curve_is_the_loop_that_it_replaces(context):
+    found = table(context, "noise-curve", methods=["gradient-x-input"])
+    batch, model = context.batch((0, 1, 2)), context.model
+    twin = RandomTwin(model, 0)
+
+    def mixed(step: str, amount: float) -> torch.Tensor:
+        maps = attribute(model, batch.inputs, batch.targets, ["gradient-x-input"], [0] * 3)
+        maps = maps["gradient-x-input"]
+        drawn = torch.stack(
+            [
+                torch.randn(32, 32, generator=torch.Generator().manual_seed(seed))
+                for seed in batch.seeds(0, step, "added noise")
+            ]
+        )
+        return maps / maps.square().mean((1, 2), keepdim=True).sqrt() + amount * drawn
+
+    for amount in (0.0, 2.0):
+        base = mixed("base", amount)
+        scores = []
+        for step in steps(model.stages, "top-down", 2):
+            with twin.redrawn(step.stages):
+                scores.append(Reference(base).compare(mixed(step.name, amount)))
+        curves = occlusion_curves(model, batch.inputs, batch.targets, base, 15, 2)
+        rows = found[found["amount"] == amount]
+        for kind in ("ssim", "spearman", "mse"):
+            expected = sum(score[kind] for score in scores) / 2
+            np.testing.assert_allclose(rows[kind], expected, atol=1e-5)
+        np.testing.assert_allclose(rows["softmax"], curves.softmax.mean(1), atol=1e-6)
+    assert set(found["steps"]) == {2}
+
+
+def test_without_noise_the_curve_begins_at_both_tests(context):
+    """Amount 0 is the method itself: the scores of the two main tables."""
+    curve = table(context, "noise-curve", methods=GRADIENTS, n_steps=3, regions=4)
+    start = curve[curve["amount"] == 0].set_index(["image", "method"])
+    plain = pd.concat(
+        chunk.compute()
+        for chunk in EXPERIMENTS["randomization"].chunks(context, methods=GRADIENTS, n_steps=3)
+    )
+    plain = plain[plain["sign"] == "signed"].groupby(["image", "method"])["ssim"].mean()
+    np.testing.assert_allclose(start["ssim"], plain.loc[start.index], atol=1e-5)
+    occluded = pd.concat(
+        chunk.compute()
+        for chunk in EXPERIMENTS["occlusion"].chunks(
+            context, methods=GRADIENTS, patches=[15], regions=4
+        )
+    )
+    occluded = occluded.groupby(["image", "method"])["softmax"].mean()
+    np.testing.assert_allclose(start["softmax"], occluded.loc[start.index], atol=1e-6)
+
+
+def test_noise_is_fresh_for_every_step_and_image_and_the_same_for_all_methods(context):
+    batch = context.batch((0, 1, 2))
+    one = fresh_noise(batch, 0, "base", (8, 8))
+    assert one.shape == (3, 8, 8)
+    assert torch.equal(one, fresh_noise(batch, 0, "base", (8, 8)))
+    for other in (fresh_noise(batch, 0, "fc", (8, 8)), fresh_noise(batch, 1, "base", (8, 8))):
+        assert not torch.isclose(one, other).any()
+    assert not torch.isclose(one[0], one[1]).any()
+
+
+def test_noise_that_is_not_redrawn_scores_worst(context):
+    scores = table(context, "noise-controls").groupby(["method", "sign"])["ssim"].mean()
+    assert scores["noise-fixed"].tolist() == pytest.approx([1, 1])
+    assert scores["noise"].max() < 0.2
+    assert scores["noise-x-input"].max() < 0.5
+
+
+def test_copies_are_those_of_the_randomisation_test(context):
+    found = table(context, "smoothgrad-copies")
+    for copies in (1, 3):
+        [chunk] = EXPERIMENTS["randomization"].chunks(
+            context, methods=["smoothgrad"], n_steps=1, noisy_copies=copies
+        )
+        rows = found[found["copies"] == copies].drop(columns="copies").reset_index(drop=True)
+        pd.testing.assert_frame_equal(rows, chunk.compute())
+
+
+@pytest.mark.parametrize("order", ["bottom-up", "independent"])
+def test_other_orders_redraw_what_they_say(context, order):
+    frame = table(context, f"randomization-{order}", methods=["gradient"], n_steps=None)
+    assert set(frame["order"]) == {order}
+    stages = list(frame.drop_duplicates("step")["stage"])
+    shares = list(frame.drop_duplicates("step")["random_parameters"])
+    names = [stage.name for stage in context.model.stages]
+    own = [random_share(context.model, [stage]) for stage in context.model.stages]
+    assert sum(own) == pytest.approx(1)
+    if order == "bottom-up":
+        assert stages == names[::-1]
+        np.testing.assert_allclose(shares, np.cumsum(own[::-1]))
+    else:
+        assert stages == names
+        np.testing.assert_allclose(shares, own)
+
+
+def test_feature_map_stays_until_it_is_reached(context):
+    frame = table(context, "feature-map", n_steps=None)
+    assert context.model.stages[0].name == "fc"
+    rows = frame.set_index(["order", "step"])["correlation"]
+    np.testing.assert_allclose(rows["top-down"].loc[1], 1, atol=1e-6)
+    assert (frame.loc[frame["step"] > 1, "correlation"] < 0.999).all()
+    last = int(frame["step"].max())
+    np.testing.assert_allclose(rows["top-down", last], rows["bottom-up", last], atol=1e-6)
+    # the first step from the input, by hand
+    model, batch = context.model, context.batch((0, 1, 2))
+    net = model.module
+
+    def energy() -> torch.Tensor:
+        hidden = net.relu2(net.conv2(net.relu1(net.norm1(net.conv1(batch.inputs)))))
+        return net.pool(hidden).square().sum(1)
+
+    trained = energy()
+    with RandomTwin(model, 0).redrawn([model.stages[-1]]):
+        changed = energy()
+    np.testing.assert_allclose(rows["bottom-up", 1], pearson(trained, changed), atol=1e-6)
+
+
+def test_restriction_drops_nothing_where_nothing_is_kept(context):
+    frame = table(context, "outlook-restrict", methods=GRADIENTS)
+    last = frame[frame["step"] == frame["step"].max()]
+    assert (last["kept"] == 1).all()
+    np.testing.assert_allclose(last["restricted"], last["ssim"])
+    first = frame[(frame["step"] == 1) & (frame["threshold"] == 0.5)]
+    assert (first["kept"] < 0.9).all()
+    assert not np.isclose(first["restricted"], first["ssim"]).all()
+    assert frame.groupby(["step", "threshold", "image"])["kept"].nunique().max() == 1
+
+
+def test_unrestricted_similarity_is_that_of_the_randomisation_test(context):
+    frame = table(context, "outlook-restrict", methods=GRADIENTS, thresholds=[0.5])
+    [chunk] = EXPERIMENTS["randomization"].chunks(context, methods=GRADIENTS, n_steps=2)
+    plain = chunk.compute()
+    plain = plain[plain["sign"] == "signed"].set_index(["image", "method", "step"])["ssim"]
+    index = pd.MultiIndex.from_frame(frame[["image", "method", "step"]])
+    np.testing.assert_allclose(frame["ssim"], plain.loc[index], atol=2e-6)
+
+
+def test_response_is_zero_where_the_kept_part_does_not_look():
+    """A kept convolution with stride 4 and kernel 2 sees two of four rows and columns."""
+    net = nn.Sequential(
+        nn.Conv2d(3, 4, 2, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(4, 2),
+    )  # fmt: skip
+    with torch.no_grad():
+        net[0].weight.abs_()
+        net[0].bias.zero_()
+    model = Explainable(
+        "net", net.eval().requires_grad_(False), Preprocessing(size=16, resize=16),
+        (Stage("4", ("4",)), Stage("0", ("0",))),
+    )  # fmt: skip
+    relevance = response(model, torch.rand(2, 3, 16, 16) + 0.1, redrawn=1, batch_size=2)
+    seen = torch.zeros(16, 16, dtype=torch.bool)
+    for offset in (0, 1):
+        for other in (0, 1):
+            seen[offset::4, other::4] = True
+    assert torch.equal(relevance != 0, seen.expand(2, 16, 16))
+
+
+def test_residual_maps_are_what_flows_through_the_branch(residual):
+    frame = table(residual, "outlook-baseline", methods=["gradient"])
+    model, batch = residual.model, residual.batch((0, 1, 2))
+    net = model.module
+
+    def branch_gradient() -> torch.Tensor:
+        leaf = batch.inputs.detach().requires_grad_()
+        hidden = net.stem(leaf)
+        added = hidden.detach() + net.block.relu(net.block.conv(hidden))
+        logits = net.fc(net.flatten(net.pool(added))).gather(1, batch.targets[:, None])
+        return torch.autograd.grad(logits.sum(), leaf)[0].sum(1)
+
+    before = branch_gradient()
+    twin = RandomTwin(model, 0)
+    with twin.redrawn([Stage("block", ("block.conv",))]):
+        after = branch_gradient()
+    expected = Reference(before).compare(after)["ssim"]
+    rows = frame[(frame["component"] == "residual") & (frame["sign"] == "signed")]
+    np.testing.assert_allclose(rows["ssim"], expected, atol=1e-5)
+    total = frame[(frame["component"] == "total") & (frame["sign"] == "signed")]
+    assert (total["ssim"].to_numpy() > rows["ssim"].to_numpy()).all()
+    assert set(frame["stage"]) == {"block"}
+    # only the branch was redrawn, and everything is as it was
+    share = random_share(model, [Stage("block", ("block.conv",))])
+    np.testing.assert_allclose(frame["random_parameters"], share)
+    assert torch.equal(branch_gradient(), before)
+
+
+def test_a_network_without_a_skip_has_an_empty_table(context):
+    [chunk] = chunks(context, "outlook-baseline")
+    assert chunk.images == ()
+    frame = chunk.compute()
+    assert frame.empty
+    assert list(frame) == list(EXPERIMENTS["outlook-baseline"].columns)

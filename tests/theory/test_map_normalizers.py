@@ -1,0 +1,99 @@
+"""Normalisers of attribution maps: against numpy, and as a table of a run."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from sanitygap.attribution.gradient import input_gradient
+from sanitygap.experiments import EXPERIMENTS, Context
+from sanitygap.experiments import map_normalizers as room
+from sanitygap.images import load_images
+from sanitygap.models import load_model
+from tests.models.tiny import TINY, photographs
+
+SMALL = {"path_steps": 2, "resamples": 5}
+
+
+@pytest.fixture
+def pair():
+    rng = np.random.default_rng(0)
+    return rng.normal(0.5, 1, (3, 6, 7)), rng.laplace(-0.2, 2, (3, 6, 7))
+
+
+def test_share_of_the_mean_equals_numpy(pair):
+    for maps in pair:
+        got = room.share_of_mean(torch.from_numpy(maps))
+        for i, one in enumerate(maps):
+            assert got["mean_share"][i] == pytest.approx(one.mean() ** 2 / (one**2).mean())
+            assert got["rms_over_sd"][i] == pytest.approx(np.sqrt((one**2).mean()) / one.std())
+
+
+def test_a_map_of_mean_zero_has_no_share_and_a_constant_one_has_all():
+    centred = torch.tensor([[[1.0, -1.0], [2.0, -2.0]]])
+    got = room.share_of_mean(centred)
+    assert got["mean_share"].item() == 0
+    assert got["rms_over_sd"].item() == pytest.approx(1)
+    constant = room.share_of_mean(torch.full((1, 2, 2), 3.0))
+    assert constant["mean_share"].item() == pytest.approx(1)
+
+
+def test_differences_equal_numpy(pair):
+    got = room.normalized_differences(*map(torch.from_numpy, pair))
+    scales = {
+        "mse_second_moment": lambda x: np.sqrt((x**2).mean()),
+        "mse_deviation": np.std,
+        "mse_maximum": lambda x: np.abs(x).max(),
+    }
+    assert set(got) == set(scales)
+    for name, scale in scales.items():
+        for i, (a, b) in enumerate(zip(*pair, strict=True)):
+            want = ((a / scale(a) - b / scale(b)) ** 2).mean()
+            assert got[name][i] == pytest.approx(want)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return photographs(tmp_path_factory.mktemp("images") / "folder")
+
+
+def make_context(folder, seed: int = 0) -> Context:
+    return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}", 2), seed)
+
+
+def table(context: Context, **knobs) -> pd.DataFrame:
+    chunks = EXPERIMENTS["map-normalizers"].chunks(context, **SMALL, **knobs)
+    return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
+
+
+def test_table_of_the_experiment(folder):
+    context = make_context(folder)
+    found = table(context)
+    assert list(found) == list(room.COLUMNS)
+    assert set(found["method"]) == {room.SENSITIVITY, *room.METHODS}
+    assert len(found) == 2 * (1 + len(room.METHODS))
+    assert np.isfinite(found.select_dtypes("number")).all(axis=None)
+    assert found["mean_share"].between(0, 1).all()
+    pd.testing.assert_frame_equal(found, table(make_context(folder)))
+    assert not found.equals(table(make_context(folder, seed=1)))
+
+
+def test_sensitivity_is_the_norm_of_the_gradient_over_colours(folder):
+    context = make_context(folder)
+    batch = context.batch([0, 1])
+    gradient = input_gradient(context.model.module, batch.inputs, batch.targets).numpy()
+    norm = np.sqrt((gradient**2).sum(1))
+    want = [one.mean() ** 2 / (one**2).mean() for one in norm]
+    found = table(context, methods=("gradient",)).set_index("method").loc[room.SENSITIVITY]
+    assert found["mean_share"].tolist() == pytest.approx(want, rel=1e-4)
+    assert set(table(context, methods=("gradient",))["method"]) == {room.SENSITIVITY, "gradient"}
+
+
+def test_settings_name_what_changes_the_numbers(folder):
+    context = make_context(folder)
+    experiment = EXPERIMENTS["map-normalizers"]
+    [few] = experiment.chunks(context, path_steps=2, resamples=5)
+    [many] = experiment.chunks(context, path_steps=3, resamples=5)
+    assert few.settings != many.settings
+    [plain] = experiment.chunks(context, methods=("gradient",), path_steps=2, resamples=5)
+    assert "path_steps" not in plain.settings
