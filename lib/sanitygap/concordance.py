@@ -8,6 +8,7 @@ and of its summary. Who has the texts, as Markdown, can make it again::
 """
 
 import csv
+import hashlib
 import io
 import re
 import sys
@@ -93,8 +94,13 @@ def counts(texts: Mapping[str, str], terms: Iterable[str]) -> Iterator[tuple[str
                     yield document, section, term, count
 
 
+def terms_sha256(terms: Iterable[str]) -> str:
+    """Tells whether a concordance was made for these terms: what it lacks may not be asked for."""
+    return hashlib.sha256("\n".join(sorted(set(terms))).encode()).hexdigest()
+
+
 def as_csv(rows: Iterable[tuple[str, str, str, int]], checksums: Mapping[str, str]) -> str:
-    """The concordance as text, with the SHA-256 of each document it was made from."""
+    """The concordance as text, with the SHA-256 of what it was made from."""
     text = io.StringIO()
     for document, digest in checksums.items():
         text.write(f"# {document} sha256 {digest}\n")

@@ -55,7 +55,8 @@ def explicit_sums(model: Explainable) -> Iterator[Explainable]:
     and plain forward passes can be split as well. The function computed is the same.
 
     Yields:
-        The same network; its canonizers are those that are left to be applied.
+        The same network; its canonizers are those that are left to be applied. Use it, not
+        ``model``, inside: a network cannot be rewritten twice.
     """
     instances = []
     try:
@@ -91,8 +92,12 @@ def residual_blocks(model: Explainable) -> list[Residual]:
     modules = dict(model.module.named_modules())
     size = model.preprocessing.size
     example = torch.zeros(1, 3, size, size, device=model.device)
+    named = [name for name, part in modules.items() if isinstance(part, Sum)]
+    parents = [name.rpartition(".")[0] for name in named]
     sums = {
-        name.rpartition(".")[0]: name for name, part in modules.items() if isinstance(part, Sum)
+        parent: name
+        for parent, name in zip(parents, named, strict=True)
+        if parent and parents.count(parent) == 1
     }
     taken: dict[str, list[torch.Tensor]] = {}
     handles = [
@@ -100,7 +105,6 @@ def residual_blocks(model: Explainable) -> list[Residual]:
             lambda _module, values, block=block: taken.setdefault(block, []).append(values[0])
         )
         for block in sums
-        if block
     ]
     try:
         order = execution_order(model.module, example)

@@ -5,9 +5,13 @@ import torch
 from torch import nn
 
 from sanitygap.errors import UsageError
-from sanitygap.feature_maps import energy, last_feature_map
+from sanitygap.feature_maps import energy, feature_map, last_spatial_module
 from sanitygap.models import Explainable, Preprocessing, Stage
 from tests.conftest import make_explainable
+
+
+def last_feature_map(model: Explainable, inputs: torch.Tensor) -> torch.Tensor:
+    return feature_map(model, last_spatial_module(model), inputs)
 
 
 def test_it_is_the_input_of_the_pooling_below_the_classifier(small, inputs):
@@ -17,7 +21,9 @@ def test_it_is_the_input_of_the_pooling_below_the_classifier(small, inputs):
     pooled = net.pool(hidden)
     assert pooled.shape[2:] == (2, 2)
     torch.testing.assert_close(last_feature_map(small, inputs), pooled)
-    assert not small.module._forward_hooks
+    for module in net.modules():
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
 
 
 def test_layers_of_the_classifier_do_not_count():

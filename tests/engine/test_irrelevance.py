@@ -239,6 +239,11 @@ def test_both_networks_differ_in_their_skips_only(digits: Digits, monkeypatch) -
     assert shapes[0] == shapes[1]
     for name, values in with_.module.state_dict().items():
         assert torch.equal(values, again.module.state_dict()[name]), name
+    starts = []
+    for skips in (True, False):
+        with residual_networks._seeded(0):
+            starts.append(residual_networks.DigitNetwork(skips).state_dict())
+    assert all(torch.equal(values, starts[1][name]) for name, values in starts[0].items())
     blocks = residual_blocks(with_)
     assert [name for block in blocks for name in block.branch if "conv" in name] == list(LAYERS)
     assert residual_blocks(without) == []

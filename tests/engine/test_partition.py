@@ -82,9 +82,7 @@ def test_a_network_that_cannot_be_cut_is_refused(small: Explainable) -> None:
         cut_model(make_explainable(Twice(), 4), 0.5)
 
 
-def test_phi_is_what_the_layers_below_compute(
-    small: Explainable, inputs: torch.Tensor
-) -> None:
+def test_phi_is_what_the_layers_below_compute(small: Explainable, inputs: torch.Tensor) -> None:
     net = small.module
     cut = cut_model(small, 0.5)  # conv1 and norm below, conv2 and fc above
     assert (cut.name, cut.place) == ("norm", "conv2")
@@ -96,9 +94,7 @@ def test_phi_is_what_the_layers_below_compute(
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6])
-def test_nothing_goes_past_the_cut(
-    resnet: Explainable, images: torch.Tensor, share: float
-) -> None:
+def test_nothing_goes_past_the_cut(resnet: Explainable, images: torch.Tensor, share: float) -> None:
     """With phi(x) held fixed the logits do not depend on x: g is a function of phi alone."""
     place = resnet.module.get_submodule(cut_model(resnet, share).place)
     leaf = images.clone().requires_grad_()
@@ -146,9 +142,7 @@ def test_canonizers_reach_the_network_inside(resnet: Explainable, images: torch.
     targets = torch.zeros(3, dtype=torch.long)
     phi = feature_sum(model, cut)
     maps = attribute(phi, images, targets, ["lrp-epsilon-plus"], range(3))["lrp-epsilon-plus"]
-    torch.testing.assert_close(
-        maps.sum((1, 2)), phi.module(images)[:, 0], rtol=0.02, atol=0
-    )
+    torch.testing.assert_close(maps.sum((1, 2)), phi.module(images)[:, 0], rtol=0.02, atol=0)
     before = resnet.module(images)
     assert torch.equal(before, resnet.module(images))
     assert not hasattr(resnet.module.layer1[0], "canonizer_sum")

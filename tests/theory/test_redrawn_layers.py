@@ -135,6 +135,15 @@ def folder(tmp_path_factory):
     return photographs(tmp_path_factory.mktemp("images") / "folder")
 
 
+@pytest.mark.parametrize(
+    "name", ["activation-overtaking", "activation-sparsity", "positive-evidence"]
+)
+def test_tables_about_activations_have_the_columns_that_are_described(folder, name):
+    context = Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}", 2), 0)
+    [chunk] = EXPERIMENTS[name].chunks(context)
+    assert list(chunk.compute()) == list(EXPERIMENTS[name].columns)
+
+
 def table(folder, spec: str = TINY, seed: int = 0, **knobs) -> pd.DataFrame:
     context = Context(lambda: load_model(spec), lambda: load_images(f"folder:{folder}", 3), seed)
     before = {name: value.clone() for name, value in context.model.module.state_dict().items()}

@@ -44,7 +44,7 @@ def rank_changes(
     tasks (Bonferroni over 95 %).
 
     Args:
-        scores: task -> images x methods, the same methods in the same order.
+        scores: task -> images x methods, the same methods in any order.
         resamples: bootstrap samples.
         seed: of the resampling.
 
@@ -55,12 +55,12 @@ def rank_changes(
     rng = np.random.default_rng(seed)
     observed: dict[str, NDArray[np.float64]] = {}
     drawn: dict[str, NDArray[np.float64]] = {}
+    methods = list(next(iter(scores.values())))
     for task, table in scores.items():
-        values = table.to_numpy(dtype=np.float64)
+        values = table[methods].to_numpy(dtype=np.float64)
         weights = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), resamples)
         observed[task] = rankdata(values.mean(axis=0))
         drawn[task] = rankdata(weights @ values / len(values), axis=1)
-    methods = list(next(iter(scores.values())))
     pairs = list(combinations(scores, 2))
     level = 1 - 0.05 / (len(pairs) * len(methods))
     rows = []
@@ -104,7 +104,7 @@ def task_dependence(tables: Tables, context: CriterionContext) -> Verdict:
     far = changes[[moved(change) for change in changes["change"]]]
     sizes = changes["change"].map(lambda change: abs(change.estimate))
     candidates = far if len(far) else changes
-    best = candidates.loc[sizes[candidates.index].idxmax()]
+    best = candidates.iloc[int(sizes[candidates.index].to_numpy().argmax())]
     value: Value = "direction" if len(far) else "not-reproduced"
     if not len(far) and (sizes >= PLACES).any():
         value = "undecided"

@@ -3,10 +3,10 @@
 from sanitygap.experiments import (  # noqa: F401  (they register)
     activated_regions,
     activation_tables,
+    bottom_up,
     irrelevance,
     layer_logits,
     limited_change,
-    bottom_up,
     map_normalizers,
     map_properties,
     noise_curve,

@@ -14,6 +14,19 @@ from sanitygap.models.explainable import Stage
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.seeds import stable_seed
 
+#: quantiles of a layer's activations and what Theorem 2 makes of them
+BOUND = {
+    "q_high": "level of the large activations",
+    "q_low": "level of the small activations",
+    "value_high": "V(q_high), over all channels and positions",
+    "value_low": "V(q_low)",
+    "sign": "signs of the two quantiles: positive, zero (only the low one), negative (both), or "
+    "mixed (anything else)",
+    "ratio": "K = V(q_high) / V(q_low); its inverse if both are negative",
+    "gamma": "sqrt(q_low / (1 - q_high))",
+    "bound": "Cauchy tail of Theorem 2; not defined for mixed signs",
+}
+
 #: neurons drawn from pooled activations for each image, layer and pair of quantiles
 SIMULATED = 200
 
@@ -23,14 +36,7 @@ REDRAWN = {
     "layer": "convolution or linear layer whose weights are drawn again",
     "layer_index": "order of its call",
     "fan_in": "inputs of one of its neurons",
-    "q_high": "large: inputs of at least this quantile",
-    "q_low": "small: inputs of at most this quantile",
-    "value_high": "V(q_high), over all inputs of the layer",
-    "value_low": "V(q_low)",
-    "sign": "signs of the two quantiles: positive, zero (only the low one) or mixed (both 0)",
-    "ratio": "K = V(q_high) / V(q_low)",
-    "gamma": "sqrt(q_low / (1 - q_high))",
-    "bound": "Cauchy tail of Theorem 2; not defined if both quantiles are zero",
+    **BOUND,
     "simulated_positive": "neurons with inputs drawn from the pooled ones, and L > 0",
     "simulated_overtaken": "those among them with S >= L",
     "positive": "real neurons with L > 0, over all redraws",
@@ -52,7 +58,14 @@ def _named(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
         "quick": {"neurons": 20, "max_images": 6},
         "full": {"max_images": 100},
     },
-    columns={},
+    columns={
+        "image": "file name of the image",
+        "layer": "module whose outputs are the activations",
+        "layer_index": "order of its call",
+        **BOUND,
+        "positive": "simulated neurons whose sum over large activations is positive",
+        "overtaken": "those among them whose sum over small activations reaches it",
+    },
 )
 def activation_overtaking(
     context: Context, neurons: int = 100, max_images: int | None = None
@@ -149,7 +162,14 @@ def overtaken_neurons(
 @experiment(
     "activation-sparsity",
     knobs={"smoke": {}, "quick": {}, "full": {}},
-    columns={},
+    columns={
+        "image": "file name of the image",
+        "layer": "module whose outputs are the activations",
+        "layer_index": "order of its call",
+        "elements": "activations of one image",
+        "non_positive": "fraction of them that is not positive, 0 to 1",
+        "negative": "fraction of them that is negative, 0 to 1",
+    },
 )
 def activation_sparsity(context: Context, max_images: int | None = None) -> Iterator[Chunk]:
     """Fraction of activations that are not positive, layer by layer.

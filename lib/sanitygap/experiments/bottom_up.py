@@ -7,7 +7,7 @@ import pandas as pd
 from sanitygap import feature_maps, randomization, similarity
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.experiments.randomization_test import COLUMNS, randomization_test
-from sanitygap.feature_maps import energy, last_feature_map
+from sanitygap.feature_maps import energy, feature_map, last_spatial_module
 from sanitygap.models.explainable import Explainable, Stage
 from sanitygap.randomization import Order, RandomTwin, steps
 from sanitygap.similarity import pearson
@@ -89,12 +89,13 @@ def compare_feature_maps(
 ) -> pd.DataFrame:
     """All steps of some orders for one batch of images."""
     model, batch = context.model, context.batch(positions)
-    trained = energy(last_feature_map(model, batch.inputs))
+    place = last_spatial_module(model)
+    trained = energy(feature_map(model, place, batch.inputs))
     rows = []
     for order in orders:
         for step in steps(model.stages, order, n_steps):
             with twin.redrawn(step.stages):
-                changed = energy(last_feature_map(model, batch.inputs))
+                changed = energy(feature_map(model, place, batch.inputs))
             rows.append(
                 image_rows(
                     batch,

@@ -149,6 +149,6 @@ def scores_on_task(
     ]  # fmt: skip
     found = pd.concat(frames, ignore_index=True)
     means = found.groupby(["image", "method", "sign"], sort=False)[["ssim", "spearman"]]
-    rows = means.agg(lambda values: values.mean(skipna=False)).reset_index()
+    rows = means.mean(skipna=False).reset_index()
     rows = rows.assign(task=task, network=network, accuracy=accuracy(model, shown))
     return rows[list(COLUMNS)]

@@ -46,7 +46,7 @@ def interval_dots(
                 part["mean"],
                 [rows.index(row) + shift for row in part["row"]],
                 xerr=[part["mean"] - part["low"], part["high"] - part["mean"]],
-                fmt=marker, color=plt.cm.viridis(0.15 + 0.7 * number / max(1, len(series) - 1)),
+                fmt=marker, color=plt.cm.viridis(0.12 + 0.55 * number / max(1, len(series) - 1)),
                 mfc=None if filled else "white", ms=6, capsize=2, label=str(name),
             )  # fmt: skip
         if lines and panel in lines:

@@ -5,8 +5,6 @@ The descriptions are written for readers; pages show them as captions. Callers s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -124,7 +122,7 @@ def mean_shares(intervals: pd.DataFrame) -> Figure:
 
 def _by_method(axis: Axes, intervals: pd.DataFrame, names: dict[str, str]) -> None:
     """One line a method, one marker a value; columns method, value, estimate, low, high."""
-    methods: Sequence[str] = list(dict.fromkeys(intervals["method"]))
+    methods = list(dict.fromkeys(intervals["method"]))
     labels = [label(method) for method in methods]
     shifts = np.linspace(-0.12, 0.12, len(names))
     for (value, style), shift in zip(styles(names).items(), shifts, strict=True):

@@ -25,7 +25,6 @@ from sanitygap.pages.maps import (
     map_plate,
     stage_plate,
 )
-from sanitygap.pages.redraws import seed_plate
 from sanitygap.pages.noise import (
     copies_table,
     noise_controls,
@@ -46,6 +45,7 @@ from sanitygap.pages.outlook import (
     order_plate,
     restriction_plate,
 )
+from sanitygap.pages.redraws import seed_plate
 from sanitygap.pages.scores import (
     agreement,
     agreements,

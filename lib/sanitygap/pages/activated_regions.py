@@ -46,7 +46,11 @@ def region_pictures(study: Study, photo: int = 0) -> Plate:
     # square roots, because a few pixels would leave the rest dark
     pictures |= {label(name): values[0].abs().sqrt().cpu() for name, values in maps.items()}
     ratios = {name: float(mass_ratio(values, activity)[0]) for name, values in maps.items()}
-    notes = ["the input", "root of the energy", *(f"mass ratio {ratio:.2f}" for ratio in ratios.values())]
+    notes = [
+        "the input",
+        "root of the energy",
+        *(f"mass ratio {ratio:.2f}" for ratio in ratios.values()),
+    ]
     return picture_row(
         pictures,
         notes,

@@ -61,10 +61,10 @@ def sign_agreement(study: Study) -> Styler:
     for value, words in SIMILARITIES.items():
         for sign in ("signed", "absolute"):
             random = randomization_scores(study.table("randomization"), value, sign)
-            scores = complete(
+            first, second = complete(
                 *(table[[m for m in FIGURE_METHODS if m in table]] for table in (random, occluded))
             )
-            tau = rank_agreement(*scores)
+            tau = rank_agreement(first, second)
             rows.append(
                 {"similarity": words, "maps": sign, "Kendall's τ": tau.estimate,
                  "low": tau.low, "high": tau.high, "n": tau.n}

@@ -79,7 +79,8 @@ def family_agreement(study: Study) -> Styler | Markdown:
     rows = []
     for number, one in enumerate(names):
         for other in names[number + 1 :]:
-            tau = rank_agreement(*complete(scores[one], scores[other]))
+            first, second = complete(scores[one], scores[other])
+            tau = rank_agreement(first, second)
             rows.append(
                 {"first": one, "second": other, "Kendall's τ": tau.estimate,
                  "low": tau.low, "high": tau.high, "n": tau.n}

@@ -205,7 +205,8 @@ def baseline_plate(study: Study) -> Plate | Markdown:
     return tau_dots(
         agreement_numbers(scores, "whole map", faithful),
         f"Repair 2: Kendall's τ over {methods} methods of Figs. 1 and 2 between the mean SSIM "
-        f"after redrawing one branch and the occlusion ranking. {about(study, 'outlook-baseline')}. "
+        "after redrawing one branch and the occlusion ranking. "
+        f"{about(study, 'outlook-baseline')}. "
         "Bars: 95 % bootstrap intervals over images.",
     )
 

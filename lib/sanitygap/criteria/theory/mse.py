@@ -108,12 +108,11 @@ def second_moment(tables: Tables, context: CriterionContext) -> Verdict:
             *_random_networks(random),
         ]
     )
-    tau = rank_agreement(
-        *(
-            own.pivot(index="image", columns="method", values=f"mse_{name}")
-            for name in ("deviation", "second_moment")
-        )
+    by_deviation, by_moment = (
+        own.pivot(index="image", columns="method", values=f"mse_{name}")
+        for name in ("deviation", "second_moment")
     )
+    tau = rank_agreement(by_deviation, by_moment)
     ranking = (
         f"The rankings of {own['method'].nunique()} methods by MSE under the two normalisations "
         f"agree with Kendall tau {tau.estimate:.2f} [{tau.low:.2f}, {tau.high:.2f}]."

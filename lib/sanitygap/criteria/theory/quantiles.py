@@ -118,12 +118,11 @@ def perception(tables: Tables, context: CriterionContext) -> Verdict:
         for normaliser in ("maximum", "second moment")
     )
     tau = rank_agreement(by_maximum, by_moment)
-    real = rank_agreement(
-        *(
-            own.pivot(index="image", columns="method", values=f"mse_{name}")
-            for name in ("maximum", "second_moment")
-        )
+    own_maximum, own_moment = (
+        own.pivot(index="image", columns="method", values=f"mse_{name}")
+        for name in ("maximum", "second_moment")
     )
+    real = rank_agreement(own_maximum, own_moment)
     value: Value = "undecided"
     if tau.high < 1 or real.high < 1:
         value = "holds"
