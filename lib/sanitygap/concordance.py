@@ -50,10 +50,11 @@ def sections(markdown: str) -> dict[str, str]:
     # a heading may be glued to the end of the line before it
     parts = re.split(r"(?:^|(?<=\S))#{1,6} +(?=\S)", markdown, flags=re.MULTILINE)
     found: dict[str, list[str]] = {}
-    for part in parts:
-        heading = part.partition("\n")[0]
+    for number, part in enumerate(parts):
+        # the first heading is the title, and may begin like an appendix: "A ..."
+        name = _name(part.partition("\n")[0]) if number > 1 else FRONT
         if words := plain(part):
-            found.setdefault(_name(heading), []).append(words)
+            found.setdefault(name, []).append(words)
     return {name: " ".join(texts) for name, texts in found.items()}
 
 
@@ -123,7 +124,8 @@ def main(arguments: list[str]) -> None:
         raise UsageError("write DOCUMENT=FILE for every document, with a Markdown file each")
     terms = {term for entry in load_entries() for term in entry.terms()}
     texts = {name: path.read_text(encoding="utf-8") for name, path in paths.items()}
-    text = as_csv(counts(texts, terms), {name: file_sha256(path) for name, path in paths.items()})
+    checksums = {name: file_sha256(path) for name, path in paths.items()}
+    text = as_csv(counts(texts, terms), checksums | {"terms": terms_sha256(terms)})
     write_atomically(default_ledger().with_name("concordance.csv"), text)
 
 

@@ -69,9 +69,9 @@ def test_each_proved_implication_is_refuted_without_one_of_its_premises(name):
 @pytest.mark.parametrize("name", PROOF_TABLES)
 def test_each_proved_identity_is_refuted_with_another_right_side(name):
     for item in proved_statements(name, Identity):
-        right = sympy.sympify(item.right())
+        left, right = sympy.sympify(item.left()), sympy.sympify(item.right())
         for wrong in (right * sympy.Rational(101, 100) + sympy.Rational(1, 100), right + 1):
-            variant = replace(item, right=lambda wrong=wrong: wrong)
+            variant = replace(item, left=lambda left=left: left, right=lambda wrong=wrong: wrong)
             assert variant.decide(seed=0, timeout_ms=0)[0] == "counterexample", item.name
 
 

@@ -9,6 +9,7 @@ hold as it stands the verdict is ``caveat``, and where one is open it is ``undec
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from sanitygap.claims import (
@@ -182,7 +183,8 @@ def related(tables: Tables, context: CriterionContext) -> Verdict:
                 "That the two tests should agree is an argument of the paper, not a result.",
             )
         ).strip(),
-        numbers={"families": len(telling), "with statistic": len(useful), "tau": tau},
+        numbers={"families": len(telling), "with statistic": len(useful)}
+        | ({"tau": tau} if np.isfinite(tau) else {}),
     )
 
 

@@ -70,7 +70,7 @@ def one_verdict(readings: Mapping[str, Verdict], what: str) -> Verdict:
             value=first.value, evidence=evidence, reason=" ".join(reasons).strip(), numbers=numbers
         )
     listed = ", ".join(f"{name} {value!r}" for name, value in values.items())
-    if "undecided" in values.values():
+    if {"undecided", "not-run"} & set(values.values()):
         reason = f"The paper does not say {what}, and not every reading is settled: {listed}."
         return Verdict(value="undecided", evidence=evidence, reason=reason, numbers=numbers)
     return Verdict(
@@ -149,6 +149,24 @@ def too_few_images(table: pd.DataFrame) -> Verdict | None:
     )
 
 
+def too_few_answers(rows: pd.DataFrame) -> Verdict | None:
+    """A verdict if random weights leave fewer than two images with maps in every draw.
+
+    A random network can be dead: its output does not depend on the image, and its map is zero.
+    """
+    complete = by_image(rows, "spearman").notna()
+    if complete.sum() > 1:
+        return None
+    return Verdict(
+        value="not-run",
+        reason=(
+            f"In some draw the network is dead for {int((~complete).sum())} of {len(complete)} "
+            "images: their maps are zero everywhere, and too few images are left. Give the run "
+            "more of them."
+        ),
+    )
+
+
 @criterion("binder-fig4", tables=("irrelevance",))
 def figure_4(tables: Tables, context: CriterionContext) -> Verdict:
     table = rows_of(tables["irrelevance"], first="trained", second="redrawn")
@@ -156,6 +174,9 @@ def figure_4(tables: Tables, context: CriterionContext) -> Verdict:
         return verdict
     judged = {}
     for name, rows in readings(table).items():
+        if dead := too_few_answers(rows):
+            judged[name] = dead
+            continue
         verdicts = []
         for measure in MEASURES:
             absolute, signed = (rows_of(rows, maps=kind) for kind in ("absolute", "signed"))
@@ -185,6 +206,9 @@ def figure_4_phi(tables: Tables, context: CriterionContext) -> Verdict:
         return verdict
     judged = {}
     for name, rows in readings(table).items():
+        if dead := too_few_answers(rows):
+            judged[name] = dead
+            continue
         verdicts = []
         for network in ("trained", "redrawn"):
             part = rows_of(rows, second=network)

@@ -15,6 +15,7 @@ from sanitygap.claims import (
 )
 from sanitygap.criteria.theory.evidence import Tables, proved, refuted, unsettled
 from sanitygap.inference import Interval, bootstrap_mean, rank_agreement
+from sanitygap.scores import complete
 
 
 @criterion("binder-eq20", tables=("equation-20", "theorem-4-proofs"))
@@ -112,10 +113,13 @@ def second_moment(tables: Tables, context: CriterionContext) -> Verdict:
         own.pivot(index="image", columns="method", values=f"mse_{name}")
         for name in ("deviation", "second_moment")
     )
+    by_deviation, by_moment = complete(by_deviation, by_moment)
+    dropped = own["image"].nunique() - len(by_moment)
     tau = rank_agreement(by_deviation, by_moment)
     ranking = (
         f"The rankings of {own['method'].nunique()} methods by MSE under the two normalisations "
-        f"agree with Kendall tau {tau.estimate:.2f} [{tau.low:.2f}, {tau.high:.2f}]."
+        f"agree with Kendall tau {tau.estimate:.2f} [{tau.low:.2f}, {tau.high:.2f}], n = {tau.n}; "
+        f"{dropped} images with an all-zero map were left out."
     )
     return verdict.model_copy(
         update={

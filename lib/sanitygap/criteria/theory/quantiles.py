@@ -7,6 +7,7 @@ import pandas as pd
 from sanitygap.claims import CriterionContext, Value, Verdict, criterion, verdict_from_interval
 from sanitygap.criteria.theory.evidence import Tables, outcome, refuted, unsettled
 from sanitygap.inference import Interval, bootstrap_mean, rank_agreement
+from sanitygap.scores import complete
 
 LOW, HIGH = 0.93, 1.07
 NON_UNIFORM = ("exponential", "normal", "Pareto 3", "Student t4", "Cauchy")
@@ -122,6 +123,8 @@ def perception(tables: Tables, context: CriterionContext) -> Verdict:
         own.pivot(index="image", columns="method", values=f"mse_{name}")
         for name in ("maximum", "second_moment")
     )
+    own_maximum, own_moment = complete(own_maximum, own_moment)
+    dropped = own["image"].nunique() - len(own_moment)
     real = rank_agreement(own_maximum, own_moment)
     value: Value = "undecided"
     if tau.high < 1 or real.high < 1:
@@ -134,7 +137,7 @@ def perception(tables: Tables, context: CriterionContext) -> Verdict:
             f"Ranking {by_moment.shape[1]} simulated methods by their MSE after dividing by the "
             f"maximum and after dividing by the second moment agrees with Kendall tau "
             f"{_shown(tau)} over {tau.n} pairs of maps; {own['method'].nunique()} methods on "
-            f"{context.model}: {_shown(real)} over {real.n} images."
+            f"{context.model}: {_shown(real)} over {real.n} images ({dropped} with an all-zero map left out)."
         ),
         numbers={
             "tau": tau.estimate, "tau_low": tau.low, "tau_high": tau.high,
