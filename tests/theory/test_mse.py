@@ -137,6 +137,15 @@ def test_second_moment_criterion(tables_of):
     assert criteria.second_moment(tables, CONTEXT).value == "undecided"
 
 
+def test_dead_networks_do_not_stop_the_second_moment_criterion(tables_of):
+    tables = tables_of("second-moment-rationale") | {"map-normalizers": own_maps()}
+    maps = tables["map-normalizers"]
+    maps.loc[maps["image"] > 0, ["mse_deviation", "mse_second_moment"]] = np.nan
+    verdict = criteria.second_moment(tables, CONTEXT)
+    assert verdict.value == "direction"
+    assert "3 with an all-zero map left out" in verdict.evidence
+
+
 @pytest.mark.parametrize(
     ("maps", "value"),
     [

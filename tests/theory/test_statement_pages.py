@@ -118,6 +118,11 @@ def test_rankings_give_the_largest_error_the_first_rank():
     assert gradient["second moment"] == "1.000 (1)"
     assert gradient["standard deviation"] == "-1.000 (2)"
 
+    maps = own_maps()
+    maps.loc[0, "mse_maximum"] = np.nan
+    table = statements.normalizer_rankings(FakeStudy(map_normalizers=maps))
+    assert "1 images are left out" in table.caption
+
 
 def proofs(outcome: str = "proved", expected: str = "proved") -> pd.DataFrame:
     return pd.DataFrame(

@@ -47,10 +47,8 @@ def retest_plate(study: Study) -> Plate | Markdown:
     )
 
 
-def effect_table(study: Study) -> Styler | Markdown:
+def effect_table(study: Study) -> Styler:
     """The binary test of every method: is there an effect of randomisation?"""
-    if study.recorded and not study.made(RETEST):
-        return nothing_recorded(RETEST)
     tests = effects(study.table(RETEST))
     keys = [str(index) for index in tests.index]
     adjusted = holm(dict(zip(keys, tests["p"], strict=True)))
@@ -66,10 +64,8 @@ def effect_table(study: Study) -> Styler | Markdown:
     )
 
 
-def alarm_table(study: Study) -> Styler | Markdown:
+def alarm_table(study: Study) -> Styler:
     """How often the test rejects for explainers that know nothing of the model."""
-    if study.recorded and not study.made(ALARMS):
-        return nothing_recorded(ALARMS)
     table = study.table(ALARMS)
     rows = []
     for explainer in dict.fromkeys(table["explainer"]):

@@ -1,7 +1,6 @@
 """Pages about what the outcome of the check depends on: the sign of maps, and the task."""
 
 import pandas as pd
-from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from sanitygap.criteria.gap import CONTROLS, FIGURE_METHODS
@@ -12,7 +11,6 @@ from sanitygap.figures.methods import label
 from sanitygap.figures.rank_lines import rank_lines
 from sanitygap.figures.tests_of_maps import curves
 from sanitygap.inference import rank_agreement
-from sanitygap.pages.noise import nothing_recorded
 from sanitygap.pages.shared import about, display_table
 from sanitygap.runs import Study
 from sanitygap.scores import complete, occlusion_scores, randomization_scores
@@ -77,11 +75,9 @@ def sign_agreement(study: Study) -> Styler:
     )
 
 
-def task_plate(study: Study) -> Plate | Markdown:
+def task_plate(study: Study) -> Plate:
     """The order of the methods under randomisation on each task."""
     theme()
-    if study.recorded and not study.made(TASKS):
-        return nothing_recorded(TASKS)
     table = study.table(TASKS)
     accuracy = table.groupby("task", sort=False)["accuracy"].mean()
     means = pd.DataFrame({task: one.mean() for task, one in scores_by_task(table).items()})
@@ -99,10 +95,8 @@ def task_plate(study: Study) -> Plate | Markdown:
     )
 
 
-def task_changes(study: Study, most: int = 8) -> Styler | Markdown:
+def task_changes(study: Study, most: int = 8) -> Styler:
     """The largest changes of rank between two tasks, and how many networks share them."""
-    if study.recorded and not study.made(TASKS):
-        return nothing_recorded(TASKS)
     table = study.table(TASKS)
     changes = rank_changes(scores_by_task(table))
     sizes = changes["change"].map(lambda change: abs(change.estimate))

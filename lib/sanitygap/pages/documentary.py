@@ -70,10 +70,8 @@ def family_ranks(study: Study) -> Plate | Markdown:
     )
 
 
-def family_agreement(study: Study) -> Styler | Markdown:
+def family_agreement(study: Study) -> Styler:
     """Kendall's tau between the rankings of every two families, with its interval."""
-    if study.recorded and not study.made(PROPERTIES):
-        return nothing_recorded(PROPERTIES)
     scores = _scores(study)
     names = list(scores)
     rows = []

@@ -57,11 +57,9 @@ def replacement_pictures(study: Study, photo: int = 0) -> Plate:
     )
 
 
-def outlier_plate(study: Study) -> Plate | Markdown:
+def outlier_plate(study: Study) -> Plate:
     """How far replaced images are from ordinary ones, by four statistics."""
     theme()
-    if study.recorded and not study.made(OUTLIERS):
-        return nothing_recorded(OUTLIERS)
     table = study.table(OUTLIERS)
     parts = [
         with_intervals(table, ("replacement",), column).assign(panel=panel, series="mean")
@@ -107,10 +105,8 @@ def _ranked(means: pd.DataFrame, column: str) -> pd.DataFrame:
     return long.assign(rank=long.groupby(column, sort=False)["score"].rank())
 
 
-def replacement_swaps(study: Study, most: int = 10) -> Styler | Markdown:
+def replacement_swaps(study: Study, most: int = 10) -> Styler:
     """Pairs of methods whose order depends on the replacement, the clearest first."""
-    if study.recorded and not study.made(REPLACED):
-        return nothing_recorded(REPLACED)
     found = swaps(comparisons(scores_by_replacement(study.table(REPLACED))))
     beyond = int((found["p"] < 0.05).sum())
     rows: list[dict[str, Any]] = [

@@ -234,7 +234,9 @@ def normalizer_rankings(study: Study) -> Styler:
         "mse_deviation": "standard deviation",
         "mse_maximum": "maximum",
     }
-    means = table.groupby("method", sort=False)[list(names)].mean().rename(columns=names)
+    zero = table.loc[table[list(names)].isna().any(axis=1), "image"].unique()
+    rows = table[~table["image"].isin(zero)]
+    means = rows.groupby("method", sort=False)[list(names)].mean().rename(columns=names)
     ranks = means.rank(ascending=False).astype(int)
     shown = means.map("{:.3f}".format) + " (" + ranks.astype(str) + ")"
     shown.index = pd.Index([label(str(name)) for name in shown.index], name="method")
@@ -242,7 +244,8 @@ def normalizer_rankings(study: Study) -> Styler:
         shown.reset_index(),
         "Mean squared difference between the map of the trained network and that of the network "
         "with all weights redrawn, after dividing both maps by the quantity named; in brackets the "
-        f"rank, 1 for the largest. {about(study, 'map-normalizers')}.",
+        f"rank, 1 for the largest. {len(zero)} images are left out, because a method's map of the "
+        f"redrawn network is zero everywhere. {about(study, 'map-normalizers')}.",
     )
 
 

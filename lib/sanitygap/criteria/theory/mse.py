@@ -13,9 +13,14 @@ from sanitygap.claims import (
     criterion,
     verdict_from_interval,
 )
-from sanitygap.criteria.theory.evidence import Tables, proved, refuted, unsettled
-from sanitygap.inference import Interval, bootstrap_mean, rank_agreement
-from sanitygap.scores import complete
+from sanitygap.criteria.theory.evidence import (
+    Tables,
+    agreement_of_normalizers,
+    proved,
+    refuted,
+    unsettled,
+)
+from sanitygap.inference import Interval, bootstrap_mean
 
 
 @criterion("binder-eq20", tables=("equation-20", "theorem-4-proofs"))
@@ -109,22 +114,12 @@ def second_moment(tables: Tables, context: CriterionContext) -> Verdict:
             *_random_networks(random),
         ]
     )
-    by_deviation, by_moment = (
-        own.pivot(index="image", columns="method", values=f"mse_{name}")
-        for name in ("deviation", "second_moment")
-    )
-    by_deviation, by_moment = complete(by_deviation, by_moment)
-    dropped = own["image"].nunique() - len(by_moment)
-    tau = rank_agreement(by_deviation, by_moment)
-    ranking = (
-        f"The rankings of {own['method'].nunique()} methods by MSE under the two normalisations "
-        f"agree with Kendall tau {tau.estimate:.2f} [{tau.low:.2f}, {tau.high:.2f}], n = {tau.n}; "
-        f"{dropped} images with an all-zero map were left out."
-    )
+    tau, phrase = agreement_of_normalizers(own, "deviation", "second_moment")
+    numbers = {"tau_of_rankings": tau.estimate} if tau else {}
     return verdict.model_copy(
         update={
-            "evidence": f"{verdict.evidence} {ranking}",
-            "numbers": verdict.numbers | {"tau_of_rankings": tau.estimate},
+            "evidence": f"{verdict.evidence} Rankings by MSE under the two normalisations: {phrase}.",
+            "numbers": verdict.numbers | numbers,
         }
     )
 

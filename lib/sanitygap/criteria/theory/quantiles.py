@@ -5,9 +5,14 @@ from __future__ import annotations
 import pandas as pd
 
 from sanitygap.claims import CriterionContext, Value, Verdict, criterion, verdict_from_interval
-from sanitygap.criteria.theory.evidence import Tables, outcome, refuted, unsettled
-from sanitygap.inference import Interval, bootstrap_mean, rank_agreement
-from sanitygap.scores import complete
+from sanitygap.criteria.theory.evidence import (
+    Tables,
+    agreement_of_normalizers,
+    outcome,
+    refuted,
+    unsettled,
+)
+from sanitygap.inference import bootstrap_mean, rank_agreement
 
 LOW, HIGH = 0.93, 1.07
 NON_UNIFORM = ("exponential", "normal", "Pareto 3", "Student t4", "Cauchy")
@@ -119,32 +124,22 @@ def perception(tables: Tables, context: CriterionContext) -> Verdict:
         for normaliser in ("maximum", "second moment")
     )
     tau = rank_agreement(by_maximum, by_moment)
-    own_maximum, own_moment = (
-        own.pivot(index="image", columns="method", values=f"mse_{name}")
-        for name in ("maximum", "second_moment")
-    )
-    own_maximum, own_moment = complete(own_maximum, own_moment)
-    dropped = own["image"].nunique() - len(own_moment)
-    real = rank_agreement(own_maximum, own_moment)
+    real, phrase = agreement_of_normalizers(own, "maximum", "second_moment")
     value: Value = "undecided"
-    if tau.high < 1 or real.high < 1:
+    if tau.high < 1 or (real and real.high < 1):
         value = "holds"
-    elif tau.low == real.low == 1:
+    elif real and tau.low == real.low == 1:
         value = "false"
+    numbers = {"tau": tau.estimate, "tau_low": tau.low, "tau_high": tau.high}
+    if real:
+        numbers |= {"tau_real": real.estimate, "tau_real_low": real.low, "tau_real_high": real.high}
     return Verdict(
         value=value,
         evidence=(
-            f"Ranking {by_moment.shape[1]} simulated methods by their MSE after dividing by the "
-            f"maximum and after dividing by the second moment agrees with Kendall tau "
-            f"{_shown(tau)} over {tau.n} pairs of maps; {own['method'].nunique()} methods on "
-            f"{context.model}: {_shown(real)} over {real.n} images ({dropped} with an all-zero map left out)."
+            f"Rankings by MSE after dividing by the maximum and after dividing by the second "
+            f"moment: Kendall tau {tau.estimate:.2f} [{tau.low:.2f}, {tau.high:.2f}] for "
+            f"{by_moment.shape[1]} simulated methods over {tau.n} pairs of maps; on "
+            f"{context.model} {phrase}."
         ),
-        numbers={
-            "tau": tau.estimate, "tau_low": tau.low, "tau_high": tau.high,
-            "tau_real": real.estimate, "tau_real_low": real.low, "tau_real_high": real.high,
-        },
-    )  # fmt: skip
-
-
-def _shown(tau: Interval) -> str:
-    return f"{tau.estimate:.2f} [{tau.low:.2f}, {tau.high:.2f}]"
+        numbers=numbers,
+    )
