@@ -115,10 +115,11 @@ def second_moment(tables: Tables, context: CriterionContext) -> Verdict:
         ]
     )
     tau, phrase = agreement_of_normalizers(own, "deviation", "second_moment")
+    rankings = f"Rankings by MSE under the two normalisations: {phrase}."
     numbers = {"tau_of_rankings": tau.estimate} if tau else {}
     return verdict.model_copy(
         update={
-            "evidence": f"{verdict.evidence} Rankings by MSE under the two normalisations: {phrase}.",
+            "evidence": f"{verdict.evidence} {rankings}",
             "numbers": verdict.numbers | numbers,
         }
     )
