@@ -16,7 +16,7 @@ from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.outliers import FeatureCloud, respond
 from sanitygap.similarity import Reference
-from sanitygap.tasks import TASKS
+from sanitygap.small_networks.tasks import TASKS
 from tests.models.tiny import TINY, photographs
 
 #: settings that make the tables small
@@ -164,8 +164,8 @@ def test_active_regions_leave_out_steps_without_a_feature_map(context):
 
 def test_the_null_uses_the_next_images_of_the_set(context):
     """The correlation with image 1's activity, found for image 0, with one other image asked."""
-    from sanitygap.activated_regions import kept_features, spread
-    from sanitygap.feature_maps import energy
+    from sanitygap.preservation.activated_regions import kept_features, spread
+    from sanitygap.preservation.feature_maps import energy
     from sanitygap.randomization import RandomTwin
     from sanitygap.similarity import pearson, ranks
 

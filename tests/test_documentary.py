@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from sanitygap.claims import CriterionContext, Verdict, find_claim, judge, load_claims, registry
-from sanitygap.claims.ledger import default_ledger
-from sanitygap.concordance import (
+from sanitygap.claims.concordance import (
     as_csv,
     counts,
     main,
@@ -16,8 +15,9 @@ from sanitygap.concordance import (
     sections,
     terms_sha256,
 )
+from sanitygap.claims.documentary import SUMMARY, Concordance, Entry, Part, load_entries
+from sanitygap.claims.ledger import default_ledger
 from sanitygap.criteria.documentary import anchored, with_substance
-from sanitygap.documentary import SUMMARY, Concordance, Entry, Part, load_entries
 from sanitygap.errors import UsageError
 
 PAPER_TEXT = """\
@@ -91,7 +91,8 @@ def test_counts_say_how_many_words_were_read():
 
 
 def test_the_concordance_is_made_by_the_command(tmp_path, monkeypatch):
-    monkeypatch.setattr("sanitygap.concordance.default_ledger", lambda: tmp_path / "claims.yml")
+    ledger = tmp_path / "claims.yml"
+    monkeypatch.setattr("sanitygap.claims.concordance.default_ledger", lambda: ledger)
     paths = []
     for name, text in (("binder-2022", PAPER_TEXT), (SUMMARY, SUMMARY_TEXT)):
         (tmp_path / f"{name}.md").write_text(text, encoding="utf-8")

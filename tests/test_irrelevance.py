@@ -14,13 +14,13 @@ from sanitygap.experiments import EXPERIMENTS, Context
 from sanitygap.experiments import experiment as room
 from sanitygap.experiments.irrelevance import partners
 from sanitygap.images import load_images
-from sanitygap.irrelevance import smoothed
 from sanitygap.models import load_model
 from sanitygap.pages.irrelevance import tile_agreement
-from sanitygap.partition import cut_model, feature_sum
-from sanitygap.planted import planted_model
+from sanitygap.preservation.irrelevance import smoothed
+from sanitygap.preservation.partition import cut_model, feature_sum
 from sanitygap.randomization import RandomTwin
 from sanitygap.similarity import pearson
+from sanitygap.small_networks.planted import planted_model
 from tests.models.tiny import TINY, photographs
 
 SMALL = {

@@ -6,14 +6,14 @@ import pytest
 import torch
 from scipy.stats import pearsonr
 
-from sanitygap import residual_networks
 from sanitygap.claims import CriterionContext, find_claim, judge
 from sanitygap.experiments import EXPERIMENTS, Context
 from sanitygap.images import load_images
 from sanitygap.models import load_model
-from sanitygap.partition import centred
+from sanitygap.preservation.partition import centred
+from sanitygap.preservation.skips import blocks_of, one_layer
 from sanitygap.randomization import RandomTwin
-from sanitygap.skips import blocks_of, one_layer
+from sanitygap.small_networks import residual_networks
 from tests.conftest import make_explainable
 from tests.models.tiny import TINY, photographs
 

@@ -3,8 +3,13 @@
 import pytest
 import torch
 
-from sanitygap.activated_regions import has_positions, kept_features, mass_ratio, spread
 from sanitygap.errors import UsageError
+from sanitygap.preservation.activated_regions import (
+    has_positions,
+    kept_features,
+    mass_ratio,
+    spread,
+)
 
 
 def test_kept_features_are_what_flows_into_the_stage(small, inputs):

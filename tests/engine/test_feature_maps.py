@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from sanitygap.errors import UsageError
-from sanitygap.feature_maps import energy, feature_map, last_spatial_module
 from sanitygap.models import Explainable, Preprocessing, Stage
+from sanitygap.preservation.feature_maps import energy, feature_map, last_spatial_module
 from tests.conftest import make_explainable
 
 

@@ -8,10 +8,10 @@ from skimage.metrics import structural_similarity
 from sklearn.metrics import roc_auc_score
 from torch import nn
 
-from sanitygap import residual_networks
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.images import load_images
-from sanitygap.irrelevance import (
+from sanitygap.models import Explainable
+from sanitygap.preservation.irrelevance import (
     Compared,
     low_relevance_auc,
     smoothed,
@@ -19,12 +19,12 @@ from sanitygap.irrelevance import (
     tile_sums,
     with_changed_tiles,
 )
-from sanitygap.models import Explainable
-from sanitygap.partition import cut_model
-from sanitygap.planted import planted_model
+from sanitygap.preservation.partition import cut_model
+from sanitygap.preservation.skips import residual_blocks
 from sanitygap.randomization import RandomTwin
-from sanitygap.residual_networks import LAYERS, Digits, trained_network
-from sanitygap.skips import residual_blocks
+from sanitygap.small_networks import residual_networks
+from sanitygap.small_networks.planted import planted_model
+from sanitygap.small_networks.residual_networks import LAYERS, Digits, trained_network
 from tests.conftest import make_explainable
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from sanitygap.attribution import attribute
 from sanitygap.errors import UsageError
 from sanitygap.models import Explainable, Preprocessing, Stage, load_model
-from sanitygap.partition import (
+from sanitygap.preservation.partition import (
     Features,
     below,
     centred,
@@ -18,8 +18,8 @@ from sanitygap.partition import (
     resumed,
     stage_outputs,
 )
+from sanitygap.preservation.skips import explicit_sums
 from sanitygap.randomization import RandomTwin
-from sanitygap.skips import explicit_sums
 from tests.conftest import make_explainable
 
 SIZE = 32

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sanitygap.restriction import local_ssim, mean_where, responsive
+from sanitygap.preservation.restriction import local_ssim, mean_where, responsive
 from sanitygap.similarity import Reference
 
 

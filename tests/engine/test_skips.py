@@ -9,8 +9,7 @@ from zennit.layer import Sum
 
 from sanitygap.attribution import attribute
 from sanitygap.models import Explainable, Preprocessing, load_model
-from sanitygap.randomization import RandomTwin
-from sanitygap.skips import (
+from sanitygap.preservation.skips import (
     LinearTop,
     addends,
     blocks_of,
@@ -22,6 +21,7 @@ from sanitygap.skips import (
     redrawn_layer,
     residual_blocks,
 )
+from sanitygap.randomization import RandomTwin
 from tests.conftest import make_explainable
 
 SIZE = 32

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from sanitygap import tasks
 from sanitygap.errors import UsageError
-from sanitygap.tasks import TASKS, accuracy, as_inputs, examples, trained_network
+from sanitygap.small_networks import tasks
+from sanitygap.small_networks.tasks import TASKS, accuracy, as_inputs, examples, trained_network
 
 
 @pytest.mark.parametrize("task", list(TASKS))

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 from torch.nn.functional import unfold
 
-from sanitygap import redrawn_layers
 from sanitygap.errors import UsageError
 from sanitygap.experiments import EXPERIMENTS, Context
 from sanitygap.experiments.activation_tables import REDRAWN
 from sanitygap.images import load_images
 from sanitygap.models import load_model
-from sanitygap.redrawn_layers import HIGH, LOW, FedLayer
+from sanitygap.preservation import redrawn_layers
+from sanitygap.preservation.redrawn_layers import HIGH, LOW, FedLayer
 from tests.models.tiny import TINY, photographs
 
 

@@ -20,8 +20,8 @@ from sanitygap.claims import (
     criterion,
     find_claim,
 )
+from sanitygap.claims.documentary import SUMMARY, Concordance, Entry, load_entries
 from sanitygap.criteria.gap import methods_of
-from sanitygap.documentary import SUMMARY, Concordance, Entry, load_entries
 from sanitygap.inference import kendall_tau, paired_difference
 from sanitygap.scores import complete, occlusion_scores, randomization_scores
 

@@ -5,14 +5,20 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 import torch
 
-from sanitygap import activated_regions as room
-from sanitygap import feature_maps, randomization, similarity
-from sanitygap.activated_regions import has_positions, kept_features, mass_ratio, spread
+from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.errors import UsageError
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.experiments.randomization_test import code_of, families, sampling_of
-from sanitygap.feature_maps import energy
+from sanitygap.preservation import activated_regions as room
+from sanitygap.preservation import feature_maps
+from sanitygap.preservation.activated_regions import (
+    has_positions,
+    kept_features,
+    mass_ratio,
+    spread,
+)
+from sanitygap.preservation.feature_maps import energy
 from sanitygap.randomization import RandomTwin, Step, steps
 from sanitygap.similarity import pearson, ranks
 

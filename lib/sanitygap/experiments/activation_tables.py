@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sanitygap import activations, randomization, redrawn_layers
+from sanitygap import activations, randomization
 from sanitygap.attribution import Sampling, attribute, gradient, lrp
 from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
 from sanitygap.models.explainable import Stage
+from sanitygap.preservation import redrawn_layers
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.seeds import stable_seed
 

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from sanitygap import feature_maps, randomization, similarity
+from sanitygap import randomization, similarity
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.experiments.randomization_test import COLUMNS, randomization_test
-from sanitygap.feature_maps import energy, feature_map, last_spatial_module
 from sanitygap.models.explainable import Explainable, Stage
+from sanitygap.preservation import feature_maps
+from sanitygap.preservation.feature_maps import energy, feature_map, last_spatial_module
 from sanitygap.randomization import Order, RandomTwin, steps
 from sanitygap.similarity import pearson
 

@@ -7,11 +7,13 @@ import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap import faithfulness, irrelevance, partition, randomization, similarity
+from sanitygap import faithfulness, randomization, similarity
 from sanitygap.attribution import attribute, select
 from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
 from sanitygap.experiments.randomization_test import code_of, families
-from sanitygap.irrelevance import (
+from sanitygap.models.explainable import Explainable
+from sanitygap.preservation import irrelevance, partition
+from sanitygap.preservation.irrelevance import (
     CHANGES,
     Compared,
     low_relevance_auc,
@@ -20,8 +22,7 @@ from sanitygap.irrelevance import (
     tile_sums,
     with_changed_tiles,
 )
-from sanitygap.models.explainable import Explainable
-from sanitygap.partition import Cut, cut_model, feature_sum
+from sanitygap.preservation.partition import Cut, cut_model, feature_sum
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import stable_seed
 

@@ -6,13 +6,14 @@ import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap import partition, randomization, similarity, skips
+from sanitygap import randomization, similarity
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.experiments.irrelevance import redraw_seeds
-from sanitygap.partition import below, centred, resumed, stage_outputs
+from sanitygap.preservation import partition, skips
+from sanitygap.preservation.partition import below, centred, resumed, stage_outputs
+from sanitygap.preservation.skips import Residual, blocks_of, layers_of, one_layer, path_of
 from sanitygap.randomization import RandomTwin
 from sanitygap.similarity import pearson, spearman
-from sanitygap.skips import Residual, blocks_of, layers_of, one_layer, path_of
 
 LOGIT_COLUMNS = {
     "image": "file name of the image",

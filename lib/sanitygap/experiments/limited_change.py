@@ -6,15 +6,16 @@ import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap import planted, randomization, similarity
+from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
 from sanitygap.experiments.irrelevance import redraw_seeds
 from sanitygap.experiments.randomization_test import ALL_METHODS, code_of, families, sampling_of
 from sanitygap.models.explainable import Explainable
-from sanitygap.planted import PixelNetwork, planted_model
 from sanitygap.randomization import RandomTwin
 from sanitygap.similarity import joint_range, normalized_mse, second_moment, ssim
+from sanitygap.small_networks import planted
+from sanitygap.small_networks.planted import PixelNetwork, planted_model
 
 
 @experiment(
@@ -44,7 +45,7 @@ def limited_change(
 ) -> Iterator[Chunk]:
     """A network with known contributions: how much change is attainable, and who reaches it.
 
-    The network is :class:`sanitygap.planted.PixelNetwork`, not the run's model.
+    The network is :class:`sanitygap.small_networks.planted.PixelNetwork`, not the run's model.
 
     Args:
         context: images and seed.

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from pydantic import Field
 
-from sanitygap import partition, randomization, restriction, similarity, skips
+from sanitygap import randomization, similarity
 from sanitygap.attribution import Method, Sampling, attribute, select
 from sanitygap.experiments.bottom_up import METHODS, QUICK_METHODS, SMOKE_METHODS
 from sanitygap.experiments.experiment import Chunk, Code, Context, experiment, image_rows
@@ -19,10 +19,11 @@ from sanitygap.experiments.randomization_test import (
     sampling_of,
 )
 from sanitygap.models.explainable import Explainable, Stage
-from sanitygap.partition import cut_model, feature_sum
+from sanitygap.preservation import partition, restriction, skips
+from sanitygap.preservation.partition import cut_model, feature_sum
+from sanitygap.preservation.restriction import local_ssim, mean_where, responsive
+from sanitygap.preservation.skips import Residual, explicit_sums, only_through, residual_blocks
 from sanitygap.randomization import RandomTwin, Step, steps
-from sanitygap.restriction import local_ssim, mean_where, responsive
-from sanitygap.skips import Residual, explicit_sums, only_through, residual_blocks
 
 #: shares of the mass of E(sum phi) that the dropped pixels hold
 THRESHOLDS = (0.0, 0.1, 0.25, 0.5)

@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap import randomization, residual_networks, similarity, skips
+from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.experiments.experiment import (
     Batch,
@@ -20,11 +20,18 @@ from sanitygap.experiments.irrelevance import redraw_seeds
 from sanitygap.experiments.randomization_test import code_of, families
 from sanitygap.images import load_images
 from sanitygap.models.explainable import Explainable
+from sanitygap.preservation import skips
+from sanitygap.preservation.skips import Residual, one_layer, only_through, residual_blocks
 from sanitygap.randomization import RandomTwin
-from sanitygap.residual_networks import LAYERS, TRAINING_IMAGES, Digits, trained_network
 from sanitygap.seeds import stable_seed
 from sanitygap.similarity import Reference
-from sanitygap.skips import Residual, one_layer, only_through, residual_blocks
+from sanitygap.small_networks import residual_networks
+from sanitygap.small_networks.residual_networks import (
+    LAYERS,
+    TRAINING_IMAGES,
+    Digits,
+    trained_network,
+)
 
 NETWORK_COLUMNS = {
     "image": "name of the test image",
@@ -71,7 +78,7 @@ def skip_networks(
 ) -> Iterator[Chunk]:
     """Sanity check of single layers in two small networks, one with skips and one without.
 
-    The networks and their digits are :mod:`sanitygap.residual_networks`', not the run's.
+    Networks and digits come from :mod:`sanitygap.small_networks.residual_networks`, not the run.
 
     Args:
         context: seed.

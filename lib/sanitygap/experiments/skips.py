@@ -9,17 +9,15 @@ import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap import partition, randomization, similarity, skips
+from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
 from sanitygap.experiments.irrelevance import redraw_seeds
 from sanitygap.experiments.randomization_test import code_of, families, sampling_of
 from sanitygap.models.explainable import Explainable
-from sanitygap.partition import below, centred, resumed, stage_outputs
-from sanitygap.randomization import RandomTwin
-from sanitygap.seeds import normal, stable_seed
-from sanitygap.similarity import Reference, pearson
-from sanitygap.skips import (
+from sanitygap.preservation import partition, skips
+from sanitygap.preservation.partition import below, centred, resumed, stage_outputs
+from sanitygap.preservation.skips import (
     PARTS,
     LinearTop,
     Residual,
@@ -30,6 +28,9 @@ from sanitygap.skips import (
     only_through,
     redrawn_layer,
 )
+from sanitygap.randomization import RandomTwin
+from sanitygap.seeds import normal, stable_seed
+from sanitygap.similarity import Reference, pearson
 
 #: LRP-beta in convolutions and LRP-epsilon in dense layers, with beta 0 and 1: Fig. 7 names these
 #: rules, but not beta
@@ -133,7 +134,7 @@ def maps_through(
     """Maps ``(N, H, W)`` of several methods: the whole (``total``), or one part of a block.
 
     Args:
-        model: the network inside :func:`~sanitygap.skips.explicit_sums`.
+        model: the network inside :func:`~sanitygap.preservation.skips.explicit_sums`.
         residual: the block at whose addition the maps are split.
         part: ``total``, ``skip`` or ``branch``.
         batch: images and targets.

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from sanitygap import randomization, similarity, tasks
+from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling
 from sanitygap.errors import unknown_name
 from sanitygap.experiments.experiment import CHUNK, Chunk, Context, experiment
@@ -15,7 +15,8 @@ from sanitygap.experiments.randomization_test import (
     sampling_of,
 )
 from sanitygap.randomization import RandomTwin, steps
-from sanitygap.tasks import TASKS, accuracy, examples, trained_network
+from sanitygap.small_networks import tasks
+from sanitygap.small_networks.tasks import TASKS, accuracy, examples, trained_network
 
 METHODS = (
     "gradient",
@@ -81,7 +82,7 @@ def task_dependence(
 
     Args:
         context: seed.
-        trained_on: names from :data:`sanitygap.tasks.TASKS`.
+        trained_on: names from :data:`sanitygap.small_networks.tasks.TASKS`.
         methods: attribution methods.
         networks: how many are trained on each task.
         epochs: passes through the training examples.

@@ -3,10 +3,8 @@
 import pandas as pd
 from IPython.display import Markdown
 
-from sanitygap.activated_regions import kept_features, mass_ratio, spread
 from sanitygap.attribution import attribute
 from sanitygap.criteria.activated_regions import concentration, own_activity
-from sanitygap.feature_maps import energy
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.dots import interval_dots
 from sanitygap.figures.methods import label
@@ -14,6 +12,8 @@ from sanitygap.figures.pictures import picture_row
 from sanitygap.images import load_images
 from sanitygap.pages.noise import nothing_recorded
 from sanitygap.pages.shared import about
+from sanitygap.preservation.activated_regions import kept_features, mass_ratio, spread
+from sanitygap.preservation.feature_maps import energy
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.runs import Study
 

@@ -6,9 +6,9 @@ from pandas.io.formats.style import Styler
 
 from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import find_claim, load_claims
+from sanitygap.claims.documentary import SUMMARY, Entry, load_entries
 from sanitygap.criteria.documentary import STATISTICS, family_scores
 from sanitygap.criteria.gap import CONTROLS
-from sanitygap.documentary import SUMMARY, Entry, load_entries
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.rank_lines import rank_lines
 from sanitygap.inference import rank_agreement

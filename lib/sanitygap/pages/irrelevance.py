@@ -28,7 +28,7 @@ from sanitygap.inference import Interval, bootstrap_mean
 from sanitygap.models import Explainable
 from sanitygap.pages.noise import holding, nothing_recorded
 from sanitygap.pages.shared import about
-from sanitygap.partition import cut_model
+from sanitygap.preservation.partition import cut_model
 from sanitygap.randomization import RandomTwin
 from sanitygap.runs import Study
 

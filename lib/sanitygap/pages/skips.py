@@ -21,9 +21,16 @@ from sanitygap.figures.skips import (
 from sanitygap.pages.irrelevance import interval, pictured, row_names, seen
 from sanitygap.pages.noise import holding, nothing_recorded
 from sanitygap.pages.shared import about
+from sanitygap.preservation.skips import (
+    PARTS,
+    blocks_of,
+    explicit_sums,
+    layers_of,
+    one_layer,
+    redrawn_layer,
+)
 from sanitygap.randomization import RandomTwin
 from sanitygap.runs import Study
-from sanitygap.skips import PARTS, blocks_of, explicit_sums, layers_of, one_layer, redrawn_layer
 
 #: profile -> photographs in the pictures
 PICTURES = {"smoke": 1, "quick": 1, "full": 2}

@@ -8,7 +8,7 @@ from torch.nn.functional import avg_pool2d
 
 from sanitygap.faithfulness import blurred
 from sanitygap.models.explainable import Explainable
-from sanitygap.partition import Cut, Features, centred, resumed, stage_outputs
+from sanitygap.preservation.partition import Cut, Features, centred, resumed, stage_outputs
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import normal
 from sanitygap.similarity import (

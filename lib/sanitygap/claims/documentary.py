@@ -1,7 +1,7 @@
 """Documentary claims: is a sentence about a paper anchored in the paper's own words?
 
 ``data/documentary.yml`` says which terms show a sentence, piece by piece, and in which sections;
-``data/concordance.csv`` says how often they stand there (:mod:`sanitygap.concordance`).
+``data/concordance.csv`` says how often they stand there (:mod:`sanitygap.claims.concordance`).
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Concordance:
         return ("mentioned", mentioned) if mentioned else ("absent", [])
 
 
-_MAKER = "sanitygap.concordance"
+_MAKER = "sanitygap.claims.concordance"
 
 
 def load_entries(path: Path | None = None) -> list[Entry]:

@@ -4,7 +4,7 @@ The documentary criteria ask whether a sentence about a paper can be anchored in
 answers that: how often each term of ``data/documentary.yml`` stands in each section of the paper
 and of its summary. Who has the texts, as Markdown, can make it again::
 
-    python -m sanitygap.concordance binder-2022=PAPER.md binder-2022-summary=SUMMARY.md
+    python -m sanitygap.claims.concordance binder-2022=PAPER.md binder-2022-summary=SUMMARY.md
 """
 
 import csv
@@ -117,7 +117,7 @@ def main(arguments: list[str]) -> None:
     Raises:
         UsageError: something else, or a file that is not there.
     """
-    from sanitygap.documentary import load_entries
+    from sanitygap.claims.documentary import load_entries
 
     paths = {name: Path(path) for name, _, path in (word.partition("=") for word in arguments)}
     if not paths or not all(path.is_file() for path in paths.values()):
