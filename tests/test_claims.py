@@ -36,7 +36,7 @@ from sanitygap.claims import (
 from sanitygap.claims.judging import _CRITERIA
 from sanitygap.criteria import load_criteria
 from sanitygap.errors import UsageError
-from sanitygap.inference import paired_difference
+from sanitygap.inference import paired_difference, rank_agreement
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 SURROGATE = CriterionContext("squeezenet1_1", "photos", 12)
@@ -350,6 +350,18 @@ def test_judge_refuses_the_other_kind_of_verdict(criteria, name, value):
     criterion(name)(lambda tables, context: measured(value))
     with pytest.raises(ValueError, match=f"cannot have the verdict '{value}'"):
         judge(name, {}, PAPER)
+
+
+def test_a_criterion_without_a_defined_statistic_is_undecided(criteria):
+    @criterion("binder-gap")
+    def correlated(tables, context):
+        rank_agreement(tables["scores"], tables["scores"] * 0)
+        raise AssertionError("all methods tie in the second ranking")
+
+    scores = pd.DataFrame({"gradient": [0.1, 0.2], "gbp": [0.5, 0.7]})
+    verdict = judge("binder-gap", {"scores": scores}, SURROGATE)
+    assert verdict.value == "undecided"
+    assert "2 images the statistic is undefined" in verdict.evidence
 
 
 def test_allowed_values_differ_by_kind():

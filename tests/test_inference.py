@@ -10,6 +10,7 @@ from scipy import stats
 
 from sanitygap.inference import (
     Interval,
+    UndefinedStatisticError,
     bootstrap,
     bootstrap_mean,
     holm,
@@ -118,7 +119,7 @@ def test_bootstrap_of_a_statistic_equals_a_loop():
 
 
 def test_bootstrap_refuses_an_undefined_statistic():
-    with pytest.raises(ValueError, match="undefined"):
+    with pytest.raises(UndefinedStatisticError, match="undefined"):
         bootstrap(scores(5), lambda rows: np.nan)
 
 
@@ -188,7 +189,7 @@ def test_rank_agreement_matches_images_and_methods_by_name():
             rank_agreement(r, bad)
     with pytest.raises(ValueError, match="NaN"):
         rank_agreement(r.mask(r > 2), f)
-    with pytest.raises(ValueError, match="undefined"):
+    with pytest.raises(UndefinedStatisticError, match="undefined"):
         rank_agreement(r, f * 0)
 
 

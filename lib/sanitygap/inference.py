@@ -20,6 +20,11 @@ from statsmodels.stats.proportion import proportion_confint
 
 Array = NDArray[np.float64]
 
+
+class UndefinedStatisticError(ValueError):
+    """The data leave a statistic without a value, such as a ranking in which all scores tie."""
+
+
 RESAMPLES = 2000
 BLOCK = 4_000_000
 """Most elements of one array of resampling counts; bounds the memory at 32 MB."""
@@ -141,8 +146,8 @@ def bootstrap(
         statistic: of an array of that shape.
 
     Raises:
-        ValueError: a NaN in the table or from the statistic, fewer than two images, or a wrong
-            shape.
+        ValueError: a NaN in the table, fewer than two images, or a wrong shape.
+        UndefinedStatisticError: a NaN from the statistic.
     """
     scores = _checked(table, ndim=2)
     rng = np.random.default_rng(seed)
@@ -166,8 +171,8 @@ def rank_agreement(
         table_r, table_f: scores, images x methods, with the same images and methods in any order.
 
     Raises:
-        ValueError: a NaN, other images or methods, fewer than two of either, or a ranking in
-            which all methods tie (also in a resample).
+        ValueError: a NaN, other images or methods, or fewer than two of either.
+        UndefinedStatisticError: a ranking in which all methods tie (also in a resample).
     """
     if set(table_r.index) != set(table_f.index) or set(table_r) != set(table_f):
         raise ValueError("the two rankings need the same images and the same methods")
@@ -302,7 +307,9 @@ def _checked(values: ArrayLike, ndim: int) -> Array:
         bad = int((~np.isfinite(scores)).sum())
         raise ValueError(f"{bad} scores are NaN or infinite; drop those images and count them")
     if len(scores) < 2:
-        raise ValueError(f"an interval needs at least two images, not {len(scores)}")
+        raise UndefinedStatisticError(
+            f"an interval needs at least two images, not {len(scores)}; some may have been dropped"
+        )
     return scores
 
 
@@ -333,8 +340,9 @@ def _resampled_means(table: Array, resamples: int, seed: int) -> Iterator[Array]
 
 def _percentile(estimate: float, values: Array, n: int, level: float) -> Interval:
     if np.isnan(estimate) or np.isnan(values).any():
-        raise ValueError(
-            f"the statistic is undefined on the data or in {int(np.isnan(values).sum())} resamples"
+        raise UndefinedStatisticError(
+            f"on these {n} images the statistic is undefined, or in "
+            f"{int(np.isnan(values).sum())} of {len(values)} resamples; scores may all be equal"
         )
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(estimate, float(low), float(high), n, level)

@@ -12,6 +12,7 @@ import pandas as pd
 from sanitygap.claims.ledger import Claim, find_claim
 from sanitygap.claims.verdicts import Verdict, check_value
 from sanitygap.errors import UsageError
+from sanitygap.inference import UndefinedStatisticError
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,8 @@ def judge(claim_id: str, tables: Tables, context: CriterionContext) -> Verdict:
         context: what the tables are about.
 
     Returns:
-        The verdict. ``reproduced`` becomes ``direction`` unless model and images are the
+        The verdict; ``undecided`` where a statistic of the criterion has no value on these
+        tables. ``reproduced`` becomes ``direction`` unless model and images are the
         paper's own.
 
     Raises:
@@ -168,7 +170,10 @@ def judge(claim_id: str, tables: Tables, context: CriterionContext) -> Verdict:
     claim, found = find_claim(claim_id), find_criterion(claim_id)
     if missing := [name for name in found.tables if name not in tables]:
         raise UsageError(f"the claim {claim_id!r} needs the table(s) {', '.join(missing)}")
-    verdict = found.function(tables, context)
+    try:
+        verdict = found.function(tables, context)
+    except UndefinedStatisticError as error:
+        verdict = Verdict(value="undecided", evidence=str(error))
     check_value(claim, verdict.value)
     if verdict.value != "reproduced" or (context.paper_model and context.paper_images):
         return verdict

@@ -10,8 +10,7 @@ from sanitygap.figures import Plate, theme
 from sanitygap.figures.methods import label
 from sanitygap.figures.rank_lines import rank_lines
 from sanitygap.figures.tests_of_maps import curves
-from sanitygap.inference import rank_agreement
-from sanitygap.pages.shared import about, display_table
+from sanitygap.pages.shared import about, display_table, shown_agreement
 from sanitygap.runs import Study
 from sanitygap.scores import complete, occlusion_scores, randomization_scores
 
@@ -62,7 +61,7 @@ def sign_agreement(study: Study) -> Styler:
             first, second = complete(
                 *(table[[m for m in FIGURE_METHODS if m in table]] for table in (random, occluded))
             )
-            tau = rank_agreement(first, second)
+            tau = shown_agreement(first, second)
             rows.append(
                 {"similarity": words, "maps": sign, "Kendall's τ": tau.estimate,
                  "low": tau.low, "high": tau.high, "n": tau.n}

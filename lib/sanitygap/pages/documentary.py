@@ -11,9 +11,8 @@ from sanitygap.criteria.documentary import STATISTICS, family_scores
 from sanitygap.criteria.gap import CONTROLS
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.rank_lines import rank_lines
-from sanitygap.inference import rank_agreement
 from sanitygap.pages.noise import nothing_recorded
-from sanitygap.pages.shared import about, display_table
+from sanitygap.pages.shared import about, display_table, shown_agreement
 from sanitygap.runs import Study
 from sanitygap.scores import complete
 
@@ -78,7 +77,7 @@ def family_agreement(study: Study) -> Styler:
     for number, one in enumerate(names):
         for other in names[number + 1 :]:
             first, second = complete(scores[one], scores[other])
-            tau = rank_agreement(first, second)
+            tau = shown_agreement(first, second)
             rows.append(
                 {"first": one, "second": other, "Kendall's τ": tau.estimate,
                  "low": tau.low, "high": tau.high, "n": tau.n}

@@ -1,5 +1,6 @@
 """Pages about other orders of randomisation, and about the two repairs that the paper proposes."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 import pandas as pd
@@ -12,9 +13,15 @@ from sanitygap.figures import Plate, theme
 from sanitygap.figures.methods import label
 from sanitygap.figures.outlook import component_dots, order_curves, tau_dots
 from sanitygap.figures.tests_of_maps import curves
-from sanitygap.inference import rank_agreement
+from sanitygap.inference import UndefinedStatisticError
 from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import about, display_table, panel, with_intervals
+from sanitygap.pages.shared import (
+    about,
+    display_table,
+    panel,
+    shown_agreement,
+    with_intervals,
+)
 from sanitygap.runs import Study
 from sanitygap.scores import complete, occlusion_scores, randomization_scores
 
@@ -135,15 +142,23 @@ def agreement_numbers(
     shared = dict(zip(scores, tables, strict=True))
     rows = []
     for variant, table in shared.items():
-        tau = rank_agreement(table, reference)
+        tau = shown_agreement(table, reference)
         row = {"variant": variant, "tau": tau.estimate, "low": tau.low, "high": tau.high}
         if variant == plain:
             row |= dict.fromkeys(("gain", "gain_low", "gain_high"), float("nan"))
         else:
-            change, _ = gain(table, shared[plain], reference)
-            row |= {"gain": change.estimate, "gain_low": change.low, "gain_high": change.high}
+            row |= _gain(table, shared[plain], reference)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _gain(table: pd.DataFrame, plain: pd.DataFrame, reference: pd.DataFrame) -> dict[str, float]:
+    """How much closer a ranking is to the reference than the plain one; NaN if undefined."""
+    try:
+        change, _ = gain(table, plain, reference)
+    except UndefinedStatisticError:
+        return dict.fromkeys(("gain", "gain_low", "gain_high"), math.nan)
+    return {"gain": change.estimate, "gain_low": change.low, "gain_high": change.high}
 
 
 def restriction_plate(study: Study) -> Plate | Markdown:

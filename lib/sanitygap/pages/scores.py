@@ -1,5 +1,6 @@
 """Pages about the randomisation test, the occlusion test and the gap between them."""
 
+import math
 from collections.abc import Iterable
 
 import pandas as pd
@@ -11,8 +12,14 @@ from sanitygap.figures import Plate, theme
 from sanitygap.figures.methods import label
 from sanitygap.figures.pairs import LEVEL, pair_matrix
 from sanitygap.figures.tests_of_maps import curves, gap_scatter
-from sanitygap.inference import bootstrap_mean, holm, paired_difference, rank_agreement
-from sanitygap.pages.shared import about, display_table, panel, with_intervals
+from sanitygap.inference import bootstrap_mean, holm, paired_difference
+from sanitygap.pages.shared import (
+    about,
+    display_table,
+    panel,
+    shown_agreement,
+    with_intervals,
+)
 from sanitygap.rankings import PATTERNS, pairwise_tests
 from sanitygap.runs import Study
 from sanitygap.scores import complete, occlusion_scores, randomization_scores
@@ -107,7 +114,13 @@ def gap_plate(study: Study) -> Plate:
 def agreement(study: Study) -> Markdown:
     """The statement about both rankings, with its interval."""
     random, occluded = both_scores(tables_of(study), FIGURE_METHODS)
-    tau = rank_agreement(random, occluded)
+    tau = shown_agreement(random, occluded)
+    if math.isnan(tau.estimate):
+        return Markdown(
+            "> Whether both tests tend to the same order of these methods **cannot be asked** "
+            f"here: in one of the two rankings all methods tie, or fewer than two images are left. "
+            f"{about(study, 'randomization')}."
+        )
     if tau.high < 0:
         says = "Randomisation and occlusion **tend to opposite orders** of these methods"
     elif tau.low > 0:
@@ -133,7 +146,7 @@ def agreements(studies: Study | Iterable[Study]) -> Styler:
             (None, "all of the run: shown"),
         ):
             random, occluded = both_scores(tables_of(study), methods)
-            tau = rank_agreement(random, occluded)
+            tau = shown_agreement(random, occluded)
             rows.append(
                 {
                     "run": study.settings.run,

@@ -1,5 +1,6 @@
 """What every page uses: captions, tables, verdicts, and the recorded runs beside a run."""
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -10,7 +11,12 @@ from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import find_claim
 from sanitygap.comparison import compare_runs, recorded_runs
 from sanitygap.figures.tests_of_maps import label
-from sanitygap.inference import bootstrap_mean
+from sanitygap.inference import (
+    Interval,
+    UndefinedStatisticError,
+    bootstrap_mean,
+    rank_agreement,
+)
 from sanitygap.runs import Study
 
 
@@ -44,6 +50,14 @@ def with_intervals(table: pd.DataFrame, by: Sequence[str], value: str) -> pd.Dat
             }
         )
     return pd.DataFrame(rows)
+
+
+def shown_agreement(one: pd.DataFrame, other: pd.DataFrame) -> Interval:
+    """:func:`~sanitygap.inference.rank_agreement`, or NaN where a ranking ties throughout."""
+    try:
+        return rank_agreement(one, other)
+    except UndefinedStatisticError:
+        return Interval(math.nan, math.nan, math.nan, len(one))
 
 
 def verdicts(study: Study, *claims: str) -> Styler:
@@ -93,7 +107,7 @@ def display_table(table: pd.DataFrame, caption: str) -> Styler:
     """A table for a page: caption on top, no index, three decimals."""
     numbers = dict.fromkeys(table.select_dtypes("float"), "{:.3f}")
     return (
-        table.style.format({str(column): shown for column, shown in numbers.items()})
+        table.style.format({str(column): shown for column, shown in numbers.items()}, na_rep="–")
         .hide(axis="index")
         .set_caption(caption)
         .set_table_attributes('class="dataframe sanitygap-table"')
