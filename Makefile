@@ -1,6 +1,7 @@
 # Everything starts here: `make help`.
 
 PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do command -v $$name && break; done)
+# notebooks or test processes at a time
 JOBS ?= 2
 
 VENV := .venv
@@ -15,7 +16,7 @@ help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
 
 book: $(INSTALLED) ## execute every chapter on the embedded model and photographs, and build the site (minutes)
-	$(SANITYGAP) execute --profile quick --run live
+	$(SANITYGAP) execute --profile quick --run live --jobs $(JOBS)
 	@$(SANITYGAP) build --run live
 
 test: $(INSTALLED) ## check and test everything, in headless Chromium too
@@ -26,7 +27,7 @@ test: $(INSTALLED) ## check and test everything, in headless Chromium too
 REFERENCE ?= $(notdir $(firstword $(sort $(wildcard data/runs/reference-*))))
 site: $(INSTALLED) ## build the published site from the recorded runs; REFERENCE=name chooses which run the chapters show
 	@test -n '$(REFERENCE)' || { echo 'make: data/runs holds no recorded run reference-*' >&2; exit 2; }
-	$(SANITYGAP) execute --run '$(REFERENCE)'
+	$(SANITYGAP) execute --run '$(REFERENCE)' --jobs $(JOBS)
 	@$(SANITYGAP) build --run '$(REFERENCE)'
 
 DEVICE ?= cpu

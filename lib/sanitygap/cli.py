@@ -53,6 +53,7 @@ def execute(
     device: Device = "cpu",
     seed: Seed = 0,
     run: Run = "live",
+    jobs: Annotated[int, typer.Option(min=1, help="How many notebooks run at a time.")] = 1,
     fresh: Fresh = False,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="A notebook's own NAME=VALUE.")
@@ -88,7 +89,7 @@ def execute(
     else:
         settings = {key: study.settings.model_dump()[key] for key in settings}
     written = execute_notebooks(
-        project, notebooks or [], {**settings, **own}, run=run, progress=True
+        project, notebooks or [], {**settings, **own}, run=run, progress=True, jobs=jobs
     )
     for path in written:
         print(path.relative_to(project.root))

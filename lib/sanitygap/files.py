@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from filelock import FileLock
 
 from sanitygap.errors import UsageError
 
@@ -58,6 +59,15 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a Parquet file, with the table's ``attrs``, whole or not at all."""
     with replacing(path) as temporary:
         table.to_parquet(temporary, compression="zstd", index=False)
+
+
+def locked(folder: Path, name: str) -> FileLock:
+    """A context that one process at a time can be in; the others wait for it.
+
+    The lock is an empty file in ``folder``, which the system unlocks when its holder dies.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f".{name}.lock")
 
 
 def file_sha256(path: Path) -> str:

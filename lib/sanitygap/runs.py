@@ -40,7 +40,14 @@ from sanitygap.experiments import (
     chunk_id,
     code_sha256,
 )
-from sanitygap.files import file_sha256, find_root, read_json, write_atomically, write_table
+from sanitygap.files import (
+    file_sha256,
+    find_root,
+    locked,
+    read_json,
+    write_atomically,
+    write_table,
+)
 from sanitygap.images import ImageSet, load_images
 from sanitygap.models import Explainable, load_model
 from sanitygap.provenance import commit, provenance
@@ -118,14 +125,15 @@ class Study:
         self._asked[name] = knobs
         if self.recorded:
             return self._recorded_table(entry, knobs)
-        chunks, paths = self._compute(entry, knobs)
-        missing = [path for path in paths if not path.is_file()]
-        if missing:
-            raise UsageError(
-                f"{len(missing)} of {len(paths)} parts of {name!r} belong to other shards; "
-                "compute and join them first"
-            )
-        return self._assemble(entry, knobs, chunks, paths)
+        with locked(self.folder / "parts", name):  # another notebook may be computing it
+            chunks, paths = self._compute(entry, knobs)
+            missing = [path for path in paths if not path.is_file()]
+            if missing:
+                raise UsageError(
+                    f"{len(missing)} of {len(paths)} parts of {name!r} belong to other shards; "
+                    "compute and join them first"
+                )
+            return self._assemble(entry, knobs, chunks, paths)
 
     def compute(self, name: str, **knobs: Any) -> int:
         """Compute this shard's parts of a table, and the table itself once no part is missing.
@@ -183,7 +191,8 @@ class Study:
             hashes = {name: file_sha256(self.folder / f"{name}.parquet") for name in found.tables}
             records[claim] = Record.of(claim, known[claim], context, hashes)
         if not self.recorded:
-            write_verdicts(self.folder / "verdicts.json", records.values())
+            with locked(self.folder / "parts", "verdicts"):
+                write_verdicts(self.folder / "verdicts.json", records.values())
         rows = [
             {"claim": r.claim, "verdict": r.value, "evidence": r.evidence, "reason": r.reason}
             for r in (records[claim] for claim in claims)
@@ -242,7 +251,8 @@ class Study:
     ) -> tuple[list[Chunk], list[Path]]:
         """The chunks of a table and their files, after computing this shard's."""
         settings = {**entry.knobs.get(self.settings.profile, {}), **knobs}
-        self._begin()
+        with locked(self.folder / "parts", "run"):
+            self._begin()
         folder = self.folder / "parts" / entry.name
         parts = {
             folder / f"{chunk_id(entry.name, chunk, self.context)}.parquet": chunk
@@ -345,13 +355,14 @@ class Study:
                 "sha256": self.images.sha256,
             },
         }
-        old = self.record
+        old = read_json(self.folder / "run.json")
         if old:
             if old["model"]["weights_sha256"] != self.model.weights_sha256:
                 raise self._mixed(f"is about other weights of {self.model.spec!r}")
             if old["images"]["n"] == len(self.images) and old["images"] != record["images"]:
                 raise self._mixed(f"is about {len(self.images)} other images")
             if {key: old.get(key) for key in record} == record:
+                self.record = old
                 return
         self.record = record | {"provenance": provenance(self.settings.device)}
         write_atomically(self.folder / "run.json", json.dumps(self.record, indent=1))

@@ -163,6 +163,26 @@ def test_one_failure_does_not_stop_the_others(project: Project) -> None:
     assert not project.executed("toy", "theorem-1").exists()
 
 
+def test_side_by_side_the_same_notebooks_run_and_all_failures_are_told(project: Project) -> None:
+    written = execute(project, [], {"profile": "smoke"}, "toy", jobs=2)
+    assert written == [project.executed("toy", name) for name in ("theorem-1", "gap")]
+    periods = [
+        (stamp.started, stamp.finished)
+        for stamp in (nbformat.read(path, as_version=4).metadata[STAMP] for path in written)
+    ]
+    assert max(start for start, _ in periods) <= min(finish for _, finish in periods)
+
+    for name, good, bad in (
+        ("theorem-1", "import hashlib", "import no_such"),
+        ("gap", "divisor = 1", "divisor = 0"),
+    ):
+        text = project.source(name).read_text(encoding="utf-8")
+        assert good in text
+        project.source(name).write_text(text.replace(good, bad), encoding="utf-8")
+    with pytest.raises(UsageError, match="'theorem-1' failed .*; notebook 'gap' failed"):
+        execute(project, [], {}, "toy", jobs=2)
+
+
 def test_a_cell_may_not_take_longer_than_the_limit(project: Project) -> None:
     with pytest.raises(UsageError, match="'gap' failed: a cell took more than 1 s"):
         execute(project, ["gap"], {"pause": 60}, "toy", timeout=1)

@@ -9,12 +9,16 @@ import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import psutil
+from tqdm import tqdm
 
 from sanitygap.book.localpaths import LocalPaths, map_strings
 from sanitygap.book.project import Project
@@ -54,10 +58,13 @@ def execute(
     out: Path | None = None,
     timeout: float | None = None,
     progress: bool = False,
+    jobs: int = 1,
 ) -> list[Path]:
-    """Execute notebooks one after another, each in a fresh kernel of this interpreter.
+    """Execute notebooks, each in a fresh kernel of this interpreter.
 
-    A notebook that fails does not stop the others. Its partly executed copy stays beside the good
+    Notebooks that ask for the same table at the same time wait for each other (see
+    :meth:`Study.table <sanitygap.runs.Study.table>`). A notebook that fails does not stop the
+    others. Its partly executed copy stays beside the good
     ones as ``NAME.failed.ipynb``, and all failures are reported together at the end.
 
     Args:
@@ -68,6 +75,7 @@ def execute(
         out: folder for the executed copies, default ``book/_executed/<run>``.
         timeout: most seconds one cell may take; None for no limit.
         progress: show progress bars on the terminal.
+        jobs: how many notebooks run at a time; they share the processor's cores.
 
     Returns:
         The executed copies, in the order of ``notebooks``.
@@ -82,16 +90,40 @@ def execute(
     folder = project.executed_folder(run) if out is None else out
     folder.mkdir(parents=True, exist_ok=True)
 
-    failures = []
-    with _kernel():
-        for name, notebook in prepared.items():
-            try:
-                _execute_one(project, name, notebook, values, folder, timeout, progress)
-            except UsageError as failure:
-                failures.append(str(failure))
-    if failures:
-        raise UsageError("; ".join(failures))
+    def run_one(name: str, bar: bool) -> str | None:
+        """What went wrong in a notebook, or None."""
+        try:
+            _execute_one(project, name, prepared[name], values, folder, timeout, bar)
+        except UsageError as failure:
+            return str(failure)
+        return None
+
+    with _kernel(max(1, (os.cpu_count() or 1) // jobs)):
+        if jobs == 1:
+            failures = [run_one(name, progress) for name in names]
+        else:
+            failures = _side_by_side(lambda name: run_one(name, False), names, jobs, progress)
+    if any(failures):
+        raise UsageError("; ".join(failure for failure in failures if failure))
     return [folder / f"{name}.ipynb" for name in names]
+
+
+def _side_by_side(
+    run_one: Callable[[str], str | None], names: Sequence[str], jobs: int, progress: bool
+) -> list[str | None]:
+    """Results of a function for each name, ``jobs`` at a time; an interrupt ends their kernels."""
+    with ThreadPoolExecutor(jobs) as pool:
+        running = {pool.submit(run_one, name): name for name in names}
+        bar = tqdm(as_completed(running), "notebooks", len(names), disable=not progress)
+        try:
+            for future in bar:
+                bar.set_postfix_str(running[future])
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for kernel in psutil.Process().children():
+                kernel.terminate()
+            raise
+        return [future.result() for future in running]
 
 
 def _prepare(source: Path, values: Mapping[str, Any]) -> Any:
@@ -236,10 +268,11 @@ def _execute_one(
 
 
 @contextmanager
-def _kernel() -> Iterator[None]:
+def _kernel(threads: int) -> Iterator[None]:
     """A kernel specification for this very interpreter, for as long as the context lasts.
 
-    No kernel needs to be installed, and one that is, of another environment, is not taken.
+    Its kernels compute on so many threads, unless ``OMP_NUM_THREADS`` says otherwise. No kernel
+    needs to be installed, and one that is, of another environment, is not taken.
     """
     from papermill.log import logger
 
@@ -256,6 +289,7 @@ def _kernel() -> Iterator[None]:
         "display_name": "Python 3",
         "language": "python",
         "metadata": {"debugger": False},
+        "env": {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))},
     }
     before = os.environ.get("JUPYTER_PATH")
     level = logger.level
