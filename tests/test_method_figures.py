@@ -97,7 +97,7 @@ def test_spread_moves_as_little_as_possible():
 
 def test_labels_at_line_ends_do_not_overlap():
     names = list(METHODS)
-    figure, axis = plt.subplots(figsize=(7, 6))
+    figure, axis = plt.subplots(figsize=(7, 2 + 0.2 * len(names)))
     ends = {name: (1.0, 0.5 + 0.001 * place) for place, name in enumerate(names)}
     for x, y in ends.values():
         axis.plot([0, x], [y, y])

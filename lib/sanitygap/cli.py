@@ -96,12 +96,18 @@ def execute(
 
 
 @app.command()
-def build(run: Run = "live") -> None:
+def build(
+    run: Run = "live",
+    site_url: Annotated[
+        str | None,
+        typer.Option(help="Where it will be published: for canonical links, sitemap, citations."),
+    ] = None,
+) -> None:
     """Build the website from the notebooks executed for a run; prints where it is."""
     from sanitygap.book import Project
     from sanitygap.book import build as build_site
 
-    print(build_site(Project.find(), run))
+    print(build_site(Project.find(), run, address=site_url))
 
 
 @app.command()
@@ -226,36 +232,58 @@ def claims(
 
 @app.command()
 def verify(
-    run: Run = "live",
+    run: Annotated[str, typer.Option(help="Name of a run, or the folder of a downloaded one.")] = (
+        "live"
+    ),
     against: Annotated[
-        str | None, typer.Option(help="Another run; default: recorded ones.")
+        str | None, typer.Option(help="Another run or folder; default: recorded ones.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
-    """Compare a run with the recorded reference of the same model, method by method."""
-    from sanitygap.comparison import compare_runs, outdated, recorded_runs
-    from sanitygap.runs import open_run
+    """Compare a run with the recorded reference of its model, metric by metric.
 
-    live = open_run(run)
+    Exit status 0: every metric agrees. 1: at least one differs beyond chance. 2: the runs cannot
+    be compared.
+    """
+    from sanitygap.comparison import (
+        DIFFERS,
+        NOT_COMPARED,
+        compare_metrics,
+        find_run,
+        outdated,
+        recorded_runs,
+    )
+
+    live = find_run(run)
     model = live.settings.public()["model"]
-    found = [open_run(against)] if against else recorded_runs(model=model)
-    found = [study for study in found if study.settings.run != run]
+    found = [find_run(against)] if against else recorded_runs(model=model)
+    found = [study for study in found if study.folder.resolve() != live.folder.resolve()]
     if not found:
         raise UsageError(f"there is no recorded run of {model} to compare with")
     for line in outdated([live, *found]):
         print(f"sanitygap: {line}", file=sys.stderr)
+    listed, total = [], 0
     for reference in found:
-        rows = compare_runs(live, reference)
-        differing = int((rows["verdict"] != "agrees").sum())
+        if (theirs := reference.settings.public()["model"]) != model:
+            raise UsageError(f"the runs are about two models: {model} and {theirs}")
+        rows = compare_metrics(live, reference)
+        differing = int((rows["verdict"] == DIFFERS).sum())
+        total += differing
+        left_out = int((rows["verdict"] == NOT_COMPARED).sum())
+        listed += rows.assign(run=run, against=reference.settings.run).to_dict("records")
+        if as_json:
+            continue
         print(
             f"{run} against {reference.settings.run}: "
             f"{differing} of {len(rows)} means differ beyond chance"
+            + (f", {left_out} could not be compared" if left_out else "")
         )
         show(
             [
                 {
-                    "score": row["score"],
+                    "metric": row["score"],
                     "method": row["method"],
-                    "live": f"{row['live']:.3f}",
+                    "run": f"{row['live']:.3f}",
                     "recorded": f"{row['recorded']:.3f}",
                     "p": f"{row['p_holm']:.3f}",
                     "verdict": row["verdict"],
@@ -263,6 +291,23 @@ def verify(
                 for _, row in rows.iterrows()
             ]
         )
+    if as_json:
+        shown = [{k: None if v != v else v for k, v in row.items()} for row in listed]  # no NaN
+        print(json.dumps(shown, indent=1, ensure_ascii=False))
+    if total:
+        raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8000,
+    folder: Annotated[Path | None, typer.Option(help="The site; default: _build/html.")] = None,
+) -> None:
+    """Show the built website on this machine, until interrupted; prints its address."""
+    from sanitygap.book import Project
+    from sanitygap.book.server import serve as serve_site
+
+    serve_site(folder or Project.find().build_folder / "html", port)
 
 
 def _own_parameters(texts: list[str]) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """A live run beside the recorded reference of its model: where do they differ beyond chance?"""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -9,10 +10,71 @@ from scipy.stats import permutation_test
 from sanitygap.errors import UsageError
 from sanitygap.files import find_root, read_json
 from sanitygap.inference import bootstrap_mean, holm
-from sanitygap.runs import Study
+from sanitygap.runs import Study, open_run
 from sanitygap.scores import occlusion_scores, randomization_scores
+from sanitygap.settings import Settings
 
 LEVEL = 0.05
+
+AGREES, DIFFERS, NOT_COMPARED = "agrees", "differs beyond chance", "not compared"
+
+Scores = Callable[[pd.DataFrame], pd.DataFrame]
+"""From a table to images x methods."""
+
+METRICS: dict[str, tuple[str, Scores]] = {
+    "mean SSIM, top-down": ("randomization", randomization_scores),
+    "mean SSIM of absolute maps, top-down": (
+        "randomization",
+        partial(randomization_scores, sign="absolute"),
+    ),
+    "mean rank correlation, top-down": (
+        "randomization",
+        partial(randomization_scores, similarity="spearman"),
+    ),
+    "mean squared error, top-down": (
+        "randomization",
+        partial(randomization_scores, similarity="mse"),
+    ),
+    "mean SSIM, bottom-up": (
+        "randomization-bottom-up",
+        partial(randomization_scores, order="bottom-up"),
+    ),
+    "mean SSIM, independent": (
+        "randomization-independent",
+        partial(randomization_scores, order="independent"),
+    ),
+    "mean softmax under occlusion": ("occlusion", occlusion_scores),
+    "mean logit under occlusion": ("occlusion", partial(occlusion_scores, value="logit")),
+}
+"""What :func:`compare_metrics` compares: name -> table of a run, and its scores."""
+
+
+class HeldRun(Study):
+    """A run in any folder, such as one that was downloaded: read, never computed.
+
+    Args:
+        folder: holds ``run.json`` and the finished tables.
+
+    Raises:
+        UsageError: it holds no run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not self.record.get("settings"):
+            raise UsageError(f"the folder {folder} holds no run: there is no run.json in it")
+        self.settings = Settings.checked(**self.record["settings"])
+
+
+def find_run(name: str, root: Path | None = None) -> Study:
+    """A run of the project by its name, or one in another folder by its path.
+
+    Raises:
+        UsageError: there is no such run or folder.
+    """
+    if "/" in name or (Path(name) / "run.json").is_file():
+        return HeldRun(Path(name))
+    return open_run(name, root)
 
 
 def recorded_runs(root: Path | None = None, model: str | None = None) -> list[Study]:
@@ -53,45 +115,95 @@ def compare(live: pd.DataFrame, recorded: pd.DataFrame, resamples: int = 9999) -
         UsageError: a method has scores for fewer than two images in one of the runs.
     """
     methods = [str(name) for name in live if name in recorded]
-    pairs = {name: (live[name].dropna(), recorded[name].dropna()) for name in methods}
-    for name, pair in pairs.items():
-        if min(map(len, pair)) < 2:
+    for name in methods:
+        if min(live[name].count(), recorded[name].count()) < 2:
             raise UsageError(
                 f"{name!r} has scores for fewer than two images in one of the runs, so they cannot "
                 "be compared; use more images"
             )
-    pvalues = {
-        name: float(
-            permutation_test(
-                pair,
+    return _corrected(pd.DataFrame(_rows(live[methods], recorded[methods], resamples)))
+
+
+def _rows(
+    live: pd.DataFrame, recorded: pd.DataFrame, resamples: int
+) -> Iterator[dict[str, object]]:
+    """One row a method, with the p-value ``p`` of its difference; NaN below two images."""
+    for name in live:
+        ours, theirs = live[name].dropna(), recorded[name].dropna()
+        row: dict[str, object] = {"method": name}
+        for column, scores in (("live", ours), ("recorded", theirs)):
+            mean = bootstrap_mean(scores) if len(scores) else None
+            row |= {
+                column: mean.estimate if mean else float("nan"),
+                f"{column}_low": mean.low if mean else float("nan"),
+                f"{column}_high": mean.high if mean else float("nan"),
+                f"{column}_n": len(scores),
+            }
+        row["p"] = float("nan")
+        if min(len(ours), len(theirs)) >= 2:
+            row["p"] = permutation_test(
+                (ours, theirs),
                 lambda a, b, axis: a.mean(axis) - b.mean(axis),
                 n_resamples=resamples,
                 vectorized=True,
                 rng=0,
             ).pvalue
+        yield row
+
+
+def _corrected(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with Holm's correction over all of them, and what follows from it."""
+    if rows.empty:
+        return rows
+    pvalues = rows["p"].dropna()
+    adjusted = holm({str(number): float(p) for number, p in pvalues.items()})
+    rows = rows.drop(columns="p")
+    rows["p_holm"] = [adjusted.get(str(number), float("nan")) for number in rows.index]
+    rows["verdict"] = [
+        NOT_COMPARED if pd.isna(p) else DIFFERS if p < LEVEL else AGREES for p in rows["p_holm"]
+    ]
+    return rows
+
+
+def compare_metrics(live: Study, recorded: Study, resamples: int = 19999) -> pd.DataFrame:
+    """Every metric of :data:`METRICS` that two runs share, method by method.
+
+    The test treats images as a sample, so two runs about the same images agree more often than it
+    allows. Holm's correction is over all rows: if nothing but chance separates the runs, the
+    probability of a single difference is at most 5 %.
+
+    Args:
+        live, recorded: the runs.
+        resamples: of each two-sample permutation test.
+
+    Returns:
+        The rows of :func:`compare` with a column ``score`` before them. A method with scores for
+        fewer than two images in one of the runs is ``not compared``.
+
+    Raises:
+        UsageError: there is no table that both runs hold.
+    """
+    frames = []
+    for metric, (table, scores) in METRICS.items():
+        if not (live.made(table) and recorded.made(table)):
+            continue
+        ours, theirs = read(live, table), read(recorded, table)
+        if "step" in ours:
+            ours, theirs = on_shared_steps(ours, theirs)
+        if ours.empty or theirs.empty:
+            continue
+        first, second = scores(ours), scores(theirs)
+        shared = [name for name in first if name in second]
+        rows = pd.DataFrame(_rows(first[shared], second[shared], resamples))
+        frames.append(rows.assign(score=metric))
+    if not frames:
+        raise UsageError(
+            f"the runs {live.settings.run!r} and {recorded.settings.run!r} share no finished table "
+            f"among {', '.join(dict.fromkeys(table for table, _ in METRICS.values()))}; compute "
+            "one for both"
         )
-        for name, pair in pairs.items()
-    }
-    adjusted = holm(pvalues)
-    rows = []
-    for name, (ours, theirs) in pairs.items():
-        here, there = bootstrap_mean(ours), bootstrap_mean(theirs)
-        rows.append(
-            {
-                "method": name,
-                "live": here.estimate,
-                "live_low": here.low,
-                "live_high": here.high,
-                "live_n": here.n,
-                "recorded": there.estimate,
-                "recorded_low": there.low,
-                "recorded_high": there.high,
-                "recorded_n": there.n,
-                "p_holm": adjusted[name],
-                "verdict": "differs beyond chance" if adjusted[name] < LEVEL else "agrees",
-            }
-        )
-    return pd.DataFrame(rows)
+    joined = _corrected(pd.concat(frames, ignore_index=True))
+    return joined[["score", *(column for column in joined if column != "score")]]
 
 
 def compare_runs(live: Study, recorded: Study) -> pd.DataFrame:
@@ -130,6 +242,12 @@ def outdated(studies: Iterable[Study]) -> list[str]:
         for table in ("randomization", "occlusion")
         if study.made(table) and not study.is_current(table)
     ]
+
+
+def old_tables(study: Study) -> tuple[list[str], list[str]]:
+    """The tables of a run that the code installed now would make otherwise, and all its tables."""
+    held = sorted(path.stem for path in study.folder.glob("*.parquet") if study.made(path.stem))
+    return [table for table in held if not study.is_current(table)], held
 
 
 def read(study: Study, table: str) -> pd.DataFrame:

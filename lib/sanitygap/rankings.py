@@ -13,7 +13,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sanitygap.inference import RESAMPLES, Interval, bootstrap, kendall_tau
+from sanitygap.inference import (
+    RESAMPLES,
+    Interval,
+    UndefinedStatisticError,
+    bootstrap,
+    kendall_tau,
+)
 
 Array = NDArray[np.float64]
 
@@ -47,7 +53,10 @@ def pairwise_tests(scores: pd.DataFrame, patterns: int = PATTERNS, seed: int = 0
     """
     values = scores.to_numpy(dtype=np.float64)
     if values.shape[0] < 2 or values.shape[1] < 2 or not np.isfinite(values).all():
-        raise ValueError("pairs need at least two images and two methods, and no missing score")
+        raise UndefinedStatisticError(
+            "pairs need at least two images and two methods, and no missing score; these scores "
+            f"have the shape {values.shape}"
+        )
     pairs = list(itertools.combinations(range(values.shape[1]), 2))
     first, second = (list(side) for side in zip(*pairs, strict=True))
     differences = values[:, first] - values[:, second]

@@ -61,6 +61,8 @@ def scores_at_equal_shares(table: pd.DataFrame, value: str, start: float) -> pd.
     means = table.groupby([*by, "random_parameters"], sort=False)[value].agg(_strict_mean)
     wide = means.unstack("random_parameters").sort_index(axis="columns")
     shares = np.array([0.0, *wide.columns])
+    if "steps" in table and (table["step"] == table["steps"]).any():
+        shares /= shares[-1]  # parameters that only training uses are in no stage
     if not np.isclose(shares[-1], 1):
         raise UsageError("the order has to end with all parameters random; compute its last step")
     grid = np.unique([start, *shares[shares > start]])

@@ -6,11 +6,19 @@ import torch
 
 from sanitygap.attribution import (  # noqa: F401  (they register methods)
     cam,
+    captum_methods,
+    constant,
     controls,
     deeplift,
+    extremal,
+    fullgrad,
     gradient,
+    iba,
     lrp,
     noise_controls,
+    perturbation,
+    shap,
+    surrogate,
 )
 from sanitygap.attribution.method import METHODS, Method, Request, Sampling
 from sanitygap.errors import unknown_name
@@ -23,18 +31,30 @@ def select(names: Sequence[str]) -> list[Method]:
     """The methods with these names.
 
     Args:
-        names: from the registry; ``grad-cam@layer3`` is Grad-CAM at the layer of that name.
+        names: from the registry; ``grad-cam@layer3`` is Grad-CAM at the layer of that name,
+            ``lime@200`` is LIME with 200 samples.
 
     Raises:
         UsageError: for a name that is not in the registry.
     """
     chosen = []
     for name in names:
-        known, separator, layer = name.partition("@")
+        known, separator, choice = name.partition("@")
         if known not in METHODS:
             raise unknown_name("method", known, list(METHODS))
-        chosen.append(cam.at_layer(known, layer) if separator else METHODS[known])
+        chosen.append(_with_choice(known, choice) if separator else METHODS[known])
     return chosen
+
+
+def _with_choice(name: str, choice: str) -> Method:
+    """The method with what stands behind the @: a layer, or the size of its sample."""
+    if name in surrogate.SURROGATES:
+        return surrogate.with_samples(name, choice)
+    if name == "perturbation-mask":
+        return perturbation.with_iterations(name, choice)
+    if name == "extremal-perturbation":
+        return extremal.with_steps(name, choice)
+    return cam.at_layer(name, choice)
 
 
 def attribute(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +21,13 @@ _LABELS = {
 }
 
 
-def passport(name: str, title: str, stamp: Mapping[str, Any], citation: Citation) -> str:
+def passport(
+    name: str,
+    title: str,
+    stamp: Mapping[str, Any],
+    citation: Citation,
+    works: Sequence[str] = (),
+) -> str:
     """The passport of an executed notebook, in MyST Markdown, to stand at the end of its page.
 
     Args:
@@ -29,7 +35,12 @@ def passport(name: str, title: str, stamp: Mapping[str, Any], citation: Citation
         title: title of its page.
         stamp: what ``execute`` wrote into the metadata of the notebook.
         citation: whom to cite.
+        works: BibTeX entries of the papers that the page is about.
     """
+    original = ""
+    if works:
+        entries = "\n\n".join(works)
+        original = f"\nThe work that the page is about:\n\n```bibtex\n{entries}\n```\n"
     rows = "\n".join(f"* - {label}\n  - {value}" for label, value in rows_of(stamp))
     return f"""\
 (passport-{name})=
@@ -56,7 +67,7 @@ def passport(name: str, title: str, stamp: Mapping[str, Any], citation: Citation
 ```bibtex
 {citation.bibtex(f"sanitygap-{name}", title, f"notebooks/{name}.html", stamp)}
 ```
-::::
+{original}::::
 """
 
 

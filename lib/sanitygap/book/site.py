@@ -14,6 +14,7 @@ from typing import Any
 from sanitygap.book.gatekeeper import gate
 from sanitygap.book.links import check_links
 from sanitygap.book.project import Project
+from sanitygap.book.results import results
 from sanitygap.book.stage import stage
 from sanitygap.errors import UsageError
 
@@ -53,7 +54,7 @@ def build(
     """
     notebooks = gate(project, run, executed)
     rows = ledger_rows(project, run) if claims is None else claims
-    source = stage(project, notebooks, rows, address)
+    source = stage(project, notebooks, rows, address, results(project, run))
     made = _jupyter_book(project, source)
     (made / ".nojekyll").touch()
     if broken := check_links(made):
@@ -71,13 +72,13 @@ def ledger_rows(project: Project, run: str) -> list[dict[str, Any]]:
     """Every claim with the verdicts of the recorded runs and of this run.
 
     Returns:
-        The rows of ``sanitygap.claims.collect``, each with the place, check and caveat of its
-        claim as well.
+        The rows of ``sanitygap.claims.collect``, each with the place, check, caveat and kind
+        of its claim as well.
     """
     from sanitygap.claims import collect, load_claims
 
     about = {
-        claim.id: claim.model_dump(include={"place", "check", "caveat"}) for claim in load_claims()
+        claim.id: claim.model_dump(include={"place", "check", "caveat", "kind"}) for claim in load_claims()
     }
     return [about[row["id"]] | row for row in collect(project.shown_runs(run))]
 

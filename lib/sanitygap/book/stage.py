@@ -6,11 +6,13 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from sanitygap.book.citable import WORKS, read_works
 from sanitygap.book.citation import Citation
 from sanitygap.book.execution import STAMP
 from sanitygap.book.gatekeeper import figure_mime, figure_options
@@ -18,9 +20,13 @@ from sanitygap.book.passport import passport
 from sanitygap.book.project import Project
 from sanitygap.book.verdicts import VERDICTS
 from sanitygap.errors import unknown_name
+from sanitygap.provenance import checked_out
 
 FACTS = "site.json"
 """The file, beside the pages, that the Sphinx extension reads claims and executions from."""
+
+TABLE = "sanitygap-table"
+"""The class of the tables that pages show."""
 
 NEED_ADDRESS = {"sphinxext.opengraph": "ogp_", "sphinx_sitemap": "sitemap_"}
 """Extensions that write absolute addresses -> how the names of their settings start."""
@@ -31,6 +37,7 @@ def stage(
     notebooks: Mapping[str, Any],
     claims: Sequence[Mapping[str, Any]],
     address: str | None = None,
+    results: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write the source tree of the site.
 
@@ -42,6 +49,7 @@ def stage(
         notebooks: name -> executed notebook that passed the gate.
         claims: one mapping for each claim and run, as ``sanitygap.claims.collect`` returns them.
         address: where the site will be published, if known.
+        results: what :func:`sanitygap.book.results.results` tells about the runs.
 
     Returns:
         The folder to build from, under ``_build``.
@@ -59,19 +67,30 @@ def stage(
     shutil.copy(project.toc, folder)
     (folder / "_config.yml").write_text(_config(project, address), encoding="utf-8")
 
-    citation = Citation.read(project.root / "CITATION.cff", address)
+    citation = Citation.read(project.root / "CITATION.cff", address, checked_out(project.root)[0])
+    works = read_works((project.pages / "references.bib").read_text(encoding="utf-8"))
     (folder / "notebooks").mkdir()
     executions = []
     for name, notebook in notebooks.items():
         title = title_of(notebook)
-        _page(name, title, notebook, citation, folder / "notebooks")
+        papers = {row["paper"] for row in claims if row["notebook"] == name}
+        own = {key for paper in papers for key in WORKS[paper]}
+        shown = [entry for key, entry in works.items() if key in own]
+        _page(name, title, notebook, citation, folder / "notebooks", shown)
         executions.append({"name": name, "title": title, **notebook.metadata[STAMP]})
     facts = {
+        "run": None,
+        "runs": [],
+        "changes": [],
+        "drift": {},
+        **(results or {}),
         "claims": list(claims),
         "executions": executions,
         "citation": {
+            "of": asdict(citation),
             "sentence": citation.sentence(),
             "bibtex": citation.bibtex("sanitygap"),
+            "works": works,
         },
     }
     (folder / FACTS).write_text(json.dumps(facts, default=str), encoding="utf-8")
@@ -107,11 +126,21 @@ def title_of(notebook: Any) -> str:
     return "Untitled"
 
 
-def _page(name: str, title: str, notebook: Any, citation: Citation, folder: Path) -> None:
-    """Write one executed notebook as a page: figures with alt text and caption, and a passport."""
+def _page(
+    name: str,
+    title: str,
+    notebook: Any,
+    citation: Citation,
+    folder: Path,
+    works: Sequence[str],
+) -> None:
+    """Write one executed notebook as a page.
+
+    Figures get alternative text and a caption, tables an id that stays, and the page a passport.
+    """
     import nbformat
 
-    figures = 0
+    figures = tables = 0
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if mime := figure_mime(output):
@@ -125,8 +154,17 @@ def _page(name: str, title: str, notebook: Any, citation: Citation, folder: Path
                     table.write_text(options["csv"], encoding="utf-8")
                     caption += f" {{download}}`Numbers (CSV) <data/{table.name}>`"
                 _set_figure(cell, options["alt"], caption, label)
-                output.data = {mime: output.data[mime]}  # or the text beside it would be shown too
-    page = passport(name, title, notebook.metadata[STAMP], citation)
+                # A view that readers step through is HTML with a picture for other formats. Text
+                # would be shown beside a picture.
+                shown = [kind for kind in ("text/html", mime) if kind in output.data]
+                output.data = {kind: output.data[kind] for kind in shown}
+            elif TABLE in (html := output.get("data", {}).get("text/html", "")):
+                tables += 1
+                # pandas gives a table another id in every execution
+                output.data["text/html"] = (
+                    f'<div class="citable-table" id="table-{name}-{tables}">{html}</div>'
+                )
+    page = passport(name, title, notebook.metadata[STAMP], citation, works)
     notebook.cells.append(nbformat.v4.new_markdown_cell(page, id="passport"))
     nbformat.write(notebook, folder / f"{name}.ipynb")
 

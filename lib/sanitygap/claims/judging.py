@@ -172,6 +172,8 @@ def judge(claim_id: str, tables: Tables, context: CriterionContext) -> Verdict:
         raise UsageError(f"the claim {claim_id!r} needs the table(s) {', '.join(missing)}")
     try:
         verdict = found.function(tables, context)
+    except KeyError as error:
+        verdict = _without_method(error, context)
     except UndefinedStatisticError as error:
         verdict = Verdict(value="undecided", evidence=str(error))
     check_value(claim, verdict.value)
@@ -184,6 +186,22 @@ def judge(claim_id: str, tables: Tables, context: CriterionContext) -> Verdict:
     )
     reason = f"{verdict.reason} Not the paper's own {other}.".strip()
     return verdict.model_copy(update={"value": "direction", "reason": reason})
+
+
+def _without_method(error: KeyError, context: CriterionContext) -> Verdict:
+    """The verdict of a criterion that asked for a method which its tables do not hold.
+
+    Raises:
+        KeyError: it asked for something else, which is a defect.
+    """
+    from sanitygap.attribution import METHODS  # torch, which nothing else here needs
+
+    missing = [name for name in METHODS if f"'{name}'" in str(error)]
+    if not missing:
+        raise error
+    names = ", ".join(missing)
+    reason = f"The tables of this run hold no {names}, which the criterion needs on {context.model}"
+    return Verdict(value="not-run", reason=f"{reason}: not defined for it, or left out.")
 
 
 def _place(function: Judgement) -> str:

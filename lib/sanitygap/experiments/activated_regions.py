@@ -7,6 +7,7 @@ import torch
 
 from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling, attribute
+from sanitygap.attribution.applicable import defined
 from sanitygap.errors import UsageError
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.experiments.randomization_test import code_of, families, sampling_of
@@ -99,6 +100,7 @@ def activated_regions(
     if not chosen:
         raise UsageError("no step leaves a feature map with positions; use more steps")
     sampling = Sampling(path_steps, noisy_copies)
+    methods = defined(context.model, methods)
     groups = families(methods)
     code = (
         room, feature_maps, randomization, similarity, maps_and_activity,

@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from sanitygap import activations, randomization
 from sanitygap.attribution import Sampling, attribute, gradient, lrp
+from sanitygap.errors import UsageError
 from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
 from sanitygap.models.explainable import Stage
 from sanitygap.preservation import redrawn_layers
@@ -83,7 +86,7 @@ def activation_overtaking(
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             batch, module = context.batch(positions), context.model.module
             seed = stable_seed(context.seed, *batch.keys)
-            layers = activations.activation_layers(module)
+            layers = layers_of(module, batch.inputs[:1])
             rows = activations.overtaking(module, batch.inputs, layers, neurons=neurons, seed=seed)
             return _named(rows, batch.names)
 
@@ -122,6 +125,67 @@ def redrawn_overtaking(
             return pd.DataFrame(rows, columns=list(REDRAWN))  # no row if no layer qualifies
 
         yield Chunk({"redraws": redraws, "seed": context.seed}, code, compute, positions)
+
+
+def layers_of(module: nn.Module, example: torch.Tensor) -> list[str]:
+    """Names of the modules whose outputs are activations.
+
+    These are the network's nonlinearities. Where all are calls of functions, it is the innermost
+    modules that return what such a call returned, as the convolution blocks of Inception v3 do.
+
+    Args:
+        module: network in evaluation mode.
+        example: inputs that it accepts, on its device.
+
+    Raises:
+        UsageError: no module returns activations.
+    """
+    try:
+        return activations.activation_layers(module)
+    except UsageError:
+        found = _returning_activations(module, example)
+        if not found:
+            raise
+        return found
+
+
+class _CalledActivations(TorchFunctionMode):
+    """Remembers what calls of nonlinear functions returned."""
+
+    NAMES = ("relu", "relu_", "relu6", "silu", "gelu", "hardswish", "leaky_relu", "elu")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.returned: list[torch.Tensor] = []  # kept, so that no id is used twice
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if getattr(func, "__name__", "") in self.NAMES:
+            self.returned.append(made)
+        return made
+
+
+@torch.no_grad()
+def _returning_activations(module: nn.Module, example: torch.Tensor) -> list[str]:
+    found: dict[int, str] = {}
+    handles = []
+    mode = _CalledActivations()
+    for name, part in module.named_modules():
+
+        def note(_: nn.Module, inputs: object, output: object, name: str = name) -> None:
+            if any(output is made for made in mode.returned):
+                found.setdefault(id(output), name)  # the innermost module returns first
+
+        handles.append(part.register_forward_hook(note))
+    try:
+        with mode:
+            module(example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return list(dict.fromkeys(found.values()))
 
 
 def overtaken_neurons(
@@ -183,7 +247,7 @@ def activation_sparsity(context: Context, max_images: int | None = None) -> Iter
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             batch, module = context.batch(positions), context.model.module
-            layers = activations.activation_layers(module)
+            layers = layers_of(module, batch.inputs[:1])
             return _named(activations.sparsity(module, batch.inputs, layers), batch.names)
 
         yield Chunk({}, (activations,), compute, positions)

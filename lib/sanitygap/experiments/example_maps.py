@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from sanitygap.attribution import Sampling, attribute
+from sanitygap.attribution.applicable import defined
 from sanitygap.images import ImageSet
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization import RandomTwin, steps
@@ -45,11 +46,13 @@ def example_maps(
     Args:
         model: the network.
         images: the photographs, a handful.
-        methods: attribution methods and controls.
+        methods: attribution methods and controls; those that the network has no use for are
+            left out.
         n_steps: how many steps, evenly spread; 0 for the trained model only.
         seed: of the redrawn weights and all sampling.
         sampling: sizes of the sampling methods.
     """
+    methods = defined(model, methods)
     inputs = model.prepare([images.open(position) for position in range(len(images))])
     targets = model.predict(inputs)
 

@@ -8,6 +8,7 @@ import torch
 
 from sanitygap import randomization
 from sanitygap.attribution import Sampling, attribute, gradient
+from sanitygap.attribution.applicable import defined
 from sanitygap.experiments.experiment import Batch, Chunk, Code, Context, experiment, image_rows
 from sanitygap.experiments.randomization_test import code_of, families, sampling_of
 from sanitygap.randomization import RandomTwin
@@ -66,6 +67,7 @@ def map_normalizers(
         resamples: how often the pixels of each map are resampled.
         max_images: use at most that many images.
     """
+    methods = defined(context.model, methods)
     sampling = Sampling(path_steps)
     settings: dict[str, Any] = {"methods": list(methods), "resamples": resamples}
     settings["seed"] = context.seed

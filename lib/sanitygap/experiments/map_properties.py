@@ -81,7 +81,7 @@ def map_properties(
     if len(everything) < 2:
         raise UsageError("a mosaic needs at least two images; use more")
     sampling = Sampling(path_steps, noisy_copies)
-    for family in families(methods):
+    for family in families(methods, context.model):
         for positions in batches:
             around = [_others(position, everything) for position in positions]
             settings = {

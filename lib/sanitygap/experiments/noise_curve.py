@@ -102,7 +102,7 @@ def noise_curve(
     """
     chosen_steps = steps(context.model.stages, "top-down", n_steps)
     twin = RandomTwin(context.model, context.seed)
-    for family in families(methods):
+    for family in families(methods, context.model):
         for positions in context.image_chunks(max_images):
             settings = {
                 "methods": [member.name for member in family],
@@ -215,7 +215,7 @@ def autocorrelation_of_maps(
         One chunk a family of methods and a batch of images.
     """
     sampling = Sampling(path_steps, noisy_copies)
-    for family in families(methods):
+    for family in families(methods, context.model):
         for positions in context.image_chunks(max_images):
             settings = {
                 "methods": [member.name for member in family],

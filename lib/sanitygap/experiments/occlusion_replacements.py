@@ -89,7 +89,7 @@ def occlusion_replacements(
             raise unknown_name("replacement", name, list(REPLACEMENTS))
     sampling = Sampling(path_steps, noisy_copies)
     counts = [*range(0, regions, every), regions]
-    for family in families(methods):
+    for family in families(methods, context.model):
         for positions in context.image_chunks(max_images):
             settings = {
                 "methods": [member.name for member in family],

@@ -69,7 +69,7 @@ def occlusion_test(
         One chunk a family of methods and a batch of images.
     """
     sampling = Sampling(path_steps, noisy_copies)
-    for family in families(methods):
+    for family in families(methods, context.model):
         for positions in context.image_chunks(max_images):
             settings = {
                 "methods": [member.name for member in family],

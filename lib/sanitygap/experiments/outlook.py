@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sanitygap import randomization, similarity
 from sanitygap.attribution import Method, Sampling, attribute, select
+from sanitygap.attribution.applicable import defined
 from sanitygap.experiments.bottom_up import METHODS, QUICK_METHODS, SMOKE_METHODS
 from sanitygap.experiments.experiment import Chunk, Code, Context, experiment, image_rows
 from sanitygap.experiments.randomization_test import (
@@ -74,6 +75,7 @@ def restricted_test(
     Yields:
         One chunk a batch of images: all methods share its masks.
     """
+    methods = defined(context.model, methods)
     chosen = select(methods)
     chosen_steps = steps(context.model.stages, "top-down", n_steps)
     twin = RandomTwin(context.model, context.seed)
@@ -209,7 +211,7 @@ def residual_test(
     if not chosen:
         yield Chunk(settings, (skips,), empty_table)
         return
-    for family in families(methods):
+    for family in families(methods, context.model):
         for positions in context.image_chunks(max_images):
 
             def compute(

@@ -10,7 +10,9 @@ import torch
 from sanitygap import randomization, similarity
 from sanitygap.attribution import Method, Sampling, attribute, select
 from sanitygap.attribution import method as method_room
+from sanitygap.attribution.applicable import defined
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
+from sanitygap.models.explainable import Explainable
 from sanitygap.randomization import Norms, Order, RandomTwin, Redraw, Step, Weights, steps
 from sanitygap.similarity import Reference
 
@@ -63,10 +65,15 @@ COLUMNS = {
 }
 
 
-def families(methods: Sequence[str]) -> list[list[Method]]:
-    """Methods grouped by the pass they share, in the order given."""
+def families(methods: Sequence[str], model: Explainable | None = None) -> list[list[Method]]:
+    """Methods grouped by the pass they share, in the order given.
+
+    Args:
+        methods: names from the registry.
+        model: leave out the methods that are not defined for it, with a warning.
+    """
     groups: dict[object, list[Method]] = {}
-    for chosen in select(methods):
+    for chosen in select(methods if model is None else defined(model, methods)):
         groups.setdefault(chosen.compute, []).append(chosen)
     return list(groups.values())
 
@@ -133,7 +140,7 @@ def randomization_test(
     chosen_steps = steps(context.model.stages, order, n_steps)
     for seed in seeds if seeds is not None else [context.seed]:
         twin = RandomTwin(context.model, seed, redraw)
-        for family in families(methods):
+        for family in families(methods, context.model):
             for positions in context.image_chunks(max_images):
                 settings = {
                     "methods": [member.name for member in family],

@@ -94,7 +94,7 @@ def retest(
     chosen = steps(context.model.stages, "top-down", n_steps)
     for seed in seeds if seeds is not None else [context.seed]:
         twin = RandomTwin(context.model, seed)
-        for family in families(methods):
+        for family in families(methods, context.model):
             for positions in context.image_chunks(max_images):
                 settings = {
                     "methods": [member.name for member in family],

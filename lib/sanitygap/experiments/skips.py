@@ -103,7 +103,7 @@ def skip_relevance(
         return
     residual, sampling = blocks[-1], Sampling()
     seeds = redraw_seeds(context, redraws)
-    for family in families(methods):
+    for family in families(methods, context.model):
         names = [member.name for member in family]
         for positions in context.image_chunks(max_images):
 

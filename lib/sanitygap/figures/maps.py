@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
+from PIL import Image
 
 from sanitygap.figures.plate import Plate
 from sanitygap.figures.tests_of_maps import label
@@ -14,15 +15,39 @@ from sanitygap.figures.tests_of_maps import label
 #: a few extreme pixels must not turn the rest of a map white
 QUANTILE = 0.995
 
+COLORS = "RdBu_r"
+
 MAPS_IN_A_ROW = 6
 
 
 def draw_map(axis: Axes, values: np.ndarray) -> None:
     """One signed map ``(H, W)``: red in favour of the target, blue against, white is zero."""
-    limit = float(np.quantile(np.abs(values), QUANTILE)) or 1.0
-    axis.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="antialiased")
+    limit = _limit(values)
+    axis.imshow(values, cmap=COLORS, vmin=-limit, vmax=limit, interpolation="antialiased")
     axis.set(xticks=[], yticks=[])
     axis.grid(False)
+
+
+def map_colors(values: np.ndarray, height: int) -> np.ndarray:
+    """The colours of :func:`draw_map` for a map that is made smaller.
+
+    Args:
+        values: a signed map ``(H, W)``.
+        height: of the picture in pixels, at most ``H``; each is the mean of those that it covers.
+
+    Returns:
+        RGB ``(height, width, 3)`` in ``[0, 1]``.
+    """
+    height = min(height, len(values))
+    width = max(1, round(height * values.shape[1] / len(values)))
+    small = np.asarray(
+        Image.fromarray(values.astype(np.float32)).resize((width, height), Image.Resampling.BOX)
+    )
+    return plt.get_cmap(COLORS)(np.clip(small / (2 * _limit(small)) + 0.5, 0, 1))[..., :3]
+
+
+def _limit(values: np.ndarray) -> float:
+    return float(np.quantile(np.abs(values), QUANTILE)) or 1.0
 
 
 def map_grid(

@@ -31,10 +31,22 @@ LABELS = {
     "grad-cam": "Grad-CAM",
     "grad-cam-plus-plus": "Grad-CAM++",
     "guided-grad-cam": "guided Grad-CAM",
+    "captum-guided-backprop": "guided backpropagation, captum",
+    "captum-guided-grad-cam": "guided Grad-CAM, captum",
+    "captum-deeplift": "DeepLIFT, captum",
+    "lime": "LIME",
+    "lime-ridge": "LIME, ridge",
+    "occlusion": "occlusion map",
+    "perturbation-mask": "perturbation mask",
+    "fullgrad": "FullGrad",
+    "deepshap": "DeepSHAP",
+    "iba": "IBA",
+    "extremal-perturbation": "extremal perturbation",
     "noise": "noise (control)",
     "noise-fixed": "fixed noise (control)",
     "noise-x-input": "noise × input (control)",
     "edges": "edges (control)",
+    "centre": "centre (control)",
 }
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*", "<", ">", "h", "8")
@@ -61,17 +73,21 @@ class Family:
 
 #: hues of Okabe and Ito's palette, which people with colour vision deficiencies tell apart
 FAMILIES = (
-    Family(("0.15", "0.6"), ("noise", "edges", "noise-fixed", "noise-x-input"), "noise"),
+    Family(("0.15", "0.6"), ("noise", "edges", "noise-fixed", "noise-x-input", "centre"), "noise"),
     Family(("#003f66", "#2a93d1"),
            ("gradient", "gradient-x-input", "integrated-gradients", "smoothgrad", "vargrad"),
            "grad"),
-    Family(("#b34a00", "#e8772e"), ("guided-backprop", "deconvnet"), "guided"),
+    Family(("#b34a00", "#e8772e"), ("guided-backprop", "deconvnet", "captum-guided-backprop"), "guided"),
     Family(("#00543d", "#4cc9a0"),
            ("lrp-epsilon-plus", "lrp-alpha2-beta1", "lrp-gamma-box", "lrp-zero", "lrp-epsilon",
             "lrp-gamma", "lrp-z-plus", "lrp-adaptive-beta", "lrp-adaptive-beta-printed"),
            "lrp"),
-    Family(("#8a2f66", "#dc9cc3"), ("grad-cam", "grad-cam-plus-plus", "guided-grad-cam"), "cam"),
-    Family(("#8a6100", "#e0ac3a"), ("deeplift",), ""),
+    Family(("#8a2f66", "#dc9cc3"),
+           ("grad-cam", "grad-cam-plus-plus", "guided-grad-cam", "captum-guided-grad-cam"), "cam"),
+    Family(("#8a6100", "#e0ac3a"),
+           ("deeplift", "captum-deeplift", "lime", "lime-ridge", "occlusion",
+            "perturbation-mask", "fullgrad", "deepshap", "iba", "extremal-perturbation"),
+           ""),
 )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import torch
 from zennit.types import BatchNorm
 
 from sanitygap.models.explainable import Explainable
+from sanitygap.models.stages import AUXILIARY
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,12 @@ def _stages(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
         for parameter in modules[name]._parameters.values()
         if parameter is not None
     )
-    share = owned / sum(parameter.numel() for parameter in model.module.parameters())
+    used = sum(
+        parameter.numel()
+        for name, parameter in model.module.named_parameters()
+        if not name.startswith(AUXILIARY)
+    )
+    share = owned / used
     return share > 0.99, f"{len(model.stages)} stages own {share:.1%} of the parameters"
 
 

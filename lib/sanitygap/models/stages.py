@@ -89,10 +89,12 @@ def block_name(name: str, depth: int) -> str:
 def sensible_stages(module: nn.Module, example: torch.Tensor) -> tuple[Stage, ...]:
     """One stage a block, from the output to the input; every parameter belongs to one.
 
+    Classifiers that only training uses are left out: redrawing them changes nothing.
+
     Blocks are found from the module names. While they are too coarse (fewer than three, or one
     with more than half of the modules), names are cut one level deeper, down to single modules.
     """
-    order = execution_order(module, example)
+    order = [name for name in execution_order(module, example) if not name.startswith(AUXILIARY)]
     deepest = max((name.count(".") + 1 for name in order), default=1)
     blocks: dict[str, list[str]] = {}
     for depth in range(1, deepest + 1):

@@ -5,14 +5,38 @@ tables; the drawing is in :mod:`sanitygap.figures`.
 """
 
 from sanitygap.pages.activated_regions import region_pictures, region_plate
+from sanitygap.pages.axioms import (
+    axiom_statements,
+    depth_table,
+    example_plate,
+    feature_report,
+    growth_plate,
+    metric_plate,
+    toy_table,
+    variant_table,
+    variants_table,
+)
 from sanitygap.pages.binary_test import alarm_table, effect_table, retest_plate
+from sanitygap.pages.calibration import (
+    calibration_table,
+    control_pictures,
+    edge_plate,
+    null_table,
+    random_gradient_plate,
+)
 from sanitygap.pages.caveats import sign_agreement, sign_plate, task_changes, task_plate
+from sanitygap.pages.data_randomization import (
+    bone_age_plate,
+    label_pictures,
+    label_plate,
+)
 from sanitygap.pages.documentary import (
     family_agreement,
     family_ranks,
     family_table,
     summary_table,
 )
+from sanitygap.pages.guidance import agreement_table, hook_table, path_table
 from sanitygap.pages.irrelevance import (
     change_plate,
     feature_plate,
@@ -23,8 +47,13 @@ from sanitygap.pages.irrelevance import (
 from sanitygap.pages.maps import (
     examples,
     map_plate,
+    stage_examples,
     stage_plate,
 )
+from sanitygap.pages.method_definitions import (
+    definition_table,
+)
+from sanitygap.pages.neighbours import disagreement_table, efficient_table, neighbour_plate
 from sanitygap.pages.noise import (
     copies_table,
     noise_controls,
@@ -45,6 +74,14 @@ from sanitygap.pages.outlook import (
     order_plate,
     restriction_plate,
 )
+from sanitygap.pages.parameter_test import (
+    cascade_plate,
+    choice_plate,
+    digit_stages,
+    independent_table,
+    metric_agreement,
+    network_table,
+)
 from sanitygap.pages.redraws import seed_plate
 from sanitygap.pages.scores import (
     agreement,
@@ -55,6 +92,17 @@ from sanitygap.pages.scores import (
     pair_plate,
     randomization_curves,
     range_sensitivity,
+)
+from sanitygap.pages.sensitivity import (
+    band_table,
+    convention_table,
+    criterion_table,
+    image_correlations,
+    layer_sensitivities,
+    method_differences,
+    printed_marks,
+    projected_times,
+    sensitivity_plate,
 )
 from sanitygap.pages.setup import configuration, initializations, step_counts
 from sanitygap.pages.shared import (
@@ -84,50 +132,91 @@ from sanitygap.pages.statements import (
     redrawn_plate,
     statement_plate,
 )
+from sanitygap.pages.steppers import occlusion_stepper, stage_stepper
+from sanitygap.pages.test_limits import (
+    choice_table,
+    gated_table,
+    small_change_plate,
+    threshold_table,
+    what_tests_tell,
+)
+from sanitygap.pages.three_judges import judges_plate, judges_table
 
 __all__ = [
     "about",
     "activation_plate",
     "agreement",
+    "agreement_table",
     "agreements",
     "alarm_table",
     "audit",
+    "band_table",
     "baseline_plate",
     "beside_reference",
+    "bone_age_plate",
+    "calibration_table",
+    "cascade_plate",
     "change_plate",
+    "choice_plate",
+    "choice_table",
     "component_plate",
     "configuration",
+    "control_pictures",
+    "convention_table",
     "copies_table",
+    "criterion_table",
+    "definition_table",
+    "digit_stages",
+    "disagreement_table",
+    "edge_plate",
     "effect_table",
+    "efficient_table",
     "examples",
     "family_agreement",
     "family_ranks",
     "family_table",
     "feature_plate",
     "gap_plate",
+    "gated_table",
+    "hook_table",
+    "image_correlations",
     "independent_curves",
+    "independent_table",
     "initializations",
+    "label_pictures",
+    "label_plate",
     "layer_plate",
+    "layer_sensitivities",
     "logit_plate",
     "map_dispersion",
     "map_plate",
     "mean_shares",
     "measured_overtaking",
+    "method_differences",
+    "metric_agreement",
     "mse_terms",
+    "neighbour_plate",
     "network_plate",
+    "network_table",
     "noise_against_methods",
     "noise_controls",
     "noise_plate",
     "normalizer_rankings",
+    "null_table",
     "occlusion_curves",
+    "occlusion_stepper",
     "order_agreement",
     "order_plate",
     "outlier_plate",
     "pair_plate",
     "part_plate",
+    "path_table",
     "positive_share",
     "preserved_maps",
+    "printed_marks",
+    "projected_times",
     "proof_table",
+    "random_gradient_plate",
     "randomization_curves",
     "range_sensitivity",
     "redrawn_plate",
@@ -140,18 +229,35 @@ __all__ = [
     "restriction_plate",
     "retest_plate",
     "seed_plate",
+    "sensitivity_plate",
     "sign_agreement",
     "sign_plate",
     "similarity_plate",
+    "small_change_plate",
     "smoothness_plate",
     "split_plate",
+    "stage_examples",
     "stage_plate",
+    "stage_stepper",
     "statement_plate",
     "step_counts",
     "summary_table",
+    "surrogate_plate",
     "task_changes",
     "task_plate",
-    "surrogate_plate",
+    "threshold_table",
     "tile_plate",
     "verdicts",
+    "what_tests_tell",
+    "axiom_statements",
+    "depth_table",
+    "example_plate",
+    "feature_report",
+    "growth_plate",
+    "judges_plate",
+    "judges_table",
+    "metric_plate",
+    "toy_table",
+    "variant_table",
+    "variants_table",
 ]

@@ -4,6 +4,7 @@ import pandas as pd
 from IPython.display import Markdown
 
 from sanitygap.attribution import attribute
+from sanitygap.attribution.applicable import defined
 from sanitygap.criteria.activated_regions import concentration, own_activity
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.dots import interval_dots
@@ -11,7 +12,7 @@ from sanitygap.figures.methods import label
 from sanitygap.figures.pictures import picture_row
 from sanitygap.images import load_images
 from sanitygap.pages.noise import nothing_recorded
-from sanitygap.pages.shared import about
+from sanitygap.pages.shared import about, or_nan
 from sanitygap.preservation.activated_regions import kept_features, mass_ratio, spread
 from sanitygap.preservation.feature_maps import energy
 from sanitygap.randomization import RandomTwin, steps
@@ -38,7 +39,7 @@ def region_pictures(study: Study, photo: int = 0) -> Plate:
     size = (inputs.shape[2], inputs.shape[3])
     activity = spread(energy(features), size)
     with RandomTwin(model, seed).redrawn(middle.stages):
-        maps = attribute(model, inputs, targets, SHOWN, [images.keys[photo]])
+        maps = attribute(model, inputs, targets, defined(model, SHOWN), [images.keys[photo]])
     pictures = {
         "photograph": model.preprocessing.to_rgb(inputs)[0].cpu(),
         f"activity below\n{middle.name}": activity[0].sqrt().cpu(),
@@ -73,8 +74,8 @@ def region_plate(study: Study) -> Plate | Markdown:
     for method in dict.fromkeys(table["method"]):
         for step, stage in sorted(set(zip(table["step"], table["stage"], strict=True))):
             for panel, interval in (
-                (RATIO, concentration(table, method, step)),
-                (CORRELATION, own_activity(table, method, step)),
+                (RATIO, or_nan(concentration, table, method, step)),
+                (CORRELATION, or_nan(own_activity, table, method, step)),
             ):
                 rows.append(
                     {

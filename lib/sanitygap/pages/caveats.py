@@ -10,7 +10,7 @@ from sanitygap.figures import Plate, theme
 from sanitygap.figures.methods import label
 from sanitygap.figures.rank_lines import rank_lines
 from sanitygap.figures.tests_of_maps import curves
-from sanitygap.pages.shared import about, display_table, shown_agreement
+from sanitygap.pages.shared import about, display_table, or_nan, shown_agreement
 from sanitygap.runs import Study
 from sanitygap.scores import complete, occlusion_scores, randomization_scores
 
@@ -33,7 +33,7 @@ def sign_plate(study: Study) -> Plate:
     for value, panel in SIMILARITIES.items():
         for method in methods:
             for step in steps:
-                gap = excess(table, method, step, value)
+                gap = or_nan(excess, table, method, step, value)
                 rows.append(
                     {
                         "panel": panel, "method": method, "step": step, "mean": gap.estimate,

@@ -24,10 +24,9 @@ from sanitygap.figures.irrelevance import change_scatter, interval_dots
 from sanitygap.figures.maps import map_grid
 from sanitygap.figures.methods import label
 from sanitygap.images import load_images
-from sanitygap.inference import Interval, bootstrap_mean
 from sanitygap.models import Explainable
 from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import about
+from sanitygap.pages.shared import about, shown_mean
 from sanitygap.preservation.partition import cut_model
 from sanitygap.randomization import RandomTwin
 from sanitygap.runs import Study
@@ -87,7 +86,7 @@ def preserved_maps(study: Study) -> Plate:
 
 def interval(values: pd.Series) -> dict[str, Any]:
     """Mean over images with its 95 % bootstrap interval; images without a value are left out."""
-    found: Interval = bootstrap_mean(values.dropna())
+    found = shown_mean(values)
     return {"mean": found.estimate, "low": found.low, "high": found.high, "n": found.n}
 
 

@@ -10,8 +10,7 @@ from sanitygap.criteria.noise import at_lag
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.methods import label
 from sanitygap.figures.noise import SCORES, noise_curves, smoothness_scatter
-from sanitygap.inference import bootstrap_mean
-from sanitygap.pages.shared import about, display_table, panel, with_intervals
+from sanitygap.pages.shared import about, display_table, panel, shown_mean, with_intervals
 from sanitygap.runs import Study
 from sanitygap.scores import occlusion_scores, randomization_scores
 
@@ -66,12 +65,12 @@ def _pure_noise(study: Study, images: set[str]) -> pd.DataFrame:
     """The level of the noise control on some images, in the form of the curves."""
     rows = []
     random = randomization_scores(study.table("randomization"))["noise"]
-    level = bootstrap_mean(random[random.index.isin(images)].dropna())
+    level = shown_mean(random[random.index.isin(images)])
     rows.append({"score": "ssim", "mean": level.estimate, "low": level.low, "high": level.high})
     regions = int(study.table("noise-curve")["regions"].iloc[0])
     table = study.table("occlusion")
     table = table[(table["regions"] <= regions) & table["image"].isin(images)]
-    level = bootstrap_mean(occlusion_scores(table)["noise"].dropna())
+    level = shown_mean(occlusion_scores(table)["noise"])
     rows.append({"score": "softmax", "mean": level.estimate, "low": level.low, "high": level.high})
     return pd.DataFrame(rows).assign(
         method="noise", amount=float("inf"), n=level.n, panel=panel(study, "noise-curve")
@@ -92,7 +91,7 @@ def noise_controls(study: Study) -> Styler:
         }
         for (method, sign), part in table.groupby(["method", "sign"], sort=False)
         for ssim, spearman in [
-            [bootstrap_mean(part.groupby("image")[score].mean()) for score in ("ssim", "spearman")]
+            [shown_mean(part.groupby("image")[score].mean()) for score in ("ssim", "spearman")]
         ]
     ]
     return display_table(
@@ -128,7 +127,7 @@ def copies_table(study: Study) -> Styler:
     table = study.table("smoothgrad-copies")
     rows = []
     for (copies, sign), part in table.groupby(["copies", "sign"], sort=False):
-        interval = bootstrap_mean(part.groupby("image")["ssim"].mean().dropna())
+        interval = shown_mean(part.groupby("image")["ssim"].mean())
         rows.append(
             {
                 "noisy copies": copies,

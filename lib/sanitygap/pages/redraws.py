@@ -4,8 +4,7 @@ import pandas as pd
 
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.redraws import seed_dots
-from sanitygap.inference import bootstrap_mean
-from sanitygap.pages.shared import about
+from sanitygap.pages.shared import about, shown_mean
 from sanitygap.runs import Study
 from sanitygap.scores import randomization_scores
 
@@ -30,7 +29,7 @@ def seed_numbers(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for method in next(iter(draws.values())):
         scores = pd.DataFrame({seed: table[method] for seed, table in draws.items()}).dropna()
-        interval = bootstrap_mean(scores.mean(axis=1))
+        interval = shown_mean(scores.mean(axis=1))
         rows += [
             {
                 "method": method,

@@ -1,7 +1,7 @@
 """Pages about the randomisation test, the occlusion test and the gap between them."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 from IPython.display import Markdown
@@ -12,12 +12,14 @@ from sanitygap.figures import Plate, theme
 from sanitygap.figures.methods import label
 from sanitygap.figures.pairs import LEVEL, pair_matrix
 from sanitygap.figures.tests_of_maps import curves, gap_scatter
-from sanitygap.inference import bootstrap_mean, holm, paired_difference
+from sanitygap.inference import UndefinedStatisticError, holm
 from sanitygap.pages.shared import (
     about,
     display_table,
     panel,
     shown_agreement,
+    shown_mean,
+    where_defined,
     with_intervals,
 )
 from sanitygap.rankings import PATTERNS, pairwise_tests
@@ -88,6 +90,13 @@ def tables_of(study: Study) -> dict[str, pd.DataFrame]:
     return {name: study.table(name) for name in ("randomization", "occlusion")}
 
 
+def held(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """The methods of Figs. 1 and 2 that the tables hold; some networks have no use for one."""
+    present = set.intersection(*(set(table["method"]) for table in tables.values()))
+    return [name for name in FIGURE_METHODS if name in present]
+
+
+@where_defined
 def gap_plate(study: Study) -> Plate:
     """Methods by both scores and both ranks."""
     theme()
@@ -97,12 +106,14 @@ def gap_plate(study: Study) -> Plate:
     )
     columns = {}
     for name, table in zip(("randomization", "occlusion"), scores, strict=True):
-        intervals = {method: bootstrap_mean(table[method]) for method in table}
+        intervals = {method: shown_mean(table[method]) for method in table}
         columns[name] = pd.Series({m: i.estimate for m, i in intervals.items()})
         columns[f"{name}_low"] = pd.Series({m: i.low for m, i in intervals.items()})
         columns[f"{name}_high"] = pd.Series({m: i.high for m, i in intervals.items()})
         columns[f"{name}_rank"] = columns[name].rank()
     numbers = pd.DataFrame(columns).rename_axis("method").reset_index()
+    if numbers.isna().any(axis=None):
+        raise UndefinedStatisticError(f"fewer than 2 images have a score for all {len(numbers)}")
     return gap_scatter(
         numbers,
         f"Each method by its mean SSIM over all steps of top-down randomisation and by its mean "
@@ -113,7 +124,8 @@ def gap_plate(study: Study) -> Plate:
 
 def agreement(study: Study) -> Markdown:
     """The statement about both rankings, with its interval."""
-    random, occluded = both_scores(tables_of(study), FIGURE_METHODS)
+    tables = tables_of(study)
+    random, occluded = both_scores(tables, held(tables))
     tau = shown_agreement(random, occluded)
     if math.isnan(tau.estimate):
         return Markdown(
@@ -142,7 +154,7 @@ def agreements(studies: Study | Iterable[Study]) -> Styler:
     several = [studies] if isinstance(studies, Study) else studies
     for study in {study.settings.run: study for study in several}.values():
         for methods, words in (
-            (FIGURE_METHODS, "of Figs. 1 and 2: counts"),
+            (held(tables_of(study)), "of Figs. 1 and 2: counts"),
             (None, "all of the run: shown"),
         ):
             random, occluded = both_scores(tables_of(study), methods)
@@ -166,6 +178,7 @@ def agreements(studies: Study | Iterable[Study]) -> Styler:
     )
 
 
+@where_defined
 def pair_plate(study: Study) -> Plate:
     """Every pair of methods under both tests, corrected for their number."""
     theme()
@@ -221,7 +234,7 @@ def noise_against_methods(study: Study) -> Styler:
     rows = []
     for method in map(str, scores):
         pair = scores[list(dict.fromkeys((method, "noise")))].dropna()
-        mean = bootstrap_mean(pair[method])
+        mean = shown_mean(pair[method])
         row = {
             "method": label(method),
             "mean SSIM": mean.estimate,
@@ -229,7 +242,7 @@ def noise_against_methods(study: Study) -> Styler:
             "high": mean.high,
         }
         if method != "noise":
-            gap = paired_difference(pair[method], pair["noise"])
+            gap = shown_mean(pair[method] - pair["noise"])
             row |= {"minus noise": gap.estimate, "gap low": gap.low, "gap high": gap.high}
         rows.append(row)
     table = pd.DataFrame(rows).sort_values("mean SSIM")

@@ -1,7 +1,9 @@
 """What every page uses: captions, tables, verdicts, and the recorded runs beside a run."""
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 from IPython.display import Markdown
@@ -19,6 +21,9 @@ from sanitygap.inference import (
 )
 from sanitygap.runs import Study
 
+Parameters = ParamSpec("Parameters")
+Shown = TypeVar("Shown")
+
 
 def about(study: Study, table: str) -> str:
     """Model, images, n and seed of a table, for captions."""
@@ -35,11 +40,16 @@ def panel(study: Study, table: str) -> str:
     return f"{study.settings.public()['model']}, n = {study.made(table)['images']}"
 
 
+def shown_mean(values: pd.Series) -> Interval:
+    """:func:`~sanitygap.inference.bootstrap_mean` without NaN; NaN where fewer than two remain."""
+    return or_nan(bootstrap_mean, values.dropna())
+
+
 def with_intervals(table: pd.DataFrame, by: Sequence[str], value: str) -> pd.DataFrame:
     """Means over images with 95 % bootstrap intervals: ``mean``, ``low``, ``high``, ``n``."""
     rows = []
     for group, part in table.groupby(list(by), sort=False):
-        interval = bootstrap_mean(part.groupby("image")[value].mean().dropna())
+        interval = shown_mean(part.groupby("image")[value].mean())
         rows.append(
             dict(zip(by, group, strict=True))
             | {
@@ -50,6 +60,29 @@ def with_intervals(table: pd.DataFrame, by: Sequence[str], value: str) -> pd.Dat
             }
         )
     return pd.DataFrame(rows)
+
+
+def where_defined(
+    page: Callable[Parameters, Shown],
+) -> Callable[Parameters, Shown | Markdown]:
+    """A page function that says so where the run leaves its statistic without a value."""
+
+    @functools.wraps(page)
+    def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Shown | Markdown:
+        try:
+            return page(*args, **kwargs)
+        except UndefinedStatisticError as error:
+            return Markdown(f"> This cannot be shown for this run: {error}.")
+
+    return guarded
+
+
+def or_nan(measure: Callable[..., Interval], *values: Any) -> Interval:
+    """What a measure finds; NaN with n = 0 where it has no value on these data."""
+    try:
+        return measure(*values)
+    except UndefinedStatisticError:
+        return Interval(math.nan, math.nan, math.nan, 0)
 
 
 def shown_agreement(one: pd.DataFrame, other: pd.DataFrame) -> Interval:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from html import escape
 
 import pandas as pd
+from IPython.display import Markdown
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
@@ -13,8 +14,8 @@ from sanitygap.claims import load_claims, registry
 from sanitygap.criteria.theory.activations import PAIRS, frequencies
 from sanitygap.figures import Plate, theme, theory_networks, theory_normalizers
 from sanitygap.figures.methods import label
-from sanitygap.inference import bootstrap_mean, proportion_interval
-from sanitygap.pages.shared import about, display_table, panel, with_intervals
+from sanitygap.inference import proportion_interval
+from sanitygap.pages.shared import about, display_table, panel, shown_mean, with_intervals
 from sanitygap.runs import Study
 
 
@@ -108,10 +109,20 @@ def activation_plate(study: Study, table: str, draw: Callable[[pd.DataFrame], Fi
     return Plate(draw(rows), words, f"{words} {about(study, table)}.", numbers)
 
 
-def redrawn_plate(study: Study) -> Plate:
+def _no_layer(study: Study) -> Markdown:
+    """Said where no layer can be redrawn as Theorem 2 assumes."""
+    return Markdown(
+        f"> {study.settings.public()['model']} has no convolution or dense layer that an "
+        "activation module feeds directly, so there is nothing to redraw here."
+    )
+
+
+def redrawn_plate(study: Study) -> Plate | Markdown:
     """Overtaking in the real neurons of redrawn layers beside the bound, layer by layer."""
     theme()
     table = frequencies(study.table("redrawn-overtaking"))
+    if table.empty:
+        return _no_layer(study)
     keys = ["q_high", "q_low", "layer_index", "layer"]
     numbers = _intervals(table, keys, "frequency").merge(
         table.groupby(keys, as_index=False)[["bound", "simulated"]].mean(), on=keys
@@ -123,14 +134,16 @@ def redrawn_plate(study: Study) -> Plate:
     return Plate(theory_networks.redrawn_layers(numbers), words, caption, numbers)
 
 
-def measured_overtaking(study: Study) -> Styler:
+def measured_overtaking(study: Study) -> Styler | Markdown:
     """The bound on overtaking beside its frequency in real neurons with redrawn weights."""
     rows = study.table("redrawn-overtaking")
     table = frequencies(rows)
+    if table.empty:
+        return _no_layer(study)
     shown = []
     for (high, low), part in table.groupby(["q_high", "q_low"], sort=False):
         images = part.groupby("image")[["bound", "simulated", "frequency"]].mean()
-        share = bootstrap_mean(images["frequency"])
+        share = shown_mean(images["frequency"])
         layers = part.groupby("layer_index")
         shown.append(
             {
@@ -174,7 +187,7 @@ def mse_terms(study: Study) -> Styler:
     for method, part in rows.groupby("method", sort=False):
         row: dict[str, object] = {"method": label(str(method))}
         for column, name in names.items():
-            interval = bootstrap_mean(part.groupby("image")[column].mean().dropna())
+            interval = shown_mean(part.groupby("image")[column].mean())
             row |= {name: interval.estimate, f"{name}: low": interval.low}
             row[f"{name}: high"] = interval.high
         shown.append(row)
@@ -238,7 +251,7 @@ def normalizer_rankings(study: Study) -> Styler:
     rows = table[~table["image"].isin(zero)]
     means = rows.groupby("method", sort=False)[list(names)].mean().rename(columns=names)
     ranks = means.rank(ascending=False).astype(int)
-    shown = means.map("{:.3f}".format) + " (" + ranks.astype(str) + ")"
+    shown = means.map("{:.3f}".format).astype(object) + " (" + ranks.astype(str) + ")"
     shown.index = pd.Index([label(str(name)) for name in shown.index], name="method")
     return display_table(
         shown.reset_index(),

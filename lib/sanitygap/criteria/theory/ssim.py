@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.stats import kendalltau
 from sanitygap.claims import CriterionContext, Value, Verdict, criterion
 from sanitygap.criteria.gap import FIGURE_METHODS, RANGES, orderings
 from sanitygap.criteria.theory.evidence import Tables, proved, refuted, unsettled
-from sanitygap.inference import holm, paired_permutation_test
+from sanitygap.inference import UndefinedStatisticError, holm, paired_permutation_test
 from sanitygap.scores import complete, randomization_scores
 
 SMALL = 0.05
@@ -142,6 +143,8 @@ def data_range(tables: Tables, context: CriterionContext) -> Verdict:
     reversals = _reversals(table)
     real_label, real_lowest = min(orderings(real).items(), key=lambda item: item[1])
     real_reversals, pairs = _real_reversals(real)
+    if math.isnan(real_lowest):
+        raise UndefinedStatisticError(f"no tau: {len(wide)} methods, and some tie on all images")
     same = min(lowest, real_lowest) > 1 - 1e-9
     changed = bool(reversals or real_reversals)
     return Verdict(

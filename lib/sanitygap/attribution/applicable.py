@@ -1,0 +1,72 @@
+"""Which methods are defined for a network: guided backpropagation needs ReLUs, for example."""
+
+import warnings
+import weakref
+from collections.abc import Sequence
+
+import torch
+
+from sanitygap.attribution import select
+from sanitygap.attribution.method import Method, Request, Sampling
+from sanitygap.errors import UsageError
+from sanitygap.models.explainable import Explainable
+
+CONDITIONAL = (
+    "guided-backprop",
+    "grad-cam",
+    "grad-cam++",
+    "guided-grad-cam",
+    "deeplift",
+    "fullgrad",
+    "captum-guided-grad-cam",
+    "captum-deeplift",
+)
+"""Methods that some networks have no use for, and that say so when they are asked."""
+
+_FOUND: weakref.WeakKeyDictionary[torch.nn.Module, dict[str, str]] = weakref.WeakKeyDictionary()
+
+
+def undefined(model: Explainable, methods: Sequence[str]) -> dict[str, str]:
+    """The methods among these that are not defined for a network, each with the reason.
+
+    A method of :data:`CONDITIONAL` is tried on one random input; the answers are kept.
+
+    Args:
+        model: the network.
+        methods: names from the registry.
+
+    Raises:
+        UsageError: a name that is not in the registry.
+    """
+    known = _FOUND.setdefault(model.module, {})
+    for method in select(methods):
+        if method.name.partition("@")[0] in CONDITIONAL and method.name not in known:
+            known[method.name] = _refusal(model, method)
+    return {name: known[name] for name in methods if known.get(name)}
+
+
+def defined(model: Explainable, methods: Sequence[str]) -> list[str]:
+    """The methods among these that are defined for a network; a warning names the others.
+
+    Raises:
+        UsageError: a name that is not in the registry, or no method is left.
+    """
+    missing = undefined(model, methods)
+    for name, reason in missing.items():
+        warnings.warn(f"{name} is left out: {reason}", stacklevel=2)
+    if len(missing) == len(methods):
+        raise UsageError(f"no method is left for {model.spec}: {'; '.join(missing.values())}")
+    return [name for name in methods if name not in missing]
+
+
+def _refusal(model: Explainable, method: Method) -> str:
+    """Why a method refuses the network; empty if it does not."""
+    size = model.preprocessing.size
+    source = torch.Generator().manual_seed(0)
+    inputs = torch.randn(1, 3, size, size, generator=source).to(model.device)
+    targets = torch.zeros(1, dtype=torch.int64, device=model.device)
+    try:
+        method.compute(Request(model, inputs, targets, (0,), Sampling(1, 1)))
+    except UsageError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,77 @@
+"""Three methods as captum computes them, beside this library's own.
+
+captum guides and rescales the modules that it can hook: ``nn.ReLU`` for guided backpropagation. On
+a network whose activations are functions, ReLU6 or SiLU it changes nothing, and says nothing.
+Sriram and Conati (2022) used captum; these rows show what that does to their test.
+"""
+
+import warnings
+from typing import Any
+
+import torch
+from captum.attr import DeepLift, GuidedBackprop, GuidedGradCam
+
+from sanitygap.attribution import cam
+from sanitygap.attribution.cam import last_spatial_layer
+from sanitygap.attribution.method import Request, method
+from sanitygap.errors import UsageError
+
+#: what these maps depend on besides this module; part of the address of every result
+RELIES_ON = (cam,)
+
+
+def _quietly(explainer: Any, request: Request, **options: Any) -> torch.Tensor:
+    """captum's values for a request, without the warning that it sets hooks.
+
+    Raises:
+        UsageError: captum refuses the network; the message repeats its reason.
+    """
+    inputs = request.inputs.detach().clone()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            values = explainer.attribute(inputs, target=request.targets, **options)
+        except (AssertionError, RuntimeError) as error:
+            reason = str(error).splitlines()[0][:160]
+            name = type(explainer).__name__
+            raise UsageError(
+                f"captum's {name} refuses {request.model.spec}: {reason}; leave it out"
+            ) from None
+    found: torch.Tensor = values.detach()
+    return found
+
+
+def guided_pass(request: Request) -> torch.Tensor:
+    """captum's guided backpropagation."""
+    return _quietly(GuidedBackprop(request.model.module), request)
+
+
+@method("captum-guided-backprop", guided_pass)
+def captum_guided_backprop(values: torch.Tensor, request: Request) -> torch.Tensor:
+    """Guided backpropagation as captum does it: only modules of the class nn.ReLU are guided."""
+    return values.sum(1)
+
+
+def guided_grad_cam_pass(request: Request) -> torch.Tensor:
+    """captum's guided Grad-CAM, at this library's layer and with its interpolation."""
+    layer = last_spatial_layer(request.model, request.inputs[:1])
+    module = dict(request.model.module.named_modules())[layer]
+    explainer = GuidedGradCam(request.model.module, module)
+    return _quietly(explainer, request, interpolate_mode="bilinear")
+
+
+@method("captum-guided-grad-cam", guided_grad_cam_pass)
+def captum_guided_grad_cam(values: torch.Tensor, request: Request) -> torch.Tensor:
+    """Guided Grad-CAM as captum does it: only modules of the class nn.ReLU are guided."""
+    return values.sum(1)
+
+
+def deeplift_pass(request: Request) -> torch.Tensor:
+    """captum's DeepLIFT from the zero baseline."""
+    return _quietly(DeepLift(request.model.module), request)
+
+
+@method("captum-deeplift", deeplift_pass)
+def captum_deeplift(values: torch.Tensor, request: Request) -> torch.Tensor:
+    """DeepLIFT as captum does it: only modules of classes that it knows are rescaled."""
+    return values.sum(1)

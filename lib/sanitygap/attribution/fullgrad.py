@@ -1,0 +1,149 @@
+"""Full gradients: what the input and every bias add to a logit (Srinivas & Fleuret 2019).
+
+A network of piecewise linear layers is, around an input, an affine function of its pixels and of
+its biases, so a logit is *exactly* the sum of gradient x input and of gradient x bias over all
+layers. Batch normalisation has a bias too, and a saturated ReLU6 acts as one.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from sanitygap.attribution.method import Request, method
+from sanitygap.errors import UsageError
+
+#: how far the parts may be off the logit, as a share of the sum of their magnitudes ...
+TOLERANCE = 1e-4
+#: ... and of the largest logit
+ROUNDING = 1e-4
+
+Biases = Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor | None]
+
+
+def _explicit(
+    module: nn.Module, _inputs: torch.Tensor, outputs: torch.Tensor
+) -> torch.Tensor | None:
+    bias = module.bias
+    if bias is None:
+        return None
+    shown = bias if outputs.ndim == 2 else bias.view(1, -1, *[1] * (outputs.ndim - 2))
+    return shown.expand_as(outputs)  # type: ignore[no-any-return,operator]
+
+
+def _of_normalisation(
+    module: nn.Module, _inputs: torch.Tensor, outputs: torch.Tensor
+) -> torch.Tensor:
+    scale = (module.running_var + module.eps).rsqrt()  # type: ignore[operator]
+    shift = -module.running_mean * scale  # type: ignore[operator]
+    if module.affine:
+        shift = shift * module.weight + module.bias  # type: ignore[operator]
+    return shift.view(1, -1, 1, 1).expand_as(outputs)  # type: ignore[no-any-return,operator]
+
+
+def _of_ceiling(module: nn.Module, inputs: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+    """A unit at its ceiling (or at a floor other than 0) passes on a constant."""
+    low, high = module.min_val, module.max_val
+    return outputs * ((inputs >= high) | (inputs <= low))  # type: ignore[operator]
+
+
+BIASES: dict[type[nn.Module], Biases] = {
+    nn.Conv2d: _explicit,
+    nn.Linear: _explicit,
+    nn.BatchNorm2d: _of_normalisation,
+    nn.Hardtanh: _of_ceiling,
+    nn.ReLU6: _of_ceiling,
+}
+
+
+@contextmanager
+def _recorded(
+    module: nn.Module, records: list[tuple[torch.Tensor, torch.Tensor]]
+) -> Iterator[None]:
+    """Note output and bias of every layer that has one, in the order of their calls."""
+
+    def note(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> object:
+        # a layer that works in place has overwritten its input; what it did is seen in the output
+        found = BIASES[type(layer)](layer, inputs[0].detach(), output.detach())
+        if found is None:
+            return None
+        records.append((output, found.detach()))
+        return output.clone()  # what follows may work in place
+
+    layers = [layer for layer in module.modules() if type(layer) in BIASES]
+    handles = [layer.register_forward_hook(note) for layer in layers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def full_gradients(request: Request) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """The parts of the target logits: input gradients and bias gradients.
+
+    Args:
+        request: the model, inputs ``(N, 3, H, W)`` and targets.
+
+    Returns:
+        Gradient x input ``(N, 3, H, W)``, and gradient x bias of every layer that has one:
+        ``(N, C, h, w)``, or ``(N, C)`` for dense layers. All of it sums to the logits.
+
+    Raises:
+        UsageError: the parts do not sum to the logits, because the network has an activation that
+            is not piecewise linear, or a bias outside the layers in :data:`BIASES`.
+    """
+    records: list[tuple[torch.Tensor, torch.Tensor]] = []
+    leaf = request.inputs.detach().requires_grad_()
+    with _recorded(request.model.module, records):
+        logits = request.model.module(leaf)
+    score = logits.gather(1, request.targets[:, None])
+    found = torch.autograd.grad(
+        score.sum(), [leaf, *(output for output, _ in records)], allow_unused=True
+    )
+    of_input = found[0] * request.inputs
+    of_biases = [
+        slope * bias
+        for slope, (_, bias) in zip(found[1:], records, strict=True)
+        if slope is not None
+    ]
+    parts = [of_input, *of_biases]
+    total = sum(part.flatten(1).double().sum(1) for part in parts)
+    size = sum(part.flatten(1).double().abs().sum(1) for part in parts)
+    allowed = TOLERANCE * size + ROUNDING * logits.detach().abs().max()
+    if not ((total - score.detach()[:, 0].double()).abs() <= allowed).all():
+        raise UsageError(
+            f"{request.model.spec} is not piecewise linear layer by layer, so its full gradients "
+            "do not sum to the logit; leave the method fullgrad out"
+        )
+    return of_input, of_biases
+
+
+def _rescaled(part: torch.Tensor) -> torch.Tensor:
+    """Absolute values, brought to [0, 1] for each image, summed over channels: ``(N, 1, h, w)``."""
+    values = part.abs()
+    low, high = (bound(values, (1, 2, 3), keepdim=True) for bound in (torch.amin, torch.amax))
+    extent = high - low
+    return ((values - low) / torch.where(extent == 0, 1.0, extent)).sum(1, keepdim=True)
+
+
+def fullgrad_pass(request: Request) -> torch.Tensor:
+    """The parts of all spatial layers after post-processing, summed, ``(N, 1, H, W)``."""
+    of_input, of_biases = full_gradients(request)
+    size = request.inputs.shape[2:]
+    total = _rescaled(of_input)
+    for part in of_biases:
+        if part.ndim == 4 and part.shape[2:].numel() > 1:
+            total = total + nn.functional.interpolate(_rescaled(part), size, mode="bilinear")
+    return total
+
+
+@method("fullgrad", fullgrad_pass)
+def fullgrad(values: torch.Tensor, request: Request) -> torch.Tensor:
+    """FullGrad (Srinivas & Fleuret 2019): magnitudes of input and bias gradients, layer by layer.
+
+    Each layer's magnitudes are brought to [0, 1] for each image, upsampled and added, as the
+    authors do; the map is never negative.
+    """
+    return values.sum(1)

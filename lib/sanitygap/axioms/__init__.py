@@ -1,0 +1,1 @@
+"""Features that a network generates itself, and axioms that they test (Khakzar et al. 2022)."""

@@ -1,0 +1,134 @@
+"""Deep image priors, many at once: small decoders that draw one patch each (Khakzar et al., 3.5).
+
+The parameters of all decoders are stacked along a first axis, and grouped convolutions run them
+side by side, so a batch of patches costs little more than the arithmetic of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch.nn import functional
+
+from sanitygap.seeds import generator
+
+#: channels of the seed and of each resolution, from coarse to fine
+WIDTHS = (32, 32, 32, 16)
+
+#: spread of the seed; the authors' network reads uniform noise of this size
+SEED_RANGE = 0.1
+
+SLOPE = 0.2
+
+
+class Prior(Protocol):
+    """What makes patches from parameters.
+
+    Attributes:
+        parameters: tensors whose first axis numbers the patches.
+    """
+
+    parameters: list[torch.Tensor]
+
+    def patches(self) -> torch.Tensor:
+        """RGB values in (0, 1), ``(N, 3, size, size)``."""
+
+    def restart(self, place: int, seed: object) -> None:
+        """Draw the parameters of one patch anew."""
+
+
+class DecoderPrior:
+    """One decoder with random weights and a fixed random seed for each patch.
+
+    A decoder has four resolutions, from an eighth of the patch's side to all of it. At each of
+    them: 3x3 convolution, normalisation over the patch's pixels, leaky ReLU; bilinear upsampling
+    between them; a 1x1 convolution to RGB and a sigmoid at the end.
+
+    Args:
+        size: side of a patch in pixels.
+        seeds: one a patch.
+        device: a torch device.
+    """
+
+    def __init__(self, size: int, seeds: Sequence[object], device: torch.device) -> None:
+        self.size, self.device = size, device
+        drawn = [self._draw(seed) for seed in seeds]
+        stacked = [torch.stack(tensors).to(device) for tensors in zip(*drawn, strict=True)]
+        self.seeds, self.parameters = stacked[0], [t.requires_grad_() for t in stacked[1:]]
+
+    def _draw(self, seed: object) -> list[torch.Tensor]:
+        source = generator(seed, "prior")
+        small = -(-self.size // 2 ** (len(WIDTHS) - 1))
+        tensors = [SEED_RANGE * torch.rand(WIDTHS[0], small, small, generator=source)]
+        for before, width in zip((WIDTHS[0], *WIDTHS), WIDTHS, strict=False):
+            deviation = (2 / (9 * before)) ** 0.5
+            tensors.append(deviation * torch.randn(width, before, 3, 3, generator=source))
+            tensors += [torch.ones(width), torch.zeros(width)]
+        deviation = (1 / WIDTHS[-1]) ** 0.5
+        tensors.append(deviation * torch.randn(3, WIDTHS[-1], 1, 1, generator=source))
+        return [*tensors, torch.zeros(3)]
+
+    def patches(self) -> torch.Tensor:
+        """RGB values in (0, 1), ``(N, 3, size, size)``."""
+        count, values = len(self.seeds), self.seeds
+        for number in range(len(WIDTHS)):
+            weights, scale, shift = self.parameters[3 * number : 3 * number + 3]
+            if number:
+                values = functional.interpolate(values, scale_factor=2, mode="bilinear")
+            values = _side_by_side(values, weights)
+            values = functional.instance_norm(values)
+            values = values * scale[:, :, None, None] + shift[:, :, None, None]
+            values = functional.leaky_relu(values, SLOPE)
+        weights, shift = self.parameters[-2:]
+        colours = _side_by_side(values, weights) + shift[:, :, None, None]
+        start = (colours.shape[-1] - self.size) // 2
+        stop = start + self.size
+        return colours[:, :, start:stop, start:stop].sigmoid().view(count, 3, self.size, self.size)
+
+    @torch.no_grad()
+    def restart(self, place: int, seed: object) -> None:
+        """Draw seed and weights of one decoder anew."""
+        for tensor, new in zip([self.seeds, *self.parameters], self._draw(seed), strict=True):
+            tensor[place] = new.to(self.device)
+
+
+def _side_by_side(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Each sample ``(C, h, w)`` through its own convolution ``(D, C, k, k)``, same size."""
+    count, width = weights.shape[:2]
+    margin = weights.shape[-1] // 2
+    if margin:
+        values = functional.pad(values, (margin,) * 4, mode="reflect")
+    outputs = functional.conv2d(values.flatten(0, 1)[None], weights.flatten(0, 1), groups=count)
+    return outputs[0].unflatten(0, (count, width))
+
+
+class PixelPrior:
+    """No prior: the pixels themselves, through a sigmoid; the control for :class:`DecoderPrior`.
+
+    Args:
+        size: side of a patch in pixels.
+        seeds: one a patch.
+        device: a torch device.
+    """
+
+    def __init__(self, size: int, seeds: Sequence[object], device: torch.device) -> None:
+        self.size, self.device = size, device
+        pixels = torch.stack([self._draw(seed) for seed in seeds]).to(device)
+        self.parameters = [pixels.requires_grad_()]
+
+    def _draw(self, seed: object) -> torch.Tensor:
+        return 0.1 * torch.randn(3, self.size, self.size, generator=generator(seed, "prior"))
+
+    def patches(self) -> torch.Tensor:
+        """RGB values in (0, 1), ``(N, 3, size, size)``."""
+        return self.parameters[0].sigmoid()
+
+    @torch.no_grad()
+    def restart(self, place: int, seed: object) -> None:
+        """Draw the pixels of one patch anew."""
+        self.parameters[0][place] = self._draw(seed).to(self.device)
+
+
+PRIORS = {"decoder": DecoderPrior, "pixels": PixelPrior}

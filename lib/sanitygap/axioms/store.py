@@ -1,0 +1,135 @@
+"""Generated sets on disk: made once, reused for every method that comes later.
+
+A set lies in the cache folder under a hash of all that determines it: weights, preprocessing,
+recipe, seed, numbers and the code that made it. It is a NumPy archive without pickles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sanitygap.axioms import balance, generate, placement, prior, recipes, scenarios
+from sanitygap.axioms.generate import Generation, Sample
+from sanitygap.axioms.recipes import Recipe
+from sanitygap.axioms.scenarios import Scenario
+from sanitygap.downloads import cache_folder
+from sanitygap.errors import UsageError
+from sanitygap.files import find_root, replacing
+from sanitygap.models.explainable import Explainable
+
+#: the modules whose code decides what is generated
+CODE = (balance, generate, placement, prior, recipes, scenarios)
+
+
+def features(
+    model: Explainable,
+    scenario: Scenario,
+    numbers: Sequence[int],
+    recipe: Recipe,
+    seed: int,
+    code: str,
+    folder: Path | None = None,
+    progress: bool = False,
+) -> list[Sample]:
+    """The samples of these numbers, from disk if they were generated before.
+
+    Args:
+        model: the network.
+        scenario: what the patches have to do.
+        numbers: of the samples; they are generated and kept together.
+        recipe: numbers of the optimisation.
+        seed: of every draw.
+        code: hash over :data:`CODE`; a set that other code made is not used.
+        folder: where sets are kept; the cache folder by default.
+        progress: whether to show a bar.
+    """
+    path = (folder or cache_folder() / "features") / f"{_name(model, scenario, numbers, recipe, seed, code)}.npz"
+    if path.is_file():
+        return read(path)
+    samples = Generation(model, scenario, numbers, recipe, seed).run(progress)
+    write(path, samples)
+    return samples
+
+
+def _name(
+    model: Explainable,
+    scenario: Scenario,
+    numbers: Sequence[int],
+    recipe: Recipe,
+    seed: int,
+    code: str,
+) -> str:
+    identity = {
+        "weights": model.weights_sha256,
+        "preprocessing": repr(model.preprocessing),
+        "scenario": scenario.name,
+        "numbers": list(numbers),
+        "recipe": recipe.settings(),
+        "seed": seed,
+        "code": code,
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return f"{scenario.name}-{digest[:24]}"
+
+
+def kept(model: Explainable, scenario: Scenario, root: Path | None = None) -> Path | None:
+    """A set of accepted samples that the project carries for a network, if there is one.
+
+    It is made once by :func:`features` and copied to ``data/features``; what it is worth is
+    measured afresh by whoever uses it.
+    """
+    name = f"{scenario.name}-{model.weights_sha256[:16]}.npz"
+    path = (root or find_root()) / "data" / "features" / name
+    return path if path.is_file() else None
+
+
+def write(path: Path, samples: Sequence[Sample]) -> None:
+    """Keep a set: whole or not at all."""
+    arrays = {
+        "scenario": np.array([s.scenario for s in samples]),
+        "number": np.array([s.number for s in samples], dtype=np.int64),
+        "classes": np.array([s.classes for s in samples], dtype=np.int64),
+        "patches": torch.stack([s.patches for s in samples]).numpy(),
+        "accepted": np.array([s.accepted for s in samples]),
+        "steps": np.array([s.steps for s in samples], dtype=np.int64),
+        "seconds": np.array([s.seconds for s in samples]),
+    }
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def read(path: Path) -> list[Sample]:
+    """A set that was kept.
+
+    Raises:
+        UsageError: the file is damaged.
+    """
+    names = ("scenario", "number", "classes", "patches", "accepted", "steps", "seconds")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            columns = [file[name] for name in names]
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile):
+        raise UsageError(
+            f"the generated set {path.name} is damaged; delete it and run the same command again"
+        ) from None
+    return [
+        Sample(
+            str(scenario),
+            int(number),
+            (int(classes[0]), int(classes[1])),
+            torch.from_numpy(patches.copy()),
+            bool(accepted),
+            int(steps),
+            float(seconds),
+        )
+        for scenario, number, classes, patches, accepted, steps, seconds in zip(
+            *columns, strict=True
+        )
+    ]

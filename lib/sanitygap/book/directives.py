@@ -1,0 +1,381 @@
+"""Directives that show the facts assembled with the pages; none has a number of its own."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from docutils import nodes  # type: ignore[import-untyped]
+from sphinx import addnodes
+from sphinx.util.docutils import SphinxDirective
+
+from sanitygap.book.passport import duration, when
+from sanitygap.book.verdicts import VERDICTS
+
+Cell = Any
+"""Content of a cell of a table: a node, several nodes, or plain text."""
+
+LEDGER = "book/ledger"
+"""The page that holds the ledger."""
+
+
+class claim_place(nodes.Inline, nodes.Element):  # noqa: N801 (docutils names nodes this way)
+    """Where the book treats a claim; becomes a link when all labels are known."""
+
+
+class FactsDirective(SphinxDirective):
+    """A directive that shows some of the facts that were assembled with the pages."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """The assembled facts."""
+        path = Path(self.env.srcdir) / str(self.config.sanitygap_facts or "")
+        if not path.is_file():
+            raise self.error("no facts to show: build the site with `sanitygap build`")
+        self.env.note_dependency(str(path))
+        return json.loads(path.read_text(encoding="utf-8"))
+
+    @property
+    def claims(self) -> dict[str, list[Mapping[str, Any]]]:
+        """Id of a claim -> its rows, one for each run; in the order of the ledger."""
+        claims: dict[str, list[Mapping[str, Any]]] = {}
+        for row in self.facts["claims"]:
+            claims.setdefault(row["id"], []).append(row)
+        return claims
+
+    @property
+    def columns(self) -> dict[tuple[str, str], str]:
+        """Run and model of every verdict -> how a reader tells it from the others."""
+        rows = [row for group in self.claims.values() for row in group if of_a_run(row)]
+        pairs = list(dict.fromkeys((row["run"], row["model"]) for row in rows))
+        runs_of = Counter(model for _, model in pairs)
+        return {
+            (run, model): model if runs_of[model] == 1 else f"{model} ({run})"
+            for run, model in pairs
+        }
+
+    def column_heads(self) -> list[list[nodes.Node]]:
+        """A head for each column: the model, and below it whose run on how many images."""
+        known = {one["name"]: one for one in self.facts["runs"]}
+        return [
+            [
+                nodes.paragraph("", model, classes=["model"]),
+                nodes.paragraph("", run_in_words(known.get(run), run), classes=["shown-on"]),
+            ]
+            for run, model in self.columns
+        ]
+
+    def ledger_link(self, text: str, anchor: str = "", **chosen: str) -> nodes.reference:
+        """A link to the ledger: to a claim, or with filters chosen."""
+        page = self.env.app.builder.get_relative_uri(self.env.docname, LEDGER)
+        query = f"?{urlencode(chosen)}" if chosen else ""
+        return nodes.reference(
+            "", text, refuri=f"{page}{query}{f'#{anchor}' if anchor else ''}", internal=True
+        )
+
+    def markdown(self, text: str | None) -> list[nodes.Node]:
+        """Nodes of a text in MyST Markdown."""
+        return self.parse_text_to_nodes(text) if text else []
+
+    def table(
+        self, header: Sequence[Cell], rows: Iterable[nodes.row], classes: Sequence[str]
+    ) -> nodes.Node:
+        """A table with a head, inside a container that scrolls where the screen is narrow."""
+        group = nodes.tgroup(cols=len(header))
+        group += [nodes.colspec(colwidth=1) for _ in header]
+        group += nodes.thead("", row(header))
+        body = nodes.tbody()
+        body += list(rows)
+        group += body
+        return nodes.container("", nodes.table("", group, classes=[*classes]), classes=["scrolls"])
+
+
+class VerdictCounts(FactsDirective):
+    """How many claims have which verdict, for each run and model; each number leads to them."""
+
+    def run(self) -> list[nodes.Node]:
+        claims, columns = self.claims, self.columns
+        counts = Counter(
+            (row["run"], row["model"], row["verdict"])
+            for rows in claims.values()
+            for row in rows
+            if of_a_run(row)
+        )
+        judged = Counter(
+            (row["run"], row["model"]) for rows in claims.values() for row in rows if of_a_run(row)
+        )
+        for pair in columns:
+            counts[*pair, "not-run"] += len(claims) - judged[pair]
+        lines = [
+            row(
+                [
+                    badge(verdict),
+                    *(
+                        self.count(counts[*pair, verdict], verdict, shown)
+                        for pair, shown in columns.items()
+                    ),
+                ]
+            )
+            for verdict in VERDICTS
+            if any(counts[*pair, verdict] for pair in columns)
+        ]
+        lines.append(row(["All claims", *(str(len(claims)) for _ in columns)]))
+        return [self.table(["Verdict", *self.column_heads()], lines, ["verdict-counts"])]
+
+    def count(self, number: int, verdict: str, shown: str) -> nodes.Node:
+        """A number that leads to the claims it counts."""
+        if not number:
+            return nodes.paragraph("", "0")
+        return nodes.paragraph("", "", self.ledger_link(str(number), verdict=verdict, model=shown))
+
+
+class VerdictMeanings(FactsDirective):
+    """What each verdict means."""
+
+    def run(self) -> list[nodes.Node]:
+        lines = [row([badge(verdict), shown.meaning]) for verdict, shown in VERDICTS.items()]
+        return [self.table(["Verdict", "Meaning"], lines, ["verdict-meanings"])]
+
+
+class Verdicts(FactsDirective):
+    """One row for each claim of the body, with one verdict for each run.
+
+    A line of the body is the id of a claim or, to call it by fewer words than the ledger's,
+    ``id: words``. The papers' own models that no run is about are only counted.
+    """
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        claims, columns = self.claims, self.columns
+        lines = [line.partition(":")[::2] for line in self.content if line.strip()]
+        words = {name.strip(): text.strip() for name, text in lines}
+        if unknown := [name for name in words if name not in claims]:
+            raise self.error(f"no claim {', '.join(unknown)} in the ledger")
+        rows = []
+        for name, text in words.items():
+            found = {(one["run"], one["model"]): one["verdict"] for one in claims[name]}
+            rows.append(
+                row(
+                    [
+                        [*self.about(claims[name][0], text)],
+                        *([badge(found.get(pair, "not-run"))] for pair in columns),
+                    ]
+                )
+            )
+        waiting = [name for name in words if any(not of_a_run(one) for one in claims[name])]
+        return [
+            self.table(["Claim", *self.column_heads()], rows, ["headlines"]),
+            *self.waiting(claims, waiting),
+        ]
+
+    def about(self, claim: Mapping[str, Any], words: str) -> list[nodes.Node]:
+        """What is claimed, its place in the ledger and in the book."""
+        links = nodes.paragraph(
+            "",
+            "",
+            self.ledger_link(claim["id"], claim["id"]),
+            nodes.Text(" · "),
+            claim_place(claim=claim["id"], notebook=claim.get("notebook") or ""),
+            classes=["links"],
+        )
+        return [*self.markdown(words or claim["statement"]), links]
+
+    def waiting(
+        self, claims: Mapping[str, Sequence[Mapping[str, Any]]], names: Sequence[str]
+    ) -> list[nodes.Node]:
+        """How many models of the papers these claims still wait for."""
+        models = {
+            one["model"]
+            for name in names
+            for one in claims[name]
+            if one["model"] and not of_a_run(one)
+        }
+        if not models:
+            return []
+        text = nodes.Text(
+            f"{len(models)} models that the papers used for these claims have no run here. "
+        )
+        link = self.ledger_link("The ledger lists them, each with its command", verdict="not-run")
+        return [nodes.paragraph("", "", text, link, nodes.Text("."), classes=["waiting"])]
+
+
+class Executions(FactsDirective):
+    """When, how long and from what each chapter was executed."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = []
+        for one in self.facts["executions"]:
+            link = addnodes.pending_xref(
+                "",
+                nodes.inline("", one["title"]),
+                refdomain="std",
+                reftype="doc",
+                reftarget=f"/notebooks/{one['name']}",
+                refdoc=self.env.docname,
+                refexplicit=True,
+            )
+            commit = (one["commit"] or "none")[:12] + (" +changes" if one["dirty"] else "")
+            rows.append(
+                row(
+                    [
+                        nodes.paragraph("", "", link),
+                        one["run"],
+                        str(one["parameters"].get("model")),
+                        when(one["started"]),
+                        duration(one["duration_s"]),
+                        nodes.literal("", commit),
+                    ]
+                )
+            )
+        header = ["Page", "Run", "Model", "Executed", "Took", "Commit"]
+        return [self.table(header, rows, ["executions"])]
+
+
+class CitationDirective(FactsDirective):
+    """How to cite the companion: a sentence and a BibTeX entry."""
+
+    def run(self) -> list[nodes.Node]:
+        citation = self.facts["citation"]
+        entry = nodes.literal_block(citation["bibtex"], citation["bibtex"], language="bibtex")
+        return [*self.markdown(citation["sentence"]), entry]
+
+
+class RecordedRuns(FactsDirective):
+    """The runs whose verdicts the site shows: about what, when and from which commit."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = [
+            row(
+                [
+                    nodes.literal("", one["name"]),
+                    one["model"],
+                    f"{one['n_images']} ({one['images']})",
+                    when(one["started"]) if one["started"] else "unknown",
+                    one["device"],
+                    nodes.literal("", shown_commit(one["commit"])),
+                ]
+            )
+            for one in self.facts["runs"]
+        ]
+        if not rows:
+            return [nodes.paragraph("", "No run is recorded here.")]
+        header = ["Run", "Model", "Images", "Begun", "Computed on", "Commit"]
+        return [self.table(header, rows, ["runs"])]
+
+
+class Changes(FactsDirective):
+    """What changed in the recorded results, from the history of their files."""
+
+    def run(self) -> list[nodes.Node]:
+        shown: list[nodes.Node] = []
+        for one in self.facts["changes"]:
+            head = nodes.paragraph("", "", nodes.strong("", one["date"][:10]), nodes.Text(", "))
+            head += nodes.Text(f"{one['run']} at commit ")
+            head += nodes.literal("", one["commit"][:12])
+            shown.append(head)
+            line = nodes.paragraph()
+            for verdict in VERDICTS:
+                if count := one["counts"].get(verdict):
+                    line += [badge(verdict), nodes.Text(f" {count}  ")]
+            shown.append(line)
+            moved = [self.change(claim, old, new) for claim, old, new in one["moved"]]
+            if moved:
+                summary = f"{len(moved)} verdicts changed"
+                shown.append(details(summary, [nodes.bullet_list("", *moved)]))
+        return shown or [
+            nodes.paragraph("", "The history of the recorded results is not at hand here.")
+        ]
+
+    def change(self, claim: str, old: str | None, new: str | None) -> nodes.list_item:
+        """One claim whose verdict is another than before."""
+        words = {None: "no verdict"}
+        text = f": {words.get(old, old)} → {words.get(new, new)}"
+        link = self.ledger_link(claim, claim) if claim in self.claims else nodes.literal("", claim)
+        return nodes.list_item("", nodes.paragraph("", "", link, nodes.Text(text)))
+
+
+class Drift(FactsDirective):
+    """Where the shown run and the recorded one of its model differ beyond chance."""
+
+    def run(self) -> list[nodes.Node]:
+        shown: list[nodes.Node] = [
+            nodes.paragraph("", line) for line in self.facts["drift"].get("notes", [])
+        ]
+        rows = [
+            row(
+                [
+                    one["score"],
+                    one["method"],
+                    f"{one['live']:.3f}",
+                    f"{one['recorded']:.3f}",
+                    f"{one['p_holm']:.3f}",
+                    one["verdict"],
+                ]
+            )
+            for one in self.facts["drift"].get("rows", [])
+        ]
+        if rows:
+            header = ["Score", "Method", "This run", "Recorded", "p (Holm)", "Outcome"]
+            shown.append(self.table(header, rows, ["drift"]))
+        return shown or [nodes.paragraph("", "There is nothing to compare this run with.")]
+
+
+def row(cells: Sequence[Cell], classes: Sequence[str] = ()) -> nodes.row:
+    """A row of a table from nodes or plain text."""
+    made = nodes.row(classes=list(classes))
+    for cell in cells:
+        if isinstance(cell, str):
+            cell = nodes.paragraph("", cell)
+        content = [cell] if isinstance(cell, nodes.Node) else list(cell)
+        if content and isinstance(content[0], nodes.literal | nodes.inline):
+            content = [nodes.paragraph("", "", *content)]
+        made += nodes.entry("", *content)
+    return made
+
+
+def badge(verdict: str) -> nodes.inline:
+    """A verdict as sign and word; the colour only repeats what the word says."""
+    shown = VERDICTS[verdict]
+    return nodes.inline(
+        "",
+        "",
+        nodes.raw("", f'<span aria-hidden="true">{shown.sign}</span>', format="html"),
+        nodes.Text(f" {verdict}"),
+        classes=["verdict", f"verdict-{shown.tone}"],
+    )
+
+
+def of_a_run(one: Mapping[str, Any]) -> bool:
+    """Whether a row of the ledger comes from a run; a model of the paper may wait for one."""
+    return bool(one["run"] and one["model"])
+
+
+def run_in_words(run: Mapping[str, Any] | None, name: str) -> str:
+    """Whose run it is, and on how many images."""
+    if run is None:
+        return f"run {name}"
+    kind = "recorded" if run["recorded"] else f"run {name}"
+    return f"{kind}, {run['n_images']} images"
+
+
+def shown_commit(commit: str) -> str:
+    """A commit as people read it: twelve characters, and whether files differed from it."""
+    head, _, changes = commit.partition("+")
+    return (head[:12] or "none") + (" +changes" if changes else "")
+
+
+def details(summary: str, body: Sequence[nodes.Node]) -> nodes.Node:
+    """A part that unfolds on demand, in plain HTML, so that it works without scripts."""
+    if not body:
+        return nodes.inline()
+    return nodes.container(
+        "",
+        nodes.raw("", f"<details><summary>{summary}</summary>", format="html"),
+        *body,
+        nodes.raw("", "</details>", format="html"),
+    )

@@ -1,0 +1,413 @@
+"""Criteria of Khakzar et al. (2022) about methods: Tables 1 and 2, and what the text says of them.
+
+All of them read the sums that maps have over the patches of accepted samples.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from sanitygap.axioms.metrics import METRICS, Metric, metric_of, wide
+from sanitygap.claims import (
+    CriterionContext,
+    Value,
+    Verdict,
+    combine,
+    criterion,
+    verdict_from_interval,
+)
+from sanitygap.criteria.gap import shown, summary
+from sanitygap.criteria.khakzar_features import LEAST
+from sanitygap.criteria.khakzar_formal import QUANTITIES, published, table2_trends
+from sanitygap.inference import Interval, bootstrap, kendall_tau, paired_difference
+
+Tables = Mapping[str, pd.DataFrame]
+SCORES = ("axioms-scores",)
+
+#: the paper's names -> ours
+NAMES = {
+    "GradCAM": "grad-cam",
+    "GradCAM++": "grad-cam-plus-plus",
+    "Gradient": "gradient",
+    "FullGrad": "fullgrad",
+    "GuidedBackProp": "guided-backprop",
+    "IntegratedGradient": "integrated-gradients",
+    "DeepSHAP": "deepshap",
+    "IBA": "iba",
+    "ExtremalPerturbation": "extremal-perturbation",
+}
+BEST = ("grad-cam", "iba", "extremal-perturbation")
+WORST = ("fullgrad", "deepshap", "gradient", "guided-backprop")
+SLIGHT = ("gradient", "guided-backprop", "deepshap", "integrated-gradients")
+
+
+def per_sample(
+    scores: pd.DataFrame,
+    scenario: str,
+    sign: str,
+    value: Callable[[pd.DataFrame], pd.Series],
+    methods: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """A quantity of each sample's map: samples x methods, samples without a missing value."""
+    names = methods or list(dict.fromkeys(scores["method"]))
+    columns = {}
+    for name in names:
+        table = wide(scores, scenario, name, sign)
+        if not table.empty:
+            columns[name] = value(table)
+    return pd.DataFrame(columns).replace([np.inf, -np.inf], np.nan).dropna()
+
+
+def null_share(table: pd.DataFrame) -> pd.Series:
+    """What lies in the null patch, of what lies in both patches."""
+    return table["second a"] / (table["first a"] + table["second a"])
+
+
+def shared_share(table: pd.DataFrame) -> pd.Series:
+    """Eq. (11) of each sample."""
+    return table["shared a"] / (table["first a"] + table["second b"])
+
+
+def level_ratio(table: pd.DataFrame) -> pd.Series:
+    """Level of the patch for output b over that for output a."""
+    return (table["first b"] / table["outside b"]) / (table["first a"] / table["outside a"])
+
+
+def smaller_share(table: pd.DataFrame) -> pd.Series:
+    """The smaller patch sum over the total of both."""
+    pair = table[["first a", "second a"]]
+    return pair.min(axis=1) / pair.sum(axis=1)
+
+
+def few(found: pd.DataFrame, scenario: str, needed: Sequence[str]) -> Verdict | None:
+    """An open verdict if methods or samples are missing."""
+    missing = [name for name in needed if name not in found]
+    if len(found) >= LEAST and not missing:
+        return None
+    lacking = f" without {', '.join(missing)}" if missing and len(found.columns) else ""
+    return Verdict(
+        value="undecided",
+        evidence=f"{len(found)} accepted samples of the scenario {scenario!r}{lacking}.",
+        reason=f"At least {LEAST} accepted samples are needed.",
+    )
+
+
+def _claimed(value: Value) -> Value:
+    return "reproduced" if value == "direction" else value
+
+
+def below(scores: pd.DataFrame, lower: str, upper: str, what: str) -> Verdict:
+    """The verdict of "one method's mean lies below another's", paired over samples."""
+    interval = paired_difference(scores[lower], scores[upper])
+    value = verdict_from_interval(interval.low, interval.high, 0.0, "below")
+    return Verdict(
+        value=_claimed(value),
+        evidence=f"{what}: {lower} − {upper} = {shown(interval)}.",
+        numbers={f"{what}, {lower} - {upper}": interval.estimate},
+    )
+
+
+@criterion("khakzar-table1", tables=SCORES)
+def table1(tables: Tables, context: CriterionContext) -> Verdict:
+    scores = tables["axioms-scores"]
+    verdicts = []
+    for scenario, value in (("null", null_share), ("double", shared_share)):
+        found = per_sample(scores, scenario, "absolute", value, list(NAMES.values()))
+        if (open_ := few(found, scenario, list(NAMES.values()))) is not None:
+            return open_
+        column = published("Table 1", QUANTITIES[scenario]).rename(NAMES)[list(found)].to_numpy()
+
+        def tau(rows: np.ndarray, column: np.ndarray = column) -> float:
+            return float(kendall_tau(rows.mean(axis=0), column))
+
+        interval = bootstrap(found.to_numpy(), tau)
+        verdicts.append(
+            Verdict(
+                value=_claimed(verdict_from_interval(interval.low, interval.high, 0.0, "above")),
+                evidence=f"{scenario}: Kendall's τ with the printed column {shown(interval)} over "
+                f"{interval.n} samples.",
+                numbers={f"tau {scenario}": interval.estimate},
+            )
+        )
+    joined = combine(verdicts)
+    if context.paper_model and context.paper_images:
+        return _faithful(scores, joined)
+    return joined
+
+
+def _faithful(scores: pd.DataFrame, joined: Verdict) -> Verdict:
+    """The paper's own setting: does every printed value lie inside its interval?"""
+    inside, count = 0, 0
+    for metric in METRICS:
+        if metric.variant != "coded" and not (metric.name, metric.variant) == ("double", "printed"):
+            continue
+        printed = published("Table 1", QUANTITIES[metric.name]).rename(NAMES)
+        for name, value in printed.items():
+            sign = "signed" if metric.name == "null" else "absolute"
+            interval, _ = metric_of(scores, metric, str(name), sign)
+            count += 1
+            inside += interval is not None and interval.low <= value <= interval.high
+    value: Value = "reproduced" if inside == count else "not-reproduced"
+    evidence = f"{joined.evidence} {inside} of {count} printed values lie inside their intervals."
+    return joined.model_copy(update={"value": value, "evidence": evidence})
+
+
+@criterion("khakzar-null", tables=SCORES)
+def null_feature(tables: Tables, context: CriterionContext) -> Verdict:
+    scores = tables["axioms-scores"]
+    found = per_sample(scores, "null", "absolute", null_share)
+    if (open_ := few(found, "null", (*BEST, *WORST))) is not None:
+        return open_
+    verdicts = [below(found, good, bad, "null share") for good in BEST for bad in WORST]
+    rows = scores[(scores["scenario"] == "null") & (scores["method"] == "grad-cam")]
+    distance = rows.groupby("sample")["distance"].first().reindex(found.index)
+    pair = np.stack([distance, found["grad-cam"]], 1)
+    rho = _rank_correlation(pair)
+    if rho is not None:
+        verdicts.append(
+            Verdict(
+                value=_claimed(verdict_from_interval(rho.low, rho.high, 0.0, "below")),
+                evidence=f"Grad-CAM's null share and distance: ρ = {shown(rho)}.",
+                numbers={"rho distance": rho.estimate},
+            )
+        )
+    return summary(verdicts, "three best below four worst; Grad-CAM's share falls with distance")
+
+
+def _rank_correlation(pair: np.ndarray) -> Interval | None:
+    def rho(rows: np.ndarray) -> float:
+        return float(spearmanr(rows[:, 0], rows[:, 1]).statistic)
+
+    try:
+        return bootstrap(pair, rho)
+    except ValueError:
+        return None  # a resample in which one of them is constant: too few samples
+
+
+@criterion("khakzar-double", tables=SCORES)
+def double_feature(tables: Tables, context: CriterionContext) -> Verdict:
+    found = per_sample(tables["axioms-scores"], "double", "absolute", shared_share)
+    if (open_ := few(found, "double", (*BEST, *SLIGHT, "noise"))) is not None:
+        return open_
+    verdicts = [below(found, good, "noise", "Eq. (11)") for good in BEST]
+    for name in SLIGHT:
+        interval = paired_difference(found[name], found["noise"])
+        verdicts.append(
+            Verdict(
+                value="reproduced" if interval.excludes(0) else "undecided",
+                evidence=f"Eq. (11): {name} − noise = {shown(interval)}.",
+                numbers={f"{name} - noise": interval.estimate},
+            )
+        )
+    return summary(verdicts, "three below noise, four different from noise")
+
+
+@criterion("khakzar-single", tables=SCORES)
+def single_feature(tables: Tables, context: CriterionContext) -> Verdict:
+    scores = tables["axioms-scores"]
+    names = [name for name in NAMES.values() if name in set(scores["method"])]
+    found = per_sample(scores, "single", "absolute", level_ratio, names)
+    if (open_ := few(found, "single", ("grad-cam", *WORST))) is not None:
+        return open_
+    halves = paired_difference(found["grad-cam"], pd.Series(0.5, index=found.index))
+    verdicts = [
+        Verdict(
+            value=_claimed(verdict_from_interval(halves.low, halves.high, 0.0, "below")),
+            evidence=f"Grad-CAM's ratio of levels − 0.5 = {shown(halves)}.",
+            numbers={"ratio grad-cam": halves.estimate + 0.5},
+        )
+    ]
+    verdicts += [below(found, "grad-cam", name, "ratio") for name in found if name != "grad-cam"]
+    return summary(verdicts, "Grad-CAM's level falls by half and more than that of others")
+
+
+@criterion("khakzar-saturation", tables=SCORES)
+def saturation(tables: Tables, context: CriterionContext) -> Verdict:
+    found = per_sample(tables["axioms-scores"], "saturation", "absolute", smaller_share)
+    needed = ("extremal-perturbation", "iba", "guided-backprop")
+    if (open_ := few(found, "saturation", needed)) is not None:
+        return open_
+    share = float((found["extremal-perturbation"] < 0.25).mean())
+    pair = found[["iba", "guided-backprop"]].to_numpy()
+    less = bootstrap(pair, lambda rows: float(np.median(rows[:, 0]) - np.median(rows[:, 1])))
+    median = verdict_from_interval(less.low, less.high, 0.0, "below")
+    return combine(
+        [
+            Verdict(
+                value="reproduced" if share > 0.5 else "not-reproduced",
+                evidence=f"Extremal perturbation gives one patch less than a quarter in {share:.0%} "
+                f"of {len(found)} samples.",
+                numbers={"one-sided share": share},
+            ),
+            Verdict(
+                value=_claimed(median),
+                evidence=f"Median smaller share, IBA − guided backpropagation: {shown(less)}.",
+                numbers={"median difference": less.estimate},
+            ),
+        ]
+    )
+
+
+def layer_metrics(table: pd.DataFrame) -> pd.DataFrame:
+    """Method, metric and depth -> value: shares for null and double, Eq. (12) for single."""
+    chosen: dict[str, Metric] = {
+        "null": next(m for m in METRICS if (m.name, m.variant) == ("null", "patches")),
+        "double": next(m for m in METRICS if (m.name, m.variant) == ("double", "printed")),
+        "single": next(m for m in METRICS if (m.name, m.variant) == ("single", "coded")),
+    }
+    rows = []
+    for (method, depth), part in table.groupby(["method", "depth"]):
+        for name, metric in chosen.items():
+            interval, n = metric_of(part, metric, str(method), "absolute")
+            if interval is not None:
+                rows.append((str(method).partition("@")[0], name, int(depth), interval.estimate, n))
+    return pd.DataFrame(rows, columns=["method", "metric", "depth", "value", "n"])
+
+
+@criterion("khakzar-table2", tables=("axioms-layers",))
+def table2(tables: Tables, context: CriterionContext) -> Verdict:
+    printed = table2_trends()
+    kept = sum(rho < 0 and lowest for rho, lowest in printed.values())
+    text = f"Printed table: {kept} of {len(printed)} rows fall with depth and are lowest at layer 4."
+    values = layer_metrics(tables["axioms-layers"])
+    if values.empty or int(values["n"].min()) < LEAST or values["depth"].nunique() < 4:
+        return Verdict(
+            value="undecided" if kept == len(printed) else "not-reproduced",
+            evidence=text,
+            reason="Too few accepted samples to measure the rows again.",
+        )
+    good = []
+    for (method, metric), row in values.groupby(["method", "metric"]):
+        ordered = row.sort_values("depth")
+        rho = float(spearmanr(ordered["depth"], ordered["value"]).statistic)
+        lowest = bool(ordered["value"].iloc[-1] == ordered["value"].min())
+        good.append((f"{method} {metric} ρ = {rho:+.1f}", rho < 0 and lowest))
+    failing = [name for name, ok in good if not ok]
+    return Verdict(
+        value="reproduced" if not failing and kept == len(printed) else "not-reproduced",
+        evidence=f"{text} Measured here: {len(good) - len(failing)} of {len(good)}"
+        + (f"; not {', '.join(failing)}." if failing else "."),
+        numbers={"printed rows": kept, "measured rows": len(good) - len(failing)},
+    )
+
+
+#: figure -> table, scenario, quantity, and which of the accepted samples are shown
+FIGURES: dict[str, tuple[str, str, Callable[[pd.DataFrame], pd.Series], slice]] = {
+    "khakzar-fig1": ("axioms-scores", "null", null_share, slice(0, 1)),
+    "khakzar-fig2": ("axioms-layers", "null", null_share, slice(0, 1)),
+    "khakzar-fig3": ("axioms-scores", "double", shared_share, slice(0, 1)),
+    "khakzar-fig4": ("axioms-scores", "single", level_ratio, slice(0, 1)),
+    "khakzar-fig5": ("axioms-scores", "saturation", smaller_share, slice(0, 2)),
+    "khakzar-fig6": ("axioms-scores", "null", null_share, slice(1, 4)),
+}
+
+
+def typical(scores: pd.DataFrame, claim: str) -> Verdict:
+    """Whether the examples of a figure lie within the interquartile range, method by method."""
+    table, scenario, value, shown_ = FIGURES[claim]
+    names = [
+        name
+        for name in dict.fromkeys(scores["method"])
+        if str(name).partition("@")[0] in NAMES.values()
+    ]
+    found = per_sample(scores, scenario, "absolute", value, names)
+    if (open_ := few(found, scenario, ())) is not None:
+        return open_
+    low, high = found.quantile(0.25), found.quantile(0.75)
+    examples = found.iloc[shown_]
+    outside = [
+        f"sample {sample}: {name}"
+        for sample, row in examples.iterrows()
+        for name in found
+        if not low[name] <= row[name] <= high[name]
+    ]
+    count = examples.size
+    listed = ", ".join(outside[:4]) + (" …" if len(outside) > 4 else "")
+    return Verdict(
+        value="not-reproduced" if outside else "reproduced",
+        evidence=f"{count - len(outside)} of {count} values of the shown examples lie in the "
+        f"interquartile range of {len(found)} samples" + (f"; not {listed}." if outside else "."),
+        reason="Half of all values lie outside an interquartile range by its definition."
+        if outside
+        else "",
+    )
+
+
+def _register(claim: str, table: str) -> None:
+    @criterion(claim, tables=(table,))
+    def figure(tables: Tables, context: CriterionContext) -> Verdict:
+        return typical(tables[table], claim)
+
+    figure.__qualname__ = f"figure {claim}"
+
+
+for _claim, (_table, *_) in FIGURES.items():
+    _register(_claim, _table)
+
+
+@criterion("khakzar-reference", tables=("axioms-backgrounds",))
+def other_references(tables: Tables, context: CriterionContext) -> Verdict:
+    table = tables["axioms-backgrounds"]
+    means = {}
+    for background, part in table.groupby("background", sort=False):
+        found = per_sample(part, "null", "absolute", null_share)
+        if (open_ := few(found, "null", ())) is not None:
+            return open_
+        means[str(background)] = found.mean()
+    if len(means) < 2:
+        return Verdict(value="undecided", evidence=f"{len(means)} background only.")
+    base = means.pop("noise")
+    taus = {name: float(kendall_tau(base, row[base.index])) for name, row in means.items()}
+    listed = ", ".join(f"{name} {tau:.2f}" for name, tau in taus.items())
+    return Verdict(
+        value="reproduced" if min(taus.values()) >= 0.8 else "not-reproduced",
+        evidence=f"Kendall's τ of {len(base)} methods' null shares with those on noise: {listed}.",
+        numbers={f"tau {name}": tau for name, tau in taus.items()},
+    )
+
+
+@criterion("khakzar-proof-vs-practice", tables=SCORES)
+def proof_and_practice(tables: Tables, context: CriterionContext) -> Verdict:
+    scores = tables["axioms-scores"]
+
+    def null_part(table: pd.DataFrame) -> pd.Series:
+        return table["second a"] / (table["first a"] + table["second a"]).abs()
+
+    found = per_sample(scores, "null", "signed", null_part, ("patch-shapley", "deepshap"))
+    if (open_ := few(found, "null", ("patch-shapley", "deepshap"))) is not None:
+        return open_
+    exact = found["patch-shapley"].abs()
+    level = bootstrap(exact.to_numpy()[:, None], lambda rows: float(rows.mean()))
+    apart = paired_difference(found["deepshap"], found["patch-shapley"])
+    return combine(
+        [
+            Verdict(
+                value=_claimed(verdict_from_interval(level.low, level.high, 0.05, "below")),
+                evidence=f"Exact Shapley value of the null patch, of both patches' total: {level}.",
+                numbers={"exact": level.estimate},
+            ),
+            Verdict(
+                value="reproduced" if apart.excludes(0) else "undecided",
+                evidence=f"DeepSHAP's share − exact share: {shown(apart)}.",
+                numbers={"deepshap - exact": apart.estimate},
+            ),
+        ]
+    )
+
+
+@criterion("khakzar-disagree", tables=("axioms-agreement",))
+def disagreement(tables: Tables, context: CriterionContext) -> Verdict:
+    table = tables["axioms-agreement"].dropna(subset="spearman")
+    wide_ = table.pivot(index="sample", columns=["first", "second"], values="spearman")
+    if len(wide_) < LEAST:
+        return Verdict(value="undecided", evidence=f"{len(wide_)} accepted samples.")
+    interval = bootstrap(
+        wide_.dropna().to_numpy(), lambda rows: float(np.median(rows.mean(axis=0)))
+    )
+    return Verdict(
+        value=_claimed(verdict_from_interval(interval.low, interval.high, 0.5, "below")),
+        evidence=f"Median rank correlation of {wide_.shape[1]} pairs of methods: {interval}.",
+        numbers={"median": interval.estimate},
+    )

@@ -1,0 +1,69 @@
+"""Do three ways of judging methods agree: the null feature, randomisation, occlusion?"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.stats import spearmanr
+
+from sanitygap.claims import CriterionContext, Verdict, criterion, verdict_from_interval
+from sanitygap.criteria.gap import shown
+from sanitygap.criteria.khakzar_features import LEAST
+from sanitygap.criteria.khakzar_methods import null_share, per_sample
+from sanitygap.inference import RESAMPLES, Interval
+from sanitygap.scores import randomization_scores
+
+Tables = Mapping[str, pd.DataFrame]
+
+#: the methods that both papers have
+SHARED = ("gradient", "integrated-gradients", "guided-backprop", "grad-cam")
+
+
+def rank_correlation(
+    first: pd.DataFrame, second: pd.DataFrame, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Spearman correlation of the mean scores of methods, from different samples.
+
+    Args:
+        first, second: scores, units x methods, with the same methods; the units of the two are
+            resampled independently, because they are not the same.
+        resamples: bootstrap samples.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: other methods, or fewer than three of them.
+    """
+    if list(first) != list(second) or first.shape[1] < 3:
+        raise ValueError("both need the same methods, at least three")
+    rng = np.random.default_rng(seed)
+    one, other = first.to_numpy(), second.to_numpy()
+
+    def rho(a: np.ndarray, b: np.ndarray) -> float:
+        return float(spearmanr(a.mean(axis=0), b.mean(axis=0)).statistic)
+
+    drawn = [
+        rho(one[rng.integers(len(one), size=len(one))], other[rng.integers(len(other), size=len(other))])
+        for _ in range(resamples)
+    ]
+    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    return Interval(rho(one, other), float(low), float(high), min(len(one), len(other)))
+
+
+@criterion("x-khakzar-binder", tables=("axioms-scores", "randomization"))
+def null_feature_and_randomization(tables: Tables, context: CriterionContext) -> Verdict:
+    random = randomization_scores(tables["randomization"])
+    null = per_sample(tables["axioms-scores"], "null", "absolute", null_share)
+    methods = [name for name in SHARED if name in random and name in null]
+    if len(null) < LEAST or len(methods) < 3:
+        return Verdict(
+            value="undecided",
+            evidence=f"{len(null)} accepted samples and {len(methods)} shared methods.",
+            reason=f"At least {LEAST} samples and 3 methods are needed.",
+        )
+    interval = rank_correlation(null[methods], random[methods].dropna())
+    return Verdict(
+        value=verdict_from_interval(interval.low, interval.high, 0.0, "below"),
+        evidence=f"Spearman correlation of null share and mean SSIM over {len(methods)} methods: "
+        f"{shown(interval)}.",
+        numbers={"rho": interval.estimate},
+    )

@@ -1,0 +1,286 @@
+"""What generated features look like, as they grow and under the methods; and a known truth."""
+
+import io
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from pydantic import PositiveInt
+
+from sanitygap.attribution import Sampling, attribute
+from sanitygap.axioms import metrics, placement, scenarios, store, toy
+from sanitygap.axioms.generate import Generation, Look
+from sanitygap.axioms.metrics import region_sums
+from sanitygap.axioms.placement import composed, to_inputs
+from sanitygap.axioms.recipes import Recipe
+from sanitygap.axioms.scenarios import SCENARIOS, Scenario, find_scenario
+from sanitygap.experiments.axioms import PAPER_METHODS, Loader, Source, sample_sets
+from sanitygap.experiments.experiment import Chunk, Context, code_sha256, experiment
+from sanitygap.experiments.randomization_test import code_of, families, sampling_of
+from sanitygap.seeds import stable_seed
+from sanitygap.theory import shapley
+
+
+def png(pixels: torch.Tensor) -> bytes:
+    """RGB values in [0, 1], ``(3, H, W)``, as a PNG file."""
+    values = (255 * pixels).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def from_png(data: bytes) -> torch.Tensor:
+    """The RGB values of :func:`png`."""
+    values = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
+    return torch.from_numpy(values).permute(2, 0, 1).float() / 255
+
+
+@experiment(
+    "axioms-growth",
+    knobs={
+        "smoke": {"max_steps": 2, "snapshots": 2},
+        "quick": {"max_steps": 24, "snapshots": 5},
+        "full": {},
+    },
+    columns={
+        "scenario": "null, single, double or saturation",
+        "step": "of the optimisation",
+        "patch": "1 or 2",
+        "pixels": "the patch at that step, a PNG file",
+        "softmax": "of the patch's goal, on that step's background",
+        "change": "largest relative change among the constraints; NaN during the warm-up",
+    },
+)
+def axioms_growth(
+    context: Context,
+    scenario: str = "null",
+    max_steps: PositiveInt = 400,
+    snapshots: PositiveInt = 7,
+) -> Iterator[Chunk]:
+    """How the patches of one sample come into being, step by step.
+
+    Args:
+        context: model and seed.
+        scenario: which one.
+        max_steps: of the optimisation.
+        snapshots: pictures, from the first step to the last, ever further apart.
+
+    Yields:
+        One chunk.
+    """
+    chosen = find_scenario(scenario)
+    recipe = Recipe(max_steps=max_steps)
+
+    def compute() -> pd.DataFrame:
+        return growth(context, chosen, recipe, snapshots)
+
+    settings = {
+        "scenario": scenario,
+        "recipe": recipe.settings(),
+        "snapshots": snapshots,
+        "seed": context.seed,
+        "generation": code_sha256(store.CODE),
+    }
+    yield Chunk(settings, (growth, png), compute)
+
+
+def growth(context: Context, scenario: Scenario, recipe: Recipe, snapshots: int) -> pd.DataFrame:
+    """Pictures of the first sample's patches at a few of its steps."""
+    looks: list[Look] = []
+    run = Generation(context.model, scenario, [0], recipe, context.seed, looks.append)
+    run.run()
+    places = np.linspace(0, 1, min(snapshots, len(looks))) ** 1.5 * (len(looks) - 1)
+    rows = []
+    for place in dict.fromkeys(places.round().astype(int)):
+        look = looks[place]
+        change = max(look.change, default=float("nan"))
+        for patch, pixels in enumerate(look.patches):
+            rows.append(
+                {
+                    "scenario": scenario.name,
+                    "step": look.step,
+                    "patch": patch + 1,
+                    "pixels": png(pixels),
+                    "softmax": look.softmax[patch],
+                    "change": change,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+EXAMPLE_COLUMNS = {
+    "scenario": "null, single, double or saturation",
+    "sample": "number of the sample",
+    "output": "the explained output, a or b",
+    "class_index": "the explained class",
+    "method": "attribution method, or input",
+    "side": "of the map in cells of 2 x 2 pixels",
+    "values": "input: a PNG file; map: int8 values, row by row, 127 is the largest magnitude",
+}
+
+
+@experiment(
+    "axioms-examples",
+    knobs={
+        "smoke": {"samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
+        "quick": {"samples": 1, "max_steps": 30, "path_steps": 8, "extremal_steps": 20},
+        "full": {"source": "new"},
+    },
+    columns=EXAMPLE_COLUMNS,
+)
+def axioms_examples(
+    context: Context,
+    samples: PositiveInt = 1000,
+    shown: PositiveInt = 1,
+    methods: Sequence[str] = PAPER_METHODS,
+    source: Source = "kept",
+    max_steps: PositiveInt = 400,
+    path_steps: PositiveInt = 50,
+    extremal_steps: PositiveInt = 800,
+) -> Iterator[Chunk]:
+    """Maps of the first accepted samples of every scenario, to be looked at.
+
+    Args:
+        context: model and seed.
+        samples, source, max_steps: as in ``axioms-scores``.
+        shown: how many of the accepted samples of the first set.
+        methods: attribution methods.
+        path_steps, extremal_steps: sizes of two methods.
+
+    Yields:
+        One chunk a scenario.
+    """
+    sampling = Sampling(path_steps)
+    named = [f"{m}@{extremal_steps}" if m == "extremal-perturbation" else m for m in methods]
+    members = families(named)
+    code = {piece: None for family in members for piece in code_of(family)}
+    used = {key: v for family in members for key, v in sampling_of(family, sampling).items()}
+    recipe = Recipe(max_steps=max_steps)
+    for scenario in SCENARIOS.values():
+        made, load = sample_sets(context, scenario, samples, source, recipe)[0]
+
+        def compute(scenario: Scenario = scenario, load: Loader = load) -> pd.DataFrame:
+            return example_maps(context, scenario, load, shown, named, sampling)
+
+        settings = {
+            **made,
+            "methods": named,
+            "sampling": used,
+            "shown": shown,
+            "seed": context.seed,
+        }
+        settings["scenario"] = scenario.name
+        yield Chunk(settings, (placement, scenarios, example_maps, png, *code), compute)
+
+
+def example_maps(
+    context: Context,
+    scenario: Scenario,
+    load: Loader,
+    shown: int,
+    names: Sequence[str],
+    sampling: Sampling,
+) -> pd.DataFrame:
+    """Input and maps of a few accepted samples."""
+    model, rows = context.model, []
+    for sample in [sample for sample in load() if sample.accepted][:shown]:
+        place = sample.place(model.preprocessing.size, context.seed, "scored", "noise")
+        everything = scenario.members(scenario.coalitions[-1])
+        image = composed(place, sample.pixels, everything)
+        about = {"scenario": scenario.name, "sample": sample.number}
+        rows.append(
+            about
+            | {"output": "", "class_index": -1, "method": "input", "side": image.shape[-1]}
+            | {"values": png(image)}
+        )
+        inputs = to_inputs(model.preprocessing, image[None].to(model.device))
+        for output in scenario.explained:
+            target = sample.classes[output]
+            key = stable_seed(context.seed, scenario.name, sample.number, output)
+            targets = torch.tensor([target], device=model.device)
+            maps = attribute(model, inputs, targets, names, [key], sampling, context.batch_size)
+            for name, values in maps.items():
+                small = torch.nn.functional.avg_pool2d(values[:, None].cpu(), 2)[0, 0]
+                scaled = (127 * small / small.abs().max().clamp_min(1e-30)).round()
+                rows.append(
+                    about
+                    | {"output": "ab"[output], "class_index": target}
+                    | {"method": name.partition("@")[0] if "extremal" in name else name}
+                    | {"side": small.shape[-1], "values": scaled.to(torch.int8).numpy().tobytes()}
+                )
+    table = pd.DataFrame(rows, columns=list(EXAMPLE_COLUMNS))
+    return table.astype({"sample": "int64", "class_index": "int64", "side": "int64"})
+
+
+TOY_METHODS = (
+    "gradient",
+    "gradient-x-input",
+    "integrated-gradients",
+    "guided-backprop",
+    "fullgrad",
+    "grad-cam",
+    "deeplift",
+    "noise",
+)
+
+
+@experiment(
+    "axioms-toy",
+    knobs={"smoke": {"samples": 4}, "quick": {}, "full": {}},
+    columns={
+        "sample": "number of the input",
+        "method": "attribution method, or patch-shapley for exact Shapley values of the patches",
+        "sign": "signed or absolute map",
+        "first": "sum over the red patch, which output a adds up",
+        "second": "sum over the green patch, which is null for output a",
+    },
+)
+def axioms_toy(
+    context: Context, methods: Sequence[str] = TOY_METHODS, samples: PositiveInt = 20
+) -> Iterator[Chunk]:
+    """Attribution in a network in which one of two features is null by its wiring.
+
+    Args:
+        context: seed.
+        methods: attribution methods.
+        samples: inputs, with patches of different strength.
+
+    Yields:
+        One chunk.
+    """
+    code = {piece: None for family in families(methods) for piece in code_of(family)}
+
+    def compute() -> pd.DataFrame:
+        return toy_rows(methods, samples, context.seed)
+
+    settings = {"methods": list(methods), "samples": samples, "seed": context.seed}
+    rooms = (toy, metrics, shapley, toy_rows)
+    yield Chunk(settings, (*rooms, *code), compute, needs_model=False)
+
+
+def toy_rows(methods: Sequence[str], samples: int, seed: int) -> pd.DataFrame:
+    """Sums over the patches of maps of output a, and exact Shapley values."""
+    model = toy.wired_model()
+    images, covered = toy.coloured_inputs(samples, seed)
+    keys = [stable_seed(seed, "toy", number) for number in range(samples)]
+    targets = torch.zeros(samples, dtype=torch.int64)
+    maps = attribute(model, images[:, 3], targets, methods, keys, Sampling(8), samples)
+    masks = covered[None].expand(samples, -1, -1, -1)
+    frames = []
+    for name, values in maps.items():
+        for sign, found in (("signed", values), ("absolute", values.abs())):
+            sums = region_sums(found, masks)
+            frames.append((name, sign, sums["first"], sums["second"]))
+    exact = toy.exact_shares(model, images, 0)
+    for sign, found in (("signed", exact), ("absolute", exact.abs())):
+        frames.append(("patch-shapley", sign, found[:, 0], found[:, 1]))
+    return pd.concat(
+        [
+            pd.DataFrame({"sample": range(samples), "method": name, "sign": sign,
+                          "first": first.numpy(), "second": second.numpy()})
+            for name, sign, first, second in frames
+        ],
+        ignore_index=True,
+    )  # fmt: skip

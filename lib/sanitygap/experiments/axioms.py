@@ -1,0 +1,453 @@
+"""Generated features: how well they do what they should, and what methods make of them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import pandas as pd
+import torch
+from pydantic import PositiveInt
+
+from sanitygap.attribution import Method, Sampling, attribute
+from sanitygap.axioms import layers, metrics, placement, scenarios, store
+from sanitygap.axioms.generate import Sample, outputs
+from sanitygap.axioms.metrics import region_sums, shared_sums
+from sanitygap.axioms.placement import composed, patch_size, regions, to_inputs
+from sanitygap.axioms.recipes import Recipe
+from sanitygap.axioms.scenarios import BOTH, COALITIONS, FIRST, SCENARIOS, Scenario, find_scenario
+from sanitygap.experiments.experiment import Chunk, Context, code_sha256, experiment
+from sanitygap.experiments.randomization_test import code_of, families, sampling_of
+from sanitygap.files import file_sha256
+from sanitygap.seeds import stable_seed
+from sanitygap.theory import shapley
+from sanitygap.theory.shapley import shapley_values
+
+Source = Literal["kept", "new"]
+
+#: samples that are generated, kept and resumed together
+BLOCK = 8
+
+#: the paper's nine methods, in the order of its Table 1 ...
+PAPER_METHODS = (
+    "grad-cam",
+    "grad-cam-plus-plus",
+    "gradient",
+    "fullgrad",
+    "guided-backprop",
+    "integrated-gradients",
+    "deepshap",
+    "iba",
+    "extremal-perturbation",
+)
+#: ... those of Binder et al., and controls
+FURTHER = (
+    "gradient-x-input",
+    "lrp-epsilon-plus",
+    "lrp-alpha2-beta1",
+    "lrp-gamma-box",
+    "noise",
+    "edges",
+)
+
+#: explainers that need no pixels: the same everywhere, and exact Shapley values of the patches
+REFERENCES = ("uniform", "patch-shapley")
+
+SAMPLE_COLUMNS = {
+    "scenario": "null, single, double or saturation",
+    "sample": "number of the sample",
+    "class_a": "index of output a",
+    "class_b": "index of output b",
+    "accepted": "whether the thresholds were met when it was generated",
+    "steps": "steps of its optimisation",
+    "seconds": "processor seconds of its optimisation",
+    "side": "side of a patch in pixels",
+}
+
+Loader = Callable[[], list[Sample]]
+
+
+def sample_sets(
+    context: Context, scenario: Scenario, samples: int, source: Source, recipe: Recipe
+) -> list[tuple[dict[str, Any], Loader]]:
+    """The sets that hold the first samples of a scenario, with what determines them.
+
+    Args:
+        context: model and seed.
+        scenario: what the patches have to do.
+        samples: how many.
+        source: ``kept`` takes the set that the project carries for this network, if it has one.
+        recipe: of the generation.
+    """
+    carried = store.kept(context.model, scenario) if source == "kept" else None
+    if carried is not None:
+        settings = {"kept": file_sha256(carried), "first": samples}
+        return [(settings, lambda: store.read(carried)[:samples])]
+    made = code_sha256(store.CODE)
+    found: list[tuple[dict[str, Any], Loader]] = []
+    for start in range(0, samples, BLOCK):
+        numbers = range(start, min(start + BLOCK, samples))
+        settings = {"numbers": list(numbers), "recipe": recipe.settings(), "generation": made}
+        load = partial(
+            store.features, context.model, scenario, numbers, recipe, context.seed, made,
+            progress=True,
+        )  # fmt: skip
+        found.append((settings, load))
+    return found
+
+
+@experiment(
+    "axioms-samples",
+    knobs={
+        "smoke": {"samples": 1, "draws": 2, "max_steps": 2},
+        "quick": {"samples": 4, "draws": 5, "max_steps": 30},
+        "full": {"source": "new"},
+    },
+    columns=SAMPLE_COLUMNS
+    | {
+        "draw": "number of a fresh background and fresh positions",
+        "coalition": "which patches are present: none, first, second or both",
+        "logit_a": "logit of output a",
+        "logit_b": "logit of output b",
+        "softmax_a": "softmax of output a",
+        "softmax_b": "softmax of output b",
+        "softmax_least": "threshold of acceptance: softmax of every goal above this",
+        "change_most": "threshold of acceptance: relative change of every constraint below this",
+        "source": "kept with the project, or new",
+    },
+)
+def axioms_samples(
+    context: Context,
+    samples: PositiveInt = 1000,
+    draws: PositiveInt = 10,
+    source: Source = "kept",
+    max_steps: PositiveInt = 400,
+    which: Sequence[str] = tuple(SCENARIOS),
+) -> Iterator[Chunk]:
+    """Outputs for every coalition of generated patches, on fresh backgrounds and positions.
+
+    Args:
+        context: model and seed.
+        samples: attempts a scenario; those that were given up are in the table too.
+        draws: fresh backgrounds a sample.
+        source: ``kept`` or ``new``, see :func:`sample_sets`.
+        max_steps: of the optimisation, after which a sample is given up.
+        which: scenarios.
+
+    Yields:
+        One chunk a scenario and set.
+    """
+    recipe = Recipe(max_steps=max_steps)
+    for scenario in map(find_scenario, which):
+        for made, load in sample_sets(context, scenario, samples, source, recipe):
+            settings = {**made, "scenario": scenario.name, "draws": draws, "seed": context.seed}
+
+            def compute(
+                scenario: Scenario = scenario, load: Loader = load, made: Any = made
+            ) -> pd.DataFrame:
+                rows = fresh_outputs(context, scenario, load(), draws)
+                least, most = recipe.softmax, recipe.change
+                origin = "kept" if "kept" in made else "new"
+                return rows.assign(softmax_least=least, change_most=most, source=origin)
+
+            yield Chunk(settings, (placement, scenarios, fresh_outputs, outputs), compute)
+
+
+def described(sample: Sample) -> dict[str, Any]:
+    """What the table says of a sample, whatever is measured on it."""
+    values = (
+        sample.scenario,
+        sample.number,
+        *sample.classes,
+        sample.accepted,
+        sample.steps,
+        sample.seconds,
+        sample.patches.shape[-1],
+    )
+    return dict(zip(SAMPLE_COLUMNS, values, strict=True))
+
+
+def fresh_outputs(
+    context: Context, scenario: Scenario, samples: Sequence[Sample], draws: int
+) -> pd.DataFrame:
+    """Outputs of some samples for every coalition on fresh backgrounds and positions."""
+    model, rows = context.model, []
+    for sample in samples:
+        size = model.preprocessing.size
+        places = [sample.place(size, context.seed, ("fresh", draw)) for draw in range(draws)]
+        pixels = sample.pixels.to(model.device)
+        logits, softmax = outputs(model, scenario, pixels, sample.classes, places)
+        for draw in range(draws):
+            for coalition in scenario.coalitions:
+                a, b = (float(value) for value in logits[draw, coalition])
+                p, q = (float(value) for value in softmax[draw, coalition])
+                rows.append(
+                    described(sample)
+                    | {"draw": draw, "coalition": COALITIONS[coalition]}
+                    | {"logit_a": a, "logit_b": b, "softmax_a": p, "softmax_b": q}
+                )
+    return pd.DataFrame(rows)
+
+
+SCORE_COLUMNS = {
+    "scenario": SAMPLE_COLUMNS["scenario"],
+    "sample": SAMPLE_COLUMNS["sample"],
+    "background": "what the patches lie on",
+    "method": "attribution method, control, or reference explainer",
+    "sign": "signed or absolute map",
+    "output": "the explained output, a or b",
+    "first": "sum of the map over the first patch",
+    "second": "sum of the map over the second patch",
+    "outside": "sum of the map outside all patches",
+    "largest": "largest value of the map",
+    "shared": "sum over the patches of the smaller of the two outputs' maps",
+    "shared_scaled": "the same of maps divided by their sums over the patches",
+    "inside": "pixels of a patch",
+    "rest": "pixels outside all patches",
+    "distance": "distance between the patches' centres in pixels",
+}
+
+
+@experiment(
+    "axioms-scores",
+    knobs={
+        "smoke": {"samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
+        "quick": {"samples": 2, "max_steps": 30, "path_steps": 8, "extremal_steps": 20},
+        "full": {"source": "new"},
+    },
+    columns=SCORE_COLUMNS,
+)
+def axioms_scores(
+    context: Context,
+    samples: PositiveInt = 1000,
+    methods: Sequence[str] = (*PAPER_METHODS, *FURTHER),
+    backgrounds: Sequence[str] = ("noise",),
+    source: Source = "kept",
+    max_steps: PositiveInt = 400,
+    path_steps: PositiveInt = 50,
+    extremal_steps: PositiveInt = 800,
+    which: Sequence[str] = tuple(SCENARIOS),
+) -> Iterator[Chunk]:
+    """How attribution maps of generated inputs spread over the patches.
+
+    Only accepted samples are scored. A set without any gives no rows.
+
+    Args:
+        context: model and seed.
+        samples: attempts a scenario, as in ``axioms-samples``.
+        methods: attribution methods and controls.
+        backgrounds: what the patches lie on; see :func:`sanitygap.axioms.placement.draw_place`.
+        source, max_steps: of the generation, as in ``axioms-samples``.
+        path_steps: points of integrated gradients.
+        extremal_steps: steps of extremal perturbation.
+        which: scenarios.
+
+    Yields:
+        One chunk a scenario, set, family of methods and background.
+    """
+    recipe, sampling = Recipe(max_steps=max_steps), Sampling(path_steps)
+    named = [
+        f"{name}@{extremal_steps}" if name == "extremal-perturbation" else name for name in methods
+    ]
+    for scenario in map(find_scenario, which):
+        for made, load in sample_sets(context, scenario, samples, source, recipe):
+            for background in backgrounds:
+                for family in families(named):
+                    yield _score_chunk(context, scenario, made, load, background, family, sampling)
+                yield _reference_chunk(context, scenario, made, load, background)
+
+
+def _score_chunk(
+    context: Context,
+    scenario: Scenario,
+    made: Mapping[str, Any],
+    load: Loader,
+    background: str,
+    family: Sequence[Method],
+    sampling: Sampling,
+    **constant: Any,
+) -> Chunk:
+    settings = {
+        **made,
+        "scenario": scenario.name,
+        "background": background,
+        "methods": [member.name for member in family],
+        "sampling": sampling_of(family, sampling),
+        "seed": context.seed,
+        **constant,
+    }
+
+    def compute() -> pd.DataFrame:
+        accepted = [sample for sample in load() if sample.accepted]
+        rows = scored(context, scenario, accepted, family, sampling, background)
+        return rows.assign(**constant)
+
+    code = (metrics, placement, scenarios, scored, map_rows, *code_of(family))
+    return Chunk(settings, code, compute)
+
+
+def _reference_chunk(
+    context: Context, scenario: Scenario, made: Mapping[str, Any], load: Loader, background: str
+) -> Chunk:
+    settings = {**made, "scenario": scenario.name, "background": background, "seed": context.seed}
+
+    def compute() -> pd.DataFrame:
+        accepted = [sample for sample in load() if sample.accepted]
+        return reference_rows(context, scenario, accepted, background)
+
+    code = (metrics, placement, scenarios, shapley, reference_rows, map_rows, outputs)
+    return Chunk({**settings, "references": list(REFERENCES)}, code, compute)
+
+
+def scored(
+    context: Context,
+    scenario: Scenario,
+    samples: Sequence[Sample],
+    family: Sequence[Method],
+    sampling: Sampling,
+    background: str,
+) -> pd.DataFrame:
+    """Sums over the patches of the maps of one family of methods."""
+    model, frames = context.model, [empty_scores()]
+    size = model.preprocessing.size
+    names = [member.name for member in family]
+    for start in range(0, len(samples), context.batch_size):
+        part = samples[start : start + context.batch_size]
+        places = [s.place(size, context.seed, "scored", background) for s in part]
+        everything = scenario.members(scenario.coalitions[-1])
+        pixels = torch.stack(
+            [composed(p, s.pixels, everything) for p, s in zip(places, part, strict=True)]
+        )
+        inputs = to_inputs(model.preprocessing, pixels.to(model.device))
+        keys = [stable_seed(context.seed, scenario.name, s.number) for s in part]
+        maps: dict[str, dict[int, torch.Tensor]] = {name: {} for name in names}
+        for output in scenario.explained:
+            targets = torch.tensor([s.classes[output] for s in part], device=model.device)
+            again = [stable_seed(key, output) for key in keys]
+            made = attribute(model, inputs, targets, names, again, sampling, context.batch_size)
+            for name, values in made.items():
+                maps[name][output] = values.cpu()
+        for name, found in maps.items():
+            method = name.partition("@")[0] if name.startswith("extremal") else name
+            frames.append(map_rows(scenario, part, places, found, method, background))
+    return pd.concat(frames, ignore_index=True)
+
+
+def empty_scores() -> pd.DataFrame:
+    """A table of scores without rows, with the right types."""
+    words = ("scenario", "background", "method", "sign", "output")
+    types = {name: "str" if name in words else "float64" for name in SCORE_COLUMNS}
+    return pd.DataFrame({n: pd.Series(dtype=t) for n, t in types.items()}).astype({"sample": int})
+
+
+def map_rows(
+    scenario: Scenario,
+    samples: Sequence[Sample],
+    places: Sequence[placement.Place],
+    maps: Mapping[int, torch.Tensor],
+    method: str,
+    background: str,
+) -> pd.DataFrame:
+    """One row a sample, sign and explained output from the maps ``(N, H, W)`` of each output."""
+    side = samples[0].patches.shape[-1]
+    masks = torch.stack([regions(place, side) for place in places])
+    pixels = masks[0, 0].numel()
+    distance = [_distance(place) for place in places]
+    frames = []
+    for sign in metrics.SIGNS:
+        shown = {o: values.abs() if sign == "absolute" else values for o, values in maps.items()}
+        both = len(shown) == 2
+        shared = shared_sums(shown[0], shown[1], masks) if both else {}
+        for output, values in shown.items():
+            sums = region_sums(values, masks) | shared
+            frame = pd.DataFrame({name: found.numpy() for name, found in sums.items()})
+            frame = frame.assign(
+                scenario=scenario.name,
+                sample=[sample.number for sample in samples],
+                background=background,
+                method=method,
+                sign=sign,
+                output="ab"[output],
+                inside=float(side * side),
+                rest=float(pixels - side * side * masks.shape[1]),
+                distance=distance,
+            )
+            frames.append(frame.reindex(columns=list(SCORE_COLUMNS)))
+    return pd.concat(frames, ignore_index=True).astype(empty_scores().dtypes.to_dict())
+
+
+def _distance(place: placement.Place) -> float:
+    if len(place.corners) < 2:
+        return float("nan")
+    (a, b), (c, d) = place.corners
+    return float(((a - c) ** 2 + (b - d) ** 2) ** 0.5)
+
+
+def reference_rows(
+    context: Context, scenario: Scenario, samples: Sequence[Sample], background: str
+) -> pd.DataFrame:
+    """Rows of the explainers that need no pixels: uniform, and exact Shapley values of patches."""
+    model, frames = context.model, [empty_scores()]
+    size = model.preprocessing.size
+    for sample in samples:
+        place = sample.place(size, context.seed, "scored", background)
+        pixels = sample.pixels.to(model.device)
+        logits, _ = outputs(model, scenario, pixels, sample.classes, [place])
+        masks = regions(place, sample.patches.shape[-1])
+        shares = shapley_values(logits[0].T)  # outputs x patches
+        for name in REFERENCES:
+            maps = {}
+            for output in scenario.explained:
+                if name == "uniform":
+                    maps[output] = torch.ones(1, size, size, dtype=torch.float64)
+                else:
+                    spread = (
+                        shares[output][:, None, None] * masks / masks.sum((1, 2))[:, None, None]
+                    )
+                    maps[output] = spread.sum(0)[None]
+            frames.append(map_rows(scenario, [sample], [place], maps, name, background))
+    return pd.concat(frames, ignore_index=True)
+
+
+@experiment(
+    "axioms-layers",
+    knobs={
+        "smoke": {"samples": 1, "max_steps": 2},
+        "quick": {"samples": 1, "max_steps": 30, "depths": 4},
+        "full": {"source": "new"},
+    },
+    columns=SCORE_COLUMNS | {"layer": "name of the layer", "depth": "1 is nearest to the input"},
+)
+def axioms_layers(
+    context: Context,
+    samples: PositiveInt = 1000,
+    methods: Sequence[str] = ("iba", "grad-cam-plus-plus"),
+    depths: PositiveInt = layers.DEPTHS,
+    source: Source = "kept",
+    max_steps: PositiveInt = 400,
+    which: Sequence[str] = ("null", "single", "double"),
+) -> Iterator[Chunk]:
+    """The scores of methods that look at one layer, at layers of four resolutions.
+
+    Args:
+        context: model and seed.
+        samples, source, max_steps, which: as in ``axioms-scores``.
+        methods: methods that take a layer.
+        depths: how many resolutions, the last ones.
+
+    Yields:
+        One chunk a scenario, set, method and layer.
+    """
+    recipe = Recipe(max_steps=max_steps)
+    names = layers.resolution_layers(context.model, depths)
+    for scenario in map(find_scenario, which):
+        for made, load in sample_sets(context, scenario, samples, source, recipe):
+            for method in methods:
+                for depth, layer in enumerate(names, start=1):
+                    (family,) = families([f"{method}@{layer}"])
+                    about = {"layer": layer, "depth": depth}
+                    yield _score_chunk(
+                        context, scenario, made, load, "noise", family, Sampling(), **about
+                    )
+
+
+__all__ = ["BOTH", "FIRST", "axioms_layers", "axioms_samples", "axioms_scores", "patch_size"]

@@ -1,0 +1,222 @@
+"""This library's methods beside captum's, on the run's network and on one that captum can hook."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import torch
+from captum.attr import InputXGradient, IntegratedGradients, Saliency
+from torch import nn
+
+from sanitygap.attribution import Sampling, attribute, cam, captum_methods, deeplift, gradient
+from sanitygap.attribution import method as method_room
+from sanitygap.errors import UsageError
+from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
+from sanitygap.map_properties import relative_change
+from sanitygap.models.explainable import Explainable, Preprocessing, Stage
+from sanitygap.seeds import generator
+from sanitygap.similarity import pearson
+
+#: methods that captum has as well; its versions are called captum and the same
+VERSIONS = (
+    "gradient",
+    "gradient-x-input",
+    "integrated-gradients",
+    "guided-backprop",
+    "guided-grad-cam",
+    "deeplift",
+)
+
+#: pairs that are equal where hooks miss the activations, and should not be
+SILENT = (
+    ("captum guided-backprop", "gradient"),
+    ("guided-backprop", "gradient"),
+    ("captum deeplift", "gradient-x-input"),
+    ("deeplift", "gradient-x-input"),
+)
+
+SIZE = 32
+
+AGREEMENT_COLUMNS = {
+    "image": "file name of the image",
+    "position": "place of the image in the set",
+    "network": "the run's network, or a small one whose activations are all nn.ReLU modules",
+    "method": "the first of two versions",
+    "other": "the second; captum's begin with captum",
+    "relative": "norm of their difference over the norm of the second",
+    "correlation": "Pearson correlation over pixels",
+    "completeness": "DeepLIFT only: sum of the first minus the change of the logit from the "
+    "zero baseline, over the latter",
+    "refused": "why one of them could not be computed; empty if both were",
+}
+
+
+def hooked_network(seed: int) -> Explainable:
+    """A small network in which every activation is an ``nn.ReLU`` of its own, double precision.
+
+    Args:
+        seed: of all weights.
+    """
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.Conv2d(8, 12, 3), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(108, 10),
+    ).double()  # fmt: skip
+    source = generator(seed, "hooked")
+    for value in module.parameters():
+        fan = value[0].numel() if value.ndim > 1 else 20
+        value.data = torch.randn(value.shape, generator=source).double() * (2 / fan) ** 0.5
+    stages = tuple(Stage(name, (name,)) for name in ("6", "2", "0"))
+    module.eval().requires_grad_(False)
+    return Explainable("ReLU modules", module, Preprocessing(SIZE, SIZE), stages)
+
+
+@experiment(
+    "captum-agreement",
+    knobs={
+        "smoke": {"path_steps": 2, "max_images": 2},
+        "quick": {"path_steps": 4, "max_images": 2},
+        "full": {"max_images": 100},
+    },
+    columns=AGREEMENT_COLUMNS,
+)
+def captum_agreement(
+    context: Context, path_steps: int = 50, max_images: int | None = None
+) -> Iterator[Chunk]:
+    """Differences between this library's maps and captum's, and between maps that hooks confuse.
+
+    Args:
+        context: model, images and seed.
+        path_steps: points of integrated gradients.
+        max_images: use at most that many images.
+    """
+    for positions in context.image_chunks(max_images):
+
+        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
+            batch = context.batch(positions)
+            frames = [compare_versions(context.model, batch, path_steps, "run")]
+            small = hooked_network(context.seed)
+            inputs = nn.functional.interpolate(batch.inputs, (SIZE, SIZE), mode="area")
+            inputs = inputs.double().cpu() / inputs.double().cpu().std()
+            reduced = Batch(batch.positions, inputs, small.predict(inputs), batch.names, batch.keys)
+            frames.append(compare_versions(small, reduced, path_steps, "ReLU modules"))
+            return pd.concat(frames, ignore_index=True)
+
+        code = (method_room, gradient, cam, deeplift, captum_methods, compare_versions)
+        settings = {"path_steps": path_steps, "seed": context.seed}
+        yield Chunk(settings, code, compute, positions)
+
+
+def compare_versions(
+    model: Explainable, batch: Batch, path_steps: int, network: str
+) -> pd.DataFrame:
+    """One row an image and pair of versions."""
+    made: dict[str, torch.Tensor] = {}
+    refused: dict[str, str] = {}
+
+    def keep(name: str, compute: Callable[[], torch.Tensor]) -> None:
+        try:
+            made[name] = compute()
+        except UsageError as error:
+            refused[name] = str(error)
+
+    def own(name: str) -> torch.Tensor:
+        sampling = Sampling(path_steps)
+        return attribute(model, batch.inputs, batch.targets, [name], batch.keys, sampling)[name]
+
+    def theirs(name: str) -> torch.Tensor:
+        explainers: dict[str, tuple[Any, dict[str, Any]]] = {
+            "gradient": (Saliency, {"abs": False}),
+            "gradient-x-input": (InputXGradient, {}),
+            "integrated-gradients": (
+                IntegratedGradients,
+                {"n_steps": path_steps, "method": "riemann_middle", "internal_batch_size": 20},
+            ),
+        }
+        if name not in explainers:
+            return own(f"captum-{name}")
+        kind, options = explainers[name]
+        inputs = batch.inputs.detach().clone()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it says that it makes the inputs need gradients
+            values = kind(model.module).attribute(inputs, target=batch.targets, **options)
+        found: torch.Tensor = values.detach().sum(1)
+        return found
+
+    for name in VERSIONS:
+        keep(name, partial(own, name))
+        keep(f"captum {name}", partial(theirs, name))
+    with torch.no_grad():
+        logits, baseline = (
+            model.module(values).gather(1, batch.targets[:, None])[:, 0]
+            for values in (batch.inputs, torch.zeros_like(batch.inputs))
+        )
+    rows = []
+    pairs = [*((name, f"captum {name}") for name in VERSIONS), *SILENT]
+    for first, second in pairs:
+        why = refused.get(first, "") or refused.get(second, "")
+        unknown = torch.full((len(batch.names),), torch.nan)
+        values = {"relative": unknown, "correlation": unknown, "completeness": unknown}
+        if not why:
+            values["relative"] = relative_change(made[second], made[first])
+            values["correlation"] = pearson(made[second], made[first])
+        if first in made and first.endswith("deeplift"):
+            total = made[first].sum((1, 2), dtype=torch.float64)
+            values["completeness"] = (total - (logits - baseline)) / (logits - baseline)
+        rows.append(
+            image_rows(batch, values, network=network, method=first, other=second, refused=why)
+        )
+    return pd.concat(rows, ignore_index=True)[list(AGREEMENT_COLUMNS)]
+
+
+@experiment(
+    "deeplift-path",
+    knobs={"smoke": {"networks": 4}, "quick": {"networks": 20}, "full": {"networks": 100}},
+    columns={
+        "network": "number of the random network",
+        "biases": "whether its layers have biases",
+        "method": "what is compared with integrated gradients",
+        "correlation": "Pearson correlation over pixels",
+        "relative": "norm of the difference over the norm of integrated gradients",
+    },
+)
+def deeplift_path(context: Context, networks: int = 20) -> Iterator[Chunk]:
+    """DeepLIFT and gradient x input beside integrated gradients, with and without biases.
+
+    Args:
+        context: its seed only.
+        networks: small random networks of each kind.
+    """
+    settings = {"networks": networks, "seed": context.seed}
+    code = (deeplift, gradient, hooked_network, against_path)
+    yield Chunk(settings, code, lambda: against_path(**settings), needs_model=False)
+
+
+def against_path(networks: int, seed: int) -> pd.DataFrame:
+    """One row a network, kind and method."""
+    rows = []
+    for number in range(networks):
+        for biases in (True, False):
+            model = hooked_network(seed + number)
+            if not biases:
+                for part in model.module.children():
+                    if isinstance(bias := getattr(part, "bias", None), torch.Tensor):
+                        bias.data.zero_()
+            source = generator(seed, "image", number)
+            image = torch.randn(1, 3, SIZE, SIZE, generator=source).double()
+            names = ["integrated-gradients", "deeplift", "gradient-x-input"]
+            target = model.predict(image)
+            maps = attribute(model, image, target, names, [0], Sampling(400), 200)
+            path = maps["integrated-gradients"]
+            for name in names[1:]:
+                rows.append(
+                    {
+                        "network": number,
+                        "biases": biases,
+                        "method": name,
+                        "correlation": float(pearson(path, maps[name])),
+                        "relative": float(relative_change(path, maps[name])),
+                    }
+                )
+    return pd.DataFrame(rows)

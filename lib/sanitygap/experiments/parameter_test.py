@@ -1,0 +1,315 @@
+"""The parameter randomisation test of Adebayo et al. (2018) under each choice that it leaves open.
+
+Choices are the order of randomisation, the distribution of the redrawn weights, and the class that
+the randomised network's map explains: the original one, or the one it now predicts, as in the
+authors' code. Maps are scaled and compared as there (:mod:`sanitygap.adebayo_metrics`).
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import pandas as pd
+import torch
+
+from sanitygap import adebayo_metrics, hog, randomization, similarity
+from sanitygap.adebayo_metrics import SCALINGS, Scaled
+from sanitygap.attribution import Sampling
+from sanitygap.attribution import unpooled as unpooled_room
+from sanitygap.attribution.unpooled import unpooled
+from sanitygap.experiments.experiment import CHUNK, Chunk, Code, Context, experiment, image_rows
+from sanitygap.experiments.grey_networks import (
+    ARCHITECTURES,
+    CODE,
+    Architecture,
+    Data,
+    Plan,
+    grey_images,
+    grey_network,
+    inside,
+)
+from sanitygap.experiments.randomization_test import code_of, families, sampling_of
+from sanitygap.randomization import Order, RandomTwin, Redraw, Weights, steps
+from sanitygap.small_networks.mnist_networks import NOISE_ON_COPIES
+
+Explained = Literal["original", "random"]
+
+#: order, distribution of the redrawn weights, and the class that is explained afterwards
+Choice = tuple[Order, Weights, Explained]
+
+#: the appendix: truncated normal, uniform "as well"; its code explains the randomised network's
+#: class. Each choice differs from the first in one respect
+CHOICES: tuple[Choice, ...] = (
+    ("top-down", "truncated-normal", "original"),
+    ("top-down", "uniform", "original"),
+    ("top-down", "he-normal", "original"),
+    ("top-down", "he-uniform", "original"),
+    ("top-down", "permuted", "original"),
+    ("top-down", "truncated-normal", "random"),
+    ("bottom-up", "truncated-normal", "original"),
+    ("independent", "truncated-normal", "original"),
+)
+
+METHODS = (
+    "gradient",
+    "gradient-x-input",
+    "guided-backprop",
+    "grad-cam",
+    "guided-grad-cam",
+    "smoothgrad",
+    "vargrad",
+    "integrated-gradients",
+)
+
+#: the methods of one or two passes
+FAST_METHODS = METHODS[:5]
+
+#: those of the appendix for MNIST, with the two of its Fig. 28
+GREY_METHODS = (*METHODS, "deeplift", "lrp-epsilon")
+
+SCORES = {
+    "ssim": "SSIM in uniform windows of 5 pixels, L = 2 (appendix)",
+    "ssim_gaussian": "SSIM in Gaussian windows of 11 pixels, L = 2 (code)",
+    "spearman": "Spearman's rank correlation over pixels",
+    "hog_pearson": "Pearson correlation of HOG features (appendix); NaN below 48 pixels",
+    "hog_spearman": "Spearman correlation of HOG features (code); NaN below 48 pixels",
+}
+
+COLUMNS = {
+    "image": "file name of the image",
+    "position": "place of the image in the set",
+    "method": "attribution method",
+    "order": "order of randomisation: top-down (cascading), bottom-up (reverse) or independent",
+    "weights": "distribution of the redrawn weights",
+    "explained": "class that the randomised network's map explains: the original one, or the one "
+    "that the randomised network predicts",
+    "step": "number of the step",
+    "steps": "number of steps that would randomise the whole network",
+    "stage": "name of the stage that the step redraws last",
+    "seed": "seed of the redrawn weights and of all sampling",
+    "maps": "absolute or diverging scaling",
+    "same_class": "whether the randomised network still predicts the original class",
+} | SCORES
+
+
+@experiment(
+    "parameter-test",
+    knobs={
+        "smoke": {
+            "methods": FAST_METHODS, "choices": (CHOICES[0], CHOICES[-1]), "n_steps": 1,
+            "max_images": 2,
+        },
+        "quick": {"methods": FAST_METHODS, "n_steps": 2, "max_images": 3},
+        "full": {},
+    },
+    columns=COLUMNS,
+)  # fmt: skip
+def parameter_test(
+    context: Context,
+    methods: Sequence[str] = METHODS,
+    choices: Sequence[Choice] = CHOICES,
+    n_steps: int | None = None,
+    path_steps: int = 50,
+    noisy_copies: int = 50,
+    seeds: Sequence[int] | None = None,
+    max_images: int | None = 50,
+) -> Iterator[Chunk]:
+    """Similarity of maps before and after randomisation of the run's model, choice by choice.
+
+    Args:
+        context: model, images and seed.
+        methods: attribution methods.
+        choices: order, weights and explained class.
+        n_steps: that many steps of each order, evenly spread; all by default.
+        path_steps: points of integrated gradients.
+        noisy_copies: copies in SmoothGrad and VarGrad.
+        seeds: seeds of the redrawn weights; the run's seed by default.
+        max_images: use at most that many images.
+
+    Yields:
+        One chunk a seed and a batch of images: base maps are shared by all choices.
+    """
+    sampling = Sampling(path_steps, noisy_copies)
+    for seed in seeds if seeds is not None else [context.seed]:
+        for positions in context.image_chunks(max_images):
+
+            def compute(positions: tuple[int, ...] = positions, seed: int = seed) -> pd.DataFrame:
+                return compare_choices(
+                    context, methods, positions, seed, choices, n_steps, sampling
+                )
+
+            settings = {
+                "methods": list(methods),
+                "sampling": [sampling_of(family, sampling) for family in families(methods)],
+                "choices": [list(choice) for choice in choices],
+                "n_steps": n_steps,
+                "seed": seed,
+            }
+            yield Chunk(settings, code_for(methods), compute, positions)
+
+
+def code_for(methods: Sequence[str]) -> tuple[Code, ...]:
+    """The code behind a comparison of these methods."""
+    rooms = (randomization, similarity, adebayo_metrics, hog, unpooled_room, compare_choices)
+    own = dict.fromkeys(piece for family in families(methods) for piece in code_of(family))
+    return (*rooms, *own)
+
+
+def scaled(values: torch.Tensor, measures_hog: bool = True) -> dict[str, Scaled]:
+    """Maps of values ``(N, C, H, W)`` in both scalings."""
+    return {name: Scaled(scale(values), measures_hog) for name, scale in SCALINGS.items()}
+
+
+def compare_choices(
+    context: Context,
+    methods: Sequence[str],
+    positions: Sequence[int],
+    seed: int,
+    choices: Sequence[Choice],
+    n_steps: int | None,
+    sampling: Sampling,
+) -> pd.DataFrame:
+    """All choices, steps and methods for one batch of images."""
+    model, batch = context.model, context.batch(positions)
+
+    def maps(targets: torch.Tensor, step: str) -> dict[str, dict[str, Scaled]]:
+        keys = batch.seeds(seed, step)
+        values = unpooled(model, batch.inputs, targets, methods, keys, sampling, context.batch_size)
+        return {name: scaled(found) for name, found in values.items()}
+
+    base, rows = maps(batch.targets, "base"), []
+    for order, weights, explained in choices:
+        twin = RandomTwin(model, seed, Redraw(weights))
+        for step in steps(model.stages, order, n_steps):
+            with twin.redrawn(step.stages):
+                predicted = model.predict(batch.inputs)
+                changed = maps(predicted if explained == "random" else batch.targets, step.name)
+            for name, both in changed.items():
+                for kind, other in both.items():
+                    scores = base[name][kind].compare(other)
+                    labels = {
+                        "method": name, "order": order, "weights": weights, "explained": explained,
+                        "step": step.number, "steps": len(model.stages), "stage": step.name,
+                        "seed": seed, "maps": kind,
+                    }  # fmt: skip
+                    values = {"same_class": predicted == batch.targets} | scores
+                    rows.append(image_rows(batch, values, **labels))
+    return pd.concat(rows, ignore_index=True)[list(COLUMNS)]
+
+
+GREY_COLUMNS = {
+    "data": "what the network was trained on",
+    "network": "MLP or CNN",
+    "accuracy": "share of all test images that it classifies correctly",
+} | COLUMNS
+
+
+@experiment(
+    "parameter-test-grey",
+    knobs={
+        "smoke": {
+            "data": ("digits",), "shrink": 16, "epochs": 2, "train_images": 200, "seeds": (0,),
+            "test_images": 4, "path_steps": 2, "noisy_copies": 2,
+        },
+        "quick": {
+            "data": ("digits",), "shrink": 4, "epochs": 6, "seeds": (0, 1), "test_images": 20,
+            "path_steps": 5, "noisy_copies": 5,
+        },
+        "full": {},
+    },
+    columns=GREY_COLUMNS,
+)  # fmt: skip
+def parameter_test_grey(
+    context: Context,
+    data: Sequence[Data] = ("mnist", "fashion-mnist"),
+    architectures: Sequence[Architecture] = ARCHITECTURES,
+    methods: Sequence[str] = GREY_METHODS,
+    choices: Sequence[Choice] = CHOICES,
+    shrink: int = 1,
+    epochs: int | None = None,
+    train_images: int | None = None,
+    test_images: int = 50,
+    path_steps: int = 20,
+    noisy_copies: int = 20,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+) -> Iterator[Chunk]:
+    """The same for the CNN and the MLP of the appendix, trained on grey images; no HOG.
+
+    Args:
+        context: seed, device, and the folder of the data if the run's images are the same.
+        data: what the networks are trained on.
+        architectures: which of the two.
+        methods: attribution methods; those that look at a convolution are left out for the MLP.
+        choices: order, weights and explained class.
+        shrink: divides the widths of the networks.
+        epochs: passes through the images; 6 for the MLP and 3 for the CNN by default.
+        train_images, test_images: how many.
+        path_steps: points of integrated gradients.
+        noisy_copies: copies in SmoothGrad and VarGrad.
+        seeds: seeds of the redrawn weights.
+
+    Yields:
+        One chunk a data set, network and seed.
+
+    Raises:
+        UsageError: no data.
+    """
+    sampling = Sampling(path_steps, noisy_copies, Sampling().noise_level * NOISE_ON_COPIES)
+    for name in data:
+        images = grey_images(context, name, train_images)
+        digests = [images.train.sha256, images.test.sha256]
+        for architecture in architectures:
+            chosen = [m for m in methods if architecture == "CNN" or not m.endswith("grad-cam")]
+            plan = Plan(
+                name, architecture, epochs=epochs or EPOCHS[architecture], count=train_images,
+                shrink=shrink,
+            )  # fmt: skip
+            for seed in seeds:
+
+                def compute(
+                    plan: Plan = plan, chosen: Sequence[str] = chosen, seed: int = seed
+                ) -> pd.DataFrame:
+                    return compare_grey(context, plan, chosen, test_images, seed, choices, sampling)
+
+                settings = {
+                    "plan": str(plan),
+                    "images": digests,
+                    "test_images": test_images,
+                    "methods": chosen,
+                    "sampling": str(sampling),
+                    "choices": [list(choice) for choice in choices],
+                    "seeds": [context.seed, seed],
+                }
+                code = (*code_for(chosen), *CODE, compare_grey)
+                yield Chunk(settings, code, compute, needs_model=False)
+
+
+#: passes through all images of MNIST after which the networks classify more than 98 % correctly
+EPOCHS: dict[Architecture, int] = {"MLP": 6, "CNN": 3}
+
+
+def compare_grey(
+    context: Context,
+    plan: Plan,
+    methods: Sequence[str],
+    test_images: int,
+    seed: int,
+    choices: Sequence[Choice],
+    sampling: Sampling,
+) -> pd.DataFrame:
+    """One row a test image, method, choice, step and scaling for one trained network."""
+    trained = grey_network(context, plan)
+    shown = grey_images(context, plan.data).test.take(test_images, context.seed)
+    own = inside(context, trained.model, shown)
+    tables = [
+        compare_choices(
+            own, methods, range(start, min(start + 5 * CHUNK, len(shown))), seed, choices, None,
+            sampling,
+        )
+        for start in range(0, len(shown), 5 * CHUNK)
+    ]  # fmt: skip
+    rows = pd.concat(tables, ignore_index=True).assign(
+        data=plan.data,
+        network=plan.architecture,
+        accuracy=trained.test_right / trained.test_images,
+    )
+    return rows[list(GREY_COLUMNS)]

@@ -1,0 +1,191 @@
+"""A layer that does not matter, and how each method makes its maps."""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+import torch
+from torch import nn
+
+from sanitygap import randomization, similarity
+from sanitygap.attribution import Sampling, attribute, cam, gradient
+from sanitygap.attribution import method as method_room
+from sanitygap.attribution.surrogate import SAMPLES
+from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
+from sanitygap.experiments.ipr_test import METHODS, sized
+from sanitygap.models.explainable import Explainable, Preprocessing, Stage
+from sanitygap.randomization import RandomTwin
+from sanitygap.seeds import generator, stable_seed
+from sanitygap.similarity import Reference, pearson
+
+
+class GatedNetwork(nn.Module):
+    """A linear model of the pixels plus a branch with weights that a gate of 0 switches off."""
+
+    def __init__(self, seed: int, size: int = 24) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3 * size * size, 5)
+        self.branch = nn.Conv2d(3, 8, 3)
+        self.head = nn.Linear(8, 5)
+        self.gate = 0.0
+        source = generator(seed, "gated")
+        for value in self.parameters():
+            value.data = torch.randn(value.shape, generator=source) / value[0].numel() ** 0.5
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Inputs ``(N, 3, H, W)`` to logits ``(N, 5)``."""
+        inner = torch.relu(self.branch(inputs)).mean((2, 3))
+        logits: torch.Tensor = self.linear(inputs.flatten(1)) + self.gate * self.head(inner)
+        return logits
+
+
+@experiment(
+    "gated-layer",
+    knobs={"smoke": {"networks": 3}, "quick": {"networks": 10}, "full": {"networks": 50}},
+    columns={
+        "network": "number of the random network",
+        "gate": "factor of the branch that holds the redrawn layer",
+        "method": "attribution method",
+        "ssim": "SSIM between the maps before and after the layer is redrawn",
+        "logits": "largest change of a logit",
+        "error": "largest difference from the true contributions of the pixels, over the largest "
+        "of these; nan where they are not known",
+    },
+)
+def gated_layer(context: Context, networks: int = 10) -> Iterator[Chunk]:
+    """A layer that does not matter is redrawn: does a correct explanation change?
+
+    Args:
+        context: its seed only.
+        networks: small random networks.
+    """
+    settings = {"networks": networks, "seed": context.seed}
+    code = (randomization, similarity, method_room, gradient, GatedNetwork, gated_rows)
+    yield Chunk(settings, code, lambda: gated_rows(**settings), needs_model=False)
+
+
+def gated_rows(networks: int, seed: int) -> pd.DataFrame:
+    """One row a network, gate and method."""
+    size, rows = 24, []
+    names = ("gradient", "gradient-x-input", "integrated-gradients")
+    for number in range(networks):
+        for gate in (0.0, 1.0):
+            module = GatedNetwork(stable_seed(seed, number), size).eval().requires_grad_(False)
+            module.gate = gate
+            layers = (Stage("branch", ("branch",)),)
+            model = Explainable("gated", module, Preprocessing(size, size), layers)
+            image = torch.randn(1, 3, size, size, generator=generator(seed, "image", number))
+            target = model.predict(image)
+
+            def maps(
+                model: Explainable = model,
+                image: torch.Tensor = image,
+                target: torch.Tensor = target,
+            ) -> dict[str, torch.Tensor]:
+                return attribute(model, image, target, names, [0], Sampling(20), batch_size=20)
+
+            before, logits = maps(), module(image)
+            with RandomTwin(model, seed).redrawn(layers):
+                after, changed = maps(), module(image)
+            weights = module.linear.weight[target].view(1, 3, size, size)
+            truth = {"gradient": weights.sum(1)}
+            truth |= dict.fromkeys(names[1:], (weights * image).sum(1))
+            for name in names:
+                off = (before[name] - truth[name]).abs().max() / truth[name].abs().max()
+                rows.append(
+                    {
+                        "network": number,
+                        "gate": gate,
+                        "method": name,
+                        "ssim": float(Reference(before[name]).compare(after[name])["ssim"]),
+                        "logits": float((changed - logits).abs().max()),
+                        "error": float(off) if gate == 0 else float("nan"),
+                    }
+                )
+    return pd.DataFrame(rows)
+
+
+KIND_COLUMNS = {
+    "image": "file name of the image",
+    "position": "place of the image in the set",
+    "method": "attribution method",
+    "backward": "whether the method asks the network for gradients",
+    "inputs": "inputs it puts through the network for one image",
+    "deviation": "standard deviation of the map over its largest magnitude; 0 if constant",
+    "like_gradient": "Pearson correlation with the gradient's map",
+    "same_as_gradient": "whether the map is the gradient's, to the last bit",
+}
+
+
+@experiment(
+    "ipr-kinds",
+    knobs={
+        "smoke": {"path_steps": 2, "lime_samples": 6, "max_images": 1},
+        "quick": {"path_steps": 2, "lime_samples": 10, "max_images": 1},
+        "full": {"max_images": 1},
+    },
+    columns=KIND_COLUMNS,
+)
+def ipr_kinds(
+    context: Context,
+    path_steps: int = 50,
+    lime_samples: int = SAMPLES,
+    max_images: int | None = 1,
+) -> Iterator[Chunk]:
+    """How each method makes its map of one image: by gradients, or by perturbing the input.
+
+    Args:
+        context: model, images and seed.
+        path_steps: points of integrated gradients.
+        lime_samples: masked copies of an image in LIME.
+        max_images: the first image only by default.
+    """
+    names = [*sized(METHODS, lime_samples), "captum-guided-backprop"]
+    for positions in context.image_chunks(max_images):
+
+        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
+            return kinds_of(context, positions, names, path_steps)
+
+        settings = {"methods": names, "path_steps": path_steps, "seed": context.seed}
+        code = (method_room, gradient, cam, kinds_of)
+        yield Chunk(settings, code, compute, positions)
+
+
+def kinds_of(
+    context: Context, positions: Sequence[int], names: Sequence[str], path_steps: int
+) -> pd.DataFrame:
+    """One row an image and method."""
+    model, batch = context.model, context.batch(positions)
+    seen: list[tuple[int, bool]] = []
+
+    def note(_module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+        seen.append((len(arguments[0]), bool(arguments[0].requires_grad)))
+
+    rows, plain = [], None
+    keys = batch.seeds(context.seed, "base")
+    for name in names:
+        seen.clear()
+        handle = model.module.register_forward_pre_hook(note)
+        try:
+            maps = attribute(
+                model, batch.inputs, batch.targets, [name], keys, Sampling(path_steps),
+                context.batch_size,
+            )[name]  # fmt: skip
+        finally:
+            handle.remove()
+        plain = maps if plain is None else plain
+        flat = maps.flatten(1)
+        values = {
+            "deviation": flat.std(1) / flat.abs().amax(1).clamp_min(1e-30),
+            "like_gradient": pearson(plain, maps),
+        }
+        rows.append(
+            image_rows(
+                batch,
+                values,
+                method=name.partition("@")[0],
+                backward=any(needed for _, needed in seen),
+                inputs=sum(count for count, _ in seen) / len(batch.names),
+                same_as_gradient=bool(torch.equal(plain, maps)),
+            )
+        )
+    return pd.concat(rows, ignore_index=True)[list(KIND_COLUMNS)]

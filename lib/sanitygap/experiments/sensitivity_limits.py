@@ -1,0 +1,289 @@
+"""Where the sensitivity S ends: small changes, layers that do not matter, other references."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pandas as pd
+import torch
+
+from sanitygap import randomization, similarity
+from sanitygap.attribution import Request, Sampling, attribute, cam, controls, gradient, references
+from sanitygap.attribution import method as method_room
+from sanitygap.attribution.surrogate import SAMPLES
+from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
+from sanitygap.experiments.ipr_test import paper_layers
+from sanitygap.models import stages
+from sanitygap.models.explainable import Explainable
+from sanitygap.randomization import RandomTwin, Step, steps
+from sanitygap.seeds import normal
+from sanitygap.similarity import Reference
+
+#: shares of the way to the redrawn weights
+SHARES = (0.0001, 0.001, 0.01, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+#: the first is the network or the image almost as it was
+PATH_METHODS = ("gradient", "gradient-x-input", "guided-backprop", "noise")
+
+PATH_COLUMNS = {
+    "image": "file name of the image",
+    "position": "place of the image in the set",
+    "method": "attribution method or control",
+    "moved": "what is moved: the weights of one layer, or the image",
+    "stage": "the layer; empty for the image",
+    "share": "share of the way to the redrawn weights, or the noise on the image over its norm",
+    "sensitivity": "S, one minus the SSIM with the map at share 0",
+    "change": "norm of the change of the map over its norm",
+}
+
+
+@contextmanager
+def moved_weights(model: Explainable, twin: RandomTwin, step: Step, share: float) -> Iterator[None]:
+    """The model with the weights of a step moved a share of the way to those of the twin."""
+    modules = dict(model.module.named_modules())
+    owned = [modules[name] for stage in step.stages for name in stage.modules]
+    tensors = [
+        tensor
+        for module in owned
+        for tensor in (*module._parameters.values(), *module._buffers.values())
+        if tensor is not None and tensor.is_floating_point()
+    ]
+    trained = [tensor.data for tensor in tensors]
+    with twin.redrawn(step.stages):
+        for tensor, before in zip(tensors, trained, strict=True):
+            tensor.data = torch.lerp(before, tensor.data, share)
+        yield
+    for tensor, before in zip(tensors, trained, strict=True):
+        tensor.data = before
+
+
+@experiment(
+    "small-changes",
+    knobs={
+        "smoke": {"shares": (0.0001, 1.0), "n_steps": 1, "max_images": 2},
+        "quick": {"shares": (0.0001, 0.1, 0.4, 1.0), "n_steps": 2, "max_images": 3},
+        "full": {},
+    },
+    columns=PATH_COLUMNS,
+)
+def small_changes(
+    context: Context,
+    methods: Sequence[str] = PATH_METHODS,
+    shares: Sequence[float] = SHARES,
+    n_steps: int | None = 6,
+    max_images: int | None = None,
+) -> Iterator[Chunk]:
+    """Sensitivity along the straight way from the trained to redrawn weights, and to image noise.
+
+    Args:
+        context: model, images and seed.
+        methods: attribution methods and controls.
+        shares: of the way; of the image's norm for the noise on it.
+        n_steps: that many layers, evenly spread; all if None.
+        max_images: use at most that many images.
+    """
+    model = paper_layers(context.model)
+    chosen = steps(model.stages, "independent", n_steps)
+    for positions in context.image_chunks(max_images):
+        settings = {
+            "methods": list(methods),
+            "shares": list(shares),
+            "steps": [(step.number, step.stages[0].modules) for step in chosen],
+            "seed": context.seed,
+        }
+
+        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
+            return along_the_way(context, methods, shares, chosen, positions)
+
+        code = (
+            randomization, similarity, stages, moved_weights, along_the_way, method_room,
+            gradient, controls,
+        )  # fmt: skip
+        yield Chunk(settings, code, compute, positions)
+
+
+def along_the_way(
+    context: Context,
+    methods: Sequence[str],
+    shares: Sequence[float],
+    chosen: Sequence[Step],
+    positions: Sequence[int],
+) -> pd.DataFrame:
+    """One row an image, method, share and layer; and for the noise on the image."""
+    model, batch = context.model, context.batch(positions)
+    twin, rows = RandomTwin(model, context.seed), []
+
+    def maps(state: str, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        keys = batch.seeds(context.seed, state)
+        return attribute(model, inputs, batch.targets, methods, keys, None, context.batch_size)
+
+    base = {name: Reference(values) for name, values in maps("base", batch.inputs).items()}
+
+    def compare(found: dict[str, torch.Tensor], **constant: object) -> None:
+        for name, values in found.items():
+            scores = base[name].compare(values)
+            measured = {
+                "sensitivity": 1 - scores["ssim"],
+                # of the normalised maps, whose norm is the same for all
+                "change": scores["mse"].clamp_min(0).sqrt(),
+            }
+            rows.append(image_rows(batch, measured, method=name, **constant))
+
+    for step in chosen:
+        for share in shares:
+            with moved_weights(model, twin, step, share):
+                found = maps(f"{step.name} {share}", batch.inputs)
+            compare(found, moved="weights", stage=step.name, share=share)
+    noise = normal(tuple(batch.inputs.shape[1:]), batch.seeds("input noise"), batch.inputs)
+    size = batch.inputs.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
+    for share in shares:
+        if share <= 0.1:
+            found = maps(f"input {share}", batch.inputs + share * size.view(-1, 1, 1, 1) * noise)
+            compare(found, moved="image", stage="", share=share)
+    return pd.concat(rows, ignore_index=True)[list(PATH_COLUMNS)]
+
+
+@experiment(
+    "ipr-references",
+    knobs={
+        "smoke": {
+            "choices": ("zero", "uniform"),
+            "n_steps": 1,
+            "path_steps": 1,
+            "lime_samples": 4,
+            "max_images": 2,
+        },
+        "quick": {"n_steps": 1, "path_steps": 3, "lime_samples": 12, "max_images": 3},
+        "full": {"max_images": 100},
+    },
+    columns={
+        "image": "file name of the image",
+        "position": "place of the image in the set",
+        "method": "integrated gradients, DeepLIFT or LIME",
+        "choice": "the reference, or LIME's surrogate",
+        "stage": "the redrawn layer",
+        "ssim": "SSIM with the trained network's map, second-moment normalisation, L = joint range",
+    },
+)
+def ipr_references(
+    context: Context,
+    choices: Sequence[str] = tuple(references.REFERENCES),
+    n_steps: int | None = 6,
+    path_steps: int = 50,
+    lime_samples: int = SAMPLES,
+    max_images: int | None = None,
+) -> Iterator[Chunk]:
+    """The test with other references of integrated gradients and DeepLIFT, and surrogates of LIME.
+
+    Args:
+        context: model, images and seed.
+        choices: references, ``zero`` among them.
+        n_steps: that many layers, evenly spread; all if None.
+        path_steps: points of integrated gradients.
+        lime_samples: masked copies of an image in LIME.
+        max_images: use at most that many images.
+    """
+    model = paper_layers(context.model)
+    chosen = steps(model.stages, "independent", n_steps)
+    for positions in context.image_chunks(max_images):
+        settings = {
+            "choices": list(choices),
+            "path_steps": path_steps,
+            "lime_samples": lime_samples,
+            "steps": [(step.number, step.stages[0].modules) for step in chosen],
+            "seed": context.seed,
+        }
+
+        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
+            return by_choice(context, positions, choices, chosen, path_steps, lime_samples)
+
+        code = (
+            randomization, similarity, stages, by_choice, method_room, references,
+            *references.RELIES_ON,
+        )  # fmt: skip
+        yield Chunk(settings, code, compute, positions)
+
+
+def by_choice(
+    context: Context,
+    positions: Sequence[int],
+    choices: Sequence[str],
+    chosen: Sequence[Step],
+    path_steps: int,
+    lime_samples: int,
+) -> pd.DataFrame:
+    """One row an image, method, choice and layer."""
+    model, batch = context.model, context.batch(positions)
+    twin, rows = RandomTwin(model, context.seed), []
+    surrogates = {"lime": "Lasso", "lime-ridge": "ridge"}
+
+    def maps() -> dict[tuple[str, str], torch.Tensor]:
+        keys = tuple(batch.seeds(context.seed, "references"))
+        request = Request(
+            model, batch.inputs, batch.targets, keys, Sampling(path_steps), context.batch_size
+        )
+        found = {}
+        for name in choices:
+            found["integrated-gradients", name] = references.path_from(request, name)
+            found["deeplift", name] = references.deeplift_from(request, name)
+        names = [f"{name}@{lime_samples}" for name in surrogates]
+        fitted = attribute(
+            model, batch.inputs, batch.targets, names, keys, batch_size=context.batch_size
+        )
+        for name, values in fitted.items():
+            found["lime", surrogates[name.partition("@")[0]]] = values
+        return found
+
+    base = {key: Reference(values) for key, values in maps().items()}
+    for step in chosen:
+        with twin.redrawn(step.stages):
+            changed = maps()
+        for (method, choice), values in changed.items():
+            scores = {"ssim": base[method, choice].compare(values)["ssim"]}
+            constant = {"method": method, "choice": choice, "stage": step.name}
+            rows.append(image_rows(batch, scores, **constant))
+    return pd.concat(rows, ignore_index=True)
+
+
+@experiment(
+    "ipr-composition",
+    knobs={"smoke": {"max_images": 2}, "quick": {"max_images": 6}, "full": {"max_images": 100}},
+    columns={
+        "image": "file name of the image",
+        "position": "place of the image in the set",
+        "zero": "share of the pixels where Grad-CAM is 0",
+        "outside": "largest magnitude of guided Grad-CAM there, over its largest anywhere",
+        "error": "largest difference from guided backpropagation times Grad-CAM, over the same",
+    },
+)
+def ipr_composition(context: Context, max_images: int | None = None) -> Iterator[Chunk]:
+    """Guided Grad-CAM beside the product of its parts, pixel by pixel.
+
+    Args:
+        context: model, images and seed.
+        max_images: use at most that many images.
+    """
+    for positions in context.image_chunks(max_images):
+
+        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
+            return product_of_parts(context, positions)
+
+        code = (method_room, gradient, cam, product_of_parts)
+        yield Chunk({}, code, compute, positions)
+
+
+def product_of_parts(context: Context, positions: Sequence[int]) -> pd.DataFrame:
+    """One row an image."""
+    batch = context.batch(positions)
+    names = ["guided-backprop", "grad-cam", "guided-grad-cam"]
+    maps = attribute(context.model, batch.inputs, batch.targets, names, batch.keys)
+    guided, coarse, both = (maps[name].flatten(1) for name in names)
+    largest = both.abs().amax(1)
+    off = coarse == 0
+    return image_rows(
+        batch,
+        {
+            "zero": off.float().mean(1),
+            "outside": (both.abs() * off).amax(1) / largest,
+            "error": (both - guided * coarse).abs().amax(1) / largest,
+        },
+    )

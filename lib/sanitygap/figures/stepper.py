@@ -1,0 +1,216 @@
+"""A figure that a reader steps through: a slider over frames, a choice of method, a table.
+
+The page holds everything: one strip of pictures a method and the tables of the numbers.
+``stepper.js`` turns them into a slider. Without it the strips and the tables are shown as they are.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from textwrap import fill
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader
+
+from sanitygap.figures.methods import label
+from sanitygap.figures.plate import Plate
+from sanitygap.figures.sprites import data_uri, strips
+
+#: bytes of all pictures of a panel; in the page they take 1.4 times as much
+BUDGET = 600_000
+
+#: under this name a panel holds what is the same for every method
+EVERY_METHOD = ""
+
+TEMPLATES = Environment(
+    loader=PackageLoader("sanitygap", "data"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Regions:
+    """Parts of the pictures that are marked one after the other.
+
+    Attributes:
+        boxes: method -> left, top, width and height, in their order.
+        counts: how many of them are marked in each frame.
+        size: height and width of the whole in the unit of the boxes: pixels of the network's
+            input, and of a picture with something beneath it.
+    """
+
+    boxes: Mapping[str, Sequence[Box]]
+    counts: Sequence[int]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One place for a picture.
+
+    Attributes:
+        title: what it shows.
+        pictures: method -> RGB pictures ``(H, W, 3)`` in ``[0, 1]``: one a frame, or a single one
+            that stays. A single entry :data:`EVERY_METHOD` holds for all methods.
+        beneath: a picture that the marked regions uncover.
+        marks: whether the regions are outlined.
+    """
+
+    title: str
+    pictures: Mapping[str, Sequence[np.ndarray]]
+    beneath: np.ndarray | None = None
+    marks: bool = False
+
+    def row(self, method: str) -> Sequence[np.ndarray]:
+        """The pictures of one method."""
+        return self.pictures.get(method, self.pictures.get(EVERY_METHOD, ()))
+
+    @property
+    def moves(self) -> bool:
+        """Whether the panel changes from frame to frame."""
+        return self.beneath is not None or any(len(row) > 1 for row in self.pictures.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Stepper:
+    """What a figure function returns and a notebook shows, like a :class:`Plate`.
+
+    Attributes:
+        step: what the slider moves through, such as ``network``.
+        frames: name of each frame.
+        panels: the pictures; the last that moves stands in the still picture of the figure.
+        values: title -> numbers, a row a frame and a column a method. The first is drawn as a line.
+        alt: what it shows, for those who cannot see it.
+        caption: what was computed: model, image, seed, sizes.
+        regions: what the panels mark, if anything.
+    """
+
+    step: str
+    frames: Sequence[str]
+    panels: Sequence[Panel]
+    values: Mapping[str, pd.DataFrame]
+    alt: str
+    caption: str
+    regions: Regions | None = None
+
+    @property
+    def methods(self) -> list[str]:
+        """The methods, in the order of the tables."""
+        return [str(name) for name in next(iter(self.values.values())).columns]
+
+    @cached_property
+    def numbers(self) -> pd.DataFrame:
+        """One row a method and frame, for download."""
+        columns = {
+            title: table.set_axis(list(self.frames)).T.stack()
+            for title, table in self.values.items()
+        }
+        return pd.DataFrame(columns).rename_axis(["method", self.step]).reset_index()
+
+    def picture(self, panel: Panel, method: str, frame: int) -> np.ndarray:
+        """What a panel shows: ``(H, W, 3)``."""
+        row = panel.row(method)
+        shown = row[frame if len(row) > 1 else 0].copy()
+        if panel.beneath is not None and self.regions is not None:
+            for left, top, width, height in self._marked(method, frame):
+                place = slice(top, top + height), slice(left, left + width)
+                shown[place] = panel.beneath[place]
+        return shown
+
+    def _marked(self, method: str, frame: int) -> Sequence[Box]:
+        assert self.regions is not None
+        return self.regions.boxes[method][: self.regions.counts[frame]]
+
+    def html(self) -> str:
+        """The figure as a part of a page, complete without a script."""
+        panels = []
+        for panel in self.panels:
+            files = strips(panel.pictures, BUDGET)
+            panels.append(
+                {
+                    "title": panel.title,
+                    "size": next(iter(panel.pictures.values()))[0].shape[:2],
+                    "marks": panel.marks,
+                    "pictures": [
+                        {
+                            "method": method,
+                            "label": label(method) if method else "",
+                            "frames": len(panel.pictures[method]),
+                            "address": data_uri(file),
+                            "alt": self._alt(panel, method),
+                        }
+                        for method, file in files.items()
+                    ],
+                    "beneath": None
+                    if panel.beneath is None
+                    else data_uri(strips({"": [panel.beneath]}, BUDGET)[""]),
+                }
+            )
+        return TEMPLATES.get_template("stepper.html").render(
+            step=self.step,
+            frames=list(self.frames),
+            panels=panels,
+            methods={method: label(method) for method in self.methods},
+            tables={
+                title: [[shown_number(value) for value in row] for row in table.to_numpy(float)]
+                for title, table in self.values.items()
+            },
+            regions=self.regions
+            and {
+                "boxes": {method: list(boxes) for method, boxes in self.regions.boxes.items()},
+                "counts": list(self.regions.counts),
+                "size": list(self.regions.size),
+            },
+        )
+
+    def _alt(self, panel: Panel, method: str) -> str:
+        words = ": ".join(filter(None, [label(method) if method else "", panel.title]))
+        if len(panel.pictures[method]) > 1:
+            words += f", {len(self.frames)} pictures from {self.frames[0]} to {self.frames[-1]}"
+        return words
+
+    def still(self) -> Plate:
+        """Every method's first and last frame, for formats without a slider."""
+        still = [panel for panel in self.panels if not panel.moves]
+        columns = [(panel, 0, panel.title) for panel in still]
+        columns += [
+            (panel, frame, self.frames[frame])
+            for panel in self.panels
+            if panel.moves
+            for frame in (0, len(self.frames) - 1)
+        ]
+        figure, axes = plt.subplots(
+            len(self.methods), len(columns), squeeze=False, layout="constrained",
+            figsize=(1.05 * len(columns) + 1.2, 1.07 * len(self.methods)),
+        )  # fmt: skip
+        for line, method in zip(axes, self.methods, strict=True):
+            for axis, (panel, frame, _) in zip(line, columns, strict=True):
+                axis.imshow(self.picture(panel, method, frame))
+                axis.set(xticks=[], yticks=[])
+                axis.grid(False)
+            line[0].set_ylabel(label(method), rotation=0, ha="right", va="center", fontsize=9)
+        for axis, (_, _, title) in zip(axes[0], columns, strict=True):
+            axis.set_title(fill(title, 16), fontsize=8)
+        return Plate(figure, self.alt, self.caption, self.numbers, pixels=True)
+
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Data and metadata for Jupyter; the book build reads the metadata."""
+        data, metadata = self.still()._repr_mimebundle_()
+        return data | {
+            "text/html": self.html(),
+            "text/plain": f"{self.alt}\n{self.numbers.to_string(index=False)}",
+        }, metadata
+
+
+def shown_number(value: float) -> str:
+    """Three decimals with a proper minus sign; a word where there is no number."""
+    return f"{value:.3f}".replace("-", "−") if np.isfinite(value) else "undefined"

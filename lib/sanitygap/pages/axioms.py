@@ -1,0 +1,315 @@
+"""Pages about generated features and the axioms that they test (Khakzar et al. 2022)."""
+
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import Markdown
+from pandas.io.formats.style import Styler
+
+from sanitygap.axioms.metrics import CODED_SIGN, METRICS, metric_table
+from sanitygap.axioms.scenarios import COALITIONS, SCENARIOS, keys
+from sanitygap.criteria.khakzar_features import LEAST
+from sanitygap.criteria.khakzar_formal import QUANTITIES, published
+from sanitygap.criteria.khakzar_methods import FIGURES, NAMES, layer_metrics, per_sample
+from sanitygap.experiments.axiom_pictures import from_png
+from sanitygap.figures import Plate, theme
+from sanitygap.figures.axioms import bars, map_rows, patch_rows
+from sanitygap.figures.methods import label
+from sanitygap.pages.noise import holding, nothing_recorded
+from sanitygap.pages.shared import display_table
+from sanitygap.runs import Study
+
+
+def about_samples(study: Study, table: str) -> str:
+    """Model, number of samples and seed of a table of generated inputs, for captions."""
+    settings, rows = study.settings.public(), study.table(table)
+    words = f"{settings['model']}, seed {settings['seed']}, profile {settings['profile']}"
+    if "sample" not in rows:
+        return words
+    by = ["scenario", "sample"] if "scenario" in rows else ["sample"]
+    words += f", {len(rows.drop_duplicates(by))} samples"
+    if study.recorded and not study.is_current(table):
+        words += "; computed by an earlier version of the code"
+    return words
+
+
+def feature_report(study: Study) -> Styler | Markdown:
+    """How many samples were accepted, after how many steps, and how well they hold afresh."""
+    if not holding(study, "axioms-samples"):
+        return nothing_recorded("axioms-samples")
+    table = study.table("axioms-samples")
+    rows = []
+    for name, part in table.groupby("scenario", sort=False):
+        each = part.drop_duplicates("sample")
+        accepted = part[part["accepted"]]
+        measured = fresh_keys(accepted, str(name))
+        rows.append(
+            {
+                "scenario": name,
+                "attempts": len(each),
+                "accepted": int(each["accepted"].sum()),
+                "median steps": float(each["steps"].median()),
+                "processor seconds a sample": float(each["seconds"].mean()),
+                "fresh draws that hold": measured["holds"].mean(),
+                "samples that hold on average": _on_average(measured, table),
+                "mean softmax": measured["softmax"].mean(),
+                "mean relative change": measured["change"].mean(),
+            }
+        )
+    draws, origin = table["draw"].nunique(), ", ".join(sorted(set(table["source"])))
+    handful = "" if min(row["accepted"] for row in rows) >= 100 else " This is a handful."
+    return display_table(
+        pd.DataFrame(rows),
+        f"Accepted samples, measured again on {draws} fresh backgrounds and positions each: every "
+        f"softmax above {table['softmax_least'].iloc[0]:g} and every relative change below "
+        f"{table['change_most'].iloc[0]:g}. On average: the means of a sample over its draws. "
+        f"{about_samples(study, 'axioms-samples')}; source: {origin}.{handful}",
+    )
+
+
+def fresh_keys(rows: pd.DataFrame, scenario: str) -> pd.DataFrame:
+    """Smallest softmax, largest change, and whether all holds, for every sample and draw."""
+    chosen = SCENARIOS[scenario]
+    names = [COALITIONS[coalition] for coalition in chosen.coalitions]
+    found: dict[str, torch.Tensor] = {}
+    for value in ("logit", "softmax"):
+        wide = [
+            rows.pivot(index=["sample", "draw"], columns="coalition", values=f"{value}_{output}")
+            for output in "ab"
+        ]
+        if rows.empty:
+            return pd.DataFrame(columns=["sample", "softmax", "change", "holds"], dtype=float)
+        found[value] = torch.stack(
+            [torch.from_numpy(table[names].to_numpy()) for table in wide], dim=-1
+        )
+    softmax, change = keys(chosen, found["logit"], found["softmax"])
+    least, most = rows["softmax_least"].iloc[0], rows["change_most"].iloc[0]
+    holds = (softmax > least).all(1) & (change < most).all(1)
+    return pd.DataFrame(
+        {
+            "sample": wide[0].index.get_level_values("sample"),
+            "softmax": softmax.amin(1).numpy(),
+            "change": change.amax(1).numpy(),
+            "holds": holds.double().numpy(),
+        }
+    )
+
+
+def _on_average(measured: pd.DataFrame, table: pd.DataFrame) -> float:
+    means = measured.groupby("sample")[["softmax", "change"]].mean()
+    least, most = table["softmax_least"].iloc[0], table["change_most"].iloc[0]
+    return float(((means["softmax"] > least) & (means["change"] < most)).mean())
+
+
+def growth_plate(study: Study) -> Plate | Markdown:
+    """The patches of one sample as they come into being."""
+    theme()
+    if not holding(study, "axioms-growth"):
+        return nothing_recorded("axioms-growth")
+    table = study.table("axioms-growth")
+    names = {1: "f_a", 2: "f_null"} if table["scenario"].iloc[0] == "null" else {1: "f_a", 2: "f_b"}
+    patches: dict[str, dict[int, torch.Tensor]] = {}
+    notes: dict[str, dict[int, str]] = {}
+    for row in table.to_dict("records"):
+        name = names[row["patch"]]
+        patches.setdefault(name, {})[row["step"]] = from_png(row["pixels"])
+        change = "" if np.isnan(row["change"]) else f"\nchange {row['change']:.2f}"
+        notes.setdefault(name, {})[row["step"]] = f"softmax {row['softmax']:.2f}{change}"
+    return patch_rows(
+        patches,
+        notes,
+        "Two patches over the steps of their optimisation. Softmax: of the patch's own output, on "
+        "that step's background; change: the largest relative change of output a by the second "
+        f"patch, once the warm-up is over. {about_samples(study, 'axioms-growth')}.",
+        table.drop(columns="pixels"),
+    )
+
+
+def axiom_statements(study: Study) -> Styler | Markdown:
+    """What can be decided about games, metrics and keys without a network."""
+    if not holding(study, "axioms-statements"):
+        return nothing_recorded("axioms-statements")
+    table = study.table("axioms-statements")
+    return display_table(table, "Computed or proved without any network.")
+
+
+def toy_table(study: Study) -> Styler | Markdown:
+    """The share of the null patch in a network whose wiring makes it null."""
+    if not holding(study, "axioms-toy"):
+        return nothing_recorded("axioms-toy")
+    table = study.table("axioms-toy")
+    sums = table.groupby(["method", "sign"], sort=False)[["first", "second"]].mean().reset_index()
+    sums["null share"] = sums["second"] / (sums["first"] + sums["second"])
+    wide = sums.pivot(index="method", columns="sign", values="null share")
+    wide = wide.loc[list(dict.fromkeys(sums["method"])), ["signed", "absolute"]].reset_index()
+    wide["method"] = [label(name) for name in wide["method"]]
+    return display_table(
+        wide.rename_axis(columns=None),
+        f"Share of the patch that is null by its wiring, means over {table['sample'].nunique()} "
+        "inputs.",
+    )
+
+
+def metric_plate(study: Study) -> Plate | Markdown:
+    """Table 1 beside the paper's numbers: each metric as the authors' code has it."""
+    theme()
+    measured = _measured(study)
+    if measured is None:
+        return nothing_recorded("axioms-scores")
+    variants = {"null": "coded", "double": "printed", "single": "coded", "saturation": "coded"}
+    titles = {"null": "null feature", "double": "double feature", "single": "single feature",
+              "saturation": "saturation"}  # fmt: skip
+    frames = []
+    for name, variant in variants.items():
+        rows = measured[
+            (measured["metric"] == name)
+            & (measured["variant"] == variant)
+            & (measured["sign"] == CODED_SIGN[name])
+        ]
+        printed = published("Table 1", QUANTITIES[name]).rename(NAMES)
+        frames.append(rows.assign(panel=titles[name], printed=rows["method"].map(printed)))
+    numbers = pd.concat(frames, ignore_index=True)
+    numbers = numbers.dropna(subset=["value"])
+    if numbers.empty:
+        return Markdown("> No sample was accepted, so nothing is scored.")
+    counts = ", ".join(f"{k} {int(v)}" for k, v in numbers.groupby("panel")["n"].max().items())
+    return bars(
+        numbers,
+        [title for title in titles.values() if title in set(numbers["panel"])],
+        "The four metrics as the authors' code computes them. Bars: this run, lines: 95 % bootstrap "
+        "intervals over samples where there are enough of them. Diamonds: the paper's Table 1, "
+        f"ResNet-18. {about_samples(study, 'axioms-scores')} ({counts}).",
+        "value",
+    )
+
+
+def _measured(study: Study) -> pd.DataFrame | None:
+    if not holding(study, "axioms-scores"):
+        return None
+    scores = study.table("axioms-scores")
+    if scores.empty:
+        return pd.DataFrame(columns=["method", "metric", "variant", "sign", "value", "low", "high", "n"])
+    return metric_table(scores)
+
+
+def variant_table(study: Study, scenario: str) -> Styler | Markdown:
+    """All variants of one metric, signed and absolute, beside the paper's number."""
+    measured = _measured(study)
+    if measured is None:
+        return nothing_recorded("axioms-scores")
+    rows = measured[measured["metric"] == scenario]
+    if rows.empty:
+        return Markdown(f"> No sample of the scenario {scenario!r} was accepted.")
+    printed = published("Table 1", QUANTITIES[scenario]).rename(NAMES)
+    shown = pd.DataFrame(
+        {
+            "method": [label(str(name)) for name in rows["method"]],
+            "column": rows["variant"] + ", " + rows["sign"],
+            "text": [
+                "undefined" if np.isnan(r.value) else f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]"
+                for r in rows.itertuples()
+            ],
+        }
+    )
+    wide = shown.pivot(index="method", columns="column", values="text")
+    wide = wide.loc[list(dict.fromkeys(shown["method"])), list(dict.fromkeys(shown["column"]))]
+    by_label = {label(name): f"{value:.3f}" for name, value in printed.items()}
+    wide.insert(0, "paper", [by_label.get(name, "") for name in wide.index])
+    formulas = "; ".join(f"{m.variant}: {m.formula}" for m in METRICS if m.name == scenario)
+    return display_table(
+        wide.reset_index().rename_axis(columns=None),
+        f"{formulas}. 95 % bootstrap intervals over {int(rows['n'].max())} accepted samples; "
+        f"undefined: too few samples, or no spread. {about_samples(study, 'axioms-scores')}.",
+    )
+
+
+def example_plate(study: Study, scenario: str) -> Plate | Markdown:
+    """One generated input of a scenario with the maps of all methods (Figs. 1 and 3 to 6)."""
+    theme()
+    if not holding(study, "axioms-examples"):
+        return nothing_recorded("axioms-examples")
+    table = study.table("axioms-examples")
+    rows = table[table["scenario"] == scenario]
+    if rows.empty:
+        return Markdown(f"> No sample of the scenario {scenario!r} was accepted.")
+    first = rows["sample"].iloc[0]
+    rows = rows[rows["sample"] == first]
+    maps: dict[str, dict[str, np.ndarray]] = {}
+    for row in rows[rows["method"] != "input"].to_dict("records"):
+        values = np.frombuffer(row["values"], dtype=np.int8).reshape(row["side"], row["side"])
+        maps.setdefault(f"output {row['output']}", {})[row["method"]] = values.astype(float)
+    claim = next(name for name, (_, own, *_) in FIGURES.items() if own == scenario)
+    numbers = pd.DataFrame({"scenario": [scenario], "sample": [first]})
+    words = ""
+    if holding(study, "axioms-scores"):
+        found = per_sample(study.table("axioms-scores"), scenario, "absolute", FIGURES[claim][2])
+        if first in found.index:
+            numbers = found.loc[[first]].T.rename_axis("method").reset_index()
+            numbers.columns = pd.Index(["method", "metric"])
+            shown = {m: v for m, v in found.loc[first].items() if m in NAMES.values()}
+            words = " Metric: " + ", ".join(f"{label(str(m))} {v:.2f}" for m, v in shown.items()) + "."
+    return map_rows(
+        from_png(rows.loc[rows["method"] == "input", "values"].iloc[0]),
+        maps,
+        f"The first accepted sample ({first}) of the scenario {scenario!r} and its maps.{words} "
+        f"{about_samples(study, 'axioms-examples')}.",
+        numbers,
+    )
+
+
+def depth_table(study: Study) -> Styler | Markdown:
+    """Table 2: two methods at four layers, beside the paper's numbers."""
+    if not holding(study, "axioms-layers"):
+        return nothing_recorded("axioms-layers")
+    table = study.table("axioms-layers")
+    values = layer_metrics(table)
+    layers = dict(zip(table["depth"].astype(int), table["layer"], strict=True))
+    rows = []
+    for name in ("null", "double", "single"):
+        for paper, method in (("IBA", "iba"), ("GradCAM++", "grad-cam-plus-plus")):
+            printed = published("Table 2", QUANTITIES[name])[paper]
+            own = values[(values["method"] == method) & (values["metric"] == name)]
+            own = own.set_index("depth")["value"]
+            rows.append(
+                {"metric": name, "method": label(method)}
+                | {
+                    f"layer {depth}": f"{own[depth]:.3f}" if depth in own else "no interval"
+                    for depth in range(1, 5)
+                }
+                | {f"paper {depth}": f"{printed[f'layer {depth}']:.3f}" for depth in range(1, 5)}
+            )
+    listed = ", ".join(f"{depth}: {name}" for depth, name in sorted(layers.items())) or "none"
+    return display_table(
+        pd.DataFrame(rows),
+        f"Absolute maps; null: share of the null patch in both patches; double: Eq. (11); single: "
+        f"Spearman correlation of levels. The paper: ResNet. Layers here, by depth: {listed}. "
+        f"{about_samples(study, 'axioms-layers')}; a value needs an interval, which fewer than "
+        f"{LEAST} samples rarely give.",
+    )
+
+
+def variants_table(study: Study) -> Styler | Markdown:
+    """Other ways to generate: what they reach on fresh backgrounds and positions."""
+    if not holding(study, "axioms-variants"):
+        return nothing_recorded("axioms-variants")
+    table = study.table("axioms-variants")
+    rows = []
+    for name, part in table.groupby("variant", sort=False):
+        each = part.drop_duplicates("sample")
+        first = part[part["coalition"] == "first"]
+        rows.append(
+            {
+                "variant": name,
+                "samples": len(each),
+                "accepted": int(each["accepted"].sum()),
+                "median steps": float(each["steps"].median()),
+                "mean softmax of output a": float(first["softmax_a"].mean()),
+                "variation of the patch": float(each["variation"].mean()),
+            }
+        )
+    return display_table(
+        pd.DataFrame(rows),
+        "Other priors, places, balances and goals, after at most "
+        f"{int(table['steps'].max())} steps; softmax on fresh backgrounds and positions, with the "
+        f"samples that were given up. {about_samples(study, 'axioms-variants')}.",
+    )

@@ -1,0 +1,111 @@
+"""Views that a reader steps through: the stages of a randomisation, the steps of an occlusion."""
+
+from sanitygap.attribution import Sampling
+from sanitygap.experiments.example_maps import ExampleMaps
+from sanitygap.experiments.example_occlusion import example_occlusion
+from sanitygap.experiments.randomization_test import CORE_METHODS
+from sanitygap.faithfulness import BLUR, REGIONS
+from sanitygap.figures import theme
+from sanitygap.figures.maps import map_colors
+from sanitygap.figures.stepper import EVERY_METHOD, Panel, Regions, Stepper
+from sanitygap.pages.maps import STAGES, pictured_images, stage_similarities
+from sanitygap.runs import Study
+
+#: profile -> numbers of blurred regions and points of sampling methods
+OCCLUSIONS: dict[str, tuple[tuple[int, ...], int]] = {
+    "smoke": ((1, 3), 1),
+    "quick": ((1, 2, 3, 5, 8, 12, 16, 20, 25, REGIONS), 4),
+    "full": (tuple(range(1, REGIONS + 1)), 8),
+}
+
+#: at most that many pictures a method -> pixels of their height; longer views have smaller ones
+HEIGHTS = {1: 160, 12: 96, 1000: 80}
+
+SCALE = (
+    "Red speaks for the class, blue against it; each map has its own scale, cut at its 99.5 % "
+    "quantile, and each pixel shown is the mean of those that it covers."
+)
+
+
+def stage_stepper(study: Study, shown: ExampleMaps) -> Stepper:
+    """A slider through the stages: one photograph's maps as the network is redrawn."""
+    theme()
+    model, points = study.settings.public()["model"], STAGES[study.settings.profile][1]
+    similarity = stage_similarities(shown)
+    height = next(height for most, height in HEIGHTS.items() if len(shown.steps) <= most)
+    maps = {
+        method: [map_colors(shown.maps[step][method][0].numpy(), height) for step in shown.steps]
+        for method in shown.maps["trained"]
+    }
+    redrawn = len(shown.steps) - 1
+    return Stepper(
+        step="network",
+        frames=[step if step == "trained" else f"redrawn {step}" for step in shown.steps],
+        panels=[
+            Panel("photograph", {EVERY_METHOD: [shown.pictures[0]]}),
+            Panel("map of the trained network", {name: row[:1] for name, row in maps.items()}),
+            Panel("map at this stage", maps),
+        ],
+        values={"SSIM with the trained map": similarity},
+        alt=f"Maps of the photograph “{shown.names[0]}” for the trained network and for {redrawn} "
+        "networks that are redrawn from the classifier downwards, with their SSIM.",
+        caption=f"Maps of “{shown.names[0]}” (class “{shown.classes[0]}”) as {model} is redrawn "
+        f"from the classifier downwards; shown are {redrawn} of {len(study.model.stages)} stages. "
+        "SSIM with the trained network's map: second-moment normalisation, window 7, L = joint "
+        "range. "
+        f"{SCALE} One image, one seed ({study.settings.seed}), {points} points in sampling "
+        "methods: a picture, not a measurement.",
+    )
+
+
+def occlusion_stepper(study: Study, position: int = 0) -> Stepper:
+    """A slider through the occlusion: one photograph as a map's highest regions are blurred."""
+    theme()
+    counts, points = OCCLUSIONS[study.settings.profile]
+    images = pictured_images(study)
+    shown = example_occlusion(
+        study.model,
+        images,
+        min(position, len(images) - 1),
+        CORE_METHODS,
+        counts,
+        study.settings.seed,
+        Sampling(points, points),
+    )
+    model, patch = study.settings.public()["model"], shown.patch
+    tables = {
+        value: shown.scores.pivot(index="regions", columns="method", values=value)[list(shown.maps)]
+        for value in ("softmax", "logit")
+    }
+    return Stepper(
+        step="blurred regions",
+        frames=[
+            "none blurred" if not count else f"{count} region{'s' * (count > 1)} blurred"
+            for count in shown.counts
+        ],
+        panels=[
+            Panel(
+                "what the network sees",
+                {EVERY_METHOD: [shown.picture]},
+                beneath=shown.soft,
+                marks=True,
+            ),
+            Panel(
+                "map",
+                {
+                    name: [map_colors(values.numpy(), HEIGHTS[1])]
+                    for name, values in shown.maps.items()
+                },
+                marks=True,
+            ),
+        ],
+        values=tables,
+        alt=f"The photograph “{shown.name}” as the {shown.counts[-1]} regions that a map ranks "
+        "highest are blurred one after the other, beside the map, with softmax and logit.",
+        caption=f"“{shown.name}” as regions of {patch} × {patch} pixels are replaced by a copy "
+        f"that is blurred over {BLUR} × {BLUR} pixels, those first that the method's map ranks "
+        f"highest; softmax and logit of the class “{shown.class_name}” that {model} predicts. "
+        f"{SCALE} One image, one seed ({study.settings.seed}), {points} points in sampling "
+        "methods: a picture, not a measurement.",
+        regions=Regions(shown.boxes, shown.counts, shown.soft.shape[:2]),
+    )

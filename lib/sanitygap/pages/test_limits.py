@@ -1,0 +1,139 @@
+"""Pages about what the tests can and cannot tell."""
+
+import numpy as np
+import pandas as pd
+from pandas.io.formats.style import Styler
+
+from sanitygap.criteria.sriram_limits import by_reference
+from sanitygap.criteria.sriram_results import retest_sensitivity
+from sanitygap.figures import Plate, theme
+from sanitygap.figures.methods import label
+from sanitygap.figures.sensitivity import change_lines
+from sanitygap.inference import bootstrap_mean
+from sanitygap.pages.shared import about, display_table, with_intervals
+from sanitygap.runs import Study
+from sanitygap.sensitivity.scores import THRESHOLD, criteria, layer_table
+
+CHANGES = "small-changes"
+
+
+def small_change_plate(study: Study) -> Plate:
+    """S as weights or image are moved a little: what vanishes, and what does not."""
+    theme()
+    table = study.table(CHANGES)
+    numbers = with_intervals(table, ("moved", "method", "share"), "sensitivity")
+    return change_lines(
+        numbers,
+        "S as the weights of one layer are moved a share of the way to redrawn ones (mean over "
+        f"{table.loc[table['stage'] != '', 'stage'].nunique()} layers), and as Gaussian noise of "
+        "that share of the image's norm is added to the image. Dotted: the threshold of 0.01. "
+        f"{about(study, CHANGES)}. Bands: 95 % bootstrap intervals over images; S below 1e-7 is "
+        "drawn at 1e-7.",
+        THRESHOLD,
+    )
+
+
+def threshold_table(study: Study) -> Styler:
+    """How much noise on a map counts as a change, by kind of map and scaling."""
+    table = study.table("threshold-sweep")
+    wide = table.pivot(index=["map", "scaling"], columns="noise", values="sensitivity")
+    wide.columns = [
+        "a second map" if np.isinf(level) else f"noise {level:g}" for level in wide.columns
+    ]
+    return display_table(
+        wide.reset_index(),
+        "Mean S between a map in [0, 1] and the same map with Gaussian noise of a standard "
+        f"deviation, or an unrelated map of its kind; {int(table['pairs'].iloc[0])} simulated "
+        "pairs of 96 x 96 pixels.",
+    )
+
+
+def choice_table(study: Study) -> Styler:
+    """S^I under other references of integrated gradients and DeepLIFT, and surrogates of LIME."""
+    table = study.table("ipr-references")
+    rows = []
+    for method in dict.fromkeys(table["method"]):
+        scores = by_reference(table, method)
+        for choice in scores:
+            found = bootstrap_mean(scores[choice]) if len(scores) > 1 else None
+            rows.append(
+                {
+                    "method": label(str(method)),
+                    "reference or surrogate": choice,
+                    "S^I": float(scores[choice].mean()),
+                    "low": found.low if found else float("nan"),
+                    "high": found.high if found else float("nan"),
+                    "images": len(scores),
+                }
+            )
+    return display_table(
+        pd.DataFrame(rows),
+        f"S^I over {table['stage'].nunique()} layers. 95 % bootstrap intervals over images. "
+        f"{about(study, 'ipr-references')}.",
+    )
+
+
+def what_tests_tell(study: Study) -> Styler:
+    """Explainers that are known inside out, and what each test says of them."""
+    table = study.table("ipr-test")
+    again = retest_sensitivity(study.table("ipr-retest"))
+    changes = study.table(CHANGES)
+    smallest = changes.loc[changes["moved"] == "weights", "share"].min()
+    near = changes[(changes["share"] == smallest) & (changes["moved"] == "weights")]
+    robust = near.groupby("method")["sensitivity"].mean()
+    truths = {
+        "noise": "nothing: it is drawn anew",
+        "noise-fixed": "nothing: it is noise, the same for an image",
+        "edges": "the image, not the network",
+        "centre": "neither image nor network",
+        "gradient": "the network's slope at the image",
+        "guided-backprop": "positive paths through the network",
+        "lime": "the network's answers to masked images",
+    }
+    rows = []
+    for name, truth in truths.items():
+        if name not in set(table["method"]):
+            continue
+        whole = layer_table(table, name).dropna()
+        found = criteria(whole) if len(whole) else {"S": np.nan, "meets": np.nan}
+        rows.append(
+            {
+                "explainer": label(name),
+                "what it depends on": truth,
+                "S^I": found["S"],
+                "passes S^I ≥ 0.01": _word(found["S"] >= THRESHOLD),
+                "images that meet Definition 2": found["meets"],
+                "S, same network asked twice": again.get(name, np.nan),
+                f"S, weights moved by {smallest:g}": float(robust.get(name, np.nan)),
+            }
+        )
+    return display_table(
+        pd.DataFrame(rows),
+        f"What the tests say of explainers. {about(study, 'ipr-test')}; second map: "
+        f"{about(study, 'ipr-retest')}; moved weights: {about(study, CHANGES)}.",
+    )
+
+
+def _word(passed: bool) -> str:
+    return "yes" if passed else "no"
+
+
+def gated_table(study: Study) -> Styler:
+    """A layer that does not matter, redrawn: a correct explanation has to stay."""
+    table = study.table("gated-layer")
+    rows = [
+        {
+            "gate": gate,
+            "method": label(str(method)),
+            "lowest SSIM": float(part["ssim"].min()),
+            "largest change of a logit": float(part["logits"].max()),
+            "error of the explanation": float(part["error"].max()),
+        }
+        for (gate, method), part in table.groupby(["gate", "method"], sort=False)
+    ]
+    return display_table(
+        pd.DataFrame(rows),
+        f"{table['network'].nunique()} small networks, linear in the pixels but for a branch with "
+        "a gate. The layer in the branch is redrawn. With the gate at 0 the true contributions of "
+        "the pixels are known.",
+    )

@@ -1,0 +1,52 @@
+"""Do methods differ in S? The tests of the paper's reference list, and one for paired scores."""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from sanitygap.inference import holm
+
+
+def dunn(scores: pd.DataFrame) -> pd.DataFrame:
+    """Dunn's pairwise comparisons after Kruskal and Wallis, corrected for ties and by Holm.
+
+    Args:
+        scores: images x methods, without any NaN; columns count as independent groups.
+
+    Returns:
+        One row a pair: ``first``, ``second``, ``z``, ``p`` (two-sided), ``p_holm``.
+    """
+    values = scores.to_numpy(dtype=np.float64)
+    ranks = stats.rankdata(values).reshape(values.shape)
+    total, size = values.size, len(values)
+    ties = np.unique(values, return_counts=True)[1].astype(np.float64)
+    variance = total * (total + 1) / 12 - (ties**3 - ties).sum() / (12 * (total - 1))
+    means = dict(zip(scores.columns, ranks.mean(0), strict=True))
+    rows = []
+    for first, second in combinations(scores.columns, 2):
+        z = (means[first] - means[second]) / np.sqrt(variance * 2 / size) if variance else 0.0
+        p = float(2 * stats.norm.sf(abs(z)))
+        rows.append({"first": str(first), "second": str(second), "z": float(z), "p": p})
+    table = pd.DataFrame(rows)
+    corrected = holm({str(place): p for place, p in enumerate(table["p"])})
+    table["p_holm"] = list(corrected.values())
+    return table
+
+
+def overall(scores: pd.DataFrame) -> dict[str, float]:
+    """P-values of "all methods are alike".
+
+    Args:
+        scores: images x methods, without any NaN.
+
+    Returns:
+        ``kruskal``: Kruskal and Wallis, which takes the methods' images for different ones.
+        ``friedman``: the same question for scores of the same images.
+    """
+    columns = [scores[name].to_numpy() for name in scores]
+    return {
+        "kruskal": float(stats.kruskal(*columns).pvalue),
+        "friedman": float(stats.friedmanchisquare(*columns).pvalue),
+    }

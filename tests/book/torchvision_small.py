@@ -1,0 +1,42 @@
+"""Torchvision networks with random weights for small photographs, as a user's own factories.
+
+The networks are torchvision's own, layer by layer. Only the photographs are smaller than usual,
+so that six networks can go through the whole book within minutes.
+"""
+
+from collections.abc import Callable
+
+from torch import nn
+from torchvision import models
+
+from sanitygap.models import Preprocessing
+
+HALVES = (0.5, 0.5, 0.5)
+
+SIZES = {
+    "resnet34": 64,
+    "resnet50": 64,
+    "densenet121": 64,
+    "efficientnet_b0": 64,
+    "vgg16": 64,
+    "inception_v3": 96,  # its stem needs 75 pixels
+}
+"""Network -> side of the photographs, in pixels."""
+
+
+def _factory(name: str) -> Callable[[], nn.Module]:
+    def make() -> nn.Module:
+        options = {"init_weights": True, "aux_logits": True} if name == "inception_v3" else {}
+        network = models.get_model(name, weights=None, **options)
+        network.preprocessing = Preprocessing(SIZES[name], SIZES[name], HALVES, HALVES)
+        return network
+
+    return make
+
+
+resnet34 = _factory("resnet34")
+resnet50 = _factory("resnet50")
+densenet121 = _factory("densenet121")
+efficientnet_b0 = _factory("efficientnet_b0")
+vgg16 = _factory("vgg16")
+inception_v3 = _factory("inception_v3")

@@ -1,0 +1,266 @@
+"""Generated features: priors, places, balance, the optimisation, the store and the toy network."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from sanitygap.axioms import balance, store, toy
+from sanitygap.axioms.generate import Generation, outputs
+from sanitygap.axioms.layers import resolution_layers
+from sanitygap.axioms.metrics import METRICS, metric_of, region_sums, shared_sums
+from sanitygap.axioms.placement import (
+    apart,
+    composed,
+    draw_place,
+    patch_size,
+    regions,
+    slopes_of_pixels,
+    to_inputs,
+)
+from sanitygap.axioms.prior import DecoderPrior, PixelPrior
+from sanitygap.axioms.recipes import ORIGINAL, Recipe
+from sanitygap.axioms.scenarios import BOTH, FIRST, GOAL_ONLY, NONE, SCENARIOS, SECOND, holds
+from sanitygap.errors import UsageError
+from sanitygap.experiments.axiom_pictures import toy_rows
+from sanitygap.models.explainable import Explainable, Preprocessing, Stage
+
+CPU = torch.device("cpu")
+
+
+def tiny(classes: int = 6) -> Explainable:
+    torch.manual_seed(4)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.Conv2d(8, 12, 3, stride=2), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, classes),
+    )  # fmt: skip
+    return Explainable(
+        "tiny",
+        network.eval().requires_grad_(False),
+        Preprocessing(size=40, resize=40, scale=255.0, channels="BGR", mean=(100.0, 110.0, 120.0),
+                      std=(50.0, 60.0, 70.0)),
+        (Stage("6", ("6",)), Stage("2", ("2",)), Stage("0", ("0",))),
+        weights_sha256="tiny",
+    )  # fmt: skip
+
+
+def lively() -> Explainable:
+    """Six outputs that colours can drive apart: a patch covers a seventh of the image."""
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 6))
+    with torch.no_grad():
+        network[2].weight.copy_(120 * torch.cat([torch.eye(3), -torch.eye(3)]) / 255)
+        network[2].bias.copy_(-network[2].weight.sum(1) * 127.5)
+    preprocessing = Preprocessing(size=40, resize=40, mean=(0.0,) * 3, std=(1 / 255,) * 3)
+    return Explainable("lively", network.eval().requires_grad_(False), preprocessing, ())
+
+
+def test_decoders_side_by_side_equal_each_alone_and_a_restart_is_a_fresh_start():
+    together = DecoderPrior(19, ["a", "b", "c"], CPU)
+    patches = together.patches()
+    assert patches.shape == (3, 3, 19, 19)
+    for place, seed in enumerate("abc"):
+        alone = DecoderPrior(19, [seed], CPU).patches()[0]
+        assert torch.allclose(patches[place], alone, atol=1e-5)
+    assert not torch.allclose(patches[0], patches[1], atol=0.01)
+    together.restart(1, "c")
+    assert torch.allclose(together.patches()[1], patches[2], atol=1e-5)
+
+
+def test_a_patch_depends_on_its_own_parameters_only():
+    prior = DecoderPrior(16, ["a", "b"], CPU)
+    found = torch.autograd.grad(prior.patches()[0].sum(), prior.parameters)
+    assert all(torch.count_nonzero(slope[1]) == 0 for slope in found)
+    assert any(torch.count_nonzero(slope[0]) > 0 for slope in found)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([32, 57, 224]))
+def test_patches_never_overlap_and_lie_inside(seed, size):
+    place = draw_place(size, 2, seed)
+    side = patch_size(size)
+    masks = regions(place, side)
+    assert masks.sum() == 2 * side * side and not (masks[0] & masks[1]).any()
+    assert apart(*place.corners, side)
+    again = draw_place(size, 2, seed)
+    assert again.corners == place.corners and torch.equal(again.background, place.background)
+
+
+def test_noise_background_has_the_papers_moments_and_the_blurred_one_its_spread():
+    for background in ("noise", "blur"):
+        pixels = draw_place(224, 1, 0, background=background).background
+        assert abs(float(pixels.mean()) - 0.5) < 0.02
+        assert abs(float(pixels.std()) - 0.1) < 0.01
+
+
+def test_inputs_are_the_inverse_of_the_display_and_slopes_follow_the_chain_rule():
+    model = tiny()
+    pixels = torch.rand(2, 3, 40, 40)
+    assert torch.allclose(model.preprocessing.to_rgb(to_inputs(model.preprocessing, pixels)), pixels, atol=1e-5)
+    leaf = pixels.clone().requires_grad_()
+    direct = torch.autograd.grad(model.module(to_inputs(model.preprocessing, leaf))[:, 1].sum(), leaf)[0]
+    inputs = to_inputs(model.preprocessing, pixels).requires_grad_()
+    slopes = torch.autograd.grad(model.module(inputs)[:, 1].sum(), inputs)[0]
+    assert torch.allclose(slopes_of_pixels(model.preprocessing, slopes), direct, rtol=1e-4, atol=1e-5)
+
+
+def test_keys_weights_and_the_bent_square_equal_their_formulas():
+    x, y = np.array([3.0, -2.0, 0.0, 0.0]), np.array([2.0, 4.0, 1.0, 0.0])
+    found = balance.relative_change(torch.tensor(x), torch.tensor(y)).numpy()
+    assert found[:2] == pytest.approx(np.tanh([1 / 2, 6 / 2])) and list(found[2:]) == [1.0, 0.0]
+    k = torch.tensor([0.1, 0.5, 0.9])
+    expected = [-((1 - v) ** 0.8) * np.log(v) for v in (0.1, 0.5, 0.9)]
+    assert balance.goal_weight(k).numpy() == pytest.approx(expected, rel=1e-5)
+    assert balance.constraint_weight(1 - k).numpy() == pytest.approx(expected, rel=1e-4)
+    change = torch.tensor([-0.5, 0.5, 2.0, -3.0])
+    assert balance.bent_square(change, 1.0).tolist() == pytest.approx([0.25, 0.25, 3.0, 5.0])
+    assert torch.equal(balance.bent_square(change, float("inf")), change.square())
+
+
+def test_a_sample_holds_only_if_every_threshold_is_met():
+    softmax = torch.zeros(4, 2)
+    logits = torch.ones(4, 2)
+    softmax[FIRST, 0], softmax[SECOND, 1] = 0.95, 0.96
+    logits[FIRST, 0], logits[BOTH, 0] = 10.0, 10.9
+    null = SCENARIOS["null"]
+    assert bool(holds(null, logits, softmax))
+    for place, value in (((SECOND, 1), 0.93), ((FIRST, 0), 0.5)):
+        low = softmax.clone()
+        low[place] = value
+        assert not bool(holds(null, logits, low))
+    moved = logits.clone()
+    moved[SECOND, 0] = 1.2  # alone it changes output a by a fifth of the bare background's
+    assert logits[NONE, 0] == 1 and not bool(holds(null, moved, softmax))
+
+
+@pytest.mark.parametrize("name", ["null", "single", "double", "saturation"])
+def test_slopes_equal_a_naive_loss_through_the_whole_image(name):
+    model, scenario = tiny(), SCENARIOS[name]
+    recipe = Recipe(bend=float("inf"), objective="logit", goal_weight=10.0, at_once=2)
+    run = Generation(model, scenario, [0, 1], recipe, 3)
+    for slot in run.slots:
+        slot.warm = False
+    pixels = run.prior.patches().detach().unflatten(0, (2, scenario.patches))
+    slopes = torch.zeros_like(pixels)
+    empty = run._empty_outputs([0, 1])
+    run._slopes([0, 1], pixels, slopes, empty)
+    for place, slot in enumerate(run.slots):
+        leaf = pixels[place].clone().requires_grad_()
+
+        def logit(coalition, output, live, leaf=leaf, place=place, slot=slot):
+            shown = [p if i == live else p.detach() for i, p in enumerate(leaf)]
+            image = composed(run.places[place], torch.stack(shown), scenario.members(coalition))
+            inputs = to_inputs(model.preprocessing, image[None])
+            return model.module(inputs)[0, slot.classes[output]]
+
+        loss = 0
+        for goal, average in zip(scenario.goals, slot.goals, strict=True):
+            weight = 10 * float(balance.goal_weight(average[None]))
+            loss = loss - weight * logit(goal.coalition, goal.output, goal.patch)
+        for rule, average in zip(scenario.constraints, slot.constraints, strict=True):
+            weight = 5 * float(balance.constraint_weight(average[None]))
+            base = logit(rule.without, rule.output, None).detach()
+            loss = loss + weight * (logit(rule.coalition, rule.output, rule.patch) - base) ** 2
+        expected = torch.autograd.grad(loss, leaf)[0]
+        assert torch.allclose(slopes[place], expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max()))
+
+
+def test_samples_do_not_depend_on_what_is_made_beside_them():
+    model = tiny()
+    recipe = Recipe(max_steps=4, warm_up=2, at_once=3)
+    together = Generation(model, SCENARIOS["double"], range(3), recipe, 0).run()
+    streamed = Generation(model, SCENARIOS["double"], range(3), replace(recipe, at_once=2), 0).run()
+    for one, other in zip(together, streamed, strict=True):
+        assert (one.number, one.classes, one.steps) == (other.number, other.classes, other.steps)
+        gap = (one.patches.int() - other.patches.int()).abs()
+        assert gap.float().mean() < 1.0
+
+
+def test_the_optimisation_reaches_a_goal_and_gives_up_honestly():
+    model = lively()
+    recipe = Recipe(max_steps=60, warm_up=5, min_steps=5, softmax=0.3, patience=1)
+    made = Generation(model, GOAL_ONLY, range(4), recipe, 0).run()
+    assert any(sample.accepted for sample in made)
+    for sample in made:
+        if sample.accepted:
+            places = [sample.place(40, 0, ("fresh", draw)) for draw in range(8)]
+            _, softmax = outputs(model, GOAL_ONLY, sample.pixels, sample.classes, places)
+            assert float(softmax[:, FIRST, 0].mean()) > 0.3
+        else:
+            assert sample.steps == 60
+    hopeless = Generation(model, GOAL_ONLY, [0], replace(recipe, max_steps=6, softmax=0.999), 0).run()
+    assert [sample.accepted for sample in hopeless] == [False]
+
+
+def test_the_original_recipe_takes_the_first_draw_that_passes():
+    model = lively()
+    recipe = replace(ORIGINAL, max_steps=40, min_steps=1, warm_up=1, softmax=0.3)
+    (sample,) = Generation(model, GOAL_ONLY, [0], recipe, 0).run()
+    assert sample.accepted and sample.steps < 40
+
+
+def test_a_set_is_kept_reused_and_refused_if_damaged(tmp_path):
+    model, recipe = tiny(), Recipe(max_steps=2)
+    arguments = (model, SCENARIOS["single"], [0, 1], recipe, 0)
+    first = store.features(*arguments, "code", tmp_path)
+    (path,) = tmp_path.iterdir()
+    again = store.features(*arguments, "code", tmp_path)
+    for one, other in zip(first, again, strict=True):
+        assert torch.equal(one.patches, other.patches)
+        assert (one.classes, one.accepted, one.steps) == (other.classes, other.accepted, other.steps)
+    store.features(*arguments, "other code", tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UsageError, match="damaged"):
+        store.read(path)
+
+
+def test_sums_over_the_patches_equal_loops():
+    maps = torch.randn(2, 30, 30)
+    places = [draw_place(30, 2, seed) for seed in range(2)]
+    side = patch_size(30)
+    masks = torch.stack([regions(place, side) for place in places])
+    found = region_sums(maps, masks)
+    other = torch.randn(2, 30, 30)
+    shared = shared_sums(maps, other, masks)["shared"]
+    for number, place in enumerate(places):
+        inside, expected = [], 0.0
+        for row, column in place.corners:
+            box = (slice(row, row + side), slice(column, column + side))
+            inside.append(float(maps[number][box].sum()))
+            expected += float(torch.minimum(maps[number][box], other[number][box]).sum())
+        assert [float(found["first"][number]), float(found["second"][number])] == pytest.approx(inside, rel=1e-4, abs=1e-4)
+        rest = float(maps[number].sum()) - sum(inside)
+        assert float(found["outside"][number]) == pytest.approx(rest, rel=1e-3, abs=1e-3)
+        assert float(shared[number]) == pytest.approx(expected, rel=1e-3, abs=1e-3)
+
+
+def test_null_metric_is_zero_for_exact_shapley_values_and_not_for_guided_backpropagation():
+    rows = toy_rows(["guided-backprop", "integrated-gradients", "noise"], 6, 0)
+    rows = rows.rename(columns={}).assign(scenario="null", output="a", outside=0.0, largest=1.0)
+    metric = next(m for m in METRICS if (m.name, m.variant) == ("null", "patches"))
+    for sign in ("signed", "absolute"):
+        exact, _ = metric_of(rows, metric, "patch-shapley", sign, 50)
+        assert exact is not None and exact.estimate == 0.0 and exact.high == 0.0
+        guided, _ = metric_of(rows, metric, "guided-backprop", sign, 50)
+        assert guided is not None and guided.low > 0.2
+        path, _ = metric_of(rows, metric, "integrated-gradients", sign, 50)
+        assert path is not None and abs(path.estimate) < 1e-6
+
+
+def test_the_wired_network_is_null_for_green_in_every_coalition():
+    model = toy.wired_model()
+    images, _ = toy.coloured_inputs(5, 1)
+    with torch.no_grad():
+        a, b = model.module(images.flatten(0, 1)).unflatten(0, (5, 4)).unbind(-1)
+    assert torch.equal(a[:, 2], a[:, 0]) and torch.allclose(a[:, 3], a[:, 1], atol=1e-7)
+    assert (a[:, 1] > 0).all() and (b[:, 2] > 0).all() and torch.equal(b[:, 1], b[:, 0])
+
+
+def test_layers_of_falling_resolution():
+    assert resolution_layers(tiny(), 2) == ["0", "2"]
+    with pytest.raises(UsageError, match="resolutions"):
+        resolution_layers(tiny(), 4)

@@ -1,0 +1,139 @@
+"""The networks of Adebayo et al. (2018, Appendix B) and their resumable training."""
+
+import pytest
+import torch
+from torch import nn
+
+from sanitygap.attribution import Sampling, attribute
+from sanitygap.errors import UsageError
+from sanitygap.small_networks import training
+from sanitygap.small_networks.mnist_networks import (
+    GreyImages,
+    as_inputs,
+    cnn,
+    explainable,
+    labels_of,
+    mlp,
+    network,
+)
+from sanitygap.small_networks.training import Recipe, correct, train
+
+
+def numbers(module: nn.Module) -> list[tuple[int, ...]]:
+    return [tuple(p.shape) for name, p in module.named_parameters() if name.endswith("weight")]
+
+
+def test_shapes_are_those_of_the_appendix():
+    assert numbers(mlp()) == [(2500, 784), (1500, 2500), (500, 1500), (10, 500)]
+    assert numbers(cnn()) == [(32, 1, 5, 5), (64, 32, 5, 5), (1024, 7 * 7 * 64), (10, 1024)]
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[torch.Tensor, torch.Tensor]:
+    images = GreyImages.load("digits", count=80).train
+    return as_inputs(images), labels_of(images)
+
+
+def test_digits_are_split_once_and_for_all():
+    data = GreyImages.load("digits")
+    assert len(data.train) == 1297
+    assert len(data.test) == 500
+    assert not set(data.train.names) & set(data.test.names)
+    assert GreyImages.load("digits", count=80).train.names == data.train.take(80).names
+
+
+def test_unknown_data_and_networks():
+    with pytest.raises(UsageError, match="unknown data 'letters'"):
+        GreyImages.load("letters")
+    with pytest.raises(UsageError, match="unknown network 'RNN'"):
+        network("RNN", 0)
+
+
+def test_maps_of_three_equal_channels_are_those_of_one():
+    model = explainable("CNN", network("CNN", 0, 8), "test")
+    grey = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([1, 2, 3])
+    names = ["gradient", "gradient-x-input", "guided-backprop", "deeplift", "lrp-zero"]
+    made = attribute(model, grey.repeat(1, 3, 1, 1), targets, names, range(3), Sampling(2, 2))
+    leaf = grey.clone().requires_grad_()
+    logits = model.module(leaf)
+    slope = torch.autograd.grad(logits.gather(1, targets[:, None]).sum(), leaf)[0]
+    torch.testing.assert_close(made["gradient"], slope[:, 0], atol=1e-7, rtol=1e-4)
+    torch.testing.assert_close(made["gradient-x-input"], (slope * grey)[:, 0], atol=1e-7, rtol=1e-4)
+    total = made["lrp-zero"].sum((1, 2))
+    # what the logit does not owe to biases
+    assert total.isfinite().all()
+    rise = logits - model.module(torch.zeros_like(grey))
+    change = rise.gather(1, targets[:, None])[:, 0]
+    torch.testing.assert_close(made["deeplift"].sum((1, 2)), change.detach(), atol=1e-5, rtol=1e-3)
+
+
+def test_random_labels_are_a_fixed_permutation(digits):
+    _, labels = digits
+    recipe = Recipe("random", seed=3)
+    drawn = recipe.labels_from(labels)
+    assert drawn.bincount().tolist() == labels.bincount().tolist()
+    assert (drawn != labels).float().mean() > 0.7
+    assert torch.equal(drawn, recipe.labels_from(labels))
+    assert not torch.equal(drawn, Recipe("random", seed=4).labels_from(labels))
+    assert torch.equal(Recipe("true", seed=3).labels_from(labels), labels)
+
+
+def test_rate_rises_and_falls():
+    recipe = Recipe(rate=1.0)
+    assert recipe.rate_at(0) == pytest.approx(0.1)
+    assert recipe.rate_at(0.25) == pytest.approx(1.0)
+    assert recipe.rate_at(1) == 0
+    assert Recipe("random", rate=0.5).rate_at(0.9) == 0.5
+
+
+def test_an_interrupted_training_ends_as_an_uninterrupted_one(digits, tmp_path, monkeypatch):
+    inputs, labels = digits
+    recipe = Recipe(epochs=3, batch=20)
+    whole = train(network("MLP", 0, 32), inputs, labels, recipe, tmp_path / "whole")
+    epochs = []
+    real = training._one_epoch
+
+    def killed(module, optimizer, *others):
+        if len(epochs) == 2:
+            raise KeyboardInterrupt
+        epochs.append(others[-1])
+        real(module, optimizer, *others)
+
+    monkeypatch.setattr(training, "_one_epoch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(network("MLP", 0, 32), inputs, labels, recipe, tmp_path / "cut")
+    monkeypatch.setattr(training, "_one_epoch", real)
+    resumed = train(network("MLP", 0, 32), inputs, labels, recipe, tmp_path / "cut")
+    assert epochs == [0, 1]
+    assert resumed.epochs == whole.epochs == 3
+    for one, other in zip(resumed.module.parameters(), whole.module.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert sorted(p.name for p in (tmp_path / "cut").iterdir()) == ["network.json", "network.pt"]
+
+
+def test_a_finished_training_is_not_repeated(digits, tmp_path, monkeypatch):
+    inputs, labels = digits
+    recipe = Recipe(epochs=1, batch=20)
+    first = train(network("MLP", 0, 32), inputs, labels, recipe, tmp_path)
+    monkeypatch.setattr(training, "_one_epoch", None)
+    again = train(network("MLP", 5, 32), inputs, labels, recipe, tmp_path)
+    assert (again.right, again.epochs, again.images) == (first.right, 1, 80)
+    assert correct(again.module, inputs, labels) == first.right
+
+
+def test_random_labels_are_learnt_and_training_stops_then(digits, tmp_path):
+    inputs, labels = digits
+    recipe = Recipe("random", epochs=100, batch=20, rate=2e-3, target=0.97)
+    found = train(network("MLP", 0, 8), inputs, labels, recipe, tmp_path)
+    assert found.right >= 0.97 * 80
+    assert found.epochs < 100
+    assert correct(found.module, inputs, recipe.labels_from(labels)) == found.right
+    assert correct(found.module, inputs, labels) < 40
+
+
+def test_a_damaged_file_is_refused_in_one_sentence(digits, tmp_path):
+    inputs, labels = digits
+    (tmp_path / "state.pt").write_bytes(b"nonsense")
+    with pytest.raises(UsageError, match="state.pt cannot be read; delete"):
+        train(network("MLP", 0, 32), inputs, labels, Recipe(epochs=1), tmp_path)

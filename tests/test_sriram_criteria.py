@@ -1,0 +1,449 @@
+"""Criteria of Sriram and Conati: each is fed a table where its claim is true, and false ones."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sanitygap.claims import CriterionContext, Verdict, find_criterion, judge, load_claims
+from sanitygap.experiments import EXPERIMENTS, Context
+from sanitygap.sensitivity import anchors
+from sanitygap.sensitivity.scores import METHODS
+
+COUNT, LAYERS = 12, 5
+IMAGES = [f"{number}.png" for number in range(COUNT)]
+CONTEXT = CriterionContext("tiny", "folder", COUNT)
+PAPER = CriterionContext(
+    "torchvision:resnet50", "imagenet-val", 900, paper_model=True, paper_images=True
+)
+IDS = [claim.id for claim in load_claims() if claim.paper == "sriram-conati-2022"]
+
+
+def refuse() -> None:
+    raise AssertionError("loaded")
+
+
+@pytest.fixture(scope="module")
+def computed():
+    """Tables that need neither model nor images."""
+    context, names = Context(refuse, refuse, 0), (  # type: ignore[arg-type]
+        "sensitivity-proofs", "sensitivity-extremes", "threshold-sweep", "similarity-words",
+        "printed-correlations", "printed-structure", "ipr-architectures", "ipr-layers",
+        "jensen-shannon", "deeplift-path", "gated-layer",
+    )  # fmt: skip
+    made = {}
+    for name in names:
+        entry = EXPERIMENTS[name]
+        chunks = entry.chunks(context, **entry.knobs["smoke"])
+        made[name] = pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
+        assert list(made[name]) == list(entry.columns)
+    return made
+
+
+def ipr(levels: dict[str, float], spread: float = 0.02, seed: int = 0) -> pd.DataFrame:
+    """A table ``ipr-test``: method -> mean S; images differ by a share of their own."""
+    rng = np.random.default_rng(seed)
+    own = rng.normal(size=COUNT)
+    rows = []
+    for place, (method, level) in enumerate(levels.items()):
+        noise = np.zeros(COUNT) if level == 0 else spread * (own + 0.3 * rng.normal(size=COUNT))
+        for image, name in enumerate(IMAGES):
+            for layer in range(LAYERS):
+                rows.append(
+                    {"image": name, "stage": f"layer {layer}", "steps": LAYERS, "method": method,
+                     "sign": "signed", "seed": 0, "ssim": 1 - level - noise[image],
+                     "seconds": 0.1 * (place + 1)}
+                )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+REAL = dict(zip(METHODS, (0.7, 0.72, 0.3, 0.35, 0.6, 0.65, 0.8), strict=True))
+CONTROLS = {"noise": 0.97, "noise-fixed": 0.0, "edges": 0.0, "centre": 0.0}
+ALL = ipr(REAL | CONTROLS)
+
+
+def again(levels: dict[str, float]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"image": image, "method": method, "stage": stage, "ssim": 1 - level}
+            for method, level in levels.items()
+            for stage in ("retest", "conv1")
+            for image in IMAGES
+        ]
+    )
+
+
+RETEST = again({"gradient": 0.0, "deeplift": 0.0, "lime@20": 0.2, "noise": 0.97})
+
+
+def verdict_of(claim: str, tables: dict[str, pd.DataFrame], context=CONTEXT) -> Verdict:
+    return judge(claim, {name: tables[name] for name in find_criterion(claim).tables}, context)
+
+
+def test_every_claim_has_a_criterion_and_a_page():
+    assert len(IDS) == 35
+    for name in IDS:
+        assert set(find_criterion(name).tables) <= set(EXPERIMENTS)
+    assert all(claim.notebook for claim in load_claims() if claim.id in IDS)
+
+
+# ---- definitions
+
+PROVED = ("sriram-def1", "sriram-def2", "sriram-eq1", "sriram-eq3", "sriram-eq4", "sriram-eq5",
+          "sriram-eq6", "sriram-eq7")  # fmt: skip
+SLIPS = PROVED[:3]
+
+
+@pytest.mark.parametrize("claim", PROVED)
+def test_proofs_decide(computed, claim):
+    expected = "slip" if claim in SLIPS else "holds"
+    assert verdict_of(claim, computed).value == expected
+    swapped = computed["sensitivity-proofs"].copy()
+    turned = {"proved": "counterexample", "counterexample": "proved"}
+    swapped["outcome"] = swapped["outcome"].map(turned)
+    assert verdict_of(claim, computed | {"sensitivity-proofs": swapped}).value == "false"
+    unknown = computed["sensitivity-proofs"].assign(outcome="unknown")
+    assert verdict_of(claim, computed | {"sensitivity-proofs": unknown}).value == "undecided"
+
+
+@pytest.mark.parametrize("claim", [name for name in PROVED if name != "sriram-eq3"])
+def test_a_mutant_that_is_proved_spoils_the_proofs(computed, claim):
+    table = computed["sensitivity-proofs"].copy()
+    table.loc[table["kind"] == "mutant", "outcome"] = "proved"
+    if claim not in ("sriram-eq6", "sriram-eq7"):
+        assert verdict_of(claim, computed | {"sensitivity-proofs": table}).value == "false"
+
+
+def test_bands_cover_every_value_once(monkeypatch):
+    assert verdict_of("sriram-table1", {}).value == "holds"
+    from sanitygap.criteria import sriram_definitions as room
+
+    holed = {"excellent": 0.99, "good": 0.95, "bad": 0.2}
+    monkeypatch.setattr(room, "BANDS", holed)
+    assert verdict_of("sriram-table1", {}).value == "false"
+
+
+def test_sensitivity_is_one_minus_the_similarity(computed):
+    tables = computed | {"ipr-test": ALL}
+    assert verdict_of("sriram-eq2", tables).value == "holds"
+    wrong = computed["sensitivity-extremes"].assign(sensitivity=lambda t: 1 - t["ssim"].abs())
+    assert verdict_of("sriram-eq2", tables | {"sensitivity-extremes": wrong}).value == "false"
+
+
+def test_sensitivity_leaves_the_unit_interval(computed):
+    tables = computed | {"ipr-test": ALL}
+    found = verdict_of("sriram-def3", tables)
+    assert found.value == "false"
+    assert found.numbers["largest"] > 1.9
+    tame = computed["sensitivity-extremes"].assign(sensitivity=0.5)
+    proofs = computed["sensitivity-proofs"].assign(outcome="proved")
+    tables |= {"sensitivity-extremes": tame, "sensitivity-proofs": proofs}
+    assert verdict_of("sriram-def3", tables).value == "holds"
+
+
+def test_each_network_differs_in_one_layer(computed):
+    rows = pd.DataFrame({"stage": list("abc"), "layers": 3, "changed": 1, "itself": True})
+    tables = computed | {"ipr-models": rows.assign(outside=0)}
+    assert verdict_of("sriram-ipr", tables).value == "slip"  # the words are exchanged
+    for wrong in ({"changed": 2}, {"itself": False}, {"outside": 1}):
+        spoiled = tables["ipr-models"].assign(**wrong)
+        assert verdict_of("sriram-ipr", tables | {"ipr-models": spoiled}).value == "false"
+    words = computed["similarity-words"].assign(described=["monotone", "linear"])
+    assert verdict_of("sriram-ipr", tables | {"similarity-words": words}).value == "holds"
+
+
+# ---- documents
+
+
+@pytest.mark.parametrize(
+    ("claim", "column", "repair"),
+    [
+        ("sriram-relu-count", "relu_calls", {"vgg16": 200}),
+        ("sriram-nobias", "convolution_biases", None),
+        ("sriram-shallow", "convolutions", {"vgg16": 200}),
+    ],
+)
+def test_counts_of_networks(computed, claim, column, repair):
+    assert verdict_of(claim, computed).value == "false"
+    table = computed["ipr-architectures"].copy()
+    if repair is None:
+        table[["convolution_biases", "dense_biases", "norm_shifts"]] = 0
+    else:
+        for name, value in repair.items():
+            table.loc[table["network"] == name, column] = value
+    assert verdict_of(claim, {"ipr-architectures": table}).value == "holds"
+
+
+def test_layers_need_one_rule(computed):
+    found = verdict_of("sriram-layers", computed)
+    assert found.value == "false"
+    assert found.numbers["mixed"] == 5
+    table = computed["ipr-layers"].copy()
+    own = table["rule"] == "blocks"
+    table.loc[own, "counted"] = table.loc[own, "stated"]
+    assert verdict_of("sriram-layers", {"ipr-layers": table}).value == "holds"
+
+
+def test_marks_of_table_2_agree_with_no_test(computed):
+    found = verdict_of("sriram-table2", computed)
+    assert found.value == "false"
+    assert found.numbers["realisations"] == 2
+    assert found.numbers["marks against t"] == 1
+    right = computed["printed-correlations"].assign(mark=lambda t: t["mark_t"])
+    assert verdict_of("sriram-table2", computed | {"printed-correlations": right}).value == "holds"
+    bare = computed["printed-structure"].copy()
+    bare.loc[bare["property"] == "realisations", "value"] = 0
+    tables = computed | {"printed-correlations": right, "printed-structure": bare}
+    assert verdict_of("sriram-table2", tables).value == "false"
+
+
+def test_table_3_is_arithmetically_sound(computed):
+    found = verdict_of("sriram-table3", computed)
+    assert found.value == "holds"
+    assert found.numbers["marked after Holm"] == 2
+    wrong = computed["printed-correlations"].assign(mark="*")
+    assert verdict_of("sriram-table3", computed | {"printed-correlations": wrong}).value == "false"
+    full = computed["printed-structure"].assign(value=0.5)
+    assert verdict_of("sriram-table3", computed | {"printed-structure": full}).value == "false"
+
+
+def test_time_is_projected():
+    found = verdict_of("sriram-runtime", {"ipr-test": ALL})
+    seconds = sum(0.1 * (place + 1) for place, name in enumerate(METHODS) if place != 1)
+    assert found.numbers["hours"] == pytest.approx(seconds * 900 * (LAYERS + 1) / 3600)
+
+
+def kinds(**changes: dict) -> pd.DataFrame:
+    rows = [
+        {"method": name, "backward": name != "lime", "deviation": 0.1, "like_gradient": 0.0,
+         "same_as_gradient": name == "gradient"}
+        for name in (*METHODS, "captum-guided-backprop")
+    ]  # fmt: skip
+    return pd.DataFrame([row | changes.get(row["method"].replace("-", "_"), {}) for row in rows])
+
+
+def test_kinds_of_methods():
+    assert verdict_of("sriram-fig2", {"ipr-kinds": kinds()}).value == "caveat"
+    assert verdict_of("sriram-fig2", {"ipr-kinds": kinds(lime={"backward": True})}).value == "false"
+    assert verdict_of("sriram-fig2", {"ipr-kinds": kinds(lime={"deviation": 0})}).value == "false"
+
+
+def test_maps_of_figure_1():
+    assert verdict_of("sriram-fig1", {"ipr-kinds": kinds()}).value == "direction"
+    same = kinds(guided_backprop={"same_as_gradient": True})
+    assert verdict_of("sriram-fig1", {"ipr-kinds": same}).value == "not-reproduced"
+    flat = kinds(deeplift={"deviation": 0.0})
+    assert verdict_of("sriram-fig1", {"ipr-kinds": flat}).value == "not-reproduced"
+
+
+def test_sentences_about_another_paper_are_looked_up(monkeypatch):
+    assert verdict_of("sriram-gradcam-claims", {}).value == "undecided"
+    rows = [{"document": "x", "section": "A", "term": term, "count": 1} for term in anchors.terms()]
+    monkeypatch.setattr(anchors, "read", lambda: pd.DataFrame(rows))
+    assert verdict_of("sriram-gradcam-claims", {}).value == "holds"
+
+
+# ---- results
+
+
+def test_all_methods_pass_or_not():
+    assert verdict_of("sriram-fig3", {"ipr-test": ALL}).value == "direction"
+    assert verdict_of("sriram-fig3", {"ipr-test": ALL}, PAPER).value == "reproduced"
+    still = ipr(REAL | {"guided-backprop": 0.001}, spread=1e-4)
+    assert verdict_of("sriram-fig3", {"ipr-test": still}).value == "not-reproduced"
+    near = ipr(REAL | {"guided-backprop": 0.01}, spread=5e-3)
+    assert verdict_of("sriram-fig3", {"ipr-test": near}).value == "undecided"
+    fewer = ALL[ALL["method"] != "lime"]
+    assert verdict_of("sriram-fig3", {"ipr-test": fewer}).value == "not-run"
+
+
+def test_a_claim_across_networks_is_not_run_on_one():
+    hooks = pd.DataFrame({"network": ["a", "b"], "difference": [0.0, 1.5]})
+    found = verdict_of("sriram-fig3-guided", {"ipr-captum": ALL, "silent-hooks": hooks})
+    assert found.value == "not-run"
+    assert found.numbers["silent"] == 1
+    assert "(a)" in found.evidence
+
+
+def grouped(swap: bool) -> pd.DataFrame:
+    rng = np.random.default_rng(4)
+    one, two = rng.normal(size=(2, COUNT))
+    shared = {"guided-backprop": one, "guided-grad-cam": one, "deeplift": two,
+              "gradient-x-input": two, "integrated-gradients": two}  # fmt: skip
+    if swap:  # every member goes with the other group
+        shared |= {"guided-grad-cam": two, "deeplift": one}
+    frames = []
+    for method in METHODS:
+        own = shared.get(method, np.zeros(COUNT)) + 0.3 * rng.normal(size=COUNT)
+        frame = ipr({method: 0.5}, spread=0.0)
+        frame["ssim"] -= 0.05 * np.repeat(own, LAYERS)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_groups_by_correlation_over_images():
+    tables = {"ipr-test": grouped(False), "ipr-retest": RETEST}
+    found = verdict_of("sriram-groups", tables)
+    assert found.value == "direction"
+    assert "0.200" in found.evidence  # LIME asked twice
+    assert verdict_of("sriram-groups", tables | {"ipr-test": grouped(True)}).value != "direction"
+    assert verdict_of("sriram-groups", tables, PAPER).value == "not-reproduced"  # LIME is at 0.5
+
+
+def test_threshold_flags_what_changes_by_itself(computed):
+    tables = computed | {"ipr-retest": RETEST}
+    found = verdict_of("sriram-threshold", tables)
+    assert found.value == "direction"
+    assert "lime" in found.reason
+    assert "noise" in found.reason
+    shaky = again({"gradient": 0.001, "lime@20": 0.2, "noise": 0.97})
+    assert verdict_of("sriram-threshold", tables | {"ipr-retest": shaky}).value == "not-reproduced"
+
+
+def test_hidden_insensitivity():
+    assert verdict_of("sriram-alt-criteria", {"ipr-test": ALL}).value == "not-reproduced"
+    hiding = ALL.copy()
+    one = (hiding["method"] == "guided-backprop") & (hiding["stage"] == "layer 0")
+    hiding.loc[one, "ssim"] = 1.0
+    found = verdict_of("sriram-alt-criteria", {"ipr-test": hiding})
+    assert found.value == "direction"
+    assert found.numbers["meets guided-backprop"] == 0
+    failing = ipr(REAL | {"deeplift": 0.001}, spread=1e-5)
+    assert verdict_of("sriram-alt-criteria", {"ipr-test": failing}).value == "undecided"
+
+
+@pytest.mark.parametrize(
+    ("changes", "value"),
+    [
+        ({}, "direction"),
+        ({"noise": 0.9}, "not-reproduced"),
+        ({"lime": 1.2}, "not-reproduced"),
+        ({"edges": 0.001}, "not-reproduced"),
+    ],
+)
+def test_noise_is_maximal(changes, value):
+    table = ipr(REAL | CONTROLS | changes, spread=0.005)
+    assert verdict_of("sriram-noise-max", {"ipr-test": table}).value == value
+
+
+def test_intervals_cover():
+    found = verdict_of("sriram-dataset", {"ipr-test": ALL})
+    assert found.value == "direction"
+    assert 0.86 <= found.numbers["coverage"] <= 0.94
+    one = ALL[ALL["image"] == IMAGES[0]]
+    assert verdict_of("sriram-dataset", {"ipr-test": one}).value == "undecided"
+
+
+def test_intervals_that_do_not_cover_are_refused(monkeypatch):
+    from sanitygap.criteria import sriram_results as room
+
+    monkeypatch.setattr(room, "coverage", lambda values, simulations: 0.8)
+    assert verdict_of("sriram-dataset", {"ipr-test": ALL}).value == "not-reproduced"
+
+
+# ---- methods and limits
+
+
+def versions(hooked: float = 0.0, own: float = 0.0, refused: str = "") -> pd.DataFrame:
+    from sanitygap.experiments.captum_comparison import VERSIONS
+
+    return pd.DataFrame(
+        [
+            {"network": network, "method": name, "other": f"captum {name}",
+             "relative": hooked if network == "ReLU modules" else own,
+             "refused": refused if network == "run" else ""}
+            for network in ("run", "ReLU modules")
+            for name in VERSIONS
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "value"),
+    [
+        (versions(), "holds"),
+        (versions(own=1.0), "caveat"),
+        (versions(refused="no"), "caveat"),
+        (versions(hooked=1e-3), "false"),
+    ],
+)
+def test_methods_agree_with_captums(table, value):
+    assert verdict_of("sriram-methods", {"captum-agreement": table}).value == value
+
+
+def test_composition():
+    parts = pd.DataFrame({"zero": [0.2, 0.0], "outside": 0.0, "error": 1e-8})
+    together = {"ipr-composition": parts, "ipr-test": grouped(False)}
+    assert verdict_of("sriram-compose", together).value == "holds"
+    leaking = parts.assign(outside=0.3)
+    assert verdict_of("sriram-compose", together | {"ipr-composition": leaking}).value == "false"
+    apart = together | {"ipr-test": grouped(True)}
+    assert verdict_of("sriram-compose", apart).value in ("undecided", "false")
+
+
+def test_deeplift_beside_the_path(computed):
+    table = computed["deeplift-path"]
+    assert verdict_of("sriram-dl-ig", {"deeplift-path": table}).value == "holds"
+    for column, value in (("correlation", 0.5), ("relative", 1e-3)):
+        wrong = table.assign(**{column: value})
+        assert verdict_of("sriram-dl-ig", {"deeplift-path": wrong}).value == "false"
+
+
+def test_a_layer_that_does_not_matter(computed):
+    table = computed["gated-layer"]
+    assert verdict_of("sriram-necessary", {"gated-layer": table}).value == "false"
+    for wrong in ({"error": 0.1}, {"ssim": 0.9}, {"logits": 0.1}):
+        spoiled = table.assign(**wrong)
+        assert verdict_of("sriram-necessary", {"gated-layer": spoiled}).value == "undecided"
+
+
+def changes(small: float, monotone: bool = True, noise: float = 0.97) -> pd.DataFrame:
+    rows = []
+    rng = np.random.default_rng(2)
+    for moved in ("weights", "image"):
+        for method in ("gradient", "gradient-x-input", "guided-backprop", "noise"):
+            for share, level in zip((1e-4, 0.1, 0.4, 1.0), (small, 0.2, 0.5, 0.7), strict=True):
+                found = level if monotone or share == 1e-4 else 0.9 - level
+                for image in IMAGES:
+                    value = noise if method == "noise" else found
+                    rows.append(
+                        {"image": image, "method": method, "moved": moved, "stage": "a",
+                         "share": share, "sensitivity": value + 1e-4 * rng.normal()}
+                    )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_small_changes():
+    tables = {"small-changes": changes(1e-4), "ipr-test": ALL}
+    assert verdict_of("sriram-faithfulness", tables).value == "direction"
+    jumpy = tables | {"small-changes": changes(0.3)}
+    assert verdict_of("sriram-faithfulness", jumpy).value == "not-reproduced"
+    quiet = tables | {"small-changes": changes(1e-4, noise=1e-5)}
+    assert verdict_of("sriram-faithfulness", quiet).value == "not-reproduced"
+
+
+def choices(shift: float) -> pd.DataFrame:
+    rng = np.random.default_rng(6)
+    rows = []
+    for method, names in (
+        ("integrated-gradients", ("zero", "uniform")), ("lime", ("Lasso", "ridge")),
+    ):  # fmt: skip
+        for name in names:
+            for image in IMAGES:
+                ssim = 0.4 - shift * (name == "uniform") + 0.01 * rng.normal()
+                rows.append(
+                    {"image": image, "method": method, "choice": name, "stage": "a", "ssim": ssim}
+                )
+    return pd.DataFrame(rows)
+
+
+def test_suggestions(computed):
+    tables = computed | {"small-changes": changes(1e-4), "ipr-references": choices(0.2)}
+    assert verdict_of("sriram-future", tables).value == "direction"
+    other = tables | {"ipr-references": choices(0.0)}
+    assert verdict_of("sriram-future", other).value == "undecided"
+    falling = tables | {"small-changes": changes(1e-4, monotone=False)}
+    assert verdict_of("sriram-future", falling).value == "not-reproduced"
+    broken = computed["jensen-shannon"].assign(violations=1)
+    assert (
+        verdict_of("sriram-future", tables | {"jensen-shannon": broken}).value == "not-reproduced"
+    )
