@@ -1,18 +1,54 @@
 """Six torchvision networks with random weights through every method and every chapter."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import jupytext
 import pytest
+import torch
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib import pyplot
 
+from sanitygap.attribution import METHODS, Sampling, attribute
+from sanitygap.attribution.applicable import CONDITIONAL, undefined
 from sanitygap.book import Project
+from sanitygap.images import load_images
+from sanitygap.models import load_model
 from tests.book.torchvision_small import SIZES
 from tests.book.toy import CHECKOUT
 
 PROJECT = Project(CHECKOUT)
+
+SHORT = {"lime": 8, "lime-ridge": 8, "perturbation-mask": 2, "extremal-perturbation": 2}
+"""Methods with a sample or a number of steps -> a small one."""
+
+WITHOUT_RELU = {"guided-backprop", "guided-grad-cam", "fullgrad"}
+"""Methods that a network of sigmoid units has to be refused."""
+
+
+def spec(name: str) -> str:
+    return f"tests.book.torchvision_small:{name}"
+
+
+def test_methods_that_may_be_refused_exist() -> None:
+    assert set(CONDITIONAL) <= set(METHODS)
+    assert set(SHORT) <= set(METHODS)
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_every_method(name: str) -> None:
+    model = load_model(spec(name))
+    refused = undefined(model, list(METHODS))
+    assert set(refused) & WITHOUT_RELU == (WITHOUT_RELU if name == "efficientnet_b0" else set())
+    assert set(refused) <= set(CONDITIONAL)
+    methods = [f"{m}@{SHORT[m]}" if m in SHORT else m for m in METHODS if m not in refused]
+    inputs = model.prepare([load_images("photos").open(0)])
+    maps = attribute(model, inputs, model.predict(inputs), methods, [0], Sampling(2, 2))
+    assert list(maps) == methods
+    for values in maps.values():
+        assert values.shape == (1, SIZES[name], SIZES[name])
+        assert torch.isfinite(values).all()
 
 
 @pytest.fixture
@@ -21,14 +57,22 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("pyproject.toml", "_config.yml", "_toc.yml"):
         shutil.copy(CHECKOUT / name, tmp_path)
     shutil.copytree(CHECKOUT / "data", tmp_path / "data", ignore=shutil.ignore_patterns("runs"))
-    (tmp_path / "data" / "runs").mkdir()
     (tmp_path / "notebooks").mkdir()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Parts of tables from one network to the next: those that no network enters are the same.
+
+    A part's name is a hash of all that determines it, so no network can take another one's.
+    """
+    return tmp_path_factory.mktemp("parts")
+
+
 @pytest.fixture
-def shell():
+def shell() -> Iterator[InteractiveShell]:
     """An IPython shell in this process: a kernel for each of the chapters would cost minutes."""
     pyplot.switch_backend("agg")
     yield InteractiveShell.instance()
@@ -38,8 +82,7 @@ def shell():
 def run_chapter(shell: InteractiveShell, chapter: str, parameters: dict[str, object]) -> None:
     """Execute a chapter's cells in turn, with these parameters behind its own."""
     shell.reset()
-    cells = jupytext.read(PROJECT.source(chapter), fmt="md:myst").cells
-    for cell in cells:
+    for cell in jupytext.read(PROJECT.source(chapter), fmt="md:myst").cells:
         if cell.cell_type != "code":
             continue
         shell.run_cell(cell.source, store_history=False).raise_error()
@@ -49,11 +92,13 @@ def run_chapter(shell: InteractiveShell, chapter: str, parameters: dict[str, obj
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_every_chapter(name: str, elsewhere: Path, shell: InteractiveShell, capsys) -> None:
+def test_every_chapter(name: str, elsewhere: Path, computed: Path, shell: InteractiveShell) -> None:
+    run = elsewhere / "data" / "runs" / name.replace("_", "-")
+    shutil.copytree(computed, run / "parts")
     parameters = {
-        "run": name, "profile": "smoke", "model": f"tests.book.torchvision_small:{name}",
-        "images": "photos", "n_images": 2,
+        "run": run.name, "profile": "smoke", "model": spec(name), "images": "photos", "n_images": 2,
     }  # fmt: skip
     for chapter in PROJECT.chapters:
         run_chapter(shell, chapter, parameters)
-    assert (elsewhere / "data" / "runs" / name / "verdicts.json").is_file()
+    assert (run / "verdicts.json").is_file()
+    shutil.copytree(run / "parts", computed, dirs_exist_ok=True)

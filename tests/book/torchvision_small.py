@@ -19,7 +19,7 @@ SIZES = {
     "densenet121": 64,
     "efficientnet_b0": 64,
     "vgg16": 64,
-    "inception_v3": 96,  # its stem needs 75 pixels
+    "inception_v3": 107,  # the smallest with more than one cell in its last feature map
 }
 """Network -> side of the photographs, in pixels."""
 

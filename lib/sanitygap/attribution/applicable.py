@@ -13,11 +13,13 @@ from sanitygap.models.explainable import Explainable
 
 CONDITIONAL = (
     "guided-backprop",
-    "grad-cam",
-    "grad-cam++",
     "guided-grad-cam",
+    "grad-cam",
+    "grad-cam-plus-plus",
     "deeplift",
+    "deepshap",
     "fullgrad",
+    "captum-guided-backprop",
     "captum-guided-grad-cam",
     "captum-deeplift",
 )
