@@ -6,18 +6,23 @@ JOBS ?= 2
 
 VENV := .venv
 INSTALLED := $(VENV)/.installed
+# where the site will be published, if known
+SITE_URL ?=
+AT = $(if $(SITE_URL),--site-url '$(SITE_URL)')
 SANITYGAP := $(VENV)/bin/sanitygap
 PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help book test site full bench clean
+.PHONY: help install book test site full serve pdf linkcheck bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
 
+install: $(INSTALLED) ## make .venv with the command sanitygap in .venv/bin
+
 book: $(INSTALLED) ## execute every chapter on the embedded model and photographs, and build the site (minutes)
 	$(SANITYGAP) execute --profile quick --run live --jobs $(JOBS)
-	@$(SANITYGAP) build --run live
+	@$(SANITYGAP) build --run live $(AT)
 
 test: $(INSTALLED) ## check and test everything, in headless Chromium too
 	$(VENV)/bin/ruff check lib tests
@@ -28,7 +33,7 @@ REFERENCE ?= $(notdir $(firstword $(sort $(wildcard data/runs/reference-*))))
 site: $(INSTALLED) ## build the published site from the recorded runs; REFERENCE=name chooses which run the chapters show
 	@test -n '$(REFERENCE)' || { echo 'make: data/runs holds no recorded run reference-*' >&2; exit 2; }
 	$(SANITYGAP) execute --run '$(REFERENCE)' --jobs $(JOBS)
-	@$(SANITYGAP) build --run '$(REFERENCE)'
+	@$(SANITYGAP) build --run '$(REFERENCE)' $(AT)
 
 DEVICE ?= cpu
 RUN ?= mine
@@ -36,7 +41,18 @@ full: $(INSTALLED) ## the book at the paper's scale: make full MODEL=… IMAGES=
 	@test -n '$(MODEL)' -a -n '$(IMAGES)' || { echo 'make: say MODEL=… and IMAGES=…, such as MODEL=torchvision:resnet50 IMAGES=folder:photos' >&2; exit 2; }
 	$(SANITYGAP) execute --profile full --model '$(MODEL)' --images '$(IMAGES)' \
 	  --device '$(DEVICE)' --run '$(RUN)' $(if $(N_IMAGES),--n-images '$(N_IMAGES)')
-	@$(SANITYGAP) build --run '$(RUN)'
+	@$(SANITYGAP) build --run '$(RUN)' $(AT)
+
+PORT ?= 8000
+serve: $(INSTALLED) ## show the built site on this machine; PORT=number
+	@$(SANITYGAP) serve --port '$(PORT)'
+
+pdf: $(INSTALLED) ## print the built site to _build/book.pdf with Chromium
+	@$(VENV)/bin/python -m sanitygap.book.pdf
+
+linkcheck: $(INSTALLED) ## try every link of the built site that leads to another site
+	@test -d _build/source || { echo 'make: build the site first' >&2; exit 2; }
+	$(VENV)/bin/jupyter-book build _build/source --builder linkcheck --path-output _build/linkcheck
 
 bench: $(INSTALLED) ## time both tests against the bare passes, and against Quantus where it is installed
 	$(VENV)/bin/python benchmarks/run.py

@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -14,6 +16,7 @@ import sanitygap
 from sanitygap import archive, cli
 from sanitygap.attribution import METHODS
 from sanitygap.claims import CriterionContext, Record, Verdict, find_claim, write_verdicts
+from sanitygap.comparison import METRICS
 from tests.models.tiny import TINY, photographs, project
 
 NOTEBOOK = """\
@@ -257,7 +260,7 @@ def test_help(sanitygap_):
     verbs = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
     assert set(verbs) >= {
         "execute", "build", "models", "methods", "images", "check-model", "fetch", "claims",
-        "verify", "compute", "join", "record",
+        "verify", "serve", "compute", "join", "record",
     }  # fmt: skip
     for arguments in ([], ["--help"], *([verb, "--help"] for verb in verbs)):
         status, out, err = sanitygap_(*arguments)
@@ -319,15 +322,38 @@ def test_record_and_verify(compute, sanitygap_, refused, root):
     status, out, err = sanitygap_("verify")
     assert (status, err) == (0, "")
     head, *table = out.splitlines()
-    assert head == "live against reference: 0 of 2 means differ beyond chance"
-    assert [row.split("\t")[1] for row in table] == ["gradient", "noise"]
-    assert all(row.split("\t")[0] == "mean SSIM after randomisation" for row in table)
+    metrics = [name for name, (held, _) in METRICS.items() if held == "randomization"]
+    assert head == f"live against reference: 0 of {2 * len(metrics)} means differ beyond chance"
+    assert [row.split("\t")[:2] for row in table] == [
+        [metric, method] for metric in metrics for method in ("gradient", "noise")
+    ]
     assert sanitygap_("verify", "--against", "first")[1].startswith("live against first: ")
     assert "unknown run 'secnd'" in refused("verify", "--against", "secnd")
     line = refused("verify", "--run", "reference")
     assert line == "there is no recorded run of tests.models.tiny:network to compare with"
     line = assert_refused(*compute("--run", "reference"))
     assert "is a recorded run" in line
+
+
+def test_verify_tells_by_its_exit_status_what_it_found(compute, sanitygap_, refused, root):
+    assert compute("--n-images", "12", "--run", "first")[0] == 0
+    assert sanitygap_("record", "first", "reference")[0] == 0
+    downloaded = shutil.copytree(root / "data/runs/first", root.parent / "downloaded")
+    status, out, err = sanitygap_("verify", "--run", str(downloaded), "--json")
+    assert (status, err) == (0, "")
+    assert {row["verdict"] for row in json.loads(out)} == {"agrees"}
+    table = pd.read_parquet(downloaded / "randomization.parquet")
+    table.loc[table["method"] == "noise", "ssim"] += 0.5
+    table.to_parquet(downloaded / "randomization.parquet")
+    status, out, err = sanitygap_("verify", "--run", str(downloaded), "--json")
+    assert (status, err) == (1, "")
+    assert {
+        (row["score"].partition(",")[0], row["method"])
+        for row in json.loads(out)
+        if row["verdict"] == "differs beyond chance"
+    } == {("mean SSIM", "noise"), ("mean SSIM of absolute maps", "noise")}
+    (downloaded / "run.json").unlink()
+    assert "holds no run" in refused("verify", "--run", str(downloaded))
 
 
 def test_verify_says_when_code_has_changed(compute, sanitygap_, root):

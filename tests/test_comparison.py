@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 
 from sanitygap import archive
-from sanitygap.comparison import compare, compare_runs, on_shared_steps, outdated, recorded_runs
+from sanitygap.comparison import (
+    compare,
+    compare_metrics,
+    compare_runs,
+    find_run,
+    on_shared_steps,
+    outdated,
+    recorded_runs,
+)
 from sanitygap.errors import UsageError
 from sanitygap.runs import Study
 from tests.models.tiny import TINY, photographs, project
@@ -127,3 +135,52 @@ def test_tables_of_other_code_are_named(book):
     path.write_text(json.dumps(made), encoding="utf-8")
     (line,) = outdated([reference])
     assert line == "the table 'randomization' of the run 'reference' was computed by other code"
+
+
+def held_run(folder, rng, n, shift=0.0, without=()):
+    """A run that was downloaded: two methods, two steps, one score of which may be shifted."""
+    folder.mkdir(parents=True)
+    settings = {"run": folder.name, "model": "my:net", "images": "folder", "profile": "full"}
+    (folder / "run.json").write_text(json.dumps({"settings": settings, "recorded": False}))
+    (folder / "randomization.json").write_text(json.dumps({"code": {}}))
+    rows = [
+        {"image": f"i{i}", "method": method, "order": "top-down", "step": step, "sign": sign}
+        | {name: rng.normal(0.5, 0.1) for name in ("ssim", "spearman", "mse")}
+        for i in range(n)
+        for method in ("gradient", "noise")
+        for step in (1, 2)
+        for sign in ("signed", "absolute")
+    ]
+    table = pd.DataFrame(rows)
+    table.loc[table["method"] == "noise", "spearman"] += shift
+    table.loc[table["method"].isin(without), "mse"] = np.nan
+    table.to_parquet(folder / "randomization.parquet")
+    return find_run(str(folder))
+
+
+def test_each_metric_of_two_downloaded_runs_has_its_own_outcome(tmp_path):
+    rng = np.random.default_rng(2)
+    ours = held_run(tmp_path / "ours", rng, 12, without=["gradient"])
+    theirs = held_run(tmp_path / "theirs", rng, 40, shift=0.4)
+    rows = compare_metrics(ours, theirs, resamples=999).set_index(["score", "method"])
+    found = rows["verdict"].to_dict()
+    assert found.pop(("mean rank correlation, top-down", "noise")) == "differs beyond chance"
+    assert found.pop(("mean squared error, top-down", "gradient")) == "not compared"
+    assert set(found.values()) == {"agrees"}
+    assert len(found) == 6, "four metrics of the table, two methods, less these two"
+    row = rows.loc[("mean SSIM, top-down", "gradient")]
+    table = pd.read_parquet(tmp_path / "ours" / "randomization.parquet")
+    chosen = table[(table["method"] == "gradient") & (table["sign"] == "signed")]
+    assert row["live"] == pytest.approx(chosen["ssim"].mean())
+    smallest = rows.loc[("mean rank correlation, top-down", "noise"), "p_holm"]
+    assert smallest == pytest.approx(2 * 2 / 1000), "Holm over the two methods of a metric"
+
+
+def test_runs_without_a_shared_metric_and_folders_without_a_run(tmp_path):
+    rng = np.random.default_rng(2)
+    ours, theirs = (held_run(tmp_path / name, rng, 3) for name in ("ours", "theirs"))
+    (tmp_path / "ours" / "randomization.json").unlink()
+    with pytest.raises(UsageError, match="share no finished table among randomization,"):
+        compare_metrics(ours, theirs)
+    with pytest.raises(UsageError, match="holds no run"):
+        find_run(str(tmp_path))

@@ -227,6 +227,19 @@ def test_dunn_against_its_formula_written_out():
     )
 
 
+def test_correlations_carry_the_marks_of_corrected_p_values():
+    rng = np.random.default_rng(0)
+    base = rng.normal(size=12)
+    table = pd.DataFrame(
+        {"a": base, "b": base + 0.01 * rng.normal(size=12), "c": rng.normal(size=12), "d": 1.0}
+    )
+    found = group_tests.correlations(table, "pearson")
+    assert found["a", "b"] == f"{np.corrcoef(table['a'], table['b'])[0, 1]:.2f}***"
+    assert found["a", "c"] == f"{np.corrcoef(table['a'], table['c'])[0, 1]:.2f}"
+    assert found["c", "d"] == "–"
+    assert len(found) == 6
+
+
 # ---- anchors
 
 

@@ -210,6 +210,7 @@ def test_time_is_projected():
     found = verdict_of("sriram-runtime", {"ipr-test": ALL})
     seconds = sum(0.1 * (place + 1) for place, name in enumerate(METHODS) if place != 1)
     assert found.numbers["hours"] == pytest.approx(seconds * 900 * (LAYERS + 1) / 3600)
+    assert verdict_of("sriram-runtime", {"ipr-test": ALL.assign(seconds=0.0)}).value == "undecided"
 
 
 def kinds(**changes: dict) -> pd.DataFrame:

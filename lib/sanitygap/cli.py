@@ -242,8 +242,8 @@ def verify(
 ) -> None:
     """Compare a run with the recorded reference of its model, metric by metric.
 
-    Exit status 0: every metric agrees. 1: at least one differs beyond chance. 2: the runs cannot
-    be compared.
+    Each metric is tested at 5 %, corrected over its methods. Exit status 0: all agree. 1: at least
+    one differs beyond chance. 2: the runs cannot be compared.
     """
     from sanitygap.comparison import (
         DIFFERS,

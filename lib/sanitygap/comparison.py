@@ -165,12 +165,12 @@ def _corrected(rows: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def compare_metrics(live: Study, recorded: Study, resamples: int = 19999) -> pd.DataFrame:
+def compare_metrics(live: Study, recorded: Study, resamples: int = 9999) -> pd.DataFrame:
     """Every metric of :data:`METRICS` that two runs share, method by method.
 
     The test treats images as a sample, so two runs about the same images agree more often than it
-    allows. Holm's correction is over all rows: if nothing but chance separates the runs, the
-    probability of a single difference is at most 5 %.
+    allows. Holm's correction is over the methods of a metric: if nothing but chance separates the
+    runs, the probability that a metric shows any difference is at most 5 %.
 
     Args:
         live, recorded: the runs.
@@ -195,14 +195,14 @@ def compare_metrics(live: Study, recorded: Study, resamples: int = 19999) -> pd.
         first, second = scores(ours), scores(theirs)
         shared = [name for name in first if name in second]
         rows = pd.DataFrame(_rows(first[shared], second[shared], resamples))
-        frames.append(rows.assign(score=metric))
+        frames.append(_corrected(rows).assign(score=metric))
     if not frames:
         raise UsageError(
             f"the runs {live.settings.run!r} and {recorded.settings.run!r} share no finished table "
             f"among {', '.join(dict.fromkeys(table for table, _ in METRICS.values()))}; compute "
             "one for both"
         )
-    joined = _corrected(pd.concat(frames, ignore_index=True))
+    joined = pd.concat(frames, ignore_index=True)
     return joined[["score", *(column for column in joined if column != "score")]]
 
 

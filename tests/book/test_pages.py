@@ -113,7 +113,7 @@ def test_citation_of_a_page_names_run_commit_and_address() -> None:
     entry = placed.bibtex("key", "The gap", "notebooks/gap.html", STAMP)
     assert entry.startswith("@misc{key,")
     assert "title = {{The gap}. In: A Book}" in entry
-    assert "note = {Version 1.2, run live, commit 0123456789ab}" in entry
+    assert "note = {Version 1.2, run live, model small, commit 0123456789ab}" in entry
     assert "url = {https://example.org/book/notebooks/gap.html}" in entry
     assert "url" not in CITATION.bibtex("key")
     assert CITATION.sentence() == "A Person, A Group (2026). *A Book*, version 1.2."

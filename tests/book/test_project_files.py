@@ -70,7 +70,10 @@ def test_version_is_the_same_everywhere() -> None:
     assert citation["license"] == PROJECT["license"]
 
 
-@pytest.mark.parametrize("target", ["help", "book", "test", "site", "full", "clean"])
+@pytest.mark.parametrize(
+    "target",
+    ["help", "install", "book", "test", "site", "full", "serve", "pdf", "linkcheck", "clean"],
+)
 def test_make_has_the_promised_target(target: str) -> None:
     asked = ["make", "--dry-run", "--no-print-directory", target, "MODEL=a", "IMAGES=b"]
     done = subprocess.run(

@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 from typing import get_args
+from urllib.parse import parse_qs
 
 import pytest
 from bs4 import BeautifulSoup, Tag
@@ -50,8 +51,7 @@ def test_every_verdict_of_the_ledger_can_be_shown() -> None:
 
 def test_counts_on_the_landing_page_are_those_of_the_ledger(site: Path) -> None:
     table = one(soup(site, "book/index.html"), "table.verdict-counts")
-    header = texts(table, "thead th")
-    assert header == ["Verdict", *MODELS]
+    assert [head.split()[0] for head in texts(table, "thead th")] == ["Verdict", *MODELS]
     found = {}
     for row in table.select("tbody tr")[:-1]:
         word = texts(row, ".verdict")[0].split()[-1]
@@ -62,21 +62,40 @@ def test_counts_on_the_landing_page_are_those_of_the_ledger(site: Path) -> None:
     assert texts(table.select("tbody tr")[-1], "td")[1:] == [total, total]
 
 
-def test_headline_claims_show_the_verdict_of_each_model(site: Path) -> None:
-    lines = soup(site, "book/index.html").select("table.headlines tbody tr")
+def test_number_on_the_landing_page_leads_to_the_claims_it_counts(site: Path) -> None:
+    table = one(soup(site, "book/index.html"), "table.verdict-counts")
+    for row in table.select("tbody tr")[:-1]:
+        word = texts(row, ".verdict")[0].split()[-1]
+        for model, link in zip(MODELS, row.select("td:not(:first-child)"), strict=True):
+            if (shown := link.find("a")) is not None:
+                page, _, query = str(shown["href"]).partition("?")
+                assert page == "ledger.html"
+                assert parse_qs(query) == {"verdict": [word], "model": [model]}
+
+
+def test_headline_claims_have_one_row_and_one_badge_a_run(site: Path) -> None:
+    page = soup(site, "book/index.html")
+    table = one(page, "table.headlines")
+    assert [head.split()[0] for head in texts(table, "thead th")] == ["Claim", *MODELS]
+    lines = table.select("tbody tr")
     assert len(lines) >= 8
-    waiting = 0
+    waiting = set()
     for line in lines:
         link = one(line, 'a[href^="ledger.html#"]')
         claim = link.get_text()
         assert link["href"] == f"ledger.html#{claim}"
         own = [row for row in invented_claims() if row["id"] == claim]
-        shown = texts(line, "td:last-child p")
-        for row, words in zip(own, shown, strict=True):
-            expected = [VERDICTS[row["verdict"]].sign, row["verdict"]]
-            assert words.split() == expected + ([row["model"]] if row["model"] else [])
-        waiting += sum(bool(row["model"]) and not row["run"] for row in own)
-    assert waiting, "a model of the paper without a run is shown too"
+        found = {row["model"]: row["verdict"] for row in own if row["run"]}
+        expected = [found.get(model, "not-run") for model in MODELS]
+        assert [words.split() for words in texts(line, ".verdict")] == [
+            [VERDICTS[verdict].sign, verdict] for verdict in expected
+        ]
+        assert texts(line, ".shown-on") == MODELS
+        waiting |= {row["model"] for row in own if row["model"] and not row["run"]}
+    assert waiting, "a model of the paper waits for a run"
+    words = one(page, "p.waiting")
+    assert words.get_text().startswith(f"{len(waiting)} models")
+    assert one(words, "a")["href"] == "ledger.html?verdict=not-run"
 
 
 def test_ledger_lists_every_claim_with_all_its_verdicts(site: Path) -> None:
@@ -86,9 +105,14 @@ def test_ledger_lists_every_claim_with_all_its_verdicts(site: Path) -> None:
     assert len(lines) == len({row["id"] for row in rows}) == 189
     for line in lines:
         own = [row for row in rows if row["id"] == line["id"]]
+        # those of runs first; the models that wait for one are folded below them
+        ordered = sorted(own, key=lambda row: bool(row["model"]) and not row["run"])
         assert [words.split()[-1] for words in texts(line, ".verdict")] == [
-            row["verdict"] for row in own
+            row["verdict"] for row in ordered
         ]
+        waiting = [row["model"] for row in own if row["model"] and not row["run"]]
+        assert texts(line, "details .finding .shown-on") == waiting
+        assert f"kind-{own[0]['kind']}" in line["class"]
         assert {f"is-{row['verdict']}" for row in own} <= set(line["class"])
         assert own[0]["place"] in line.get_text()
         assert "Criterion" in texts(line, "summary")
@@ -159,7 +183,7 @@ def test_proofs_have_ids_of_their_own(site: Path) -> None:
 
 
 def test_site_lists_how_its_pages_were_made(site: Path) -> None:
-    table = one(soup(site, "book/rerun.html"), "table.executions")
+    table = one(soup(site, "book/made.html"), "table.executions")
     assert texts(table, "tbody td:first-child") == ["Theorem 1: a page for tests", "The gap"]
     assert set(texts(table, "tbody td:nth-child(2)")) == {"toy"}
 

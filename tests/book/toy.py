@@ -26,7 +26,10 @@ parts:
     chapters:
       - file: book/ledger
       - file: book/read
+      - file: book/glossary
       - file: book/rerun
+      - file: book/made
+      - file: book/changelog
       - file: book/cite
       - file: book/references
 """
@@ -54,7 +57,9 @@ def invented_claims() -> list[dict[str, Any]]:
     """
     rows = []
     for number, claim in enumerate(load_claims()):
-        shared = claim.model_dump(include={"id", "paper", "statement", "criterion", "place"})
+        shared = claim.model_dump(
+            include={"id", "paper", "statement", "criterion"} | {"place", "kind"}
+        )
         shared |= {"tier": list(claim.tier), "notebook": ("theorem-1", "gap", None)[number % 3]}
         if number % 7 == 6:
             rows.append(

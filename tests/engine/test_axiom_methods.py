@@ -121,30 +121,35 @@ class Spot(nn.Module):
         return self.pool(self.layer(x)).flatten(1)
 
 
-def spotted() -> tuple[Explainable, torch.Tensor, torch.Tensor]:
-    model = explainable(Spot(), 42)
-    image = torch.zeros(2, 3, 42, 42)
-    image[:, 0, 7:21, 21:35] = 4.0
-    inside = torch.zeros(42, 42, dtype=torch.bool)
-    inside[7:21, 21:35] = True
+def spotted(scale: int = 1) -> tuple[Explainable, torch.Tensor, torch.Tensor]:
+    side = 42 * scale
+    model = explainable(Spot(), side)
+    where = (slice(7 * scale, 21 * scale), slice(21 * scale, 35 * scale))
+    image = torch.zeros(2, 3, side, side)
+    image[:, 0, where[0], where[1]] = 4.0
+    inside = torch.zeros(side, side, dtype=torch.bool)
+    inside[where] = True
     return model, image, inside
 
 
 def test_information_lies_where_the_class_is():
     model, image, inside = spotted()
     maps = attribute(model, image, torch.tensor([1, 1]), ["iba@layer"], [0, 1])["iba@layer"]
-    assert maps.shape == (2, 42, 42) and (maps >= -1e-4).all()
+    assert maps.shape == (2, 42, 42)
+    assert (maps >= -1e-4).all()
     assert (maps[:, inside].mean(1) > 1.5 * maps[:, ~inside].mean(1)).all()
     assert not torch.equal(maps[0], maps[1])  # the noise is drawn for each image
 
 
 def test_extremal_masks_have_their_area_and_cover_the_class():
-    model, image, inside = spotted()
+    model, image, inside = spotted(3)
     asked = Request(model, image, torch.tensor([1, 1]), (0, 1))
-    masks = extremal.extremal_masks(asked, area=0.15, steps=150)[:, 0]
-    assert masks.shape == (2, 42, 42) and (masks >= 0).all() and (masks <= 1).all()
-    assert masks.mean((1, 2)).tolist() == pytest.approx([0.15, 0.15], abs=0.04)
-    assert (masks[:, inside].mean(1) > masks[:, ~inside].mean(1) + 0.4).all()
+    masks = extremal.extremal_masks(asked, area=0.111, steps=100)[:, 0]
+    assert masks.shape == (2, 126, 126)
+    assert (masks >= 0).all()
+    assert (masks <= 1).all()
+    assert masks.mean((1, 2)).tolist() == pytest.approx([0.111, 0.111], abs=0.03)
+    assert (masks[:, inside].mean(1) > masks[:, ~inside].mean(1) + 0.5).all()
 
 
 def test_the_area_penalty_is_zero_for_the_ideal_mask_only():

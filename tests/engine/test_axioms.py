@@ -22,7 +22,7 @@ from sanitygap.axioms.placement import (
     slopes_of_pixels,
     to_inputs,
 )
-from sanitygap.axioms.prior import DecoderPrior, PixelPrior
+from sanitygap.axioms.prior import DecoderPrior
 from sanitygap.axioms.recipes import ORIGINAL, Recipe
 from sanitygap.axioms.scenarios import BOTH, FIRST, GOAL_ONLY, NONE, SCENARIOS, SECOND, holds
 from sanitygap.errors import UsageError
@@ -83,10 +83,12 @@ def test_patches_never_overlap_and_lie_inside(seed, size):
     place = draw_place(size, 2, seed)
     side = patch_size(size)
     masks = regions(place, side)
-    assert masks.sum() == 2 * side * side and not (masks[0] & masks[1]).any()
+    assert masks.sum() == 2 * side * side
+    assert not (masks[0] & masks[1]).any()
     assert apart(*place.corners, side)
     again = draw_place(size, 2, seed)
-    assert again.corners == place.corners and torch.equal(again.background, place.background)
+    assert again.corners == place.corners
+    assert torch.equal(again.background, place.background)
 
 
 def test_noise_background_has_the_papers_moments_and_the_blurred_one_its_spread():
@@ -99,18 +101,25 @@ def test_noise_background_has_the_papers_moments_and_the_blurred_one_its_spread(
 def test_inputs_are_the_inverse_of_the_display_and_slopes_follow_the_chain_rule():
     model = tiny()
     pixels = torch.rand(2, 3, 40, 40)
-    assert torch.allclose(model.preprocessing.to_rgb(to_inputs(model.preprocessing, pixels)), pixels, atol=1e-5)
+    assert torch.allclose(
+        model.preprocessing.to_rgb(to_inputs(model.preprocessing, pixels)), pixels, atol=1e-5
+    )
     leaf = pixels.clone().requires_grad_()
-    direct = torch.autograd.grad(model.module(to_inputs(model.preprocessing, leaf))[:, 1].sum(), leaf)[0]
+    direct = torch.autograd.grad(
+        model.module(to_inputs(model.preprocessing, leaf))[:, 1].sum(), leaf
+    )[0]
     inputs = to_inputs(model.preprocessing, pixels).requires_grad_()
     slopes = torch.autograd.grad(model.module(inputs)[:, 1].sum(), inputs)[0]
-    assert torch.allclose(slopes_of_pixels(model.preprocessing, slopes), direct, rtol=1e-4, atol=1e-5)
+    assert torch.allclose(
+        slopes_of_pixels(model.preprocessing, slopes), direct, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_keys_weights_and_the_bent_square_equal_their_formulas():
     x, y = np.array([3.0, -2.0, 0.0, 0.0]), np.array([2.0, 4.0, 1.0, 0.0])
     found = balance.relative_change(torch.tensor(x), torch.tensor(y)).numpy()
-    assert found[:2] == pytest.approx(np.tanh([1 / 2, 6 / 2])) and list(found[2:]) == [1.0, 0.0]
+    assert found[:2] == pytest.approx(np.tanh([1 / 2, 6 / 2]))
+    assert list(found[2:]) == [1.0, 0.0]
     k = torch.tensor([0.1, 0.5, 0.9])
     expected = [-((1 - v) ** 0.8) * np.log(v) for v in (0.1, 0.5, 0.9)]
     assert balance.goal_weight(k).numpy() == pytest.approx(expected, rel=1e-5)
@@ -133,7 +142,8 @@ def test_a_sample_holds_only_if_every_threshold_is_met():
         assert not bool(holds(null, logits, low))
     moved = logits.clone()
     moved[SECOND, 0] = 1.2  # alone it changes output a by a fifth of the bare background's
-    assert logits[NONE, 0] == 1 and not bool(holds(null, moved, softmax))
+    assert logits[NONE, 0] == 1
+    assert not bool(holds(null, moved, softmax))
 
 
 @pytest.mark.parametrize("name", ["null", "single", "double", "saturation"])
@@ -165,7 +175,9 @@ def test_slopes_equal_a_naive_loss_through_the_whole_image(name):
             base = logit(rule.without, rule.output, None).detach()
             loss = loss + weight * (logit(rule.coalition, rule.output, rule.patch) - base) ** 2
         expected = torch.autograd.grad(loss, leaf)[0]
-        assert torch.allclose(slopes[place], expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max()))
+        assert torch.allclose(
+            slopes[place], expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max())
+        )
 
 
 def test_samples_do_not_depend_on_what_is_made_beside_them():
@@ -191,7 +203,9 @@ def test_the_optimisation_reaches_a_goal_and_gives_up_honestly():
             assert float(softmax[:, FIRST, 0].mean()) > 0.3
         else:
             assert sample.steps == 60
-    hopeless = Generation(model, GOAL_ONLY, [0], replace(recipe, max_steps=6, softmax=0.999), 0).run()
+    hopeless = Generation(
+        model, GOAL_ONLY, [0], replace(recipe, max_steps=6, softmax=0.999), 0
+    ).run()
     assert [sample.accepted for sample in hopeless] == [False]
 
 
@@ -199,7 +213,8 @@ def test_the_original_recipe_takes_the_first_draw_that_passes():
     model = lively()
     recipe = replace(ORIGINAL, max_steps=40, min_steps=1, warm_up=1, softmax=0.3)
     (sample,) = Generation(model, GOAL_ONLY, [0], recipe, 0).run()
-    assert sample.accepted and sample.steps < 40
+    assert sample.accepted
+    assert sample.steps < 40
 
 
 def test_a_set_is_kept_reused_and_refused_if_damaged(tmp_path):
@@ -210,7 +225,11 @@ def test_a_set_is_kept_reused_and_refused_if_damaged(tmp_path):
     again = store.features(*arguments, "code", tmp_path)
     for one, other in zip(first, again, strict=True):
         assert torch.equal(one.patches, other.patches)
-        assert (one.classes, one.accepted, one.steps) == (other.classes, other.accepted, other.steps)
+        assert (one.classes, one.accepted, one.steps) == (
+            other.classes,
+            other.accepted,
+            other.steps,
+        )
     store.features(*arguments, "other code", tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
     path.write_bytes(path.read_bytes()[:100])
@@ -232,7 +251,9 @@ def test_sums_over_the_patches_equal_loops():
             box = (slice(row, row + side), slice(column, column + side))
             inside.append(float(maps[number][box].sum()))
             expected += float(torch.minimum(maps[number][box], other[number][box]).sum())
-        assert [float(found["first"][number]), float(found["second"][number])] == pytest.approx(inside, rel=1e-4, abs=1e-4)
+        assert [float(found["first"][number]), float(found["second"][number])] == pytest.approx(
+            inside, rel=1e-4, abs=1e-4
+        )
         rest = float(maps[number].sum()) - sum(inside)
         assert float(found["outside"][number]) == pytest.approx(rest, rel=1e-3, abs=1e-3)
         assert float(shared[number]) == pytest.approx(expected, rel=1e-3, abs=1e-3)
@@ -244,11 +265,15 @@ def test_null_metric_is_zero_for_exact_shapley_values_and_not_for_guided_backpro
     metric = next(m for m in METRICS if (m.name, m.variant) == ("null", "patches"))
     for sign in ("signed", "absolute"):
         exact, _ = metric_of(rows, metric, "patch-shapley", sign, 50)
-        assert exact is not None and exact.estimate == 0.0 and exact.high == 0.0
+        assert exact is not None
+        assert exact.estimate == 0.0
+        assert exact.high == 0.0
         guided, _ = metric_of(rows, metric, "guided-backprop", sign, 50)
-        assert guided is not None and guided.low > 0.2
+        assert guided is not None
+        assert guided.low > 0.2
         path, _ = metric_of(rows, metric, "integrated-gradients", sign, 50)
-        assert path is not None and abs(path.estimate) < 1e-6
+        assert path is not None
+        assert abs(path.estimate) < 1e-6
 
 
 def test_the_wired_network_is_null_for_green_in_every_coalition():
@@ -256,8 +281,11 @@ def test_the_wired_network_is_null_for_green_in_every_coalition():
     images, _ = toy.coloured_inputs(5, 1)
     with torch.no_grad():
         a, b = model.module(images.flatten(0, 1)).unflatten(0, (5, 4)).unbind(-1)
-    assert torch.equal(a[:, 2], a[:, 0]) and torch.allclose(a[:, 3], a[:, 1], atol=1e-7)
-    assert (a[:, 1] > 0).all() and (b[:, 2] > 0).all() and torch.equal(b[:, 1], b[:, 0])
+    assert torch.equal(a[:, 2], a[:, 0])
+    assert torch.allclose(a[:, 3], a[:, 1], atol=1e-7)
+    assert (a[:, 1] > 0).all()
+    assert (b[:, 2] > 0).all()
+    assert torch.equal(b[:, 1], b[:, 0])
 
 
 def test_layers_of_falling_resolution():

@@ -26,10 +26,10 @@ def _explicit(
     module: nn.Module, _inputs: torch.Tensor, outputs: torch.Tensor
 ) -> torch.Tensor | None:
     bias = module.bias
-    if bias is None:
+    if not isinstance(bias, torch.Tensor):
         return None
     shown = bias if outputs.ndim == 2 else bias.view(1, -1, *[1] * (outputs.ndim - 2))
-    return shown.expand_as(outputs)  # type: ignore[no-any-return,operator]
+    return shown.expand_as(outputs)
 
 
 def _of_normalisation(
@@ -39,7 +39,7 @@ def _of_normalisation(
     shift = -module.running_mean * scale  # type: ignore[operator]
     if module.affine:
         shift = shift * module.weight + module.bias  # type: ignore[operator]
-    return shift.view(1, -1, 1, 1).expand_as(outputs)  # type: ignore[no-any-return,operator]
+    return shift.view(1, -1, 1, 1).expand_as(outputs)
 
 
 def _of_ceiling(module: nn.Module, inputs: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:

@@ -55,9 +55,7 @@ def feature_maps(model: Explainable, inputs: torch.Tensor, layer: str) -> torch.
     return seen[0]
 
 
-def logits_above(
-    model: Explainable, features: torch.Tensor, layer: str, size: int
-) -> torch.Tensor:
+def logits_above(model: Explainable, features: torch.Tensor, layer: str, size: int) -> torch.Tensor:
     """Logits from the output of a layer, ``(N, classes)``; what lies below is not computed.
 
     An empty batch goes through the layers below, and the layer's output is put in its place.
@@ -83,7 +81,7 @@ def logits_above(
 
 
 def channel_statistics(model: Explainable, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of a layer's channels on the embedded photographs, ``(1, C, 1, 1)``.
+    """Mean and spread of a layer's channels on the embedded photographs, ``(1, C, 1, 1)``.
 
     Schulz et al. have one for each unit, from thousands of images; with few images, all places of
     a channel share them. They are computed anew on each call, because weights may change.
@@ -97,7 +95,9 @@ def channel_statistics(model: Explainable, layer: str) -> tuple[torch.Tensor, to
     return mean, spread.clamp_min(1e-2 * float(spread.mean()) + 1e-8)
 
 
-def _filter(channels_shape: torch.Size, like: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+def _filter(
+    channels_shape: torch.Size, like: torch.Tensor
+) -> Callable[[torch.Tensor], torch.Tensor]:
     """A Gaussian filter of masks ``(N, 1, h, w)`` with reflected borders."""
     reach = min(round(3 * SMOOTHNESS), min(channels_shape) - 1)
     offsets = torch.arange(-reach, reach + 1).to(like)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from tqdm import tqdm
@@ -25,7 +25,7 @@ from sanitygap.axioms.placement import (
 )
 from sanitygap.axioms.prior import PRIORS
 from sanitygap.axioms.recipes import Recipe
-from sanitygap.axioms.scenarios import NONE, Scenario, keys
+from sanitygap.axioms.scenarios import NONE, Constraint, Goal, Scenario, keys
 from sanitygap.models.explainable import Explainable
 from sanitygap.seeds import generator
 
@@ -209,7 +209,7 @@ class Generation:
                 bar.update(len(finished))
             seconds = (time.process_time() - started) / max(1, self.total)
         return sorted(
-            (Sample(*made[:6], seconds) for made in map(_fields, done)), key=lambda s: s.number
+            (replace(sample, seconds=seconds) for sample in done), key=lambda made: made.number
         )
 
     def advance(self) -> list[Sample]:
@@ -281,7 +281,10 @@ class Generation:
         for place in group:
             slot = self.slots[place]
             assert slot is not None
-            terms = [*self.scenario.goals, *(() if slot.warm else self.scenario.constraints)]
+            terms: list[Goal | Constraint] = [
+                *self.scenario.goals,
+                *(() if slot.warm else self.scenario.constraints),
+            ]
             rows |= dict.fromkeys((place, term.coalition, term.patch) for term in terms)
         return list(rows)
 
@@ -299,7 +302,10 @@ class Generation:
         """
         rows = self._rows(group)
         images = torch.stack(
-            [composed(self.places[s], pixels[s], self.scenario.members(coalition)) for s, coalition, _ in rows]
+            [
+                composed(self.places[s], pixels[s], self.scenario.members(coalition))
+                for s, coalition, _ in rows
+            ]
         )
         leaf = to_inputs(self.model.preprocessing, images).requires_grad_()
         logits = self.model.module(leaf)
@@ -427,7 +433,3 @@ class Generation:
             self.prior.restart(number, (self.seed, self.scenario.name, slot.number, patch))
             for state in self.optimizer.state.values():
                 state["square_avg"][number] = 0
-
-
-def _fields(sample: Sample) -> tuple:  # type: ignore[type-arg]
-    return tuple(getattr(sample, name) for name in Sample.__dataclass_fields__)

@@ -116,7 +116,9 @@ def _correlation(
     return statistic
 
 
-def _levels(first_a: Array, outside_a: Array, first_b: Array, outside_b: Array) -> tuple[Array, Array]:
+def _levels(
+    first_a: Array, outside_a: Array, first_b: Array, outside_b: Array
+) -> tuple[Array, Array]:
     """Ratios of means inside and outside; both areas are the same in all samples."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return first_a / outside_a, first_b / outside_b
@@ -192,7 +194,7 @@ def wide(scores: pd.DataFrame, scenario: str, method: str, sign: str) -> pd.Data
     ]
     values = [name for name in (*SUMS, *SHARED, "inside", "rest") if name in chosen]
     table = chosen.pivot(index="sample", columns="output", values=values)
-    table.columns = [f"{name} {output}" for name, output in table.columns]
+    table.columns = pd.Index([" ".join(pair) for pair in table.columns])
     return table
 
 
@@ -224,9 +226,16 @@ def metric_table(scores: pd.DataFrame, resamples: int = RESAMPLES) -> pd.DataFra
                 interval, n = metric_of(scores, metric, str(method), sign, resamples)
                 if n == 0:
                     continue
-                found = (interval.estimate, interval.low, interval.high) if interval else (np.nan,) * 3
+                found = (
+                    (interval.estimate, interval.low, interval.high) if interval else (np.nan,) * 3
+                )
                 rows.append(
-                    {"method": method, "metric": metric.name, "variant": metric.variant, "sign": sign}
+                    {
+                        "method": method,
+                        "metric": metric.name,
+                        "variant": metric.variant,
+                        "sign": sign,
+                    }
                     | dict(zip(("value", "low", "high"), found, strict=True))
                     | {"n": n}
                 )

@@ -116,7 +116,9 @@ def to_inputs(preprocessing: Preprocessing, pixels: torch.Tensor) -> torch.Tenso
         pixels: ``(N, 3, H, W)``.
     """
     values = pixels.flip(1) if preprocessing.channels == "BGR" else pixels
-    mean, std = (torch.tensor(v).view(3, 1, 1).to(values) for v in (preprocessing.mean, preprocessing.std))
+    mean, std = (
+        torch.tensor(v).view(3, 1, 1).to(values) for v in (preprocessing.mean, preprocessing.std)
+    )
     inputs = (values * preprocessing.scale - mean) / std
     return inputs.contiguous(memory_format=torch.channels_last)
 

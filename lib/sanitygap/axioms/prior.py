@@ -6,7 +6,7 @@ side by side, so a batch of patches costs little more than the arithmetic of eac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
@@ -131,4 +131,6 @@ class PixelPrior:
         self.parameters[0][place] = self._draw(seed).to(self.device)
 
 
-PRIORS = {"decoder": DecoderPrior, "pixels": PixelPrior}
+MakePrior = Callable[[int, Sequence[object], torch.device], Prior]
+
+PRIORS: dict[str, MakePrior] = {"decoder": DecoderPrior, "pixels": PixelPrior}

@@ -29,15 +29,16 @@ class Recipe:
         objective: what a goal makes as large as possible: ``log-softmax``, the cross-entropy of
             Eq. (2) with c = 1, or ``logit``, Eq. (1) and the authors' code. A large logit alone
             takes the logits of similar classes along.
-        constant: softmax that a goal aims at, as in Eq. (2), by squared distance; None is the objective.
+        constant: softmax that a goal aims at, as in Eq. (2), by squared distance; None is
+            the objective.
         balance: weights of the terms, see :mod:`sanitygap.axioms.balance`.
         prior: ``decoder`` or ``pixels``.
         moving: whether patches are placed anew at every step.
         softmax, change: thresholds of acceptance.
         average: how much of the last average is kept in the moving average of the patches, from
             the end of the warm-up on; it is the average that is accepted. 0 is the patch itself.
-        confirmations: fresh backgrounds and places over which a sample has to hold on average, after
-            it did on the first quarter of them; 0 asks for the draw of the step alone.
+        confirmations: fresh backgrounds and places over which a sample has to hold on average,
+            after it did on the first quarter of them; 0 asks for the draw of the step alone.
         margin: by how much the thresholds are tightened for that average, as a share of the
             distance that they allow.
         patience: steps between two looks at a sample.

@@ -147,7 +147,11 @@ def variants_of(name: str) -> list[Metric]:
 def null_metric() -> Iterator[Row]:
     """Eq. (10) for explainers that are right, blind and wrong; and under indifference."""
     claim = "khakzar-eq10"
-    explainers = {"perfect": (1.0, 0.0, 0.0), "uniform": (1.0, 1.0, 4.0), "reversed": (0.0, 1.0, 0.0)}
+    explainers = {
+        "perfect": (1.0, 0.0, 0.0),
+        "uniform": (1.0, 1.0, 4.0),
+        "reversed": (0.0, 1.0, 0.0),
+    }
     for name, sums in explainers.items():
         for metric in variants_of("null"):
             values = np.array([sums] * 2)[:, : len(metric.columns)]

@@ -50,7 +50,9 @@ def features(
         folder: where sets are kept; the cache folder by default.
         progress: whether to show a bar.
     """
-    path = (folder or cache_folder() / "features") / f"{_name(model, scenario, numbers, recipe, seed, code)}.npz"
+    path = (
+        folder or cache_folder() / "features"
+    ) / f"{_name(model, scenario, numbers, recipe, seed, code)}.npz"
     if path.is_file():
         return read(path)
     samples = Generation(model, scenario, numbers, recipe, seed).run(progress)

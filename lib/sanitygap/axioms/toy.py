@@ -19,7 +19,7 @@ CORNERS = ((2, 3), (18, 17))
 
 
 class WiredNetwork(nn.Module):
-    """Red, green and green again; a = red + green - green, b = green. ``(N, 3, H, W)`` to logits."""
+    """Red, green and green again; a = red + green - green, b = green. ``(N, 3, H, W)``."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -58,12 +58,12 @@ def parts(body: str) -> list[Part]:
         elif element.name == "figure":
             found.append(_of_caption(element, element.find("figcaption")))
         elif element.name == "tr":
-            found.append(_plain(element, f"Claim {element['id']}", element["id"]))
+            found.append(_plain(element, f"Claim {element['id']}", str(element["id"])))
         elif element.name == "table":
             found.append(_plain(element, f"Table: {_heading(element)}"))
         elif "citable-table" in element["class"]:
             found.append(_of_caption(element, element.find("caption"), "Table: "))
-        elif not re.fullmatch(r"proof-\d+", element["id"]):  # counted ids are not kept
+        elif not re.fullmatch(r"proof-\d+", str(element["id"])):  # counted ids are not kept
             title = element.find("p", class_="admonition-title")
             found.append(_plain(element, _text(title)))
     return found

@@ -91,7 +91,8 @@ class FactsDirective(SphinxDirective):
         body = nodes.tbody()
         body += list(rows)
         group += body
-        return nodes.container("", nodes.table("", group, classes=[*classes]), classes=["scrolls"])
+        made = nodes.table("", group, classes=[*classes], ids=[f"table-{classes[0]}"])
+        return nodes.container("", made, classes=["scrolls"])
 
 
 class VerdictCounts(FactsDirective):
@@ -124,7 +125,7 @@ class VerdictCounts(FactsDirective):
             if any(counts[*pair, verdict] for pair in columns)
         ]
         lines.append(row(["All claims", *(str(len(claims)) for _ in columns)]))
-        return [self.table(["Verdict", *self.column_heads()], lines, ["verdict-counts"])]
+        return [self.table(["Verdict", *self.column_heads()], lines, ["verdict-counts", "citable"])]
 
     def count(self, number: int, verdict: str, shown: str) -> nodes.Node:
         """A number that leads to the claims it counts."""
@@ -163,13 +164,16 @@ class Verdicts(FactsDirective):
                 row(
                     [
                         [*self.about(claims[name][0], text)],
-                        *([badge(found.get(pair, "not-run"))] for pair in columns),
+                        *(
+                            verdict_line(found.get(pair, "not-run"), shown)
+                            for pair, shown in columns.items()
+                        ),
                     ]
                 )
             )
         waiting = [name for name in words if any(not of_a_run(one) for one in claims[name])]
         return [
-            self.table(["Claim", *self.column_heads()], rows, ["headlines"]),
+            self.table(["Claim", *self.column_heads()], rows, ["headlines", "citable"]),
             *self.waiting(claims, waiting),
         ]
 
@@ -293,8 +297,7 @@ class Changes(FactsDirective):
 
     def change(self, claim: str, old: str | None, new: str | None) -> nodes.list_item:
         """One claim whose verdict is another than before."""
-        words = {None: "no verdict"}
-        text = f": {words.get(old, old)} → {words.get(new, new)}"
+        text = f": {old or 'no verdict'} → {new or 'no verdict'}"
         link = self.ledger_link(claim, claim) if claim in self.claims else nodes.literal("", claim)
         return nodes.list_item("", nodes.paragraph("", "", link, nodes.Text(text)))
 
@@ -303,9 +306,10 @@ class Drift(FactsDirective):
     """Where the shown run and the recorded one of its model differ beyond chance."""
 
     def run(self) -> list[nodes.Node]:
-        shown: list[nodes.Node] = [
-            nodes.paragraph("", line) for line in self.facts["drift"].get("notes", [])
-        ]
+        drift = self.facts["drift"]
+        shown: list[nodes.Node] = [nodes.paragraph("", line) for line in drift.get("notes", [])]
+        for run, tables in drift.get("old", {}).items():
+            shown.append(details(f"The others in {run}", [nodes.paragraph("", ", ".join(tables))]))
         rows = [
             row(
                 [
@@ -317,7 +321,7 @@ class Drift(FactsDirective):
                     one["verdict"],
                 ]
             )
-            for one in self.facts["drift"].get("rows", [])
+            for one in drift.get("rows", [])
         ]
         if rows:
             header = ["Score", "Method", "This run", "Recorded", "p (Holm)", "Outcome"]
@@ -348,6 +352,14 @@ def badge(verdict: str) -> nodes.inline:
         nodes.Text(f" {verdict}"),
         classes=["verdict", f"verdict-{shown.tone}"],
     )
+
+
+def verdict_line(verdict: str, model: str | None) -> nodes.paragraph:
+    """A verdict, with the model it was reached on."""
+    line = nodes.paragraph("", "", badge(verdict))
+    if model:
+        line += nodes.inline("", f" {model}", classes=["shown-on"])
+    return line
 
 
 def of_a_run(one: Mapping[str, Any]) -> bool:

@@ -12,11 +12,11 @@ from sphinx.util.nodes import make_refnode
 
 from sanitygap.book.directives import (
     FactsDirective,
-    badge,
     claim_place,
     details,
     of_a_run,
     row,
+    verdict_line,
 )
 
 PAPERS = {
@@ -87,10 +87,8 @@ class Ledger(FactsDirective):
         self, one: Mapping[str, Any], columns: Mapping[tuple[str, str], str]
     ) -> nodes.container:
         """One verdict on a claim, the model it was reached on, and what it rests on."""
-        line = nodes.paragraph("", "", badge(one["verdict"]))
-        if one["model"]:
-            shown = columns.get((one["run"], one["model"]), one["model"])
-            line += nodes.inline("", f" {shown}", classes=["shown-on"])
+        shown = columns.get((one["run"], one["model"]), one["model"])
+        line = verdict_line(one["verdict"], shown)
         body = [*self.markdown(one["evidence"]), *self.markdown(one["reason"])]
         classes = ["finding", f"found-{one['verdict']}", *(["of-run"] if of_a_run(one) else [])]
         return nodes.container("", line, details("Evidence", body), classes=classes)

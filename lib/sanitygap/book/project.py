@@ -63,10 +63,16 @@ class Project:
     @property
     def chapters(self) -> list[str]:
         """Names of the notebooks that the table of contents lists, in its order."""
-        documents = _documents(yaml.safe_load(self.toc.read_text(encoding="utf-8")))
         return [
-            name.removeprefix("notebooks/") for name in documents if name.startswith("notebooks/")
+            name.removeprefix("notebooks/")
+            for name in self.documents
+            if name.startswith("notebooks/")
         ]
+
+    @property
+    def documents(self) -> list[str]:
+        """All pages that the table of contents lists, in its order, such as ``book/index``."""
+        return _documents(yaml.safe_load(self.toc.read_text(encoding="utf-8")))
 
     def source(self, notebook: str) -> Path:
         """The Markdown source of a notebook.

@@ -119,32 +119,39 @@ def drift(project: Project, run: str) -> dict[str, Any]:
     """Where a run and the recorded one of its model differ beyond chance.
 
     Returns:
-        ``notes``: sentences; ``rows``: those of :func:`sanitygap.comparison.compare_runs`.
+        ``notes``: sentences; ``rows``: those of :func:`sanitygap.comparison.compare_runs`;
+        ``old``: recorded run -> its tables that other code computed.
     """
     record = project.run_record(run)
     if not record.get("settings"):
-        return {"notes": [], "rows": []}
+        return {"notes": [], "rows": [], "old": {}}
     from sanitygap.comparison import compare_runs, old_tables, recorded_runs
     from sanitygap.runs import open_run
 
-    notes = []
+    notes: list[str] = []
+    outdated: dict[str, list[str]] = {}
     for study in recorded_runs(project.root):
         old, held = old_tables(study)
         notes.append(
             f"{len(held) - len(old)} of {len(held)} tables of the recorded run "
-            f"{study.settings.run} are what the code of this book would compute today"
-            + (f"; not so: {', '.join(old)}." if old else ".")
+            f"{study.settings.run} were computed by the code that this book has now."
         )
+        if old:
+            outdated[study.settings.run] = old
+    told: dict[str, Any] = {"notes": notes, "rows": [], "old": outdated}
     if record["recorded"]:
-        return {"notes": ["This site shows a recorded run itself.", *notes], "rows": []}
+        notes.insert(0, "This site shows a recorded run itself.")
+        return told
     model = record["settings"]["model"]
     others = recorded_runs(project.root, model)
     if not others:
-        return {"notes": [f"No recorded run is about {model}.", *notes], "rows": []}
+        notes.insert(0, f"No recorded run is about {model}.")
+        return told
     try:
         rows = compare_runs(open_run(run, project.root), others[0])
     except UsageError as error:
-        return {"notes": [f"{str(error).capitalize()}.", *notes], "rows": []}
+        notes.insert(0, f"This run was not compared: {error}.")
+        return told
     differing = int((rows["verdict"] != "agrees").sum())
     notes.insert(
         0,
@@ -152,4 +159,4 @@ def drift(project: Project, run: str) -> dict[str, Any]:
         "beyond chance (two-sample permutation test over images, Holm, 5 %).",
     )
     shown = ["score", "method", "live", "recorded", "p_holm", "verdict"]
-    return {"notes": notes, "rows": rows[shown].to_dict("records")}
+    return {**told, "rows": rows[shown].to_dict("records")}

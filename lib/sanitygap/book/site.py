@@ -78,7 +78,8 @@ def ledger_rows(project: Project, run: str) -> list[dict[str, Any]]:
     from sanitygap.claims import collect, load_claims
 
     about = {
-        claim.id: claim.model_dump(include={"place", "check", "caveat", "kind"}) for claim in load_claims()
+        claim.id: claim.model_dump(include={"place", "check", "caveat", "kind"})
+        for claim in load_claims()
     }
     return [about[row["id"]] | row for row in collect(project.shown_runs(run))]
 

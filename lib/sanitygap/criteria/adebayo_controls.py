@@ -151,7 +151,10 @@ def calibration(tables: Tables, context: CriterionContext) -> Verdict:
         words = f"{name}: printed {row['value']:+.5f}, simulated {row['mean']:+.5f} ± "
         words += f"{row['error']:.5f}"
         value: Value = "direction"
-        if row["errors"] > 3:
+        if row["pairs"] < PAIRS:
+            value = "undecided"
+            words += f", from {row['pairs']} pairs only"
+        elif row["errors"] > 3:
             value = "not-reproduced"
             few = (
                 " It is consistent only with fewer than 50 pairs." if row["deviations"] <= 3 else ""

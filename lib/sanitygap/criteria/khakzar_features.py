@@ -66,7 +66,7 @@ def null_feature(tables: Tables, context: CriterionContext) -> Verdict:
     scale = (a["first"] - a["none"]).abs()
     beside = (a["both"] - a["first"]).abs() / scale
     alone = (a["second"] - a["none"]).abs() / scale
-    worst = np.maximum(beside, alone).groupby(level="sample").mean()
+    worst = beside.where(beside > alone, alone).groupby(level="sample").mean()
     return residual_verdict(worst, "Larger of the two coalitions")
 
 
@@ -141,7 +141,7 @@ def successes(rows: pd.DataFrame) -> pd.Series:
     if set(rows["scenario"]) == {"single"}:
         none = rows[rows["coalition"] == "none"].set_index(["sample", "draw"])["logit_b"]
         change = (first["logit_b"] - none).abs()
-        smaller = np.minimum(first["logit_b"].abs(), none.abs())
+        smaller = first["logit_b"].abs().clip(upper=none.abs())
         met &= np.tanh(change / smaller.where(smaller > 0, np.inf)) < first["change_most"]
         met &= (smaller > 0) | (change == 0)
     return met.astype(float).groupby(level="sample").mean()
@@ -215,7 +215,9 @@ def focal(tables: Tables, context: CriterionContext) -> Verdict:
     if isinstance(pair, Verdict):
         return pair
     more = paired_difference(*pair)
-    value: Value = "not-reproduced" if more.high < 0 else "undecided" if more.low < 0 else "reproduced"
+    value: Value = (
+        "not-reproduced" if more.high < 0 else "undecided" if more.low < 0 else "reproduced"
+    )
     return Verdict(
         value=value,
         evidence=f"Share of fresh draws with success, focal weights − plain key: {more}.",
@@ -230,9 +232,10 @@ def deep_image_prior(tables: Tables, context: CriterionContext) -> Verdict:
         return pair
     more = paired_difference(*pair)
     rough = [
-        variant(tables, name).groupby("sample")["variation"].first() for name in ("as used", "pixels")
+        variant(tables, name).groupby("sample")["variation"].first()
+        for name in ("as used", "pixels")
     ]
-    less = paired_difference(*rough)
+    less = paired_difference(rough[0], rough[1])
     values = (
         verdict_from_interval(more.low, more.high, 0.0, "above"),
         verdict_from_interval(less.low, less.high, 0.0, "below"),
@@ -240,7 +243,7 @@ def deep_image_prior(tables: Tables, context: CriterionContext) -> Verdict:
     worst = "not-reproduced" if "not-reproduced" in values else "undecided"
     return Verdict(
         value="reproduced" if values == ("direction", "direction") else worst,  # type: ignore[arg-type]
-        evidence=f"Deep image prior − pixels: success on fresh draws {more}, total variation {less}.",
+        evidence=f"Deep image prior − pixels: success on fresh draws {more}, variation {less}.",
         numbers={"success": more.estimate, "variation": less.estimate},
     )
 
@@ -258,7 +261,7 @@ def random_placement(tables: Tables, context: CriterionContext) -> Verdict:
         spread.append(rows.groupby("sample")["logit_a"].var())
     if len(spread[0]) < LEAST:
         return Verdict(value="undecided", evidence=f"{len(spread[0])} samples only.")
-    less = paired_difference(*spread)
+    less = paired_difference(spread[0], spread[1])
     return Verdict(
         value=_claimed(verdict_from_interval(less.low, less.high, 0.0, "below")),
         evidence="Variance of the logit over fresh positions and backgrounds, moving − fixed place "

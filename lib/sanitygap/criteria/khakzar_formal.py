@@ -36,9 +36,7 @@ def ambiguity(tables: Tables, context: CriterionContext) -> Verdict:
     removal = [v for (_, quantity), v in values.items() if quantity == "removal"]
     shares = [v for (_, quantity), v in values.items() if quantity == "Shapley value"]
     passed = removal == [0.0, 0.0] and all(abs(share - 0.5) < EXACT for share in shares)
-    return decided(
-        passed, f"OR of two features: removal {removal}, Shapley values {shares}."
-    )
+    return decided(passed, f"OR of two features: removal {removal}, Shapley values {shares}.")
 
 
 @criterion("khakzar-background", tables=("axioms-statements", "axioms-edges"))
@@ -117,7 +115,7 @@ def granularity(tables: Tables, context: CriterionContext) -> Verdict:
     mass = values["linear", "Shapley, share of absolute mass"]
     return decided(
         null == 0 and abs(sums[worst]) < EXACT,
-        f"Patches that change no output (largest change {null:g}): pixel-level sum {sums[worst]:.4f} "
+        f"Patches that change no output (largest change {null:g}): pixel sum {sums[worst]:.4f} "
         f"({worst[0]} game, {worst[1].partition(',')[0]}); absolute mass up to {mass:.2f}.",
     )
 
@@ -145,9 +143,10 @@ def double_metric(tables: Tables, context: CriterionContext) -> Verdict:
     return decided(
         bool(bounds) and metric["indifferent"] == 1 and metric["switching"] == 0,
         f"Bounds 0 and 1 proved by z3; indifferent {metric['indifferent']:g}, switching "
-        f"{metric['switching']:g}. It is also {metric['both at the first patch']:g} where both maps "
-        f"lie on the first patch, {metric['indifferent, b a hundredth']:.3f} for an indifferent map "
-        f"at a hundredth of the scale, and {metric['noise, exponential']:.3f} to "
+        f"{metric['switching']:g}. It is also {metric['both at the first patch']:g} where both "
+        "maps lie on the first patch, "
+        f"{metric['indifferent, b a hundredth']:.3f} for an indifferent map at a hundredth of the "
+        f"scale, and {metric['noise, exponential']:.3f} to "
         f"{metric['noise, half-normal']:.3f} for independent noise.",
     )
 
@@ -159,7 +158,7 @@ def single_metric(tables: Tables, context: CriterionContext) -> Verdict:
     sensitive = max(v for case, v in printed.items() if case.startswith("sensitive"))
     insensitive = min(v for case, v in printed.items() if case.startswith("insensitive"))
     listed = "; ".join(f"{case} {v:.3f}" for case, v in printed.items())
-    return decided(sensitive < insensitive, f"Eq. (12): {listed}.")
+    return decided(sensitive < 0.5 < insensitive, f"Eq. (12): {listed}.")
 
 
 @criterion("khakzar-eq13", tables=STATEMENTS)
@@ -167,9 +166,7 @@ def saturation_metric(tables: Tables, context: CriterionContext) -> Verdict:
     values = found(tables, "khakzar-eq13")
     printed = {case: v for (case, variant), v in values.items() if variant == "printed"}
     listed = "; ".join(f"{case} {v:.3f}" for case, v in printed.items())
-    return decided(
-        printed["random single winner"] < printed["equal split"], f"Eq. (13): {listed}."
-    )
+    return decided(printed["random single winner"] < printed["equal split"], f"Eq. (13): {listed}.")
 
 
 @criterion("khakzar-eq14", tables=STATEMENTS)
@@ -206,8 +203,8 @@ def limits(tables: Tables, context: CriterionContext) -> Verdict:
     each = tables["axioms-samples"].drop_duplicates(["scenario", "sample"])
     return decided(
         exact,
-        f"2^(n-1) terms for a null feature among n, counted for n up to {1 + len(values) // 2}. Here "
-        f"{int(each['accepted'].sum())} of {len(each)} samples were accepted, after "
+        f"2^(n-1) terms for a null feature among n, counted for n up to {1 + len(values) // 2}. "
+        f"Here {int(each['accepted'].sum())} of {len(each)} samples were accepted, after "
         f"{each['steps'].median():.0f} steps and {each['seconds'].mean():.1f} processor seconds a "
         "sample.",
     )
@@ -240,16 +237,23 @@ BEST = ("GradCAM", "IBA", "ExtremalPerturbation")
 
 @criterion("khakzar-conclusion")
 def conclusion(tables: Tables, context: CriterionContext) -> Verdict:
-    """"Only these comply" means: each of the three is better than every other method."""
+    """ "Only these comply" means: each of the three is better than every other method."""
     parts = []
     for name in ("null", "double", "single"):
         values = published("Table 1", QUANTITIES[name])
         rest = values.drop(list(BEST)).min()
         failing = [f"{m} {values[m]:.3f}" for m in BEST if values[m] >= rest]
-        parts.append((not failing, f"{name}: {', '.join(failing) or 'none'} of the three at or above {rest:.3f}"))
+        parts.append(
+            (
+                not failing,
+                f"{name}: {', '.join(failing) or 'none'} of the three at or above {rest:.3f}",
+            )
+        )
     trends = table2_trends()
     lower = [f"{m}, {q}" for (m, q), (rho, _) in trends.items() if rho >= 0]
-    parts.append((not lower, f"rows of Table 2 that do not fall with depth: {'; '.join(lower) or 'none'}"))
+    parts.append(
+        (not lower, f"rows of Table 2 that do not fall with depth: {'; '.join(lower) or 'none'}")
+    )
     met = sum(ok for ok, _ in parts)
     return Verdict(
         value="holds" if met == len(parts) else "caveat" if met else "false",

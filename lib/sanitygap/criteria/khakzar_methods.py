@@ -113,11 +113,16 @@ def below(scores: pd.DataFrame, lower: str, upper: str, what: str) -> Verdict:
 def table1(tables: Tables, context: CriterionContext) -> Verdict:
     scores = tables["axioms-scores"]
     verdicts = []
-    for scenario, value in (("null", null_share), ("double", shared_share)):
-        found = per_sample(scores, scenario, "absolute", value, list(NAMES.values()))
+    for scenario, quantity in (("null", null_share), ("double", shared_share)):
+        found = per_sample(scores, scenario, "absolute", quantity, list(NAMES.values()))
         if (open_ := few(found, scenario, list(NAMES.values()))) is not None:
             return open_
-        column = published("Table 1", QUANTITIES[scenario]).rename(NAMES)[list(found)].to_numpy()
+        column = (
+            published("Table 1", QUANTITIES[scenario])
+            .rename(NAMES)
+            .reindex(found.columns)
+            .to_numpy()
+        )
 
         def tau(rows: np.ndarray, column: np.ndarray = column) -> float:
             return float(kendall_tau(rows.mean(axis=0), column))
@@ -141,14 +146,14 @@ def _faithful(scores: pd.DataFrame, joined: Verdict) -> Verdict:
     """The paper's own setting: does every printed value lie inside its interval?"""
     inside, count = 0, 0
     for metric in METRICS:
-        if metric.variant != "coded" and not (metric.name, metric.variant) == ("double", "printed"):
+        if metric.variant != "coded" and (metric.name, metric.variant) != ("double", "printed"):
             continue
         printed = published("Table 1", QUANTITIES[metric.name]).rename(NAMES)
-        for name, value in printed.items():
+        for name, number in printed.items():
             sign = "signed" if metric.name == "null" else "absolute"
             interval, _ = metric_of(scores, metric, str(name), sign)
             count += 1
-            inside += interval is not None and interval.low <= value <= interval.high
+            inside += interval is not None and interval.low <= number <= interval.high
     value: Value = "reproduced" if inside == count else "not-reproduced"
     evidence = f"{joined.evidence} {inside} of {count} printed values lie inside their intervals."
     return joined.model_copy(update={"value": value, "evidence": evidence})
@@ -219,7 +224,9 @@ def single_feature(tables: Tables, context: CriterionContext) -> Verdict:
             numbers={"ratio grad-cam": halves.estimate + 0.5},
         )
     ]
-    verdicts += [below(found, "grad-cam", name, "ratio") for name in found if name != "grad-cam"]
+    verdicts += [
+        below(found, "grad-cam", str(name), "ratio") for name in found if name != "grad-cam"
+    ]
     return summary(verdicts, "Grad-CAM's level falls by half and more than that of others")
 
 
@@ -237,7 +244,7 @@ def saturation(tables: Tables, context: CriterionContext) -> Verdict:
         [
             Verdict(
                 value="reproduced" if share > 0.5 else "not-reproduced",
-                evidence=f"Extremal perturbation gives one patch less than a quarter in {share:.0%} "
+                evidence=f"Extremal perturbation gives one patch below a quarter in {share:.0%} "
                 f"of {len(found)} samples.",
                 numbers={"one-sided share": share},
             ),
@@ -262,7 +269,15 @@ def layer_metrics(table: pd.DataFrame) -> pd.DataFrame:
         for name, metric in chosen.items():
             interval, n = metric_of(part, metric, str(method), "absolute")
             if interval is not None:
-                rows.append((str(method).partition("@")[0], name, int(depth), interval.estimate, n))
+                rows.append(
+                    (
+                        str(method).partition("@")[0],
+                        name,
+                        int(float(str(depth))),
+                        interval.estimate,
+                        n,
+                    )
+                )
     return pd.DataFrame(rows, columns=["method", "metric", "depth", "value", "n"])
 
 
@@ -270,7 +285,9 @@ def layer_metrics(table: pd.DataFrame) -> pd.DataFrame:
 def table2(tables: Tables, context: CriterionContext) -> Verdict:
     printed = table2_trends()
     kept = sum(rho < 0 and lowest for rho, lowest in printed.values())
-    text = f"Printed table: {kept} of {len(printed)} rows fall with depth and are lowest at layer 4."
+    text = (
+        f"Printed table: {kept} of {len(printed)} rows fall with depth and are lowest at layer 4."
+    )
     values = layer_metrics(tables["axioms-layers"])
     if values.empty or int(values["n"].min()) < LEAST or values["depth"].nunique() < 4:
         return Verdict(
@@ -321,7 +338,7 @@ def typical(scores: pd.DataFrame, claim: str) -> Verdict:
         f"sample {sample}: {name}"
         for sample, row in examples.iterrows()
         for name in found
-        if not low[name] <= row[name] <= high[name]
+        if not low[str(name)] <= row[str(name)] <= high[str(name)]
     ]
     count = examples.size
     listed = ", ".join(outside[:4]) + (" …" if len(outside) > 4 else "")
@@ -359,7 +376,7 @@ def other_references(tables: Tables, context: CriterionContext) -> Verdict:
     if len(means) < 2:
         return Verdict(value="undecided", evidence=f"{len(means)} background only.")
     base = means.pop("noise")
-    taus = {name: float(kendall_tau(base, row[base.index])) for name, row in means.items()}
+    taus = {name: float(kendall_tau(base, row.reindex(base.index))) for name, row in means.items()}
     listed = ", ".join(f"{name} {tau:.2f}" for name, tau in taus.items())
     return Verdict(
         value="reproduced" if min(taus.values()) >= 0.8 else "not-reproduced",

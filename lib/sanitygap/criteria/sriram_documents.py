@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from sanitygap.claims import CriterionContext, Verdict, criterion
@@ -158,12 +159,13 @@ def runtime(tables: Tables, context: CriterionContext) -> Verdict:
     knobs = table.attrs.get("knobs", {})
     sizes = [f"{name} {knobs[name]}" for name in ("path_steps", "lime_samples") if name in knobs]
     slowest = max(times, key=lambda name: times[name])
+    device = table.attrs.get("settings", {}).get("device", "an unnamed device")
     return Verdict(
-        value="holds",
-        evidence=f"Measured here, on {context.model}: {sum(times.values()):.2f} s for one image, "
-        f"one network and {len(times)} methods, most of it {slowest} ({times[slowest]:.2f} s). For "
-        f"{IMAGES} images and {layers} layers that makes {hours:.1f} hours; the paper's test took "
-        f"about {WEEK:.0f} hours for an architecture on an RTX 2060.",
+        value="holds" if np.isfinite(hours) and hours > 0 else "undecided",
+        evidence=f"Measured on {device}, {context.model}: {sum(times.values()):.2f} s for one "
+        f"image, one network and {len(times)} methods, most of it {slowest} "
+        f"({times[slowest]:.2f} s). For {IMAGES} images and {layers} layers that makes {hours:.1f} "
+        f"hours; the paper's test took about {WEEK:.0f} hours for an architecture on an RTX 2060.",
         reason="Documentary: another machine and network"
         + (f"; sampling sizes of this run: {', '.join(sizes)}" if sizes else "")
         + ". The paper states none.",

@@ -18,6 +18,9 @@ Tables = Mapping[str, pd.DataFrame]
 #: largest relative difference between two versions of a method that count as one
 SAME = 1e-5
 
+#: a correlation over fewer shares of the way says nothing
+FEWEST_SHARES = 4
+
 #: methods that draw nothing, and so can be asked to change little under a small change
 STEADY = ("gradient", "gradient-x-input", "guided-backprop")
 
@@ -70,7 +73,9 @@ def composition(tables: Tables, context: CriterionContext) -> Verdict:
             evidence=f"{first} {len(scores)} images are too few for a correlation.",
         )
     try:
-        interval = bootstrap(scores, lambda values: float(pearsonr(values[:, 0], values[:, 1]).statistic))
+        interval = bootstrap(
+            scores, lambda values: float(pearsonr(values[:, 0], values[:, 1]).statistic)
+        )
     except ValueError:  # a resample of very few images can be constant
         return Verdict(
             value="undecided" if product else "false",
@@ -193,8 +198,12 @@ def suggestions(tables: Tables, context: CriterionContext) -> Verdict:
         rank = float(spearmanr(means.index, means).statistic)
         verdicts.append(
             Verdict(
-                value="direction" if rank > 0.8 else "not-reproduced",
-                evidence=f"S of {name} against t: Spearman {rank:+.2f}.",
+                value="undecided"
+                if len(means) < FEWEST_SHARES
+                else "direction"
+                if rank > 0.8
+                else "not-reproduced",
+                evidence=f"S of {name} against {len(means)} values of t: Spearman {rank:+.2f}.",
                 numbers={f"monotone {name}": rank},
             )
         )

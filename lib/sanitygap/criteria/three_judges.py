@@ -42,7 +42,10 @@ def rank_correlation(
         return float(spearmanr(a.mean(axis=0), b.mean(axis=0)).statistic)
 
     drawn = [
-        rho(one[rng.integers(len(one), size=len(one))], other[rng.integers(len(other), size=len(other))])
+        rho(
+            one[rng.integers(len(one), size=len(one))],
+            other[rng.integers(len(other), size=len(other))],
+        )
         for _ in range(resamples)
     ]
     low, high = np.nanquantile(drawn, [0.025, 0.975])

@@ -41,7 +41,7 @@ def from_png(data: bytes) -> torch.Tensor:
     "axioms-growth",
     knobs={
         "smoke": {"max_steps": 2, "snapshots": 2},
-        "quick": {"max_steps": 24, "snapshots": 5},
+        "quick": {"max_steps": 16, "snapshots": 5},
         "full": {},
     },
     columns={
@@ -125,7 +125,7 @@ EXAMPLE_COLUMNS = {
     "axioms-examples",
     knobs={
         "smoke": {"samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
-        "quick": {"samples": 1, "max_steps": 30, "path_steps": 8, "extremal_steps": 20},
+        "quick": {"samples": 4, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
         "full": {"source": "new"},
     },
     columns=EXAMPLE_COLUMNS,

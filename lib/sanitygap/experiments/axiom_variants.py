@@ -1,4 +1,4 @@
-"""Other ways to generate features, other backgrounds, and what needs no network (Khakzar et al.)."""
+"""Other ways to generate features, other backgrounds, and what needs no network."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -90,10 +90,10 @@ VARIANTS = {
     "axioms-variants",
     knobs={
         "smoke": {"samples": 1, "max_steps": 1, "draws": 2, "variants": ("Eq. 1", "Eq. 2")},
-        "quick": {"samples": 2, "max_steps": 15, "draws": 3, "variants": ("Eq. 1", "Eq. 2")},
+        "quick": {"samples": 1, "max_steps": 8, "draws": 3, "variants": ("Eq. 1", "Eq. 2")},
         "full": {},
     },
-    columns=EXPERIMENTS["axioms-samples"].columns
+    columns=dict(EXPERIMENTS["axioms-samples"].columns)
     | {
         "variant": "way to generate",
         "variation": "mean absolute difference of neighbouring pixels of a patch",
@@ -171,7 +171,7 @@ experiment(
     "axioms-backgrounds",
     knobs={
         "smoke": {"samples": 1, "max_steps": 2, "methods": CHEAP[:2], "backgrounds": ("noise",)},
-        "quick": {"samples": 1, "max_steps": 30, "methods": CHEAP[:4],
+        "quick": {"samples": 4, "limit": 1, "max_steps": 4, "methods": CHEAP[:4],
                   "backgrounds": ("noise", "grey")},
         "full": {"source": "new", "methods": CHEAP, "samples": 100,
                  "backgrounds": placement.BACKGROUNDS},
@@ -184,7 +184,7 @@ experiment(
     "axioms-agreement",
     knobs={
         "smoke": {"samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
-        "quick": {"samples": 2, "max_steps": 30, "path_steps": 8, "extremal_steps": 20},
+        "quick": {"samples": 4, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
         "full": {"source": "new", "samples": 100},
     },
     columns={

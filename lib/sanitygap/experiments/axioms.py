@@ -95,11 +95,30 @@ def sample_sets(
     return found
 
 
+def accepted_sets(
+    context: Context,
+    scenario: Scenario,
+    samples: int,
+    source: Source,
+    recipe: Recipe,
+    limit: int | None,
+) -> list[tuple[dict[str, Any], Loader]]:
+    """The same sets without the samples that were given up, at most ``limit`` of each."""
+
+    def accepted(load: Loader) -> list[Sample]:
+        return [sample for sample in load() if sample.accepted][:limit]
+
+    return [
+        (made | {"limit": limit}, partial(accepted, load))
+        for made, load in sample_sets(context, scenario, samples, source, recipe)
+    ]
+
+
 @experiment(
     "axioms-samples",
     knobs={
         "smoke": {"samples": 1, "draws": 2, "max_steps": 2},
-        "quick": {"samples": 4, "draws": 5, "max_steps": 30},
+        "quick": {"samples": 4, "draws": 5, "max_steps": 4},
         "full": {"source": "new"},
     },
     columns=SAMPLE_COLUMNS
@@ -211,7 +230,7 @@ SCORE_COLUMNS = {
     "axioms-scores",
     knobs={
         "smoke": {"samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
-        "quick": {"samples": 2, "max_steps": 30, "path_steps": 8, "extremal_steps": 20},
+        "quick": {"samples": 4, "limit": 1, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
         "full": {"source": "new"},
     },
     columns=SCORE_COLUMNS,
@@ -225,6 +244,7 @@ def axioms_scores(
     max_steps: PositiveInt = 400,
     path_steps: PositiveInt = 50,
     extremal_steps: PositiveInt = 800,
+    limit: int | None = None,
     which: Sequence[str] = tuple(SCENARIOS),
 ) -> Iterator[Chunk]:
     """How attribution maps of generated inputs spread over the patches.
@@ -239,6 +259,7 @@ def axioms_scores(
         source, max_steps: of the generation, as in ``axioms-samples``.
         path_steps: points of integrated gradients.
         extremal_steps: steps of extremal perturbation.
+        limit: score at most that many accepted samples of a set; all by default.
         which: scenarios.
 
     Yields:
@@ -249,7 +270,9 @@ def axioms_scores(
         f"{name}@{extremal_steps}" if name == "extremal-perturbation" else name for name in methods
     ]
     for scenario in map(find_scenario, which):
-        for made, load in sample_sets(context, scenario, samples, source, recipe):
+        for made, load in accepted_sets(
+            context, scenario, samples, source, recipe, limit
+        ):
             for background in backgrounds:
                 for family in families(named):
                     yield _score_chunk(context, scenario, made, load, background, family, sampling)
@@ -277,7 +300,7 @@ def _score_chunk(
     }
 
     def compute() -> pd.DataFrame:
-        accepted = [sample for sample in load() if sample.accepted]
+        accepted = load()
         rows = scored(context, scenario, accepted, family, sampling, background)
         return rows.assign(**constant)
 
@@ -291,7 +314,7 @@ def _reference_chunk(
     settings = {**made, "scenario": scenario.name, "background": background, "seed": context.seed}
 
     def compute() -> pd.DataFrame:
-        accepted = [sample for sample in load() if sample.accepted]
+        accepted = load()
         return reference_rows(context, scenario, accepted, background)
 
     code = (metrics, placement, scenarios, shapley, reference_rows, map_rows, outputs)
@@ -412,7 +435,7 @@ def reference_rows(
     "axioms-layers",
     knobs={
         "smoke": {"samples": 1, "max_steps": 2},
-        "quick": {"samples": 1, "max_steps": 30, "depths": 4},
+        "quick": {"samples": 4, "limit": 1, "max_steps": 4},
         "full": {"source": "new"},
     },
     columns=SCORE_COLUMNS | {"layer": "name of the layer", "depth": "1 is nearest to the input"},
@@ -424,13 +447,14 @@ def axioms_layers(
     depths: PositiveInt = layers.DEPTHS,
     source: Source = "kept",
     max_steps: PositiveInt = 400,
+    limit: int | None = None,
     which: Sequence[str] = ("null", "single", "double"),
 ) -> Iterator[Chunk]:
     """The scores of methods that look at one layer, at layers of four resolutions.
 
     Args:
         context: model and seed.
-        samples, source, max_steps, which: as in ``axioms-scores``.
+        samples, source, max_steps, limit, which: as in ``axioms-scores``.
         methods: methods that take a layer.
         depths: how many resolutions, the last ones.
 
@@ -440,7 +464,9 @@ def axioms_layers(
     recipe = Recipe(max_steps=max_steps)
     names = layers.resolution_layers(context.model, depths)
     for scenario in map(find_scenario, which):
-        for made, load in sample_sets(context, scenario, samples, source, recipe):
+        for made, load in accepted_sets(
+            context, scenario, samples, source, recipe, limit
+        ):
             for method in methods:
                 for depth, layer in enumerate(names, start=1):
                     (family,) = families([f"{method}@{layer}"])

@@ -75,7 +75,7 @@ def hooked_network(seed: int) -> Explainable:
 @experiment(
     "captum-agreement",
     knobs={
-        "smoke": {"path_steps": 2, "max_images": 2},
+        "smoke": {"path_steps": 2, "max_images": 1},
         "quick": {"path_steps": 4, "max_images": 2},
         "full": {"max_images": 100},
     },

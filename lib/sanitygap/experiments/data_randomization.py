@@ -20,6 +20,7 @@ from sanitygap.experiments.grey_networks import (
     grey_network,
     inside,
     labelled,
+    own_images,
 )
 from sanitygap.experiments.parameter_test import (
     EPOCHS,
@@ -55,7 +56,7 @@ NETWORK_COLUMNS = {
     "test_right": "test images whose true label is predicted",
 }
 
-SMOKE = {"data": ("digits",), "shrink": 16, "epochs": 2, "train_images": 100, "memorized": 40}
+SMOKE = {"data": ("digits",), "shrink": 8, "epochs": 4, "train_images": 400, "memorized": 40}
 QUICK = {"data": ("digits",), "shrink": 4, "epochs": 6, "memorized": 150}
 
 
@@ -128,7 +129,10 @@ def trained_networks(
                     "purpose": purpose,
                     "images": [images.train.sha256, images.test.sha256],
                 }
-                yield Chunk(settings, (*CODE, record), compute, needs_model=False)
+                yield Chunk(
+                    settings, (*CODE, record), compute, own_images(context, plan.data),
+                    needs_model=False,
+                )  # fmt: skip
 
 
 def record(network: GreyNetwork, purpose: str) -> dict[str, object]:
@@ -227,7 +231,11 @@ def data_randomization(
             "seed": context.seed,
         }
         yield Chunk(
-            settings, (*code_for(chosen), *CODE, compare_labels), compute, needs_model=False
+            settings,
+            (*code_for(chosen), *CODE, compare_labels),
+            compute,
+            own_images(context, plan.data),
+            needs_model=False,
         )
 
 

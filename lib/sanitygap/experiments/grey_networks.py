@@ -102,6 +102,15 @@ def grey_images(context: Context, name: Data, count: int | None = None) -> GreyI
     return GreyImages.load(name, own, count)
 
 
+def own_images(context: Context, name: Data) -> tuple[int, ...]:
+    """Positions of the run's images if they are the test images of a data set, else none.
+
+    A table is then about the images of the run, and a verdict can be about the paper's own.
+    """
+    same = context.images.spec.partition(":")[0] == name
+    return tuple(range(len(context.images))) if same else ()
+
+
 def address(plan: Plan, images: GreyImages) -> str:
     """A hash over everything that determines a trained network."""
     identity = {

@@ -39,6 +39,8 @@ TWINS = (
     "captum-deeplift",
 )
 
+SHORT_TWINS = ("gradient", "guided-backprop", "captum-guided-backprop")
+
 IPR_COLUMNS = COLUMNS | {
     "seconds": "time of the family of methods that share a pass, for one image and one network",
 }
@@ -133,10 +135,10 @@ experiment(
     "ipr-test",
     knobs={
         "smoke": {
-            "methods": (*METHODS, *CONTROLS), "n_steps": 1, "path_steps": 2, "lime_samples": 6,
+            "methods": (*METHODS, *CONTROLS), "n_steps": 1, "path_steps": 1, "lime_samples": 4,
             "max_images": 2,
         },
-        "quick": {"n_steps": 2, "path_steps": 4, "lime_samples": 20, "max_images": 4},
+        "quick": {"n_steps": 2, "path_steps": 4, "lime_samples": 16, "max_images": 4},
         "full": {},
     },
     columns=IPR_COLUMNS,
@@ -145,7 +147,7 @@ experiment(
 experiment(
     "ipr-captum",
     knobs={
-        "smoke": {"methods": TWINS, "n_steps": 1, "max_images": 2},
+        "smoke": {"methods": SHORT_TWINS, "n_steps": 1, "max_images": 2},
         "quick": {"methods": TWINS, "n_steps": 2, "max_images": 4},
         "full": {"methods": TWINS},
     },
@@ -156,11 +158,11 @@ experiment(
     "ipr-retest",
     knobs={
         "smoke": {
-            "methods": ("gradient", "guided-backprop", "deeplift", "lime@6", "noise"),
+            "methods": ("gradient", "lime@4", "noise"),
             "n_steps": 1, "max_images": 2,
         },
         "quick": {
-            "methods": (*METHODS[:-1], "smoothgrad", "lime@20", "noise", "edges"),
+            "methods": (*METHODS[:-1], "smoothgrad", "lime@12", "noise", "edges"),
             "n_steps": 1, "path_steps": 2, "noisy_copies": 3, "max_images": 2,
         },
         "full": {

@@ -182,7 +182,7 @@ NULL_COLUMNS = {
     "smooth-nulls",
     knobs={
         "smoke": {"pairs": 200, "methods": ("gradient",), "max_images": 1, "shuffles": 50},
-        "quick": {"pairs": 400, "max_images": 3, "shuffles": 100},
+        "quick": {"pairs": 300, "max_images": 3, "shuffles": 60},
         "full": {},
     },
     columns=NULL_COLUMNS,

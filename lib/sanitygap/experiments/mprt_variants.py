@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 
 from sanitygap import mprt, randomization, similarity
-from sanitygap.attribution import attribute, gradient
+from sanitygap.attribution import attribute, controls, gradient
 from sanitygap.attribution import method as method_room
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.models.explainable import Stage
@@ -14,6 +14,9 @@ from sanitygap.randomization import RandomTwin
 from sanitygap.similarity import Reference
 
 METHODS = ("gradient", "gradient-x-input", "guided-backprop", "edges", "noise")
+
+#: what a smoke test looks at
+SHORT = ("gradient", "edges", "noise")
 
 #: two ways to draw the random weights
 DRAWS = ("a seed for each layer", "one seed for all layers")
@@ -39,7 +42,7 @@ COLUMNS = {
 @experiment(
     "mprt-variants",
     knobs={
-        "smoke": {"n_steps": 2, "copies": 1, "max_images": 2},
+        "smoke": {"methods": SHORT, "n_steps": 1, "copies": 1, "max_images": 2},
         "quick": {"n_steps": 4, "copies": 2, "max_images": 3},
         "full": {},
     },
@@ -76,7 +79,9 @@ def mprt_variants(
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             return all_variants(context, positions, methods, numbers, copies)
 
-        code = (mprt, randomization, similarity, method_room, gradient, all_variants)
+        code = (
+            mprt, randomization, similarity, method_room, gradient, controls, all_variants,
+        )  # fmt: skip
         yield Chunk(settings, code, compute, positions)
 
 

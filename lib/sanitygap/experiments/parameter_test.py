@@ -66,6 +66,17 @@ FAST_METHODS = METHODS[:5]
 #: those of the appendix for MNIST, with the two of its Fig. 28
 GREY_METHODS = (*METHODS, "deeplift", "lrp-epsilon")
 
+#: learns a mask in many passes; compared under the first choice only
+ONCE = ("perturbation-mask",)
+
+#: methods of the table for grey images, and those of them that are for the CNN only
+CASCADE_METHODS = (*GREY_METHODS, *ONCE)
+CNN_ONLY = ("grad-cam", "guided-grad-cam", *ONCE)
+SMOKE_METHODS = (
+    "gradient", "gradient-x-input", "guided-backprop", "grad-cam", "integrated-gradients",
+    "deeplift", "lrp-epsilon",
+)  # fmt: skip
+
 SCORES = {
     "ssim": "SSIM in uniform windows of 5 pixels, L = 2 (appendix)",
     "ssim_gaussian": "SSIM in Gaussian windows of 11 pixels, L = 2 (code)",
@@ -171,18 +182,22 @@ def compare_choices(
     """All choices, steps and methods for one batch of images."""
     model, batch = context.model, context.batch(positions)
 
-    def maps(targets: torch.Tensor, step: str) -> dict[str, dict[str, Scaled]]:
+    def maps(
+        targets: torch.Tensor, step: str, names: Sequence[str]
+    ) -> dict[str, dict[str, Scaled]]:
         keys = batch.seeds(seed, step)
-        values = unpooled(model, batch.inputs, targets, methods, keys, sampling, context.batch_size)
+        values = unpooled(model, batch.inputs, targets, names, keys, sampling, context.batch_size)
         return {name: scaled(found) for name, found in values.items()}
 
-    base, rows = maps(batch.targets, "base"), []
-    for order, weights, explained in choices:
+    base, rows = maps(batch.targets, "base", methods), []
+    for number, (order, weights, explained) in enumerate(choices):
+        names = [name for name in methods if not number or name not in ONCE]
         twin = RandomTwin(model, seed, Redraw(weights))
         for step in steps(model.stages, order, n_steps):
             with twin.redrawn(step.stages):
                 predicted = model.predict(batch.inputs)
-                changed = maps(predicted if explained == "random" else batch.targets, step.name)
+                targets = predicted if explained == "random" else batch.targets
+                changed = maps(targets, step.name, names)
             for name, both in changed.items():
                 for kind, other in both.items():
                     scores = base[name][kind].compare(other)
@@ -207,8 +222,9 @@ GREY_COLUMNS = {
     "parameter-test-grey",
     knobs={
         "smoke": {
-            "data": ("digits",), "shrink": 16, "epochs": 2, "train_images": 200, "seeds": (0,),
-            "test_images": 4, "path_steps": 2, "noisy_copies": 2,
+            "data": ("digits",), "shrink": 8, "epochs": 4, "train_images": 400, "seeds": (0,),
+            "test_images": 4, "path_steps": 2, "noisy_copies": 2, "methods": SMOKE_METHODS,
+            "choices": (CHOICES[0], CHOICES[1], CHOICES[-1]),
         },
         "quick": {
             "data": ("digits",), "shrink": 4, "epochs": 6, "seeds": (0, 1), "test_images": 20,
@@ -222,7 +238,7 @@ def parameter_test_grey(
     context: Context,
     data: Sequence[Data] = ("mnist", "fashion-mnist"),
     architectures: Sequence[Architecture] = ARCHITECTURES,
-    methods: Sequence[str] = GREY_METHODS,
+    methods: Sequence[str] = CASCADE_METHODS,
     choices: Sequence[Choice] = CHOICES,
     shrink: int = 1,
     epochs: int | None = None,
@@ -238,7 +254,7 @@ def parameter_test_grey(
         context: seed, device, and the folder of the data if the run's images are the same.
         data: what the networks are trained on.
         architectures: which of the two.
-        methods: attribution methods; those that look at a convolution are left out for the MLP.
+        methods: attribution methods; some are for the CNN only.
         choices: order, weights and explained class.
         shrink: divides the widths of the networks.
         epochs: passes through the images; 6 for the MLP and 3 for the CNN by default.
@@ -258,7 +274,7 @@ def parameter_test_grey(
         images = grey_images(context, name, train_images)
         digests = [images.train.sha256, images.test.sha256]
         for architecture in architectures:
-            chosen = [m for m in methods if architecture == "CNN" or not m.endswith("grad-cam")]
+            chosen = [m for m in methods if architecture == "CNN" or m not in CNN_ONLY]
             plan = Plan(
                 name, architecture, epochs=epochs or EPOCHS[architecture], count=train_images,
                 shrink=shrink,

@@ -7,7 +7,15 @@ import torch
 from torch import nn
 
 from sanitygap import randomization, similarity
-from sanitygap.attribution import Sampling, attribute, cam, gradient
+from sanitygap.attribution import (
+    Sampling,
+    attribute,
+    cam,
+    captum_methods,
+    deeplift,
+    gradient,
+    surrogate,
+)
 from sanitygap.attribution import method as method_room
 from sanitygap.attribution.surrogate import SAMPLES
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
@@ -146,7 +154,7 @@ def ipr_kinds(
             return kinds_of(context, positions, names, path_steps)
 
         settings = {"methods": names, "path_steps": path_steps, "seed": context.seed}
-        code = (method_room, gradient, cam, kinds_of)
+        code = (method_room, gradient, cam, deeplift, surrogate, captum_methods, kinds_of)
         yield Chunk(settings, code, compute, positions)
 
 

@@ -7,7 +7,16 @@ import pandas as pd
 import torch
 
 from sanitygap import randomization, similarity
-from sanitygap.attribution import Request, Sampling, attribute, cam, controls, gradient, references
+from sanitygap.attribution import (
+    Request,
+    Sampling,
+    attribute,
+    cam,
+    controls,
+    gradient,
+    references,
+    surrogate,
+)
 from sanitygap.attribution import method as method_room
 from sanitygap.attribution.surrogate import SAMPLES
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
@@ -197,7 +206,7 @@ def ipr_references(
             return by_choice(context, positions, choices, chosen, path_steps, lime_samples)
 
         code = (
-            randomization, similarity, stages, by_choice, method_room, references,
+            randomization, similarity, stages, by_choice, method_room, surrogate, references,
             *references.RELIES_ON,
         )  # fmt: skip
         yield Chunk(settings, code, compute, positions)

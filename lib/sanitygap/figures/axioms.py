@@ -6,13 +6,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 
 from sanitygap.figures.maps import draw_map
 from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Plate
 
 
-def _bare(axis: plt.Axes) -> None:  # type: ignore[name-defined]
+def _bare(axis: Axes) -> None:
     axis.set(xticks=[], yticks=[])
     axis.grid(False)
 
@@ -65,9 +66,7 @@ def map_rows(
     """
     methods = list(next(iter(maps.values())))
     shape = (len(maps), len(methods) + 1)
-    figure, axes = plt.subplots(
-        *shape, figsize=(1.35 * shape[1], 1.75 * shape[0]), squeeze=False
-    )
+    figure, axes = plt.subplots(*shape, figsize=(1.35 * shape[1], 1.75 * shape[0]), squeeze=False)
     for row, (output, found) in zip(axes, maps.items(), strict=True):
         row[0].imshow(picture.permute(1, 2, 0).numpy())
         row[0].set_ylabel(output, fontsize=8)

@@ -57,7 +57,7 @@ def feature_report(study: Study) -> Styler | Markdown:
             }
         )
     draws, origin = table["draw"].nunique(), ", ".join(sorted(set(table["source"])))
-    handful = "" if min(row["accepted"] for row in rows) >= 100 else " This is a handful."
+    handful = "" if all(int(str(row["accepted"])) >= 100 for row in rows) else " This is a handful."
     return display_table(
         pd.DataFrame(rows),
         f"Accepted samples, measured again on {draws} fresh backgrounds and positions each: every "
@@ -176,8 +176,9 @@ def metric_plate(study: Study) -> Plate | Markdown:
     return bars(
         numbers,
         [title for title in titles.values() if title in set(numbers["panel"])],
-        "The four metrics as the authors' code computes them. Bars: this run, lines: 95 % bootstrap "
-        "intervals over samples where there are enough of them. Diamonds: the paper's Table 1, "
+        "The four metrics as the authors' code computes them. Bars: this run, lines: 95 % "
+        "bootstrap intervals over samples where there are enough of them. Diamonds: the paper's "
+        "Table 1, "
         f"ResNet-18. {about_samples(study, 'axioms-scores')} ({counts}).",
         "value",
     )
@@ -188,7 +189,9 @@ def _measured(study: Study) -> pd.DataFrame | None:
         return None
     scores = study.table("axioms-scores")
     if scores.empty:
-        return pd.DataFrame(columns=["method", "metric", "variant", "sign", "value", "low", "high", "n"])
+        return pd.DataFrame(
+            columns=["method", "metric", "variant", "sign", "value", "low", "high", "n"]
+        )
     return metric_table(scores)
 
 
@@ -206,14 +209,14 @@ def variant_table(study: Study, scenario: str) -> Styler | Markdown:
             "method": [label(str(name)) for name in rows["method"]],
             "column": rows["variant"] + ", " + rows["sign"],
             "text": [
-                "undefined" if np.isnan(r.value) else f"{r.value:.2f} [{r.low:.2f}, {r.high:.2f}]"
-                for r in rows.itertuples()
+                "undefined" if np.isnan(value) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+                for value, low, high in rows[["value", "low", "high"]].to_numpy(dtype=float)
             ],
         }
     )
     wide = shown.pivot(index="method", columns="column", values="text")
     wide = wide.loc[list(dict.fromkeys(shown["method"])), list(dict.fromkeys(shown["column"]))]
-    by_label = {label(name): f"{value:.3f}" for name, value in printed.items()}
+    by_label = {label(str(name)): f"{value:.3f}" for name, value in printed.items()}
     wide.insert(0, "paper", [by_label.get(name, "") for name in wide.index])
     formulas = "; ".join(f"{m.variant}: {m.formula}" for m in METRICS if m.name == scenario)
     return display_table(
@@ -247,7 +250,9 @@ def example_plate(study: Study, scenario: str) -> Plate | Markdown:
             numbers = found.loc[[first]].T.rename_axis("method").reset_index()
             numbers.columns = pd.Index(["method", "metric"])
             shown = {m: v for m, v in found.loc[first].items() if m in NAMES.values()}
-            words = " Metric: " + ", ".join(f"{label(str(m))} {v:.2f}" for m, v in shown.items()) + "."
+            words = (
+                " Metric: " + ", ".join(f"{label(str(m))} {v:.2f}" for m, v in shown.items()) + "."
+            )
     return map_rows(
         from_png(rows.loc[rows["method"] == "input", "values"].iloc[0]),
         maps,
@@ -269,11 +274,11 @@ def depth_table(study: Study) -> Styler | Markdown:
         for paper, method in (("IBA", "iba"), ("GradCAM++", "grad-cam-plus-plus")):
             printed = published("Table 2", QUANTITIES[name])[paper]
             own = values[(values["method"] == method) & (values["metric"] == name)]
-            own = own.set_index("depth")["value"]
+            known = own.set_index("depth")["value"]
             rows.append(
                 {"metric": name, "method": label(method)}
                 | {
-                    f"layer {depth}": f"{own[depth]:.3f}" if depth in own else "no interval"
+                    f"layer {depth}": f"{known[depth]:.3f}" if depth in known else "no interval"
                     for depth in range(1, 5)
                 }
                 | {f"paper {depth}": f"{printed[f'layer {depth}']:.3f}" for depth in range(1, 5)}

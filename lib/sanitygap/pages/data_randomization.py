@@ -11,6 +11,7 @@ from sanitygap.experiments.grey_networks import grey_images, grey_network
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.dots import interval_dots
 from sanitygap.figures.maps import map_grid
+from sanitygap.figures.methods import label
 from sanitygap.pages.noise import holding, nothing_recorded
 from sanitygap.pages.parameter_test import pictured_network
 from sanitygap.pages.shared import about, with_intervals
@@ -23,7 +24,7 @@ DIGITS = {"smoke": 1, "quick": 3, "full": 3}
 
 NETWORKS = {
     "true": ("true", 0),
-    "true, again": ("true", 1000),
+    "again": ("true", 1000),
     "random": ("random", 0),
 }
 
@@ -47,14 +48,14 @@ def label_pictures(study: Study) -> Plate:
     return map_grid(
         pictures,
         {
-            f"{method}, {name}": maps[name][method].cpu()
+            f"{name} {label(method)}": maps[name][method].cpu()
             for method in PICTURED_METHODS
             for name in NETWORKS
         },
         [f"digit {kind}" for kind in images.labels],
         "Signed maps of digits by three small CNNs: trained on true labels, on true labels again "
-        "from another seed, and on random labels. All maps explain the class that the first one "
-        f"predicts. Test accuracy: {', '.join(words)}. A picture, not a measurement.",
+        "from another seed (again), and on random labels. All maps explain the class that the "
+        f"first one predicts. Test accuracy: {', '.join(words)}. A picture, not a measurement.",
     )
 
 

@@ -29,7 +29,7 @@ from sanitygap.similarity import Reference
 STATED = {"CNN": CNN_ACCURACY, "MLP": MLP_ACCURACY}
 
 #: profile -> by what the widths of the network in pictures are divided, and its epochs
-PICTURED = {"smoke": (16, 2), "quick": (4, 6), "full": (4, 6)}
+PICTURED = {"smoke": (8, 4), "quick": (4, 6), "full": (4, 6)}
 
 PICTURED_METHODS = (
     "gradient",
@@ -62,7 +62,8 @@ def choice_label(order: str, weights: str, explained: str) -> str:
 def pictured_network(study: Study, labels: str = "true", seed: int = 0) -> Plan:
     """The plan of the small CNN that pictures are about: trained on the embedded digits."""
     shrink, epochs = PICTURED[study.settings.profile]
-    count = 40 if labels == "random" or study.settings.profile == "smoke" else None
+    few = 400 if study.settings.profile == "smoke" else None
+    count = 40 if labels == "random" else few
     return Plan("digits", "CNN", "true" if labels == "true" else "random", seed,
                 epochs if labels == "true" else 200, count, shrink)  # fmt: skip
 
@@ -123,39 +124,47 @@ def digit_stages(study: Study) -> Plate:
         reference = Reference(found["trained"][method])
         for step_name in list(found)[1:]:
             score = float(reference.compare(found[step_name][method])["ssim"])
-            rows.append({"method": method, "step": step_name, "ssim": score})
+            if np.isfinite(score):  # a Grad-CAM map may be zero everywhere
+                rows.append({"method": method, "step": step_name, "ssim": score})
     return stage_grid(
         np.asarray(images.open(0).resize((28, 28))),
         {m: {step: values[m][0].cpu() for step, values in found.items()} for m in PICTURED_METHODS},
         "Signed maps of one digit as a small CNN, trained on the embedded digits, is redrawn from "
         "the logits downwards with a truncated normal (standard deviation 0.01). Under each map "
-        f"its SSIM with the trained network's. Test accuracy {trained.test_right} of "
-        f"{trained.test_images}. One image, one seed ({seed}): a picture, not a measurement.",
+        "its SSIM with the trained network's, unless one of both is zero everywhere. Test accuracy "
+        f"{trained.test_right} of {trained.test_images}. One image, one seed ({seed}): a picture, "
+        "not a measurement.",
         pd.DataFrame(rows),
     )
 
 
-def cascade_plate(study: Study) -> Plate | Markdown:
-    """Rank correlation over the cascade, absolute and signed, for the CNN and the MLP (Fig. 12)."""
+def cascade_plate(study: Study, network: str = "CNN") -> Plate | Markdown:
+    """Rank correlation over the cascade, absolute and signed (Fig. 12).
+
+    Args:
+        study: the run.
+        network: ``CNN`` or ``MLP``.
+    """
     theme()
     name = "parameter-test-grey"
     if not holding(study, name):
         return nothing_recorded(name)
-    table = rows_of(study.table(name), **TOP_DOWN)
-    frames = []
-    for network, rows in table.groupby("network", sort=False):
-        own = one_test(rows)
-        for maps, words in SCALES.items():
-            part = with_intervals(
-                rows_of(own, maps=maps), ("method", "step", "stage"), "spearman"
-            ).dropna()
-            frames.append(part.assign(panel=f"{network}, {words}"))
+    table = one_test(study.table(name), network=network, **TOP_DOWN)
+    frames = [
+        with_intervals(
+            rows_of(table, maps=maps).dropna(subset=["spearman"]),
+            ("method", "step", "stage"),
+            "spearman",
+        ).assign(panel=f"{network}, {words}")
+        for maps, words in SCALES.items()
+    ]
     numbers = pd.concat(frames, ignore_index=True)
     return curves(
         numbers,
         "step",
         xlabel="random layers, from the logits downwards",
         ylabel="Spearman correlation\n(down: the map changes)",
+        ticks=dict(zip(numbers["step"].astype(float), numbers["stage"], strict=True)),
         caption="Rank correlation of maps before and after cascading randomisation with a truncated"
         f" normal, trained on {table['data'].iloc[0]}. {table['image'].nunique()} test images, "
         f"{table['seed'].nunique()} redraws, which are averaged first. {about(study, name)}. "

@@ -17,7 +17,7 @@ from sanitygap.models.stages import LAYERS
 from sanitygap.pages.noise import holding, nothing_recorded
 from sanitygap.pages.shared import about, display_table, panel
 from sanitygap.runs import Study
-from sanitygap.sensitivity.group_tests import dunn, overall
+from sanitygap.sensitivity.group_tests import correlations, dunn, overall
 from sanitygap.sensitivity.scores import (
     BANDS,
     LEVEL,
@@ -185,20 +185,22 @@ def method_differences(study: Study) -> Styler:
 
 def image_correlations(study: Study) -> Styler:
     """Tables 2 and 3 over images instead of architectures: correlations of S^i."""
-    scores = of_methods(study.table(IPR)).dropna().rename(columns=label)
-    ranked, linear = scores.corr(method="spearman"), scores.corr()
-    names = list(scores)
-    rows = [
-        {"method": one}
-        | {
-            str(other): float((ranked if place > number else linear).to_numpy()[number, place])
-            for place, other in enumerate(names)
-        }
-        for number, one in enumerate(names)
-    ]
+    scores = of_methods(study.table(IPR)).dropna()
+    if len(scores) < 4:
+        return display_table(
+            pd.DataFrame({"images": [len(scores)]}), "Too few images for correlations over them."
+        )
+    ranked, linear = correlations(scores, "spearman"), correlations(scores, "pearson")
+    shown = {}
+    for one in scores:
+        above = [ranked[pair] for pair in ranked if pair[0] == one]
+        below = [linear[pair] for pair in linear if pair[1] == one]
+        shown[label(str(one))] = [*below, "1", *above]
+    frame = pd.DataFrame(shown, index=[label(str(name)) for name in scores]).T
     return display_table(
-        pd.DataFrame(rows),
-        "Correlation of S^i over images: Spearman above the diagonal, Pearson below. "
+        frame.rename_axis("method").reset_index(),
+        "Correlation of S^i over images: Spearman above the diagonal, Pearson below. Marks: * p ≤ "
+        "0.05, ** p ≤ 0.01, *** p ≤ 0.001, each after Holm's correction over the pairs. "
         f"n = {len(scores)} images. {about(study, IPR)}.",
     )
 

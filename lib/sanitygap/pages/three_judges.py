@@ -22,9 +22,7 @@ NEEDED = ("axioms-scores", "randomization", "occlusion")
 def judges(study: Study) -> dict[str, pd.DataFrame]:
     """Scores of the shared methods by each judge, units x methods; empty if one has none."""
     scores = {
-        "null feature": per_sample(
-            study.table("axioms-scores"), "null", "absolute", null_share
-        ),
+        "null feature": per_sample(study.table("axioms-scores"), "null", "absolute", null_share),
         "randomisation": randomization_scores(study.table("randomization")),
         "occlusion": occlusion_scores(study.table("occlusion")),
     }
@@ -47,8 +45,9 @@ def judges_plate(study: Study) -> Plate | Markdown:
         return Markdown("> No sample with a null feature was accepted, so one judge is silent.")
     numbers = pd.concat(
         [
-            pd.DataFrame({"method": list(table), "score": table.mean().to_numpy()})
-            .assign(condition=judge, rank=table.mean().rank(method="first").to_numpy())
+            pd.DataFrame({"method": list(table), "score": table.mean().to_numpy()}).assign(
+                condition=judge, rank=table.mean().rank(method="first").to_numpy()
+            )
             for judge, table in found.items()
         ],
         ignore_index=True,
@@ -56,8 +55,8 @@ def judges_plate(study: Study) -> Plate | Markdown:
     return rank_lines(
         numbers,
         ylabel="rank (1: best)",
-        caption="Ranks by the share of a null feature in absolute maps, by mean SSIM after top-down "
-        "randomisation, and by mean softmax under occlusion; low is good in all three. "
+        caption="Ranks by the share of a null feature in absolute maps, by mean SSIM after "
+        "top-down randomisation, and by mean softmax under occlusion; low is good in all three. "
         f"{about_samples(study, 'axioms-scores')}; {about(study, 'randomization')}.",
     )
 

@@ -1,12 +1,14 @@
 """Do methods differ in S? The tests of the paper's reference list, and one for paired scores."""
 
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from sanitygap.inference import holm
+from sanitygap.sensitivity.printed import mark
 
 
 def dunn(scores: pd.DataFrame) -> pd.DataFrame:
@@ -50,3 +52,36 @@ def overall(scores: pd.DataFrame) -> dict[str, float]:
         "kruskal": float(stats.kruskal(*columns).pvalue),
         "friedman": float(stats.friedmanchisquare(*columns).pvalue),
     }
+
+
+def correlations(
+    scores: pd.DataFrame, kind: Literal["spearman", "pearson"]
+) -> dict[tuple[str, str], str]:
+    """Correlation of every pair of columns with the mark of its corrected p-value.
+
+    Args:
+        scores: images x methods, without any NaN.
+        kind: of correlation.
+
+    Returns:
+        (first, second) -> such as ``0.98**``; no mark above 0.05 after Holm's correction, ``–``
+        where a column is constant.
+    """
+    measure = {"spearman": stats.spearmanr, "pearson": stats.pearsonr}[kind]
+    found = {
+        (str(first), str(second)): measure(scores[first], scores[second])
+        for first, second in combinations(scores.columns, 2)
+        if scores[first].nunique() > 1 and scores[second].nunique() > 1
+    }
+    corrected = (
+        holm({" ".join(pair): float(r.pvalue) for pair, r in found.items()}) if found else {}
+    )
+    shown = {}
+    for first, second in combinations(map(str, scores.columns), 2):
+        result = found.get((first, second))
+        if result is None:
+            shown[first, second] = "–"
+            continue
+        stars = mark(corrected[f"{first} {second}"]).replace("ns", "")
+        shown[first, second] = f"{float(result.statistic):.2f}{stars}"
+    return shown

@@ -1,0 +1,94 @@
+"""A new user's way: the three commands of the page "How to re-run", on their own network."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+from sanitygap.book import Project
+from tests.book.toy import CHECKOUT
+from tests.models.tiny import photographs
+
+FACTORY = """
+from torchvision.models import resnet18
+
+from sanitygap.models import Preprocessing
+
+
+def network():
+    made = resnet18(weights=None)
+    made.preprocessing = Preprocessing(64, 64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    return made
+"""
+CHAPTERS = ["attribution-maps", "occlusion"]
+NOT_COPIED = (".git", ".venv", "_build", "_executed", "__pycache__", "runs", "cache", ".*_cache")
+
+
+def commands() -> list[list[str]]:
+    """The three commands as the page shows them."""
+    page = (CHECKOUT / "book" / "rerun.md").read_text(encoding="utf-8")
+    section = page[page.index("Then three commands") :]
+    block = re.search(r"```bash\n(.*?)```", section, re.DOTALL)
+    assert block is not None
+    return [shlex.split(line) for line in block.group(1).splitlines()]
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    """A checkout with two of the chapters, a user's package and four photographs."""
+    root = tmp_path / "book"
+    shutil.copytree(CHECKOUT, root, ignore=shutil.ignore_patterns(*NOT_COPIED))
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    for part in toc["parts"]:
+        part["chapters"] = [
+            page
+            for page in part["chapters"]
+            if not page["file"].startswith("notebooks/")
+            or page["file"].removeprefix("notebooks/") in CHAPTERS
+        ]
+    toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
+    (root / "_toc.yml").write_text(yaml.safe_dump(toc), encoding="utf-8")
+    (root / "my_models").mkdir()
+    (root / "my_models" / "__init__.py").write_text(FACTORY, encoding="utf-8")
+    photographs(root / "my-photographs", 4)
+    return root
+
+
+@pytest.mark.book
+def test_three_commands_lead_to_a_book_about_the_own_model(book: Path) -> None:
+    def call(*arguments: str) -> str:
+        # -P: the installed command does not look for modules where it is called, either
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", *arguments],
+            cwd=book,
+            env={**os.environ, "PYTHONPATH": str(CHECKOUT / "lib")},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        return done.stdout
+
+    check, execute, build = commands()
+    assert [words[:2] for words in (check, execute, build)] == [
+        ["sanitygap", "check-model"],
+        ["sanitygap", "execute"],
+        ["sanitygap", "build"],
+    ]
+    assert "FAILED" not in call(*check)
+    call(*execute, "--profile", "smoke", "--n-images", "4")
+    index = Path(call(*build).strip())
+    pages = [*index.parent.glob("book/*.html"), *index.parent.glob("notebooks/*.html")]
+    assert len(pages) == len(Project(book).documents)
+    for page in pages:
+        soup = BeautifulSoup(page.read_bytes(), "html.parser")
+        line = soup.select_one("article .shown-run")
+        assert line is not None, page.name
+        assert "my_models:network" in line.get_text(), page.name
+        assert "4 images" in line.get_text(), page.name

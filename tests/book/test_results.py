@@ -1,0 +1,86 @@
+"""Runs, history and drift of the results, against a repository made for the purpose."""
+
+import json
+import shutil
+import subprocess
+import urllib.request
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from sanitygap.book import Project
+from sanitygap.book.results import changes, drift, results, shown_runs
+from sanitygap.book.server import make_server
+from sanitygap.errors import UsageError
+
+
+def git(root: Path, *arguments: str) -> str:
+    names = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+    done = subprocess.run(
+        ["git", "-C", str(root), *names, *arguments], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def record(root: Path, run: str, message: str, **verdicts: str) -> str:
+    """Commit these verdicts of a run; returns the commit."""
+    folder = root / "data" / "runs" / run
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [{"claim": claim, "verdict": verdict} for claim, verdict in verdicts.items()]
+    (folder / "verdicts.json").write_text(json.dumps(rows))
+    git(root, "add", "--all")
+    git(root, "commit", "--quiet", "--allow-empty", "--message", message)
+    return git(root, "rev-parse", "HEAD")
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="there is no git")
+def test_history_tells_what_moved_and_when(tmp_path: Path) -> None:
+    git(tmp_path, "init", "--quiet")
+    first = record(tmp_path, "reference-a", "one", a="holds", b="direction")
+    record(tmp_path, "reference-a", "nothing moved", b="direction", a="holds")
+    last = record(tmp_path, "reference-a", "two", a="false", c="slip")
+    newest, oldest = changes(tmp_path)
+    assert (oldest["commit"], oldest["moved"]) == (first, [])
+    assert oldest["counts"] == {"holds": 1, "direction": 1}
+    assert newest["commit"] == last
+    assert newest["moved"] == [
+        ["a", "holds", "false"],
+        ["b", "direction", None],
+        ["c", None, "slip"],
+    ]
+    assert newest["run"] == "reference-a"
+    assert newest["date"][:4] == git(tmp_path, "log", "-1", "--format=%cI")[:4]
+
+
+def test_without_git_there_is_no_history(tmp_path: Path) -> None:
+    assert changes(tmp_path) == []
+
+
+def test_runs_are_told_from_their_records(tmp_path: Path) -> None:
+    for run, recorded, n in (("reference-a", True, 100), ("mine", False, 4), ("other", False, 5)):
+        folder = tmp_path / "data" / "runs" / run
+        folder.mkdir(parents=True)
+        settings = {"model": "my:net", "images": "folder", "profile": "smoke"}
+        made = {"settings": settings, "recorded": recorded, "images": {"n": n}}
+        (folder / "run.json").write_text(json.dumps(made))
+    project = Project(tmp_path)
+    found = [(one["name"], one["recorded"], one["n_images"]) for one in shown_runs(project, "mine")]
+    assert found == [("mine", False, 4), ("reference-a", True, 100)]
+    assert results(project, "nowhere")["drift"] == {"notes": [], "rows": [], "old": {}}
+    told = drift(Project(tmp_path), "reference-a")
+    assert told["notes"][0] == "This site shows a recorded run itself."
+
+
+def test_server_is_reached_on_this_machine_only(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no site"):
+        make_server(tmp_path)
+    (tmp_path / "index.html").write_text("the site")
+    with make_server(tmp_path) as server:
+        assert server.server_address[0] == "127.0.0.1"
+        Thread(target=server.serve_forever, daemon=True).start()
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/") as answer:
+            assert answer.read() == b"the site"
+        with pytest.raises(UsageError, match="is taken; choose another one"):
+            make_server(tmp_path, server.server_port)
+        server.shutdown()

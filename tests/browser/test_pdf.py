@@ -1,0 +1,54 @@
+"""The site as one PDF: pages, text and links, as another program reads them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pypdf import PdfReader
+
+from sanitygap.book import Project
+from sanitygap.book.pdf import one_page, print_pdf
+from sanitygap.errors import UsageError
+from tests.browser.conftest import Site
+
+PAGES = ["book/index", "notebooks/theorem-1", "book/glossary"]
+
+
+def test_pdf_has_pages_text_and_an_outline(chromium: str, site: Site, tmp_path: Path) -> None:
+    before = sorted(path.name for path in site.folder.iterdir())
+    reader = PdfReader(print_pdf(site.folder.resolve(), PAGES, tmp_path / "out" / "book.pdf"))
+    assert len(reader.pages) >= 4
+    text = " ".join(" ".join(page.extract_text() for page in reader.pages).split())
+    for words in ("Sanity Checks, Checked", "Theorem 1: SSIM rewards noise", "Glossary", "SHA-256"):
+        assert words in text, words
+    assert f"1 / {len(reader.pages)}" in text
+    assert len(reader.outline) >= 3
+    assert sorted(path.name for path in site.folder.iterdir()) == before
+
+
+def test_links_between_pages_stay_in_the_document(site: Site) -> None:
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(one_page(site.folder.resolve(), PAGES), "html.parser")
+    ids = [element["id"] for element in soup.find_all(id=True)]
+    assert len(ids) == len(set(ids))
+    inside = [str(a["href"])[1:] for a in soup.find_all("a", href=True) if a["href"][0] == "#"]
+    assert len(inside) > 10
+    assert set(inside) <= set(ids)
+    for image in soup.find_all("img"):
+        source = str(image["src"])
+        assert source.startswith("data:") or (site.folder / source).is_file(), source
+
+
+def test_missing_page_and_every_page_of_the_contents(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has no page 'book/nothing'"):
+        one_page(site.folder.resolve(), ["book/nothing"])
+    documents = Project.find(Path(__file__)).documents
+    assert documents[0] == "book/index"
+    assert {"book/ledger", "notebooks/theorem-1"} <= set(documents)
+
+
+def test_no_chromium_is_told(monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="there is no Chromium"):
+        print_pdf(tmp_path, PAGES, tmp_path / "book.pdf")
