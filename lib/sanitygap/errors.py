@@ -9,6 +9,10 @@ class UsageError(Exception):
     """
 
 
+class NotRecordedError(UsageError):
+    """A recorded run is asked for a table that it does not hold."""
+
+
 def unknown_name(kind: str, name: str, known: list[str]) -> UsageError:
     """An error for a name that is not in a closed list, with the nearest known names.
 

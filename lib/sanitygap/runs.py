@@ -31,7 +31,7 @@ from sanitygap.claims import (
     read_verdicts,
     write_verdicts,
 )
-from sanitygap.errors import UsageError, unknown_name
+from sanitygap.errors import NotRecordedError, UsageError, unknown_name
 from sanitygap.experiments import (
     EXPERIMENTS,
     Chunk,
@@ -230,7 +230,7 @@ class Study:
     def _recorded_table(self, entry: Experiment, knobs: Mapping[str, Any]) -> pd.DataFrame:
         path = self.folder / f"{entry.name}.parquet"
         if not path.is_file():
-            raise UsageError(
+            raise NotRecordedError(
                 f"the recorded run {self.settings.run!r} holds no table {entry.name!r}; compute it "
                 "in a run of another name"
             )

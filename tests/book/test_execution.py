@@ -5,12 +5,15 @@ import json
 import sys
 from pathlib import Path
 
+import jupytext
 import nbformat
 import pytest
 
 from sanitygap.book import Project, execute
 from sanitygap.book.execution import STAMP, command
-from sanitygap.errors import UsageError
+from sanitygap.book.gatekeeper import problems
+from sanitygap.book.localpaths import LocalPaths
+from sanitygap.errors import NotRecordedError, UsageError
 from sanitygap.provenance import checked_out
 
 
@@ -161,6 +164,20 @@ def test_one_failure_does_not_stop_the_others(project: Project) -> None:
         execute(project, [], {}, "toy")
     assert project.executed("toy", "gap").exists()
     assert not project.executed("toy", "theorem-1").exists()
+
+
+def test_a_page_ends_where_a_recorded_run_holds_no_more(project: Project) -> None:
+    source = project.source("gap")
+    text = source.read_text(encoding="utf-8")
+    failing = f"raise type('{NotRecordedError.__name__}', (Exception,), {{}})('no table')"
+    source.write_text(text.replace("print(1 / divisor)", failing), encoding="utf-8")
+    [path] = execute(project, ["gap"], {}, "toy")
+    notebook = nbformat.read(path, as_version=4)
+    assert list(problems(notebook, source, "toy", LocalPaths(project.root))) == []
+    assert [cell.source for cell in notebook.cells if "Not recorded: no table" in cell.source]
+    assert not any("raise" in cell.source for cell in notebook.cells)
+    texts = [c.source for c in jupytext.read(source, fmt="md:myst").cells if c.cell_type != "code"]
+    assert set(texts) <= {cell.source for cell in notebook.cells}
 
 
 def test_side_by_side_the_same_notebooks_run_and_all_failures_are_told(project: Project) -> None:

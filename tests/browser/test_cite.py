@@ -35,7 +35,7 @@ def test_dialog_by_keyboard(theorem: Watched, site: Site) -> None:
     assert "Theorem" in entry.fields["title"]
     assert "model" in entry.fields["note"]
     assert "binder2022" in parse_string(original, "bibtex").entries
-    focused = "document.querySelector('dialog').contains(document.activeElement)"
+    focused = "document.querySelector('dialog.cite-dialog').contains(document.activeElement)"
     for key in ("Tab", "Tab", "Tab"):
         assert page.evaluate(focused), "the focus starts and stays in the dialog"
         page.keyboard.press(key)

@@ -18,7 +18,6 @@ from sanitygap.attribution.unpooled import ONE_VALUE_A_PIXEL, unpooled
 from sanitygap.errors import UsageError
 from sanitygap.hog import hog
 
-
 METHODS_OF_THE_PAPER = (
     "gradient", "gradient-x-input", "guided-backprop", "grad-cam", "integrated-gradients",
     "smoothgrad", "vargrad", "deeplift", "lrp-epsilon", "lrp-epsilon-plus",

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from sanitygap.book.localpaths import LocalPaths, map_strings
 from sanitygap.book.project import Project
-from sanitygap.errors import UsageError
+from sanitygap.errors import NotRecordedError, UsageError
 from sanitygap.files import file_sha256
 from sanitygap.provenance import checked_out
 
@@ -245,6 +245,11 @@ def _execute_one(
                 stderr_file=sys.stderr if progress else None,
             )
     except papermill.PapermillExecutionError as error:
+        if error.ename == NotRecordedError.__name__:
+            _end_page(partial, _one_line(error.evalue))
+            finish(folder / f"{name}.ipynb")
+            failed.unlink(missing_ok=True)
+            return
         finish(failed)
         raise UsageError(
             f"notebook {name!r} failed in cell {error.exec_count}: "
@@ -265,6 +270,31 @@ def _execute_one(
         raise
     finish(folder / f"{name}.ipynb")
     failed.unlink(missing_ok=True)
+
+
+def _end_page(path: Path, message: str) -> None:
+    """Let an executed notebook say why its results end where a recorded run holds no more.
+
+    The cell that failed and the code behind it go; the text stays.
+    """
+    import nbformat
+
+    notebook = nbformat.read(path, as_version=4)
+    cells = [
+        cell
+        for cell in notebook.cells
+        if not {"papermill-error-cell-tag"} & set(cell.metadata.get("tags", []))
+    ]
+    place = next(
+        number
+        for number, cell in enumerate(cells)
+        if any(output.output_type == "error" for output in cell.get("outputs", []))
+    )
+    note = nbformat.v4.new_markdown_cell(f"```{{note}}\nNot recorded: {message}.\n```")
+    rest = [cell for cell in cells[place + 1 :] if cell.cell_type != "code"]
+    notebook.cells = [*cells[:place], note, *rest]
+    notebook.metadata.papermill.exception = None
+    nbformat.write(notebook, path)
 
 
 @contextmanager

@@ -117,7 +117,10 @@ def _restored(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
 def _method(name: str) -> Check:
     def check(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
         from sanitygap.attribution import Sampling, attribute
+        from sanitygap.attribution.applicable import undefined
 
+        if reason := undefined(model, [name]).get(name):
+            return True, f"not defined for this network, so pages leave it out: {reason}"
         maps = attribute(model, inputs, model.predict(inputs), [name], [0, 1], Sampling(2, 2))[name]
         return bool(torch.isfinite(maps).all()), f"maps {tuple(maps.shape)}"
 
