@@ -66,12 +66,17 @@ def rank_correlation(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 def histogram_entropy(maps: torch.Tensor, bins: int = BINS) -> torch.Tensor:
     """Complexity of efficient MPRT: entropy of a map's histogram, in nats, ``(N,)``.
 
+    A map with a value that is not finite has none: NaN.
+
     Args:
         maps: ``(N, H, W)``.
         bins: of equal width between a map's smallest and largest value.
     """
     found = []
     for values in maps.flatten(1).float().cpu():
+        if not values.isfinite().all():
+            found.append(torch.tensor(torch.nan))
+            continue
         counts = torch.histc(values, bins, float(values.min()), float(values.max()))
         shares = counts[counts > 0] / counts.sum()
         found.append(-(shares * shares.log()).sum())

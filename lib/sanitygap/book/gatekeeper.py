@@ -54,7 +54,7 @@ def gate(project: Project, run: str, folder: Path | None = None) -> dict[str, An
         notebook = nbformat.read(executed, as_version=4)
         reasons = list(problems(notebook, source, run, local))
         parameters = notebook.metadata.get(STAMP, {}).get("parameters", {})
-        settings = {key: parameters.get(key) for key in ONE_RUN}
+        settings = _public({key: parameters.get(key) for key in ONE_RUN})
         expected = expected or settings
         reasons += [
             f"executed with {key} {settings[key]!r}, but the run has {expected[key]!r}"
@@ -140,6 +140,16 @@ def figure_options(cell: Any, output: Any) -> dict[str, Any]:
         **static.get("figure", {}),
         **output.get("metadata", {}).get(STAMP, {}),
     }
+
+
+def _public(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as a run stores them: without the paths of a person's weights and images."""
+    from sanitygap.settings import Settings
+
+    if None in settings.values():
+        return dict(settings)
+    stored = Settings.checked(**settings).public()
+    return {key: stored[key] for key in settings}
 
 
 def _settings(project: Project, run: str, local: LocalPaths) -> dict[str, Any]:
