@@ -159,3 +159,16 @@ def test_all_reasons_of_all_pages_are_told_at_once(project: Project) -> None:
     assert "theorem-1: not executed" in str(error.value)
     assert "gap: a code cell was not executed" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_paths_of_weights_and_images_are_no_disagreement(project: Project) -> None:
+    given = {"model": "my_models:network@weights.pth", "images": "folder:my-photographs"}
+    for name in ("theorem-1", "gap"):
+        spoil(project, name, lambda nb: nb.metadata[STAMP].parameters.update(given))
+    stored = {"model": "my_models:network", "images": "folder"}  # what a run keeps of them
+    record(project, settings=RECORD["settings"] | stored)
+    assert list(gate(project, "toy")) == ["theorem-1", "gap"]
+    shutil.rmtree(project.root / "data")
+    record(project, settings=RECORD["settings"] | stored | {"images": "imagenet-val"})
+    with pytest.raises(UsageError, match="executed with images 'folder', but the run has"):
+        gate(project, "toy")

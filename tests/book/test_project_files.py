@@ -103,6 +103,24 @@ def test_continuous_integration_runs_the_test_command_with_a_browser() -> None:
     assert re.search(r"^make test$", text, re.MULTILINE)
 
 
+def test_published_site_is_built_by_pinned_actions_from_the_recorded_runs() -> None:
+    text = (CHECKOUT / ".github" / "workflows" / "pages.yml").read_text()
+    jobs = yaml.safe_load(text)["jobs"]
+    steps = [step for job in jobs.values() for step in job["steps"]]
+    used = [step["uses"] for step in steps if "uses" in step]
+    assert len(used) >= 4
+    for action in used:
+        assert re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", action), action
+    (made,) = [step for step in steps if "run" in step]
+    assert made["run"] == "make site"
+    assert "SITE_URL" in made["env"]
+    asked = ["make", "--dry-run", "--old-file=.venv/.installed", "site", "REFERENCE=reference-a"]
+    shown = subprocess.run(
+        [*asked, "SITE_URL=https://example.org/book"], cwd=CHECKOUT, capture_output=True, text=True
+    )
+    assert "build --run 'reference-a' --site-url 'https://example.org/book'" in shown.stdout
+
+
 @pytest.mark.parametrize(
     "name",
     ["Makefile", ".ci/run", "README.md", "environment.yml", "constraints.txt", "_config.yml"],
