@@ -11,6 +11,15 @@ from sanitygap.models.explainable import Explainable
 from sanitygap.models.stages import AUXILIARY
 
 
+#: methods that sample or optimise for long, as the preflight tries them
+TRIED_AS = {
+    "lime": "lime@8",
+    "lime-ridge": "lime-ridge@8",
+    "perturbation-mask": "perturbation-mask@2",
+    "extremal-perturbation": "extremal-perturbation@2",
+}
+
+
 @dataclass(frozen=True)
 class Finding:
     """The outcome of one preflight check."""
@@ -38,7 +47,7 @@ def check_model(model: Explainable, methods: Sequence[str] | None = None) -> lis
     size = model.preprocessing.size
     inputs = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     inputs = inputs.to(model.device).contiguous(memory_format=torch.channels_last)
-    chosen = list(METHODS) if methods is None else list(methods)
+    chosen = [TRIED_AS.get(name, name) for name in (METHODS if methods is None else methods)]
     checks: dict[str, Check] = {
         "finite logits": _logits,
         "an image's logits do not depend on its batch": _alone,
