@@ -10,7 +10,6 @@ from zennit.types import BatchNorm
 from sanitygap.models.explainable import Explainable
 from sanitygap.models.stages import AUXILIARY
 
-
 #: methods that sample or optimise for long, as the preflight tries them
 TRIED_AS = {
     "lime": "lime@8",
