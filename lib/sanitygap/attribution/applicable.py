@@ -56,7 +56,7 @@ def defined(model: Explainable, methods: Sequence[str]) -> list[str]:
     missing = undefined(model, methods)
     for name, reason in missing.items():
         warnings.warn(f"{name} is left out: {reason}", stacklevel=2)
-    if len(missing) == len(methods):
+    if missing and len(missing) == len(methods):
         raise UsageError(f"no method is left for {model.spec}: {'; '.join(missing.values())}")
     return [name for name in methods if name not in missing]
 
