@@ -236,17 +236,24 @@ def test_guided_backpropagation_is_refused_where_calls_are_missed():
     assert verdict("adebayo-a3-gbp", method_definitions=missed) == "false"
 
 
-def test_integrated_gradients_is_a_slip_or_false():
-    rows = {("relative error", "300 steps"): 1e-4}
-    literal = {("literal derivative over S(x) - S(0)", "linear S"): 0.5}
-    table = definitions(**{"adebayo-a5-ig": rows | literal})
-    assert verdict("adebayo-a5-ig", method_definitions=table) == "slip"
-    exact = definitions(
-        **{"adebayo-a5-ig": rows | {("literal derivative over S(x) - S(0)", "linear S"): 1.0}}
-    )
-    assert verdict("adebayo-a5-ig", method_definitions=exact) == "holds"
-    wrong = definitions(**{"adebayo-a5-ig": literal | {("relative error", "300 steps"): 0.01}})
-    assert verdict("adebayo-a5-ig", method_definitions=wrong) == "false"
+@pytest.mark.parametrize(
+    ("trained", "random", "literal", "value"),
+    [
+        (1e-4, 1e-4, 0.5, "slip"),
+        (1e-4, 1e-4, 1.0, "holds"),
+        (1e-4, 0.01, 0.5, "caveat"),
+        (0.01, 1e-4, 1.0, "caveat"),
+        (0.01, 0.01, 0.5, "false"),
+    ],
+)
+def test_integrated_gradients_are_judged_on_both_networks(trained, random, literal, value):
+    rows = {
+        ("relative error", "300 steps"): trained,
+        ("relative error, random weights", "300 steps"): random,
+        ("literal derivative over S(x) - S(0)", "linear S"): literal,
+    }
+    table = definitions(**{"adebayo-a5-ig": rows})
+    assert verdict("adebayo-a5-ig", method_definitions=table) == value
 
 
 def networks(accuracy: float, learnt: float, test: float, data: str = "mnist") -> pd.DataFrame:

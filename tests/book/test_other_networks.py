@@ -1,14 +1,14 @@
-"""Six torchvision networks with random weights through every method and the paper's chapters."""
+"""Six torchvision networks with random weights through every method and every chapter."""
 
+import json
+import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 
-import jupytext
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
-from matplotlib import pyplot
 
 from sanitygap.attribution import METHODS, Sampling, attribute
 from sanitygap.attribution.applicable import CONDITIONAL, undefined
@@ -18,24 +18,11 @@ from sanitygap.models import load_model
 from tests.book.torchvision_small import SIZES
 from tests.book.toy import CHECKOUT
 
-PROJECT = Project(CHECKOUT)
-
 SHORT = {"lime": 8, "lime-ridge": 8, "perturbation-mask": 2, "extremal-perturbation": 2}
 """Methods with a sample or a number of steps -> a small one."""
 
 WITHOUT_RELU = {"guided-backprop", "guided-grad-cam", "fullgrad"}
 """Methods that a network of sigmoid units has to be refused."""
-
-
-OTHER_PAPERS = (
-    "parameter-test", "data-randomization", "calibration", "adebayo-definitions",
-    "sensitivity", "guidance", "neighbours", "what-tests-tell",
-    "features", "axioms", "axioms-layers", "three-judges",
-)  # fmt: skip
-"""Chapters about the neighbours of the main paper: one network goes through them.
-
-They ask for guided backpropagation by name, which a network without ReLU cannot give.
-"""
 
 
 def spec(name: str) -> str:
@@ -63,13 +50,12 @@ def test_every_method(name: str) -> None:
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory that is a project of its own, without recorded runs."""
+def elsewhere(tmp_path: Path) -> Path:
+    """A folder that is a project of its own, without recorded runs."""
     for name in ("pyproject.toml", "_config.yml", "_toc.yml"):
         shutil.copy(CHECKOUT / name, tmp_path)
     shutil.copytree(CHECKOUT / "data", tmp_path / "data", ignore=shutil.ignore_patterns("runs"))
     (tmp_path / "notebooks").mkdir()
-    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -82,37 +68,21 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("parts")
 
 
-@pytest.fixture
-def shell() -> Iterator[InteractiveShell]:
-    """An IPython shell in this process: a kernel for each of the chapters would cost minutes."""
-    pyplot.switch_backend("agg")
-    yield InteractiveShell.instance()
-    InteractiveShell.clear_instance()
-
-
-def run_chapter(shell: InteractiveShell, chapter: str, parameters: dict[str, object]) -> None:
-    """Execute a chapter's cells in turn, with these parameters behind its own."""
-    shell.reset()
-    for cell in jupytext.read(PROJECT.source(chapter), fmt="md:myst").cells:
-        if cell.cell_type != "code":
-            continue
-        shell.run_cell(cell.source, store_history=False).raise_error()
-        if "parameters" in cell.metadata.get("tags", []):
-            shell.push(parameters)
-    pyplot.close("all")
-
-
 @pytest.mark.parametrize("name", SIZES)
-def test_chapters(name: str, elsewhere: Path, computed: Path, shell: InteractiveShell) -> None:
+def test_chapters(name: str, elsewhere: Path, computed: Path) -> None:
     run = elsewhere / "data" / "runs" / name.replace("_", "-")
     shutil.copytree(computed, run / "parts")
     parameters = {
         "run": run.name, "profile": "smoke", "model": spec(name), "images": "photos", "n_images": 2,
     }  # fmt: skip
-    assert set(OTHER_PAPERS) <= set(PROJECT.chapters)
-    for chapter in PROJECT.chapters:
-        if chapter in OTHER_PAPERS and name != "resnet34":
-            continue
-        run_chapter(shell, chapter, parameters)
+    command = [
+        sys.executable, "-m", "tests.book.one_process", str(elsewhere), json.dumps(parameters),
+        *Project(CHECKOUT).chapters,
+    ]  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])}
+    made = subprocess.run(
+        command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0, f"{made.stdout[-500:]}\n{made.stderr[-3000:]}"
     assert (run / "verdicts.json").is_file()
     shutil.copytree(run / "parts", computed, dirs_exist_ok=True)

@@ -21,6 +21,7 @@ from sanitygap.attribution import (  # noqa: F401  (they register methods)
     surrogate,
 )
 from sanitygap.attribution.method import METHODS, Method, Request, Sampling
+from sanitygap.attribution.sized import SIZED, with_size
 from sanitygap.errors import unknown_name
 from sanitygap.models.explainable import Explainable
 
@@ -47,14 +48,8 @@ def select(names: Sequence[str]) -> list[Method]:
 
 
 def _with_choice(name: str, choice: str) -> Method:
-    """The method with what stands behind the @: a layer, or the size of its sample."""
-    if name in surrogate.SURROGATES:
-        return surrogate.with_samples(name, choice)
-    if name == "perturbation-mask":
-        return perturbation.with_iterations(name, choice)
-    if name == "extremal-perturbation":
-        return extremal.with_steps(name, choice)
-    return cam.at_layer(name, choice)
+    """The method with what stands behind the @: its size, or a layer."""
+    return with_size(name, choice) if name in SIZED else cam.at_layer(name, choice)
 
 
 def attribute(

@@ -5,14 +5,12 @@ bumps that its parameters place, softly. Its area is enforced by its sorted valu
 penalty of growing weight pulls to the ideal ones: 1 for the given share of pixels, 0 for the rest.
 """
 
-from dataclasses import replace
 from functools import cache
 
 import torch
 from torch import nn
 
-from sanitygap.attribution.method import METHODS, Method, Pass, Request, method
-from sanitygap.errors import UsageError
+from sanitygap.attribution.method import Pass, Request, method
 
 #: share of the image that is kept
 AREA = 0.1
@@ -137,15 +135,3 @@ def mask_pass(steps: int = STEPS) -> Pass:
 def extremal_perturbation(values: torch.Tensor, request: Request) -> torch.Tensor:
     """Extremal perturbation (Fong et al. 2019): smooth mask of a tenth of the image."""
     return values.sum(1)
-
-
-@cache
-def with_steps(name: str, steps: str) -> Method:
-    """``extremal-perturbation@800``: the method with another number of steps.
-
-    Raises:
-        UsageError: that is no number, or below 1.
-    """
-    if not steps.isdigit() or int(steps) < 1:
-        raise UsageError(f"{name}@N takes N steps, at least 1; not {steps!r}")
-    return replace(METHODS[name], name=f"{name}@{steps}", compute=mask_pass(int(steps)))

@@ -1,14 +1,12 @@
 """Perturbation methods: hide parts of the image and watch the prediction."""
 
-from dataclasses import replace
 from functools import cache
 
 import torch
 from torch import nn
 
 from sanitygap import faithfulness
-from sanitygap.attribution.method import METHODS, Method, Pass, Request, method
-from sanitygap.errors import UsageError
+from sanitygap.attribution.method import Pass, Request, method
 from sanitygap.faithfulness import blurred
 
 #: what these maps depend on besides this module; part of the address of every result
@@ -106,16 +104,3 @@ def _variation(mask: torch.Tensor) -> torch.Tensor:
 def perturbation_mask(values: torch.Tensor, request: Request) -> torch.Tensor:
     """Meaningful perturbation (Fong and Vedaldi 2017): what a learned mask has to blur."""
     return values.sum(1)
-
-
-@cache
-def with_iterations(name: str, iterations: str) -> Method:
-    """``perturbation-mask@300``: the method with another number of iterations.
-
-    Raises:
-        UsageError: that is no number, or below 1.
-    """
-    if not iterations.isdigit() or int(iterations) < 1:
-        raise UsageError(f"{name}@N takes N iterations, at least 1; not {iterations!r}")
-    compute = mask_pass(int(iterations))
-    return replace(METHODS[name], name=f"{name}@{iterations}", compute=compute)

@@ -1,7 +1,6 @@
 """LIME: a linear model of the network in the image's own superpixels (Ribeiro et al. 2016)."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache, lru_cache
 from typing import Any
 
@@ -13,8 +12,7 @@ from numpy.typing import NDArray
 from skimage.segmentation import slic
 from sklearn.linear_model import Lasso, Ridge
 
-from sanitygap.attribution.method import METHODS, Method, Pass, Request, method
-from sanitygap.errors import UsageError
+from sanitygap.attribution.method import Pass, Request, method
 from sanitygap.seeds import generator
 
 #: superpixels asked for; the algorithm may find fewer
@@ -144,16 +142,3 @@ def lime(values: torch.Tensor, request: Request) -> torch.Tensor:
 def lime_ridge(values: torch.Tensor, request: Request) -> torch.Tensor:
     """LIME with ridge regression instead of the Lasso; ``lime-ridge@N`` takes N samples."""
     return values.sum(1)
-
-
-@cache
-def with_samples(name: str, samples: str) -> Method:
-    """A method of this module with another number of samples; ``lime@200`` in lists of methods.
-
-    Raises:
-        UsageError: the number of samples is no number, or below 2.
-    """
-    if not samples.isdigit() or int(samples) < 2:
-        raise UsageError(f"{name}@N takes N samples, at least 2; {samples!r} is no such number")
-    compute = surrogate_pass(name, int(samples))
-    return replace(METHODS[name], name=f"{name}@{samples}", compute=compute)

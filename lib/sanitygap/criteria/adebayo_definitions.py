@@ -139,17 +139,31 @@ def a4_grad_cam(tables: Tables, context: CriterionContext) -> Verdict:
 @criterion("adebayo-a5-ig", tables=TABLE)
 def a5_integrated_gradients(tables: Tables, context: CriterionContext) -> Verdict:
     rows = measured(tables, "adebayo-a5-ig")
-    found = values_of(rows, "relative error")
+    found = {
+        network: values_of(rows, quantity)
+        for network, quantity in (
+            ("trained network", "relative error"),
+            ("random weights", "relative error, random weights"),
+        )
+    }
     literal = values_of(rows, "literal derivative over S(x) - S(0)")["linear S"]
-    met = found["300 steps"] <= 1e-3
-    slip = met and abs(literal - 1) > ROUNDING
+    missed = [name for name, errors in found.items() if errors["300 steps"] > 1e-3]
+    met = len(missed) < len(found)
+    shown = "; ".join(f"{name}: {listed(errors)}" for name, errors in found.items())
     verdict = formal(
         met,
-        f"Error of completeness over S(x) - S(0): {listed(found)}. For a linear S the printed "
+        f"Error of completeness over S(x) - S(0), {shown}. For a linear S the printed "
         f"derivative, taken literally with respect to x, sums to {literal:.3f} of it.",
-        found | {"literal": literal},
+        {f"{name}, {k}": v for name, errors in found.items() for k, v in errors.items()}
+        | {"literal": literal},
     )
-    return verdict.model_copy(update={"value": "slip"}) if slip else verdict
+    misprinted = abs(literal - 1) > ROUNDING
+    if met and missed:
+        reason = f"300 steps leave an error above one in a thousand with {' and '.join(missed)}."
+        if misprinted:
+            reason += " And the derivative has to be taken at the point on the path, not by x."
+        return verdict.model_copy(update={"value": "caveat", "reason": reason})
+    return verdict.model_copy(update={"value": "slip"}) if met and misprinted else verdict
 
 
 @criterion("adebayo-a6-sg", tables=TABLE)

@@ -56,9 +56,9 @@ def methods_agree(tables: Tables, context: CriterionContext) -> Verdict:
 
 @criterion("sriram-compose", tables=("ipr-composition", "ipr-test"))
 def composition(tables: Tables, context: CriterionContext) -> Verdict:
+    scores = of_methods(tables["ipr-test"], ("guided-backprop", "guided-grad-cam")).dropna()
     parts = tables["ipr-composition"]
     product = float(parts["outside"].max()) == 0 and float(parts["error"].max()) <= SAME
-    scores = of_methods(tables["ipr-test"], ("guided-backprop", "guided-grad-cam")).dropna()
     first = (
         f"Guided Grad-CAM is 0 wherever Grad-CAM is, and differs from the product of its parts by "
         f"at most {float(parts['error'].max()):.0e} of its largest value "
@@ -146,7 +146,13 @@ def necessary(tables: Tables, context: CriterionContext) -> Verdict:
 
 
 def by_share(table: pd.DataFrame, method: str, moved: str) -> pd.DataFrame:
-    """S of one method, images x shares of the way, averaged over layers."""
+    """S of one method, images x shares of the way, averaged over layers.
+
+    Raises:
+        KeyError: the table does not hold the method.
+    """
+    if method not in set(table["method"]):
+        raise KeyError(method)
     rows = table[(table["method"] == method) & (table["moved"] == moved)]
     wide = rows.groupby(["image", "share"])["sensitivity"].mean().unstack("share")
     return wide.sort_index(axis=1).dropna()

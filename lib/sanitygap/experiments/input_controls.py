@@ -10,6 +10,7 @@ from torch.nn.functional import max_pool2d
 
 from sanitygap.adebayo_metrics import Scaled, absolute_map, diverging_map
 from sanitygap.attribution import Sampling
+from sanitygap.attribution.applicable import defined
 from sanitygap.attribution.unpooled import unpooled
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.experiments.parameter_test import SCORES, code_for, scaled
@@ -180,6 +181,7 @@ def edge_input(
         One chunk a batch of images.
     """
     sampling = Sampling(path_steps, noisy_copies)
+    methods = defined(context.model, methods)
     for positions in context.image_chunks(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from sanitygap import (
 )
 from sanitygap.attribution import cam, deeplift, gradient, lrp, lrp_rules, unpooled
 from sanitygap.attribution import method as method_room
+from sanitygap.attribution.applicable import defined
 from sanitygap.experiments.experiment import Chunk, Code, Context, experiment
 from sanitygap.experiments.grey_networks import CODE as TRAINING
 from sanitygap.experiments.grey_networks import Plan, grey_images, grey_network
@@ -81,8 +82,9 @@ def definitions(
         yield Chunk(settings, (*CODE, *TRAINING, similarities), compute, needs_model=False)
 
     def of_the_model() -> pd.DataFrame:
-        batch = context.batch((0,))
-        return pd.DataFrame(made.shapes(context.model, batch.inputs), columns=list(COLUMNS))
+        batch, methods = context.batch((0,)), defined(context.model, made.APPENDIX)
+        rows = made.shapes(context.model, batch.inputs, methods)
+        return pd.DataFrame(rows, columns=list(COLUMNS))
 
     yield Chunk({"topic": "shapes", "seed": seed}, CODE, of_the_model, (0,))
 

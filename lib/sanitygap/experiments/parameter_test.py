@@ -15,6 +15,7 @@ from sanitygap import adebayo_metrics, hog, randomization, similarity
 from sanitygap.adebayo_metrics import SCALINGS, Scaled
 from sanitygap.attribution import Sampling
 from sanitygap.attribution import unpooled as unpooled_room
+from sanitygap.attribution.applicable import defined
 from sanitygap.attribution.unpooled import unpooled
 from sanitygap.experiments.experiment import CHUNK, Chunk, Code, Context, experiment, image_rows
 from sanitygap.experiments.grey_networks import (
@@ -140,6 +141,7 @@ def parameter_test(
         One chunk a seed and a batch of images: base maps are shared by all choices.
     """
     sampling = Sampling(path_steps, noisy_copies)
+    methods = defined(context.model, methods)
     for seed in seeds if seeds is not None else [context.seed]:
         for positions in context.image_chunks(max_images):
 

@@ -17,6 +17,7 @@ from sanitygap.attribution import (
     surrogate,
 )
 from sanitygap.attribution import method as method_room
+from sanitygap.attribution.applicable import defined
 from sanitygap.attribution.surrogate import SAMPLES
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.experiments.ipr_test import METHODS, sized
@@ -147,7 +148,8 @@ def ipr_kinds(
         lime_samples: masked copies of an image in LIME.
         max_images: the first image only by default.
     """
-    names = [*sized(METHODS, lime_samples), "captum-guided-backprop"]
+    everything = [*sized(METHODS, lime_samples), "captum-guided-backprop"]
+    names = defined(context.model, everything)
     for positions in context.image_chunks(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from sanitygap.attribution import (
     surrogate,
 )
 from sanitygap.attribution import method as method_room
+from sanitygap.attribution.applicable import defined, undefined
 from sanitygap.attribution.surrogate import SAMPLES
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.experiments.ipr_test import paper_layers
@@ -91,6 +92,7 @@ def small_changes(
         max_images: use at most that many images.
     """
     model = paper_layers(context.model)
+    methods = defined(context.model, methods)
     chosen = steps(model.stages, "independent", n_steps)
     for positions in context.image_chunks(max_images):
         settings = {
@@ -253,24 +255,34 @@ def by_choice(
     return pd.concat(rows, ignore_index=True)
 
 
+#: a map that is a product, behind its two factors
+PRODUCT = ("guided-backprop", "grad-cam", "guided-grad-cam")
+
+PRODUCT_COLUMNS = {
+    "image": "file name of the image",
+    "position": "place of the image in the set",
+    "zero": "share of the pixels where Grad-CAM is 0",
+    "outside": "largest magnitude of guided Grad-CAM there, over its largest anywhere",
+    "error": "largest difference from guided backpropagation times Grad-CAM, over the same",
+}
+
+
 @experiment(
     "ipr-composition",
     knobs={"smoke": {"max_images": 2}, "quick": {"max_images": 6}, "full": {"max_images": 100}},
-    columns={
-        "image": "file name of the image",
-        "position": "place of the image in the set",
-        "zero": "share of the pixels where Grad-CAM is 0",
-        "outside": "largest magnitude of guided Grad-CAM there, over its largest anywhere",
-        "error": "largest difference from guided backpropagation times Grad-CAM, over the same",
-    },
+    columns=PRODUCT_COLUMNS,
 )
 def ipr_composition(context: Context, max_images: int | None = None) -> Iterator[Chunk]:
-    """Guided Grad-CAM beside the product of its parts, pixel by pixel.
+    """Guided Grad-CAM beside the product of its parts, pixel by pixel; no rows where undefined.
 
     Args:
         context: model, images and seed.
         max_images: use at most that many images.
     """
+    if undefined(context.model, PRODUCT):
+        settings = {"defined": False}
+        yield Chunk(settings, (), lambda: pd.DataFrame(columns=list(PRODUCT_COLUMNS)))
+        return
     for positions in context.image_chunks(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
@@ -283,9 +295,8 @@ def ipr_composition(context: Context, max_images: int | None = None) -> Iterator
 def product_of_parts(context: Context, positions: Sequence[int]) -> pd.DataFrame:
     """One row an image."""
     batch = context.batch(positions)
-    names = ["guided-backprop", "grad-cam", "guided-grad-cam"]
-    maps = attribute(context.model, batch.inputs, batch.targets, names, batch.keys)
-    guided, coarse, both = (maps[name].flatten(1) for name in names)
+    maps = attribute(context.model, batch.inputs, batch.targets, PRODUCT, batch.keys)
+    guided, coarse, both = (maps[name].flatten(1) for name in PRODUCT)
     largest = both.abs().amax(1)
     off = coarse == 0
     return image_rows(

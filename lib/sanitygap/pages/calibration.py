@@ -5,6 +5,7 @@ import pandas as pd
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
+from sanitygap.attribution.applicable import defined
 from sanitygap.attribution.unpooled import unpooled
 from sanitygap.criteria.adebayo_controls import calibrated
 from sanitygap.criteria.irrelevance import rows_of
@@ -149,10 +150,11 @@ def control_pictures(study: Study) -> Plate:
     for number in (1, 2):
         drawn = normal(shape, [key + seed + number for key in keys], inputs)
         maps[f"input × random gradient {number}"] = (inputs * drawn).sum(1)
-    own = unpooled(model, inputs, targets, ["gradient-x-input", *EDGE_METHODS], keys)
-    reduced = unpooled(model, inputs * edges[:, None], targets, EDGE_METHODS, keys)
+    methods = defined(model, EDGE_METHODS)
+    own = unpooled(model, inputs, targets, ["gradient-x-input", *methods], keys)
+    reduced = unpooled(model, inputs * edges[:, None], targets, methods, keys)
     maps["gradient x input"] = own["gradient-x-input"].sum(1)
-    for method in EDGE_METHODS:
+    for method in methods:
         maps[f"{label(method)}, image"] = own[method].sum(1)
         maps[f"{label(method)}, edges"] = reduced[method].sum(1)
     pictures = model.preprocessing.to_rgb(inputs).permute(0, 2, 3, 1).cpu().numpy()
