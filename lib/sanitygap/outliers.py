@@ -6,9 +6,8 @@ and so make less of an outlier than random ones. They measure neither; these are
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from sklearn.covariance import LedoitWolf
+from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import nn
 
 from sanitygap.errors import UsageError
@@ -58,7 +57,8 @@ class FeatureCloud:
     """The features of ordinary images as one normal distribution.
 
     The covariance is shrunk towards a multiple of the identity (Ledoit and Wolf 2004), because
-    there may be fewer images than features.
+    there may be fewer images than features: a matrix of rank N plus a multiple of the identity.
+    It is inverted by Woodbury's identity, which needs a matrix of N x N only.
 
     Args:
         features: of unchanged images, ``(N, D)``.
@@ -68,14 +68,30 @@ class FeatureCloud:
     """
 
     def __init__(self, features: torch.Tensor) -> None:
-        if len(features) < 2:
+        count = len(features)
+        if count < 2:
             raise UsageError("distances between features need at least two images; use more")
-        self._fit = LedoitWolf().fit(features.numpy(force=True))
+        values = features.double()
+        self._centre = values.mean(0)
+        self._spread = values - self._centre
+        shrinkage = float(ledoit_wolf_shrinkage(values.numpy(force=True)))
+        self._identity = shrinkage * float(self._spread.square().mean())
+        self._weight = (1 - shrinkage) / count
 
     def distance(self, features: torch.Tensor) -> torch.Tensor:
-        """Mahalanobis distance of features ``(N, D)`` to the centre of the cloud, ``(N,)``."""
-        squared: np.ndarray = self._fit.mahalanobis(features.numpy(force=True))
-        return torch.from_numpy(np.sqrt(squared))
+        """Mahalanobis distance of features ``(N, D)`` to the centre of the cloud, ``(N,)``.
+
+        Where nothing is shrunk, as with two images, only differences within their span count.
+        """
+        off = features.double() - self._centre
+        shared, inner = off @ self._spread.T, self._spread @ self._spread.T
+        if self._identity == 0:
+            within = torch.linalg.pinv(inner, hermitian=True) @ shared.T
+            return within.square().sum(0).div(self._weight).sqrt().cpu()
+        ratio = self._weight / self._identity
+        inner = ratio * inner + torch.eye(len(inner), dtype=inner.dtype, device=inner.device)
+        within = (shared * torch.linalg.solve(inner, shared.T).T).sum(1)
+        return ((off.square().sum(1) - ratio * within) / self._identity).clamp_min(0).sqrt().cpu()
 
 
 def color_change(

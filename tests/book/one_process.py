@@ -6,10 +6,12 @@ IPython takes over ``__main__`` and chapters change more than that, so a test st
 process of its own.
 """
 
+import gc
 import json
 import os
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import jupytext
@@ -17,6 +19,7 @@ import torch
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib import pyplot
 
+from sanitygap import runs
 from sanitygap.book import Project
 from tests.book.toy import CHECKOUT
 
@@ -38,8 +41,10 @@ def run_chapter(
 def main(folder: str, parameters: str, chapters: Sequence[str]) -> None:
     """Execute chapters of the checkout in a folder that is a project of its own."""
     torch.set_num_threads(1)
+    runs.load_model = cache(runs.load_model)  # drawing the weights of VGG-16 takes seconds
     os.chdir(Path(folder))
     pyplot.switch_backend("agg")
+    gc.freeze()  # IPython collects garbage for every chapter, and these modules are large
     shell, project = InteractiveShell.instance(), Project(CHECKOUT)
     for chapter in chapters:
         print(f"chapter {chapter}", flush=True)

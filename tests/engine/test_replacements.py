@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from sklearn.covariance import LedoitWolf
 
 from sanitygap.errors import UsageError
 from sanitygap.faithfulness import blurred, occlusion_curves, occlusion_steps
@@ -108,6 +109,16 @@ def test_distance_is_mahalanobis_with_the_shrunk_covariance():
     offset = (point[0] - features.mean(0)).numpy()
     expected = np.sqrt(offset @ np.linalg.inv(covariance) @ offset)
     assert float(FeatureCloud(features).distance(point)) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("count", "size"), [(2, 7), (12, 40), (200, 5)])
+def test_distance_is_scikit_learns(count, size):
+    source = torch.Generator().manual_seed(count)
+    features = torch.randn(count, size, generator=source).relu()
+    points = torch.randn(3, size, generator=source)
+    expected = LedoitWolf().fit(features.double().numpy()).mahalanobis(points.double().numpy())
+    found = FeatureCloud(features).distance(points)
+    np.testing.assert_allclose(found, np.sqrt(expected), rtol=1e-6)
 
 
 def test_one_image_is_no_cloud():
