@@ -1,6 +1,7 @@
 """The ledger and its criteria: what is in them, what they refuse, and what runs keep."""
 
 import csv
+import hashlib
 import json
 import re
 import sys
@@ -600,6 +601,24 @@ def test_collect_of_one_run(tmp_path):
     assert (theorem["verdict"], theorem["run"]) == ("not-run", "reference-a")
     with pytest.raises(UsageError, match="unknown run 'lvie'; did you mean live"):
         collect([first, second], run="lvie")
+
+
+def test_a_verdict_on_other_tables_is_not_shown(tmp_path):
+    table = tmp_path / "occlusion.parquet"
+    table.write_bytes(b"as judged")
+    digest = hashlib.sha256(b"as judged").hexdigest()
+    judged = record().model_copy(update={"tables": {"occlusion": digest}})
+    write_verdicts(tmp_path / "verdicts.json", [judged])
+
+    def shown() -> dict[str, object]:
+        return next(row for row in collect([tmp_path]) if row["id"] == "binder-fig2")
+
+    assert shown()["verdict"] == "direction"
+    table.write_bytes(b"made again")
+    assert (shown()["verdict"], shown()["run"]) == ("not-run", tmp_path.name)
+    assert "have changed" in str(shown()["reason"])
+    table.unlink()
+    assert shown()["verdict"] == "not-run"
 
 
 def test_collect_refuses_a_verdict_on_nothing(tmp_path):

@@ -201,15 +201,10 @@ class Study:
 
     def _current_verdicts(self) -> dict[str, Verdict]:
         """Verdicts kept with the run whose tables have not changed since."""
-
-        def current(name: str, digest: str) -> bool:
-            path = self.folder / f"{name}.parquet"
-            return path.is_file() and file_sha256(path) == digest
-
         return {
             record.claim: record
             for record in read_verdicts(self.folder / "verdicts.json")
-            if all(current(name, digest) for name, digest in record.tables.items())
+            if record.is_current(self.folder)
         }
 
     def made(self, name: str) -> dict[str, Any]:

@@ -21,10 +21,12 @@ from sanitygap.claims.ledger import (
 )
 from sanitygap.claims.verdicts import Value, Verdict, check_value
 from sanitygap.errors import UsageError, unknown_name
-from sanitygap.files import write_atomically
+from sanitygap.files import file_sha256, write_atomically
 
 COPIED = ("id", "paper", "statement", "criterion", "tier", "notebook")
 """Fields of a claim in the rows of :func:`collect`."""
+
+OUTDATED = "The tables of this run have changed since the verdict; execute the chapter again."
 
 
 class Record(Verdict):
@@ -64,6 +66,11 @@ class Record(Verdict):
             numbers=verdict.numbers,
             tables=dict(tables or {}),
         )
+
+    def is_current(self, run: Path) -> bool:
+        """Whether the tables that it was computed from are still those in the folder of the run."""
+        paths = {run / f"{name}.parquet": digest for name, digest in self.tables.items()}
+        return all(path.is_file() and file_sha256(path) == paths[path] for path in paths)
 
 
 def read_verdicts(path: Path) -> list[Record]:
@@ -111,7 +118,7 @@ def collect(runs: Sequence[Path], run: str | None = None) -> list[dict[str, Any]
         ``run``, ``model``, ``verdict``, ``evidence`` and ``reason``. An empirical claim also has
         a row ``not-run`` for each of the paper's own models that no run is about, and any other
         claim without a verdict has one with no model; the reason says what it needs and how to
-        run it.
+        run it. So does a verdict whose tables have changed since.
 
     Raises:
         UsageError: no run of that name, or an unreadable or unknown verdict in a run.
@@ -120,7 +127,7 @@ def collect(runs: Sequence[Path], run: str | None = None) -> list[dict[str, Any]
     if run is not None and not chosen:
         raise unknown_name("run", run, [folder.name for folder in runs])
     claims = load_claims()
-    found: dict[str, list[tuple[str, Record]]] = {claim.id: [] for claim in claims}
+    found: dict[str, list[tuple[Path, Record]]] = {claim.id: [] for claim in claims}
     for folder in chosen:
         for record in read_verdicts(folder / "verdicts.json"):
             if record.claim not in found:
@@ -128,18 +135,17 @@ def collect(runs: Sequence[Path], run: str | None = None) -> list[dict[str, Any]
                     f"the run {folder.name!r} has a verdict on the unknown claim "
                     f"{record.claim!r}; delete it from verdicts.json"
                 )
-            found[record.claim].append((folder.name, record))
+            found[record.claim].append((folder, record))
     rows = []
     for claim in claims:
         fields = claim.model_dump(mode="json")
         shared = {key: fields[key] for key in COPIED}
-        for name, record in found[claim.id]:
+        for folder, record in found[claim.id]:
             check_value(claim, record.value)
-            rows.append(
-                shared
-                | {"run": name, "model": record.model, "verdict": record.value}
-                | {"evidence": record.evidence, "reason": record.reason}
-            )
+            says = {"verdict": record.value, "evidence": record.evidence, "reason": record.reason}
+            if not record.is_current(folder):
+                says = {"verdict": "not-run", "evidence": "", "reason": OUTDATED}
+            rows.append(shared | {"run": folder.name, "model": record.model} | says)
         missing: list[str | None] = [*models_not_run(claim, {r.model for _, r in found[claim.id]})]
         if not found[claim.id] and not missing:
             missing = [None]
