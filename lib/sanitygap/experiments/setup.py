@@ -107,7 +107,7 @@ def configurations(context: Context) -> Iterator[Chunk]:
         )
 
     places = tuple(range(len(context.images)))
-    yield Chunk({"seed": context.seed}, (randomization, measured), compute, places)
+    yield Chunk({"seed": context.seed}, (randomization, measured, _powers), compute, places)
 
 
 def measured(model: Explainable, redraw: Redraw, seed: int) -> dict[str, object]:
@@ -120,7 +120,7 @@ def measured(model: Explainable, redraw: Redraw, seed: int) -> dict[str, object]
     """
     norms = [module for module in model.module.modules() if isinstance(module, NORM_LAYERS)]
     trained = [dict(_tensors(module)) for module in norms]
-    by_in, by_out, biases = [], [], [0.0]
+    sums, biases = torch.zeros(4, dtype=torch.float64), [0.0]
     with RandomTwin(model, seed, redraw).redrawn(model.stages):
         for module in model.module.modules():
             for _, value in [] if isinstance(module, NORM_LAYERS) else _tensors(module):
@@ -128,13 +128,14 @@ def measured(model: Explainable, redraw: Redraw, seed: int) -> dict[str, object]
                     biases.append(float(value.abs().max()))
                     continue
                 # a dense or convolutional weight is (out, in, ...); groups see their part of "in"
-                fan_in, fan_out = value[0].numel(), value[:, 0].numel()
-                by_in.append((value * (fan_in / 2) ** 0.5).flatten())
-                by_out.append((value * (fan_out / 2) ** 0.5).flatten())
+                by_in, by_out = value[0].numel() / 2, value[:, 0].numel() / 2
+                second, fourth = _powers(value)
+                terms = [value.numel(), by_in * second, by_out * second, by_in**2 * fourth]
+                sums += torch.tensor(terms, dtype=torch.float64)
         redrawn = [dict(_tensors(module)) for module in norms]
-    scaled, other = torch.cat(by_in).double(), torch.cat(by_out).double()
-    kurtosis = float(scaled.pow(4).mean() / scaled.square().mean().square())
-    deviation, from_out = (float(values.square().mean().sqrt()) for values in (scaled, other))
+    squared, from_out, fourth = (sums[1:] / sums[0]).tolist()
+    kurtosis = fourth / squared**2
+    deviation, from_out = squared**0.5, from_out**0.5
     return {
         "distribution": "normal" if abs(kurtosis - 3) < abs(kurtosis - 1.8) else "uniform",
         "kurtosis": kurtosis,
@@ -144,6 +145,15 @@ def measured(model: Explainable, redraw: Redraw, seed: int) -> dict[str, object]
         "norm_affine": _state(trained, redrawn, ("weight", "bias")),
         "norm_statistics": _state(trained, redrawn, ("running_mean", "running_var")),
     }
+
+
+def _powers(value: torch.Tensor, part: int = 2**22) -> tuple[float, float]:
+    """Sums of the squares and of the fourth powers, in parts that fit into memory."""
+    second = fourth = 0.0
+    for values in value.flatten().split(part):
+        squares = values.double().square()
+        second, fourth = second + float(squares.sum()), fourth + float(squares.square().sum())
+    return second, fourth
 
 
 def _tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
