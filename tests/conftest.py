@@ -4,6 +4,9 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -46,6 +49,14 @@ def make_explainable(module: nn.Module, size: int = 24) -> Explainable:
         "test", module, Preprocessing(size=size, resize=size), stages,
         canonizers=lambda: (SequentialMergeBatchNorm(),),
     )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def same_folder() -> Iterator[None]:
+    """No test leaves the working directory that it found: others read files from there."""
+    before = Path.cwd()
+    yield
+    assert Path.cwd() == before
 
 
 @pytest.fixture

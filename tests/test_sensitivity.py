@@ -14,6 +14,7 @@ from torch import nn
 from sanitygap.errors import UsageError
 from sanitygap.sensitivity import anchors, architectures, group_tests, printed, proofs, scores
 from sanitygap.theory.proofs.prover import decide
+from tests.book.toy import CHECKOUT
 
 
 def ipr_rows(ssim: dict[str, np.ndarray], sign: str = "signed") -> pd.DataFrame:
@@ -42,7 +43,7 @@ def test_bands_at_their_edges(ssim, name):
 
 
 def test_bands_are_those_that_the_paper_prints():
-    rows = pd.read_csv("data/reported.csv", keep_default_na=False)
+    rows = pd.read_csv(CHECKOUT / "data" / "reported.csv", keep_default_na=False)
     rows = rows[(rows["id"] == "sriram-table1") & rows["quantity"].str.startswith("lowest")]
     stated = dict(zip(rows["condition"], rows["value"].astype(float), strict=True))
     assert stated == {name: low for name, low in scores.BANDS.items() if np.isfinite(low)}

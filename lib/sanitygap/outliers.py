@@ -57,8 +57,8 @@ class FeatureCloud:
     """The features of ordinary images as one normal distribution.
 
     The covariance is shrunk towards a multiple of the identity (Ledoit and Wolf 2004), because
-    there may be fewer images than features: a matrix of rank N plus a multiple of the identity.
-    It is inverted by Woodbury's identity, which needs a matrix of N x N only.
+    there may be fewer images than features. It varies in the span of the images and is constant
+    outside, so its eigenvectors are those of a matrix of N x N.
 
     Args:
         features: of unchanged images, ``(N, D)``.
@@ -68,15 +68,21 @@ class FeatureCloud:
     """
 
     def __init__(self, features: torch.Tensor) -> None:
-        count = len(features)
+        count, size = features.shape
         if count < 2:
             raise UsageError("distances between features need at least two images; use more")
         values = features.double()
         self._centre = values.mean(0)
-        self._spread = values - self._centre
+        spread = values - self._centre
         shrinkage = float(ledoit_wolf_shrinkage(values.numpy(force=True)))
-        self._identity = shrinkage * float(self._spread.square().mean())
-        self._weight = (1 - shrinkage) / count
+        sizes, vectors = torch.linalg.eigh(spread @ spread.T)
+        spanned = sizes > size * torch.finfo(sizes.dtype).eps * sizes[-1]
+        self._axes = (vectors[:, spanned] / sizes[spanned].sqrt()).T @ spread
+        self._outside = shrinkage * float(spread.square().mean())
+        self._along = (1 - shrinkage) / count * sizes[spanned] + self._outside
+        # what is zero up to rounding counts for nothing, as in a pseudoinverse
+        largest = max(self._along.tolist(), default=0.0)
+        self._bounded = self._outside > size * torch.finfo(sizes.dtype).eps * largest
 
     def distance(self, features: torch.Tensor) -> torch.Tensor:
         """Mahalanobis distance of features ``(N, D)`` to the centre of the cloud, ``(N,)``.
@@ -84,14 +90,11 @@ class FeatureCloud:
         Where nothing is shrunk, as with two images, only differences within their span count.
         """
         off = features.double() - self._centre
-        shared, inner = off @ self._spread.T, self._spread @ self._spread.T
-        if self._identity == 0:
-            within = torch.linalg.pinv(inner, hermitian=True) @ shared.T
-            return within.square().sum(0).div(self._weight).sqrt().cpu()
-        ratio = self._weight / self._identity
-        inner = ratio * inner + torch.eye(len(inner), dtype=inner.dtype, device=inner.device)
-        within = (shared * torch.linalg.solve(inner, shared.T).T).sum(1)
-        return ((off.square().sum(1) - ratio * within) / self._identity).clamp_min(0).sqrt().cpu()
+        along = (off @ self._axes.T).square()
+        squared = (along / self._along).sum(1)
+        if self._bounded:
+            squared += (off.square().sum(1) - along.sum(1)).clamp_min(0) / self._outside
+        return squared.sqrt().cpu()
 
 
 def color_change(

@@ -111,7 +111,7 @@ def test_distance_is_mahalanobis_with_the_shrunk_covariance():
     assert float(FeatureCloud(features).distance(point)) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("count", "size"), [(2, 7), (12, 40), (200, 5)])
+@pytest.mark.parametrize(("count", "size"), [(2, 7), (2, 512), (12, 40), (200, 5)])
 def test_distance_is_scikit_learns(count, size):
     source = torch.Generator().manual_seed(count)
     features = torch.randn(count, size, generator=source).relu()

@@ -58,6 +58,8 @@ NETWORK_COLUMNS = {
 
 SMOKE = {"data": ("digits",), "shrink": 8, "epochs": 4, "train_images": 400, "memorized": 40}
 QUICK = {"data": ("digits",), "shrink": 4, "epochs": 6, "memorized": 150}
+#: random labels of all images take hours on a CPU; the knob ``memorized`` asks for more
+FULL = {"memorized": 2000}
 
 
 def plans(
@@ -81,7 +83,7 @@ def plans(
     return found
 
 
-@experiment("trained-networks", knobs={"smoke": SMOKE, "quick": QUICK, "full": {}},
+@experiment("trained-networks", knobs={"smoke": SMOKE, "quick": QUICK, "full": FULL},
             columns=NETWORK_COLUMNS)  # fmt: skip
 def trained_networks(
     context: Context,
@@ -159,7 +161,7 @@ def record(network: GreyNetwork, purpose: str) -> dict[str, object]:
     knobs={
         "smoke": SMOKE | {"test_images": 4, "path_steps": 2, "noisy_copies": 2},
         "quick": QUICK | {"test_images": 30, "path_steps": 5, "noisy_copies": 5},
-        "full": {},
+        "full": FULL,
     },
     columns={
         "data": "what the networks were trained on",
