@@ -14,21 +14,31 @@
     return made;
   };
 
-  // The tables are the only source of names and numbers.
+  // The tables are the only source of names and numbers. A gallery has tables for each image and
+  // order; any other view has those of one series.
   const read = (view) => {
-    const tables = Array.from(view.querySelectorAll("table"), (table) => ({
-      title: table.caption.textContent,
-      rows: Array.from(table.tBodies[0].rows, (row) =>
-        Array.from(row.cells).slice(1).map((cell) => cell.textContent),
-      ),
-    }));
-    const [table] = view.querySelectorAll("table");
-    const heads = Array.from(table.tHead.rows[0].cells).slice(1);
-    return {
-      tables,
-      methods: heads.map((head) => ({ name: head.dataset.method, label: head.textContent })),
-      frames: Array.from(table.tBodies[0].rows, (row) => row.cells[0].textContent),
-    };
+    const series = new Map();
+    for (const table of view.querySelectorAll("table")) {
+      const { image = "", order = "", title = table.caption.textContent } = table.dataset;
+      const key = JSON.stringify([image, order]);
+      const rows = Array.from(table.tBodies[0].rows);
+      if (!series.has(key)) {
+        const heads = Array.from(table.tHead.rows[0].cells).slice(1);
+        series.set(key, {
+          image,
+          order,
+          tables: [],
+          methods: heads.map((head) => ({ name: head.dataset.method, label: head.textContent })),
+          frames: rows.map((row) => row.cells[0].textContent),
+          places: rows.map((row, place) => Number(row.dataset.place ?? place)),
+        });
+      }
+      series.get(key).tables.push({
+        title,
+        rows: rows.map((row) => Array.from(row.cells).slice(1).map((cell) => cell.textContent)),
+      });
+    }
+    return Array.from(series.values());
   };
 
   const number = (text) => Number.parseFloat(text.replace("−", "-"));
@@ -77,7 +87,7 @@
     return { box, show };
   };
 
-  const panel = (box, { methods, frames }, regions) => {
+  const panel = (box, regions) => {
     const place = box.querySelector(".stepper-window");
     const [height, width] = regions ? regions.size : [1, 1];
     const beneath = place.querySelector(".stepper-beneath");
@@ -95,16 +105,19 @@
     const corners = ([x, y, w, h]) =>
       [[x, y], [x + w, y], [x + w, y + h], [x, y + h], [x, y]]
         .map(([a, b]) => `${(100 * a) / width}% ${(100 * b) / height}%`);
+    const fits = (value, chosen) => value === undefined || value === "" || value === chosen;
 
-    return (method, frame) => {
+    return ({ image, methods, frames, places }, method, frame) => {
       const { name, label } = methods[method];
+      const stays = "still" in box.dataset; // always the first picture of its strip
       for (const picture of pictures) {
         const count = Number(picture.dataset.frames);
-        picture.hidden = picture.dataset.method !== "" && picture.dataset.method !== name;
+        picture.hidden = !(fits(picture.dataset.method, name) && fits(picture.dataset.image, image));
+        const shift = stays ? 0 : places[frame];
         picture.style.width = `${100 * count}%`;
-        picture.style.transform = count > 1 ? `translateX(${(-100 * frame) / count}%)` : "";
-        picture.alt =
-          count > 1 ? `${label}: ${box.dataset.title}, ${frames[frame]}` : still.get(picture);
+        picture.style.transform = count > 1 ? `translateX(${(-100 * shift) / count}%)` : "";
+        const about = [image, label, box.dataset.title].filter(Boolean).join(": ");
+        picture.alt = count > 1 ? `${about}${stays ? "" : `, ${frames[frame]}`}` : still.get(picture);
       }
       if (!regions) return;
       const count = regions.counts[frame];
@@ -120,47 +133,104 @@
     };
   };
 
-  const enhance = (view) => {
-    const content = read(view);
-    const { tables, methods, frames } = content;
-    const regions = view.dataset.regions ? JSON.parse(view.dataset.regions) : null;
+  // In a gallery the trained network's map stands beside the one of the slider: the same strips.
+  const addStill = (box) => {
+    const copy = box.cloneNode(true);
+    copy.dataset.title = "map of the trained network";
+    copy.dataset.still = "";
+    copy.querySelector(".stepper-title").textContent = copy.dataset.title;
+    box.before(copy);
+  };
 
-    const select = element("select");
-    methods.forEach(({ label }, place) => select.append(new Option(label, place)));
+  // The address says what a gallery shows, so that it can be sent to somebody.
+  const remember = (controls) => {
+    const query = new URLSearchParams();
+    for (const [name, control] of Object.entries(controls)) {
+      query.set(name, control.selectedOptions?.[0].text ?? control.value);
+    }
+    history.replaceState(null, "", `?${query}${location.hash}`);
+  };
+
+  const recall = (controls) => {
+    const query = new URLSearchParams(location.search);
+    for (const [name, control] of Object.entries(controls)) {
+      const asked = query.get(name);
+      if (asked === null) continue;
+      if (!control.options) control.value = asked;
+      for (const option of control.options ?? []) option.selected ||= option.text === asked;
+    }
+  };
+
+  const enhance = (view) => {
+    const series = read(view);
+    const regions = view.dataset.regions ? JSON.parse(view.dataset.regions) : null;
+    const several = series.length > 1;
+
+    const select = (names) => {
+      const made = element("select");
+      names.forEach((name, place) => made.append(new Option(name, place)));
+      return made;
+    };
+    const different = (name) => [...new Set(series.map((one) => one[name]))];
+    const images = different("image");
+    const orders = different("order");
+    const [{ methods, frames }] = series;
     const slider = element("input", { type: "range", min: 0, max: frames.length - 1, step: 1 });
     slider.value = 0;
+    const controls = {
+      image: select(images),
+      method: select(methods.map(({ label }) => label)),
+      order: select(orders),
+      stage: slider,
+    };
     const told = element("output");
     told.setAttribute("aria-live", "polite");
     const form = element(
       "form",
       { className: "stepper-controls", autocomplete: "off" },
-      element("label", {}, "Method", select),
+      ...(several ? [element("label", {}, "Image", controls.image)] : []),
+      element("label", {}, "Method", controls.method),
+      ...(several ? [element("label", {}, "Order", controls.order)] : []),
       element("label", { className: "stepper-slider" }, view.dataset.step, slider),
       told,
     );
 
-    const boxes = Array.from(view.querySelectorAll(".stepper-panel"));
-    const parts = boxes.map((box) => panel(box, content, regions));
-    const line = chart(content, regions ? regions.counts : frames.map((_, place) => place));
-    parts.push(line.show);
+    if (several) addStill(view.querySelector(".stepper-panel:last-child"));
+    const parts = Array.from(view.querySelectorAll(".stepper-panel"), (box) => panel(box, regions));
+    const lines = series.map((one) =>
+      chart(one, regions ? regions.counts : one.frames.map((_, place) => place)),
+    );
 
     const show = () => {
-      const method = Number(select.value);
+      const image = images[controls.image.value];
+      const order = orders[controls.order.value];
+      const place = series.findIndex((one) => one.image === image && one.order === order);
+      const shown = series[place];
+      slider.max = shown.frames.length - 1;
+      const method = Number(controls.method.value);
       const frame = Number(slider.value);
-      const numbers = tables
+      const numbers = shown.tables
         .map(({ title, rows }) => `${title} ${rows[frame][method]}`)
         .join(", ");
-      slider.setAttribute("aria-valuetext", `${frames[frame]}: ${numbers}`);
-      told.textContent = `${methods[method].label}, ${frames[frame]}: ${numbers}`;
-      for (const part of parts) part(method, frame);
+      slider.setAttribute("aria-valuetext", `${shown.frames[frame]}: ${numbers}`);
+      told.textContent = [image, shown.methods[method].label, `${shown.frames[frame]}: ${numbers}`]
+        .filter(Boolean)
+        .join(", ");
+      for (const part of parts) part(shown, method, frame);
+      lines.forEach(({ box }, number) => { box.hidden = number !== place; });
+      lines[place].show(method, frame);
     };
 
-    form.addEventListener("input", show);
+    form.addEventListener("input", () => {
+      show();
+      if (several) remember(controls);
+    });
     form.addEventListener("submit", (event) => event.preventDefault());
     view.prepend(form);
-    view.querySelector(".stepper-panels").after(line.box);
+    view.querySelector(".stepper-panels").after(...lines.map(({ box }) => box));
     view.querySelector("details").open = false;
     view.classList.add("is-live");
+    if (several) recall(controls);
     show();
   };
 

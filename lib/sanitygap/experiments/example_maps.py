@@ -1,6 +1,6 @@
 """Attribution maps of a few photographs, to be looked at."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ from sanitygap.attribution import Sampling, attribute
 from sanitygap.attribution.applicable import defined
 from sanitygap.images import ImageSet
 from sanitygap.models.explainable import Explainable
-from sanitygap.randomization import RandomTwin, steps
+from sanitygap.randomization import ORDERS, RandomTwin, steps
 from sanitygap.seeds import stable_seed
 
 
@@ -33,6 +33,57 @@ class ExampleMaps:
     maps: dict[str, dict[str, torch.Tensor]]
 
 
+@dataclass(frozen=True)
+class OrderMaps:
+    """Maps of a few photographs for the networks of all three orders of randomisation.
+
+    Networks that two orders share, such as the one that is redrawn completely, are there once.
+
+    Attributes:
+        pictures, names, classes: as in :class:`ExampleMaps`.
+        orders: order -> the stage that each step adds, and the place of its network.
+        maps: method -> signed maps ``(K, N, H, W)`` of all networks; the first is the trained one.
+    """
+
+    pictures: list[np.ndarray]
+    names: list[str]
+    classes: list[str]
+    orders: dict[str, list[tuple[str, int]]]
+    maps: dict[str, torch.Tensor]
+
+
+class _Photographs:
+    """A few images with the classes that the trained model predicts.
+
+    Args:
+        model, images, methods, seed, sampling: as in :func:`example_maps`.
+    """
+
+    def __init__(
+        self,
+        model: Explainable,
+        images: ImageSet,
+        methods: Sequence[str],
+        seed: int,
+        sampling: Sampling | None,
+    ) -> None:
+        inputs = model.prepare([images.open(position) for position in range(len(images))])
+        targets = model.predict(inputs)
+        known = defined(model, methods)
+        pixels = model.preprocessing.to_rgb(inputs).permute(0, 2, 3, 1).cpu().numpy()
+        self.pictures = list(pixels)
+        self.names = list(images.names)
+        self.classes = [model.class_name(int(target)) for target in targets]
+
+        def maps(network: str) -> dict[str, torch.Tensor]:
+            keys = [stable_seed(key, seed, network) for key in images.keys]
+            made = attribute(model, inputs, targets, known, keys, sampling)
+            return {name: values.cpu() for name, values in made.items()}
+
+        #: method -> maps ``(N, H, W)`` of the model as it is now; its name seeds all sampling
+        self.maps: Callable[[str], dict[str, torch.Tensor]] = maps
+
+
 def example_maps(
     model: Explainable,
     images: ImageSet,
@@ -52,25 +103,53 @@ def example_maps(
         seed: of the redrawn weights and all sampling.
         sampling: sizes of the sampling methods.
     """
-    methods = defined(model, methods)
-    inputs = model.prepare([images.open(position) for position in range(len(images))])
-    targets = model.predict(inputs)
-
-    def maps(step: str) -> dict[str, torch.Tensor]:
-        keys = [stable_seed(key, seed, step) for key in images.keys]
-        made = attribute(model, inputs, targets, methods, keys, sampling)
-        return {name: values.cpu() for name, values in made.items()}
-
-    found = {"trained": maps("trained")}
+    shown = _Photographs(model, images, methods, seed, sampling)
+    found = {"trained": shown.maps("trained")}
     twin = RandomTwin(model, seed)
     for step in steps(model.stages, "top-down", n_steps) if n_steps else []:
         with twin.redrawn(step.stages):
-            found[f"down to {step.name}"] = maps(step.name)
-    pixels = model.preprocessing.to_rgb(inputs).permute(0, 2, 3, 1).cpu().numpy()
+            found[f"down to {step.name}"] = shown.maps(step.name)
     return ExampleMaps(
-        pictures=list(pixels),
-        names=list(images.names),
-        classes=[model.class_name(int(target)) for target in targets],
+        pictures=shown.pictures,
+        names=shown.names,
+        classes=shown.classes,
         steps=list(found),
         maps=found,
+    )
+
+
+def order_maps(
+    model: Explainable,
+    images: ImageSet,
+    methods: Sequence[str],
+    n_steps: int = 4,
+    seed: int = 0,
+    sampling: Sampling | None = None,
+) -> OrderMaps:
+    """Maps of all images for the trained model and after a few steps of each order.
+
+    Args:
+        model, images, methods, seed, sampling: as in :func:`example_maps`.
+        n_steps: how many steps of each order, evenly spread.
+    """
+    shown = _Photographs(model, images, methods, seed, sampling)
+    twin = RandomTwin(model, seed)
+    networks = [shown.maps("trained")]
+    places: dict[frozenset[str], int] = {}
+    orders: dict[str, list[tuple[str, int]]] = {}
+    for order in ORDERS:
+        orders[order] = []
+        for step in steps(model.stages, order, n_steps):
+            redrawn = frozenset(stage.name for stage in step.stages)
+            if redrawn not in places:
+                places[redrawn] = len(networks)
+                with twin.redrawn(step.stages):
+                    networks.append(shown.maps(" ".join(sorted(redrawn))))
+            orders[order].append((step.name, places[redrawn]))
+    return OrderMaps(
+        pictures=shown.pictures,
+        names=shown.names,
+        classes=shown.classes,
+        orders=orders,
+        maps={name: torch.stack([maps[name] for maps in networks]) for name in networks[0]},
     )

@@ -132,7 +132,7 @@ from sanitygap.pages.statements import (
     redrawn_plate,
     statement_plate,
 )
-from sanitygap.pages.steppers import occlusion_stepper, stage_stepper
+from sanitygap.pages.steppers import gallery, occlusion_stepper, stage_stepper
 from sanitygap.pages.test_limits import (
     choice_table,
     gated_table,
@@ -176,6 +176,7 @@ __all__ = [
     "family_ranks",
     "family_table",
     "feature_plate",
+    "gallery",
     "gap_plate",
     "gated_table",
     "hook_table",

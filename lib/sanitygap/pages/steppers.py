@@ -1,15 +1,29 @@
 """Views that a reader steps through: the stages of a randomisation, the steps of an occlusion."""
 
+import pandas as pd
+
 from sanitygap.attribution import Sampling
-from sanitygap.experiments.example_maps import ExampleMaps
+from sanitygap.experiments.example_maps import ExampleMaps, OrderMaps, order_maps
 from sanitygap.experiments.example_occlusion import example_occlusion
 from sanitygap.experiments.randomization_test import CORE_METHODS
 from sanitygap.faithfulness import BLUR, REGIONS
 from sanitygap.figures import theme
+from sanitygap.figures.gallery import Gallery
 from sanitygap.figures.maps import map_colors
 from sanitygap.figures.stepper import EVERY_METHOD, Panel, Regions, Stepper
 from sanitygap.pages.maps import STAGES, pictured_images, stage_similarities
 from sanitygap.runs import Study
+from sanitygap.similarity import Reference
+
+#: profile -> photographs, steps of each order, and points of sampling methods, of the gallery
+GALLERIES = {"smoke": (2, 2, 1), "quick": (3, 5, 4), "full": (3, 5, 8)}
+
+#: what the slider of the gallery says about the stage that a step redraws
+REDRAWN = {
+    "top-down": "redrawn down to {}",
+    "bottom-up": "redrawn up to {}",
+    "independent": "only {} redrawn",
+}
 
 #: profile -> numbers of blurred regions and points of sampling methods
 OCCLUSIONS: dict[str, tuple[tuple[int, ...], int]] = {
@@ -25,6 +39,68 @@ SCALE = (
     "Red speaks for the class, blue against it; each map has its own scale, cut at its 99.5 % "
     "quantile, and each pixel shown is the mean of those that it covers."
 )
+
+
+def gallery(study: Study) -> Gallery:
+    """A choice of image, method and order, and a slider through the stages."""
+    theme()
+    count, steps, points = GALLERIES[study.settings.profile]
+    images = pictured_images(study)
+    chosen = images[: min(count, len(images))]
+    shown = order_maps(
+        study.model, chosen, CORE_METHODS, steps, study.settings.seed, Sampling(points, points)
+    )
+    model = study.settings.public()["model"]
+    names = [f"{name} ({kind})" for name, kind in zip(shown.names, shown.classes, strict=True)]
+    stages, networks = len(study.model.stages), len(next(iter(shown.maps.values())))
+    each = len(shown.orders["top-down"])
+    return Gallery(
+        images=names,
+        photographs=shown.pictures,
+        orders={
+            order: [("trained", 0), *((REDRAWN[order].format(name), at) for name, at in adds)]
+            for order, adds in shown.orders.items()
+        },
+        maps={
+            method: {
+                name: [map_colors(one.numpy(), HEIGHTS[12]) for one in values[:, place]]
+                for place, name in enumerate(names)
+            }
+            for method, values in shown.maps.items()
+        },
+        scores=gallery_similarities(shown, names),
+        score="SSIM with the trained map",
+        alt=f"Maps of {len(names)} photographs by {len(shown.maps)} methods for {networks} "
+        f"networks: {model} as trained, and redrawn from the top, from the bottom and stage by "
+        "stage, with their SSIM.",
+        caption=f"Maps of {model} for the class that it predicts, written behind the name of the "
+        f"photograph. Of its {stages} stages, {each} steps of each order are shown. "
+        "SSIM with the trained network's map: second-moment normalisation, window 7, L = joint "
+        f"range. {SCALE} {len(names)} images, one seed ({study.settings.seed}), {points} points in "
+        "sampling methods: pictures, not a measurement.",
+    )
+
+
+def gallery_similarities(shown: OrderMaps, names: list[str]) -> pd.DataFrame:
+    """SSIM of every map of a gallery with the trained network's map.
+
+    Args:
+        shown: the maps.
+        names: of the images, as the gallery shows them.
+
+    Returns:
+        One row an image, method and network: ``image``, ``method``, ``place``, ``score``.
+    """
+    rows = []
+    for method, networks in shown.maps.items():
+        reference = Reference(networks[0])
+        for place, maps in enumerate(networks):
+            found = reference.compare(maps)["ssim"].tolist()
+            rows += [
+                {"image": name, "method": method, "place": place, "score": value}
+                for name, value in zip(names, found, strict=True)
+            ]
+    return pd.DataFrame(rows)
 
 
 def stage_stepper(study: Study, shown: ExampleMaps) -> Stepper:

@@ -1,0 +1,138 @@
+"""A gallery: a reader picks an image, a method and an order, and steps through the stages.
+
+Like a :class:`~sanitygap.figures.stepper.Stepper` it is a part of a page that holds everything:
+one strip of maps an image and method, and the tables of the numbers.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from sanitygap.figures.methods import label
+from sanitygap.figures.plate import Plate
+from sanitygap.figures.sprites import data_uri, strips
+from sanitygap.figures.stepper import TEMPLATES, shown_number
+
+#: bytes of all maps; in the page they take 1.4 times as much
+BUDGET = 1_200_000
+
+#: bytes of all photographs
+PHOTOGRAPHS = 100_000
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """What a figure function returns and a notebook shows, like a :class:`Plate`.
+
+    Attributes:
+        images: name of each image, all different.
+        photographs: RGB ``(H, W, 3)`` in ``[0, 1]``, one an image.
+        orders: order -> name of each of its networks and its place in the strips, in the order in
+            which the slider shows them.
+        maps: method -> image -> RGB pictures, one a network.
+        scores: columns ``image``, ``method``, ``place`` and ``score``.
+        score: what the score is called.
+        alt: what it shows, for those who cannot see it.
+        caption: what was computed: model, images, seed, sizes.
+    """
+
+    images: Sequence[str]
+    photographs: Sequence[np.ndarray]
+    orders: Mapping[str, Sequence[tuple[str, int]]]
+    maps: Mapping[str, Mapping[str, Sequence[np.ndarray]]]
+    scores: pd.DataFrame
+    score: str
+    alt: str
+    caption: str
+
+    def table(self, image: str, order: str) -> pd.DataFrame:
+        """Scores of one image: a row a network of the order, a column a method."""
+        own = self.scores[self.scores["image"] == image]
+        wide = own.pivot(index="place", columns="method", values="score")[list(self.maps)]
+        shown = wide.loc[[place for _, place in self.orders[order]]]
+        return shown.set_axis([name for name, _ in self.orders[order]])
+
+    @cached_property
+    def numbers(self) -> pd.DataFrame:
+        """One row an image, order, network and method, for download."""
+        return pd.concat(
+            [
+                self.table(image, order)
+                .rename_axis(index="network", columns="method")
+                .stack()
+                .rename(self.score)
+                .reset_index()
+                .assign(image=image, order=order)
+                for image in self.images
+                for order in self.orders
+            ],
+            ignore_index=True,
+        )[["image", "order", "network", "method", self.score]]
+
+    @property
+    def networks(self) -> list[str]:
+        """Name of each network in the order of the strips."""
+        names: dict[int, str] = {}
+        for networks in self.orders.values():
+            for name, place in networks:
+                names.setdefault(place, name)
+        return [names[place] for place in sorted(names)]
+
+    def html(self) -> str:
+        """The figure as a part of a page, complete without a script."""
+        rows = {(method, image): pictures for method in self.maps
+                for image, pictures in self.maps[method].items()}  # fmt: skip
+        keys = {f"{method} {image}": (method, image) for method, image in rows}
+        files = strips({key: rows[pair] for key, pair in keys.items()}, BUDGET)
+        photographs = strips(
+            dict(zip(self.images, ([one] for one in self.photographs), strict=True)), PHOTOGRAPHS
+        )
+        return TEMPLATES.get_template("gallery.html").render(
+            images=list(self.images),
+            orders={order: list(networks) for order, networks in self.orders.items()},
+            networks=self.networks,
+            methods={method: label(method) for method in self.maps},
+            photographs={image: data_uri(photographs[image]) for image in self.images},
+            size=self.photographs[0].shape[:2],
+            strips={keys[key]: data_uri(file) for key, file in files.items()},
+            tables={
+                (image, order): [
+                    [shown_number(value) for value in row]
+                    for row in self.table(image, order).to_numpy(float)
+                ]
+                for image in self.images
+                for order in self.orders
+            },
+            score=self.score,
+        )
+
+    def still(self) -> Plate:
+        """Every image's maps of the trained network, for formats without controls."""
+        figure, axes = plt.subplots(
+            len(self.maps), len(self.images), squeeze=False, layout="constrained",
+            figsize=(1.4 * len(self.images) + 1.2, 1.07 * len(self.maps)),
+        )  # fmt: skip
+        for line, (method, pictures) in zip(axes, self.maps.items(), strict=True):
+            for axis, image in zip(line, self.images, strict=True):
+                axis.imshow(pictures[image][0])
+                axis.set(xticks=[], yticks=[])
+                axis.grid(False)
+            line[0].set_ylabel(label(method), rotation=0, ha="right", va="center", fontsize=9)
+        for axis, image in zip(axes[0], self.images, strict=True):
+            axis.set_title(image, fontsize=8)
+        return Plate(figure, self.alt, self.caption, self.numbers, pixels=True)
+
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Data and metadata for Jupyter; the book build reads the metadata."""
+        data, metadata = self.still()._repr_mimebundle_()
+        return data | {
+            "text/html": self.html(),
+            "text/plain": f"{self.alt}\n{self.numbers.to_string(index=False)}",
+        }, metadata
