@@ -179,7 +179,7 @@ def test_page_keeps_the_view_and_its_picture(tmp_path) -> None:
     assert set(written.outputs[0].data) == {"text/html", "image/jpeg"}
     assert written.metadata.mystnb.image.alt == "Two maps."
     assert written.metadata.mystnb.figure.caption.startswith("What was measured.")
-    assert (tmp_path / "data" / "fig-maps-1.csv").read_text() == metadata["sanitygap"]["csv"]
+    assert (tmp_path / "data" / "fig-maps-page.csv").read_text() == metadata["sanitygap"]["csv"]
 
 
 def test_stage_similarities_are_those_of_scikit_image() -> None:

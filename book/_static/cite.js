@@ -1,4 +1,4 @@
-// A "cite" button at every section, theorem, figure, table and claim. The entries come with the
+// A "cite" button at every section, theorem, equation, figure, table and claim. The entries come with the
 // page; without this script the block "Cite this page" at its end is still there.
 (() => {
   const source = document.getElementById("citations");
@@ -97,7 +97,7 @@
     else if (inside) inside.append(" ", button);
     else {
       const line = make("p", { className: "cite-table" }, button);
-      button.textContent = "cite this table";
+      button.textContent = element.matches(".math") ? "cite this equation" : "cite this table";
       (element.closest(".scrolls") ?? element).after(line);
     }
   }

@@ -28,6 +28,9 @@ BODY = """
 <div class="citable-table" id="table-page-1">
   <table id="T_1"><caption>Means. n = 3.</caption></table></div>
 </section>
+<div class="math notranslate" id="equation-eq-mean"><span class="eqno">(1.1)<a class="headerlink"
+  href="#equation-eq-mean">#</a></span>\\[\\mu\\]</div>
+<div class="math notranslate">\\[\\nu\\]</div>
 <section id="no-label"><h2>1.2. Without a label</h2></section>
 </section>
 """
@@ -67,6 +70,7 @@ def test_parts_are_found_with_anchors_that_stay() -> None:
         ("the-idea", "sec-idea", "1.1. The idea & \\(\\sigma_{AB}\\)"),
         ("fig-page-1", "fig-page-1", "Fig. 1.1: SSIM at 0.5 of it"),
         ("table-page-1", "table-page-1", "Table: Means"),
+        ("equation-eq-mean", "equation-eq-mean", "Equation (1.1)"),
         ("no-label", "no-label", "1.2. Without a label"),
     ]
 
@@ -74,7 +78,7 @@ def test_parts_are_found_with_anchors_that_stay() -> None:
 def test_every_part_has_an_entry_that_bibtex_reads(works: dict[str, str]) -> None:
     data = listed(BODY, "notebooks/page", works, STAMP)
     read = parse_string("\n".join(part["bibtex"] for part in data["parts"]), "bibtex").entries
-    assert len(read) == len(data["parts"]) == 6
+    assert len(read) == len(data["parts"]) == 7
     for part in data["parts"]:
         (entry,) = parse_string(part["bibtex"], "bibtex").entries.values()
         anchor = f"#{part['anchor']}" if part["anchor"] else ""

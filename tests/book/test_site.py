@@ -147,6 +147,14 @@ def test_claims_can_be_referred_to_from_other_books(site: Path) -> None:
     labels = inventory["std:label"]
     assert labels["claim-binder-thm1"][2] == "book/ledger.html#binder-thm1"
     assert labels["binder-thm1"][2] == "notebooks/theorem-1.html#binder-thm1"
+    figure = "fig-theorem-1-theorem-1-a-page-for-tests"
+    assert labels[figure][2] == f"notebooks/theorem-1.html#{figure}"
+    assert labels["thm-toy"][2] == "notebooks/theorem-1.html#thm-toy"
+    assert labels["eq-toy"][2] == "notebooks/theorem-1.html#equation-eq-toy"
+    table = "table-gap-means-of-the-toy"
+    assert labels[table][2:] == (f"notebooks/gap.html#{table}", "Means of a toy, by hand.")
+    page = soup(site, "notebooks/gap.html")
+    assert one(page, f"#{table} table caption").get_text() == "Means of a toy, by hand."
 
 
 def test_page_shows_its_passport_and_citation(site: Path) -> None:
@@ -166,7 +174,7 @@ def test_figure_has_alternative_text_caption_and_numbers(site: Path) -> None:
     assert one(figure, "img")["alt"] == "One dot."
     caption = one(figure, "figcaption")
     assert "A dot, efficientnet_lite0, " in caption.get_text()
-    assert figure["id"] == "fig-theorem-1-1"
+    assert figure["id"] == "fig-theorem-1-theorem-1-a-page-for-tests"
     download = one(caption, "a.download")
     numbers = (site / "notebooks" / str(download["href"])).read_text()
     assert numbers == "x,y\n1,2\n"

@@ -39,7 +39,7 @@ class Part:
 
 
 def parts(body: str) -> list[Part]:
-    """The sections, theorems, figures, tables and claims of a page, in their order.
+    """The sections, theorems, equations, figures, tables and claims of a page, in their order.
 
     Args:
         body: HTML of the page's article.
@@ -49,8 +49,9 @@ def parts(body: str) -> list[Part]:
     soup = BeautifulSoup(body, "html.parser")
     found = []
     selector = (
-        "section:has(> :is(h1, h2, h3, h4)), div.proof[id], figure[id]:has(figcaption), "
-        "div.citable-table, table.citable[id], table.ledger tbody tr[id]"
+        "section:has(> :is(h1, h2, h3, h4)), div.proof[id], div.math[id^=equation-], "
+        "figure[id]:has(figcaption), div.citable-table, table.citable[id], "
+        "table.ledger tbody tr[id]"
     )
     for element in soup.select(selector):
         if element.name == "section":
@@ -61,6 +62,9 @@ def parts(body: str) -> list[Part]:
             found.append(_plain(element, f"Claim {element['id']}", str(element["id"])))
         elif element.name == "table":
             found.append(_plain(element, f"Table: {_heading(element)}"))
+        elif "math" in element["class"]:
+            number = element.find(class_="eqno")
+            found.append(_plain(element, f"Equation {_text(number) if number else ''}".strip()))
         elif "citable-table" in element["class"]:
             found.append(_of_caption(element, element.find("caption"), "Table: "))
         elif not re.fullmatch(r"proof-\d+", str(element["id"])):  # counted ids are not kept

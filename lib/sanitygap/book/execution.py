@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import shlex
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from tqdm import tqdm
 
 from sanitygap.book.localpaths import LocalPaths, map_strings
 from sanitygap.book.project import Project
+from sanitygap.book.publishable import KERNELSPEC, publishable
 from sanitygap.errors import NotRecordedError, UsageError
 from sanitygap.files import file_sha256
 from sanitygap.provenance import checked_out
@@ -45,9 +45,6 @@ PACKAGES = (
     "scikit-image",
     "statsmodels",
 )
-
-_PROGRESS_BAR = re.compile(r"\r[^\r\n]*?\[\d\d:\d\d[^\r\n\]]*\]|\r +(?=\r)")
-"""One state of a tqdm progress bar: it starts with a carriage return and ends with its times."""
 
 
 def execute(
@@ -142,11 +139,7 @@ def _prepare(source: Path, values: Mapping[str, Any]) -> Any:
         raise UsageError(
             f"notebook {source.stem!r} is not a MyST Markdown notebook: {said}"
         ) from error
-    notebook.metadata.kernelspec = {
-        "name": "python3",
-        "display_name": "Python 3",
-        "language": "python",
-    }
+    notebook.metadata.kernelspec = dict(KERNELSPEC)
     known = _known_parameters(notebook)
     unknown = sorted(set(values) - set(known))
     if unknown:
@@ -225,7 +218,8 @@ def _execute_one(
             "command": command(name, executed.metadata[STAMP]["parameters"]),
             "run_record": project.run_record(values["run"]),
         }
-        _publishable(executed, local)
+        executed.metadata[STAMP] = map_strings(executed.metadata[STAMP], local.hide)
+        publishable(executed, local)
         nbformat.write(executed, partial)
         partial.replace(target)
 
@@ -319,7 +313,11 @@ def _kernel(threads: int) -> Iterator[None]:
         "display_name": "Python 3",
         "language": "python",
         "metadata": {"debugger": False},
-        "env": {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads))},
+        "env": {
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
+            # tqdm wants widgets, which a page cannot show
+            "PYTHONWARNINGS": "ignore:IProgress not found",
+        },
     }
     before = os.environ.get("JUPYTER_PATH")
     level = logger.level
@@ -337,48 +335,6 @@ def _kernel(threads: int) -> Iterator[None]:
                 del os.environ["JUPYTER_PATH"]
             else:
                 os.environ["JUPYTER_PATH"] = before
-
-
-def _publishable(notebook: Any, local: LocalPaths) -> None:
-    """Take out of an executed notebook what concerns only the machine that executed it."""
-    papermill = notebook.metadata.papermill
-    for key in ("input_path", "output_path", "environment_variables"):
-        papermill.pop(key, None)
-    notebook.metadata.kernelspec = {
-        "name": "python3",
-        "display_name": "Python 3",
-        "language": "python",
-    }
-    for cell in notebook.cells:
-        tags = cell.metadata.get("tags", [])
-        if "injected-parameters" in tags:
-            # Papermill does not hand the tags of the parameters cell on to the cell it injects.
-            cell.metadata.tags = [*tags, "hide-input"]
-            cell.source = local.hide(cell.source)
-        elif "parameters" in tags:
-            # Its values are defaults, which the injected cell below it replaces.
-            cell.metadata.tags = [*tags, "remove-input"]
-        if cell.cell_type != "code":
-            continue
-        for output in cell.outputs:
-            if output.output_type == "stream" and output.name == "stderr":
-                output.text = _PROGRESS_BAR.sub("", output.text).strip("\n")
-        cell.outputs = [
-            output for output in cell.outputs if output.output_type != "stream" or output.text
-        ]
-        for output in cell.outputs:
-            for key, value in output.items():
-                if key == "data":
-                    output.data = {
-                        mime: content
-                        if mime in ("image/png", "image/jpeg")
-                        else (map_strings(content, local.hide))
-                        for mime, content in value.items()
-                    }
-                elif key not in ("output_type", "execution_count"):
-                    output[key] = map_strings(value, local.hide)
-    notebook.metadata[STAMP] = map_strings(notebook.metadata[STAMP], local.hide)
-    notebook.metadata.papermill = map_strings(papermill, local.hide)
 
 
 def versions() -> dict[str, str]:

@@ -19,22 +19,26 @@ Directives, all without a number or a verdict of their own:
 ``{citation}``
     How to cite the companion.
 
-It also says on every page which model the site is about, adds the data that ``cite.js`` needs,
-gives every proof of sphinx-proof an id of its own, mends a role in lists of references, and takes
-thebe's scripts, which this book does not use, out of the pages.
+It also makes theorems, equations and tables known to other books, says on every page which model
+the site is about, adds the data that ``cite.js`` needs, gives every proof of sphinx-proof an id of
+its own, mends a role in lists of references, and takes thebe's scripts, which this book does not
+use, out of the pages.
 """
 
 from __future__ import annotations
 
 import html
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from bs4 import BeautifulSoup
 from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
+from sphinx.domains.std import StandardDomain
 
 from sanitygap.book import directives, ledger_page
 from sanitygap.book.citable import as_script, entries
@@ -100,6 +104,34 @@ def number_proofs(app: Sphinx, doctree: nodes.document) -> None:
             node["ids"] = [f"{prefix}-{number}"]
 
 
+def note_labels(app: Sphinx, doctree: nodes.document) -> None:
+    """Put theorems, equations and tables into ``objects.inv``, where other books look for labels.
+
+    Sphinx puts only sections and figures there.
+    """
+    standard = cast(StandardDomain, app.env.get_domain("std"))
+    page = app.env.docname
+    for name, found in getattr(app.env, "proof_list", {}).items():
+        if found["docname"] == page and found["ids"]:
+            standard.note_hyperlink_target(name, page, found["ids"][0], found["realtype"].title())
+    for equation in doctree.findall(nodes.math_block):
+        if equation.get("label") and equation["number"]:
+            label = str(equation["label"])
+            title = f"Equation {label.removeprefix('eq-')}"
+            standard.note_hyperlink_target(label, page, f"equation-{label}", title)
+    for raw in doctree.findall(nodes.raw):
+        for label, rest in _TABLE.findall(raw.astext()):
+            caption = BeautifulSoup(rest, "html.parser").get_text().strip()
+            standard.note_hyperlink_target(label, page, label, caption or "Table")
+
+
+_TABLE = re.compile(
+    r'<div class="citable-table" id="([\w-]+)">(?:(?!<tbody).)*?<caption[^>]*>(.*?)</caption>',
+    re.DOTALL,
+)
+"""The id and the caption of a table that a chapter shows."""
+
+
 def _has_id(node: nodes.Node, name: str) -> bool:
     return isinstance(node, nodes.Element) and node["ids"] == [name]
 
@@ -124,6 +156,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for name, directive in DIRECTIVES.items():
         app.add_directive(name, directive)
     app.connect("doctree-read", number_proofs)
+    app.connect("doctree-read", note_labels)
     app.connect("doctree-resolved", ledger_page.link_places)
     app.connect("html-page-context", complete_page)
     app.connect("html-page-context", leave_out_thebe, priority=900)

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from sanitygap.book.anchors import Names
 from sanitygap.book.citable import WORKS, read_works
 from sanitygap.book.citation import Citation
 from sanitygap.book.execution import STAMP
@@ -136,17 +137,19 @@ def _page(
 ) -> None:
     """Write one executed notebook as a page.
 
-    Figures get alternative text and a caption, tables an id that stays, and the page a passport.
+    Figures get alternative text and a caption, figures and tables an id that stays (see
+    :class:`~sanitygap.book.anchors.Names`), and the page a passport.
     """
     import nbformat
 
-    figures = tables = 0
-    for cell in notebook.cells:
+    names = Names(notebook)
+    for place, cell in enumerate(notebook.cells):
+        shown = 0
         for output in cell.get("outputs", []):
             if mime := figure_mime(output):
-                figures += 1
                 options = figure_options(cell, output)
-                label = options.get("name") or f"fig-{name}-{figures}"
+                label = options.get("name") or f"fig-{name}-{names.name(place, shown)}"
+                shown += 1
                 caption = options.get("caption")
                 if caption and "csv" in options:
                     table = folder / "data" / f"{label}.csv"
@@ -156,14 +159,13 @@ def _page(
                 _set_figure(cell, options["alt"], caption, label)
                 # A view that readers step through is HTML with a picture for other formats. Text
                 # would be shown beside a picture.
-                shown = [kind for kind in ("text/html", mime) if kind in output.data]
-                output.data = {kind: output.data[kind] for kind in shown}
+                kinds = [kind for kind in ("text/html", mime) if kind in output.data]
+                output.data = {kind: output.data[kind] for kind in kinds}
             elif TABLE in (html := output.get("data", {}).get("text/html", "")):
-                tables += 1
                 # pandas gives a table another id in every execution
-                output.data["text/html"] = (
-                    f'<div class="citable-table" id="table-{name}-{tables}">{html}</div>'
-                )
+                label = f"table-{name}-{names.name(place, shown)}"
+                output.data["text/html"] = f'<div class="citable-table" id="{label}">{html}</div>'
+                shown += 1
     page = passport(name, title, notebook.metadata[STAMP], citation, works)
     notebook.cells.append(nbformat.v4.new_markdown_cell(page, id="passport"))
     nbformat.write(notebook, folder / f"{name}.ipynb")

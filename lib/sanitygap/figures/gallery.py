@@ -63,10 +63,8 @@ class Gallery:
         return pd.concat(
             [
                 self.table(image, order)
-                .rename_axis(index="network", columns="method")
-                .stack()
-                .rename(self.score)
-                .reset_index()
+                .melt(var_name="method", value_name=self.score, ignore_index=False)
+                .reset_index(names="network")
                 .assign(image=image, order=order)
                 for image in self.images
                 for order in self.orders

@@ -1,0 +1,130 @@
+"""Names of figures and tables that stay when another one is put before them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from sanitygap.errors import UsageError
+
+BY_SECTION = ("verdicts", "definition_table")
+"""Functions that are given a list of claims: what they show is called after its section."""
+
+PLACES = {0: "first", -1: "last"}
+"""What the ends of a list are called."""
+
+_LABEL = re.compile(r"^\(([\w.-]+)\)=\s*$", re.MULTILINE)
+_HEADING = re.compile(r"^#+\s+(.+?)\s*$", re.MULTILINE)
+
+
+class Names:
+    """Names for what the cells of one chapter show.
+
+    A name is made from what the source says: the function that a cell calls and the constants it
+    is given, or the label of its section. Nothing is counted but the outputs of one call. A name
+    in the metadata of a cell (``mystnb: {figure: {name: …}}``) wins over this one.
+
+    Args:
+        notebook: the chapter, with its Markdown cells.
+    """
+
+    def __init__(self, notebook: Any) -> None:
+        self._of_cell: dict[int, list[str]] = {}
+        self._given: dict[str, int] = {}
+        section = "page"
+        for number, cell in enumerate(notebook.cells):
+            if cell.cell_type == "markdown":
+                section = _section(cell.source) or section
+            elif cell.cell_type == "code":
+                self._of_cell[number] = list(shown_names(cell.source, section))
+
+    def name(self, cell: int, output: int) -> str:
+        """The name of one output.
+
+        Args:
+            cell: place of the cell in the notebook.
+            output: how many figures or tables the cell showed before it.
+
+        Raises:
+            UsageError: another cell of the chapter shows something of the same name.
+        """
+        names = self._of_cell[cell]
+        last = len(names) - 1
+        name = names[min(output, last)]
+        if output > last:
+            name += f"-{output - last + 1}"
+        if self._given.setdefault(name, cell) != cell:
+            raise UsageError(
+                f"two cells show {name!r}; give one of them a name of its own in its metadata "
+                "(mystnb: {figure: {name: …}})"
+            )
+        return name
+
+
+def shown_names(source: str, section: str) -> Iterator[str]:
+    """Names of what the last line of a cell shows, such as ``gap-plate-references-last``.
+
+    Args:
+        source: Python code.
+        section: name of the section that the cell stands in.
+    """
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:  # a magic of IPython
+        body = []
+    last = body[-1] if body else None
+    calls: list[ast.expr] = [last.value] if isinstance(last, ast.Expr) else []
+    if calls and isinstance(calls[0], ast.Call) and _called(calls[0]) == "display":
+        calls = calls[0].args
+    for call in calls:
+        words = _words(call) if isinstance(call, ast.Call) else []
+        by_section = not words or words[0] in BY_SECTION
+        name = "-".join([*words[:1], section] if by_section else words)
+        yield slug(name)
+    if not calls:
+        yield slug(section)
+
+
+def _words(node: ast.expr) -> list[str]:
+    """The function that is called and what tells this call from others: constants and calls."""
+    if isinstance(node, ast.Constant):
+        return [str(node.value)]
+    if isinstance(node, ast.Starred):
+        return _words(node.value)
+    if isinstance(node, ast.List | ast.Tuple):
+        return [word for element in node.elts for word in _words(element)]
+    if isinstance(node, ast.Subscript):
+        place = ast.unparse(node.slice)
+        number = int(place) if re.fullmatch(r"-?\d+", place) else None
+        return [*_words(node.value), PLACES.get(number, place) if number is not None else place]
+    if not isinstance(node, ast.Call):
+        return []
+    words = [_called(node)]
+    for argument in node.args:
+        words += _words(argument)
+    for keyword in node.keywords:
+        words += [keyword.arg or "", *_words(keyword.value)]
+    return words
+
+
+def _called(call: ast.Call) -> str:
+    return ast.unparse(call.func).rpartition(".")[2]
+
+
+def _section(source: str) -> str | None:
+    """Name of the last section that a Markdown cell begins: its label, or else its heading."""
+    heading = list(_HEADING.finditer(source))
+    if not heading:
+        return None
+    labels = [
+        found[1] for found in _LABEL.finditer(source) if found.end() <= heading[-1].start() + 1
+    ]
+    own = [label for label in labels if label.startswith("sec-")]
+    return (own or labels or [heading[-1][1]])[-1].removeprefix("sec-")
+
+
+def slug(text: str) -> str:
+    """A text as it stands in an address: small letters, digits and single hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
