@@ -15,6 +15,7 @@
     text: row.textContent.toLowerCase(),
     paper: prefixed(row, "paper-")[0],
     kind: prefixed(row, "kind-")[0],
+    part: prefixed(row, "part-")[0] ?? "",
     found: Array.from(row.querySelectorAll(".finding"), (finding) => {
       const model = finding.querySelector(".shown-on")?.textContent.trim() ?? "";
       if (finding.classList.contains("of-run")) runs.add(model);
@@ -45,10 +46,16 @@
   const models = sorted(claims.flatMap((claim) => claim.found.map((one) => one.model)));
   models.sort((a, b) => runs.has(b) - runs.has(a));
 
+  const partName = (key) => {
+    const spaced = key.replaceAll("-", " ");
+    return spaced[0].toUpperCase() + spaced.slice(1);
+  };
+
   const words = field("Words", Object.assign(document.createElement("input"), { type: "search" }));
   const controls = {
     words,
     paper: select("Paper", sorted(claims.map((claim) => claim.paper)), paperName),
+    part: select("Part", sorted(claims.map((claim) => claim.part)), partName),
     verdict: select("Verdict", sorted(claims.flatMap((c) => c.found.map((one) => one.verdict)))),
     model: select("Model", models),
     kind: select("Kind", sorted(claims.map((claim) => claim.kind))),
@@ -69,11 +76,12 @@
   };
 
   const fits = (claim, sought) => {
-    const { paper, verdict, model, kind } = controls;
+    const { paper, part, verdict, model, kind } = controls;
     const verdicts = verdictsOn(claim, model.value);
     return (
       sought.every((word) => claim.text.includes(word)) &&
       (!paper.value || claim.paper === paper.value) &&
+      (!part.value || claim.part === part.value) &&
       (!kind.value || claim.kind === kind.value) &&
       (verdict.value ? verdicts.includes(verdict.value) : verdicts.length > 0)
     );

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -30,7 +31,7 @@ class claim_place(nodes.Inline, nodes.Element):  # noqa: N801 (docutils names no
 class FactsDirective(SphinxDirective):
     """A directive that shows some of the facts that were assembled with the pages."""
 
-    @property
+    @cached_property
     def facts(self) -> Mapping[str, Any]:
         """The assembled facts."""
         path = Path(self.env.srcdir) / str(self.config.sanitygap_facts or "")
@@ -39,7 +40,7 @@ class FactsDirective(SphinxDirective):
         self.env.note_dependency(str(path))
         return json.loads(path.read_text(encoding="utf-8"))
 
-    @property
+    @cached_property
     def claims(self) -> dict[str, list[Mapping[str, Any]]]:
         """Id of a claim -> its rows, one for each run; in the order of the ledger."""
         claims: dict[str, list[Mapping[str, Any]]] = {}
@@ -47,7 +48,7 @@ class FactsDirective(SphinxDirective):
             claims.setdefault(row["id"], []).append(row)
         return claims
 
-    @property
+    @cached_property
     def columns(self) -> dict[tuple[str, str], str]:
         """Run and model of every verdict -> how a reader tells it from the others."""
         rows = [row for group in self.claims.values() for row in group if of_a_run(row)]
@@ -249,86 +250,6 @@ class CitationDirective(FactsDirective):
         return [*self.markdown(citation["sentence"]), entry]
 
 
-class RecordedRuns(FactsDirective):
-    """The runs whose verdicts the site shows: about what, when and from which commit."""
-
-    def run(self) -> list[nodes.Node]:
-        rows = [
-            row(
-                [
-                    nodes.literal("", one["name"]),
-                    one["model"],
-                    f"{one['n_images']} ({one['images']})",
-                    when(one["started"]) if one["started"] else "unknown",
-                    one["device"],
-                    nodes.literal("", shown_commit(one["commit"])),
-                ]
-            )
-            for one in self.facts["runs"]
-        ]
-        if not rows:
-            return [nodes.paragraph("", "No run is recorded here.")]
-        header = ["Run", "Model", "Images", "Begun", "Computed on", "Commit"]
-        return [self.table(header, rows, ["runs"])]
-
-
-class Changes(FactsDirective):
-    """What changed in the recorded results, from the history of their files."""
-
-    def run(self) -> list[nodes.Node]:
-        shown: list[nodes.Node] = []
-        for one in self.facts["changes"]:
-            head = nodes.paragraph("", "", nodes.strong("", one["date"][:10]), nodes.Text(", "))
-            head += nodes.Text(f"{one['run']} at commit ")
-            head += nodes.literal("", one["commit"][:12])
-            shown.append(head)
-            line = nodes.paragraph()
-            for verdict in VERDICTS:
-                if count := one["counts"].get(verdict):
-                    line += [badge(verdict), nodes.Text(f" {count}  ")]
-            shown.append(line)
-            moved = [self.change(claim, old, new) for claim, old, new in one["moved"]]
-            if moved:
-                summary = f"{len(moved)} verdicts changed"
-                shown.append(details(summary, [nodes.bullet_list("", *moved)]))
-        return shown or [
-            nodes.paragraph("", "The history of the recorded results is not at hand here.")
-        ]
-
-    def change(self, claim: str, old: str | None, new: str | None) -> nodes.list_item:
-        """One claim whose verdict is another than before."""
-        text = f": {old or 'no verdict'} → {new or 'no verdict'}"
-        link = self.ledger_link(claim, claim) if claim in self.claims else nodes.literal("", claim)
-        return nodes.list_item("", nodes.paragraph("", "", link, nodes.Text(text)))
-
-
-class Drift(FactsDirective):
-    """Where the shown run and the recorded one of its model differ beyond chance."""
-
-    def run(self) -> list[nodes.Node]:
-        drift = self.facts["drift"]
-        shown: list[nodes.Node] = [nodes.paragraph("", line) for line in drift.get("notes", [])]
-        for run, tables in drift.get("old", {}).items():
-            shown.append(details(f"The others in {run}", [nodes.paragraph("", ", ".join(tables))]))
-        rows = [
-            row(
-                [
-                    one["score"],
-                    one["method"],
-                    f"{one['live']:.3f}",
-                    f"{one['recorded']:.3f}",
-                    f"{one['p_holm']:.3f}",
-                    one["verdict"],
-                ]
-            )
-            for one in drift.get("rows", [])
-        ]
-        if rows:
-            header = ["Score", "Method", "This run", "Recorded", "p (Holm)", "Outcome"]
-            shown.append(self.table(header, rows, ["drift"]))
-        return shown or [nodes.paragraph("", "There is nothing to compare this run with.")]
-
-
 def row(cells: Sequence[Cell], classes: Sequence[str] = ()) -> nodes.row:
     """A row of a table from nodes or plain text."""
     made = nodes.row(classes=list(classes))
@@ -373,12 +294,6 @@ def run_in_words(run: Mapping[str, Any] | None, name: str) -> str:
         return f"run {name}"
     kind = "recorded" if run["recorded"] else f"run {name}"
     return f"{kind}, {run['n_images']} images"
-
-
-def shown_commit(commit: str) -> str:
-    """A commit as people read it: twelve characters, and whether files differed from it."""
-    head, _, changes = commit.partition("+")
-    return (head[:12] or "none") + (" +changes" if changes else "")
 
 
 def details(summary: str, body: Sequence[nodes.Node]) -> nodes.Node:

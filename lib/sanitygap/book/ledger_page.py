@@ -18,6 +18,7 @@ from sanitygap.book.directives import (
     row,
     verdict_line,
 )
+from sanitygap.book.part_page import part_classes
 
 PAPERS = {
     "binder-2022": "Binder et al. (2022)",
@@ -77,6 +78,7 @@ class Ledger(FactsDirective):
             [
                 f"paper-{first['paper']}",
                 *([f"kind-{kind}"] if kind else []),
+                *part_classes(self.facts["parts"], first.get("notebook")),
                 *(f"is-{one['verdict']}" for one in rows),
             ],
         )

@@ -20,6 +20,9 @@ _LABELS = {
     "device": "Device",
 }
 
+NO_COMMIT = "not recorded: the run does not say which version of the code made it"
+"""What a passport says about a run without a commit."""
+
 
 def passport(
     name: str,
@@ -120,7 +123,7 @@ def _record_rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Weights", f"SHA-256 {code(record['model']['weights_sha256'][:16])}"),
         ("Image files", f"SHA-256 {code(record['images']['sha256'][:16])}"),
         ("Results computed", f"{when(made['started'])}, on {made['device']}"),
-        ("Results computed at commit", _commit(commit, bool(changes))),
+        ("Results computed at commit", _commit(commit, bool(changes)) if commit else NO_COMMIT),
     ]
 
 

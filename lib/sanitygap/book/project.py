@@ -74,6 +74,19 @@ class Project:
         """All pages that the table of contents lists, in its order, such as ``book/index``."""
         return _documents(yaml.safe_load(self.toc.read_text(encoding="utf-8")))
 
+    @property
+    def parts(self) -> list[dict[str, Any]]:
+        """``caption`` and ``pages`` of every part of the table of contents.
+
+        Chapters without a caption belong to the part before them.
+        """
+        found: list[dict[str, Any]] = []
+        for part in yaml.safe_load(self.toc.read_text(encoding="utf-8")).get("parts", []):
+            if "caption" in part or not found:
+                found.append({"caption": str(part.get("caption", "")), "pages": []})
+            found[-1]["pages"] += _documents(part)
+        return found
+
     def source(self, notebook: str) -> Path:
         """The Markdown source of a notebook.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sanitygap.book.project import Project
+from sanitygap.book.recordings import recorded_claims, recorded_tables
 from sanitygap.errors import UsageError
 
 GLOB = ":(glob)data/runs/*/verdicts.json"
@@ -19,12 +20,17 @@ def results(project: Project, run: str) -> dict[str, Any]:
     """The facts of a site about one run that are neither claims nor executions.
 
     Returns:
-        ``runs`` (:func:`shown_runs`), ``changes`` (:func:`changes`) and ``drift``
+        ``runs`` (:func:`shown_runs`), ``recorded_claims``, ``recorded_tables`` (see
+        :mod:`sanitygap.book.recordings`), ``changes`` (:func:`changes`) and ``drift``
         (:func:`drift`).
     """
+    shown = shown_runs(project, run)
+    recorded = [one["name"] for one in shown if one["recorded"]]
     return {
         "run": run,
-        "runs": shown_runs(project, run),
+        "runs": shown,
+        "recorded_claims": recorded_claims(project.root, recorded),
+        "recorded_tables": recorded_tables(project.root, recorded),
         "changes": changes(project.root),
         "drift": drift(project, run),
     }

@@ -10,10 +10,14 @@ Directives, all without a number or a verdict of their own:
     The claims whose ids are listed in its body, one a row, with a verdict for each run.
 ``{ledger}``
     Every claim, with its criterion, verdicts and evidence; filtered with ``ledger.js``.
+``{part}``
+    The pages of the part that a page introduces, and the verdicts on their claims.
 ``{executions}``, ``{runs}``
     When, how long and from what each chapter was executed, and each run computed.
 ``{changes}``
     How the recorded verdicts changed, from the history of their files.
+``{recorded-claims}``, ``{recorded-tables}``
+    What the earlier recording of each claim and table said, beside the present one.
 ``{drift}``
     Where the shown run and the recorded one of its model differ beyond chance.
 ``{citation}``
@@ -40,7 +44,7 @@ from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
 from sphinx.domains.std import StandardDomain
 
-from sanitygap.book import directives, ledger_page
+from sanitygap.book import directives, history_page, ledger_page, part_page
 from sanitygap.book.citable import as_script, entries
 from sanitygap.book.citation import Citation
 from sanitygap.book.directives import run_in_words
@@ -50,10 +54,13 @@ DIRECTIVES = {
     "verdict-meanings": directives.VerdictMeanings,
     "verdicts": directives.Verdicts,
     "ledger": ledger_page.Ledger,
+    "part": part_page.PartPages,
     "executions": directives.Executions,
-    "runs": directives.RecordedRuns,
-    "changes": directives.Changes,
-    "drift": directives.Drift,
+    "runs": history_page.RecordedRuns,
+    "changes": history_page.Changes,
+    "recorded-claims": history_page.RecordedClaims,
+    "recorded-tables": history_page.RecordedTables,
+    "drift": history_page.Drift,
     "citation": directives.CitationDirective,
 }
 

@@ -83,10 +83,13 @@ def stage(
         "run": None,
         "runs": [],
         "changes": [],
+        "recorded_claims": [],
+        "recorded_tables": [],
         "drift": {},
         **(results or {}),
         "claims": list(claims),
         "executions": executions,
+        "parts": project.parts,
         "citation": {
             "of": asdict(citation),
             "sentence": citation.sentence(),
