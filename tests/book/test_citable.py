@@ -19,7 +19,8 @@ BODY = """
 <h1>1. A page<a class="headerlink" href="#">#</a></h1>
 <div class="proof theorem admonition" id="theorem-1">
   <p class="admonition-title"><span class="caption-number">Theorem 1.1 </span>
-  (Noise, 100 %)</p></div>
+  (Noise, 100 %)</p><section class="theorem-content" id="statement-1">
+  <div class="math" id="equation-eq-bound"><span class="eqno">(1.2)</span>\\[\\beta\\]</div></section></div>
 <div class="proof admonition" id="proof-1"><p class="admonition-title">Proof</p></div>
 <section id="the-idea"><span id="sec-idea"></span><span id="binder-thm1"></span>
 <h2>1.1. The idea &amp; \\(\\sigma_{AB}\\)<a class="headerlink" href="#the-idea">#</a></h2>
@@ -67,6 +68,7 @@ def test_parts_are_found_with_anchors_that_stay() -> None:
     assert [(part.at, part.anchor, part.title) for part in parts(BODY)] == [
         ("a-page", "", "1. A page"),
         ("theorem-1", "theorem-1", "Theorem 1.1 (Noise, 100 %)"),
+        ("equation-eq-bound", "equation-eq-bound", "Equation (1.2)"),
         ("the-idea", "sec-idea", "1.1. The idea & \\(\\sigma_{AB}\\)"),
         ("fig-page-1", "fig-page-1", "Fig. 1.1: SSIM at 0.5 of it"),
         ("table-page-1", "table-page-1", "Table: Means"),
@@ -78,7 +80,7 @@ def test_parts_are_found_with_anchors_that_stay() -> None:
 def test_every_part_has_an_entry_that_bibtex_reads(works: dict[str, str]) -> None:
     data = listed(BODY, "notebooks/page", works, STAMP)
     read = parse_string("\n".join(part["bibtex"] for part in data["parts"]), "bibtex").entries
-    assert len(read) == len(data["parts"]) == 7
+    assert len(read) == len(data["parts"]) == 8
     for part in data["parts"]:
         (entry,) = parse_string(part["bibtex"], "bibtex").entries.values()
         anchor = f"#{part['anchor']}" if part["anchor"] else ""
@@ -89,7 +91,7 @@ def test_every_part_has_an_entry_that_bibtex_reads(works: dict[str, str]) -> Non
     titles = [entry.fields["title"] for entry in read.values()]
     assert titles[0] == "{A page}. In: A Book"
     assert titles[1] == "{Theorem 1.1 (Noise, 100 \\%), in: A page}. In: A Book"
-    assert titles[2] == "{1.1. The idea \\& $\\sigma_{AB}$, in: A page}. In: A Book"
+    assert titles[3] == "{1.1. The idea \\& $\\sigma_{AB}$, in: A page}. In: A Book"
 
 
 def test_original_work_stands_beside_a_part(works: dict[str, str]) -> None:

@@ -91,14 +91,26 @@ def _of_caption(element: Any, caption: Any, before: str = "") -> Part:
 
 
 def _plain(element: Any, title: str, *names: str) -> Part:
-    section = element.find_parent("section")
+    section = _around(element)
     around = () if section is None or names else _section(section).names
     return Part(element["id"], element["id"], title, (*names, element["id"], *around))
 
 
 def _heading(element: Any) -> str:
-    section = element.find_parent("section")
+    section = _around(element)
     return "" if section is None else _section(section).title
+
+
+def _around(element: Any) -> Any:
+    """The section that an element stands in; the body of a theorem is none."""
+    return next(
+        (
+            section
+            for section in element.find_parents("section")
+            if section.find(["h1", "h2", "h3", "h4"], recursive=False)
+        ),
+        None,
+    )
 
 
 def _text(element: Any) -> str:
