@@ -20,7 +20,8 @@ BODY = """
 <div class="proof theorem admonition" id="theorem-1">
   <p class="admonition-title"><span class="caption-number">Theorem 1.1 </span>
   (Noise, 100 %)</p><section class="theorem-content" id="statement-1">
-  <div class="math" id="equation-eq-bound"><span class="eqno">(1.2)</span>\\[\\beta\\]</div></section></div>
+  <div class="math" id="equation-eq-bound"><span class="eqno">(1.2)</span></div>
+  </section></div>
 <div class="proof admonition" id="proof-1"><p class="admonition-title">Proof</p></div>
 <section id="the-idea"><span id="sec-idea"></span><span id="binder-thm1"></span>
 <h2>1.1. The idea &amp; \\(\\sigma_{AB}\\)<a class="headerlink" href="#the-idea">#</a></h2>

@@ -32,7 +32,7 @@ class RecordedRuns(FactsDirective):
         if not rows:
             return [nodes.paragraph("", "No run is recorded here.")]
         header = ["Run", "Model", "Images", "Begun", "Computed on", "Made at commit"]
-        return [self.table(header, rows, ["runs", "citable"])]
+        return [self.table(header, rows, ["runs"])]
 
 
 class Changes(FactsDirective):
@@ -185,7 +185,7 @@ def by_run(recorded: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 def commit_cell(commit: str) -> nodes.Node:
     """The commit that made a run, or plainly that none was recorded."""
     if not commit:
-        return nodes.paragraph("", "not recorded")
+        return nodes.paragraph("", "not known")
     return nodes.paragraph("", "", nodes.literal("", shown_commit(commit)))
 
 

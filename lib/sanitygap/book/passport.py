@@ -20,7 +20,7 @@ _LABELS = {
     "device": "Device",
 }
 
-NO_COMMIT = "not recorded: the run does not say which version of the code made it"
+NO_COMMIT = "not known: the run does not say which version of the code made it"
 """What a passport says about a run without a commit."""
 
 
