@@ -240,7 +240,9 @@ def _execute_one(
             )
     except papermill.PapermillExecutionError as error:
         if error.ename == NotRecordedError.__name__:
-            _end_page(partial, _one_line(error.evalue))
+            settings = project.run_record(values["run"]).get("settings", {})
+            anew = command(name, {**settings, "run": "mine"})
+            _end_page(partial, _one_line(error.evalue), anew)
             finish(folder / f"{name}.ipynb")
             failed.unlink(missing_ok=True)
             return
@@ -266,10 +268,11 @@ def _execute_one(
     failed.unlink(missing_ok=True)
 
 
-def _end_page(path: Path, message: str) -> None:
+def _end_page(path: Path, message: str, anew: str) -> None:
     """Let an executed notebook say why its results end where a recorded run holds no more.
 
-    The cell that failed and the code behind it go; the text stays.
+    The cell that failed and the code behind it go; the text stays. ``anew`` is the command that
+    computes what is missing.
     """
     import nbformat
 
@@ -284,7 +287,10 @@ def _end_page(path: Path, message: str) -> None:
         for number, cell in enumerate(cells)
         if any(output.output_type == "error" for output in cell.get("outputs", []))
     )
-    note = nbformat.v4.new_markdown_cell(f"```{{note}}\nNot recorded: {message}.\n```")
+    note = nbformat.v4.new_markdown_cell(
+        f"````{{note}}\nNot recorded: {message}:\n\n```bash\n{anew}\n```\n\n"
+        "What stands below is about figures and tables that such a run shows.\n````"
+    )
     rest = [cell for cell in cells[place + 1 :] if cell.cell_type != "code"]
     notebook.cells = [*cells[:place], note, *rest]
     notebook.metadata.papermill.exception = None

@@ -145,6 +145,7 @@ def _page(
     """
     import nbformat
 
+    _leave_out_repeats(notebook)
     names = Names(notebook)
     for place, cell in enumerate(notebook.cells):
         shown = 0
@@ -172,6 +173,23 @@ def _page(
     page = passport(name, title, notebook.metadata[STAMP], citation, works)
     notebook.cells.append(nbformat.v4.new_markdown_cell(page, id="passport"))
     nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+def _leave_out_repeats(notebook: Any) -> None:
+    """Take out cells that show a figure which the page shows already.
+
+    Chapters set two recorded runs beside the run that they are about. Where that is one of the
+    two, only one other is left, and would be shown twice.
+    """
+    seen: list[Any] = []
+    kept = []
+    for cell in notebook.cells:
+        figures = [output.data for output in cell.get("outputs", []) if figure_mime(output)]
+        if figures and all(figure in seen for figure in figures):
+            continue
+        seen += figures
+        kept.append(cell)
+    notebook.cells = kept
 
 
 def _set_figure(cell: Any, alt: str, caption: str | None, label: str) -> None:

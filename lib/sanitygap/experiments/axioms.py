@@ -270,9 +270,7 @@ def axioms_scores(
         f"{name}@{extremal_steps}" if name == "extremal-perturbation" else name for name in methods
     ]
     for scenario in map(find_scenario, which):
-        for made, load in accepted_sets(
-            context, scenario, samples, source, recipe, limit
-        ):
+        for made, load in accepted_sets(context, scenario, samples, source, recipe, limit):
             for background in backgrounds:
                 for family in families(named):
                     yield _score_chunk(context, scenario, made, load, background, family, sampling)
@@ -464,9 +462,7 @@ def axioms_layers(
     recipe = Recipe(max_steps=max_steps)
     names = layers.resolution_layers(context.model, depths)
     for scenario in map(find_scenario, which):
-        for made, load in accepted_sets(
-            context, scenario, samples, source, recipe, limit
-        ):
+        for made, load in accepted_sets(context, scenario, samples, source, recipe, limit):
             for method in methods:
                 for depth, layer in enumerate(names, start=1):
                     (family,) = families([f"{method}@{layer}"])

@@ -33,11 +33,15 @@ def interval_dots(
     rows = list(dict.fromkeys(numbers["row"]))
     panels = list(dict.fromkeys(numbers["panel"]))
     series = list(dict.fromkeys(numbers["series"]))
+    wide = len(panels) if len(panels) < 4 else 2
+    tall = -(-len(panels) // wide)
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(2.4 + 3.1 * len(panels), 1.3 + 0.36 * len(rows)), sharey=True,
+        tall, wide, figsize=(2.4 + 3.1 * wide, (1.3 + 0.36 * len(rows)) * tall), sharey=True,
         squeeze=False,
     )  # fmt: skip
-    for axis, panel in zip(axes[0], panels, strict=True):
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    for axis, panel in zip(axes.flat, panels, strict=False):
         for number, name in enumerate(series):
             part = numbers[(numbers["panel"] == panel) & (numbers["series"] == name)]
             marker, filled = SERIES[number % len(SERIES)]

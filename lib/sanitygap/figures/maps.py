@@ -120,7 +120,7 @@ def stage_grid(
             if (method, step) in scores:
                 axis.set_xlabel(f"SSIM {scores[method, step]:.2f}", fontsize=8, labelpad=2)
     for axis, title in zip(axes[0], ["photograph", *steps], strict=True):
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title.replace("down to ", "down to\n"), fontsize=9)
     ends = ", ".join(
         f"{label(m)} {scores[m, steps[-1]]:.2f}" for m in maps if (m, steps[-1]) in scores
     )

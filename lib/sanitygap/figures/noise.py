@@ -26,7 +26,7 @@ def noise_curves(numbers: pd.DataFrame, caption: str) -> Plate:
     """
     panels = list(dict.fromkeys(numbers["panel"]))
     figure, axes = plt.subplots(
-        len(panels), 2, figsize=(12.5, 3.9 * len(panels)), squeeze=False, sharex=True
+        len(panels), 2, figsize=(9.4, 3.6 * len(panels)), squeeze=False, sharex=True
     )
     amounts = sorted(set(numbers.loc[numbers["method"] != "noise", "amount"]))
     for row, panel in zip(axes, panels, strict=True):
@@ -84,7 +84,7 @@ def smoothness_scatter(numbers: pd.DataFrame, caption: str) -> Plate:
             and ``ssim``, the same in all rows of a method, NaN where there is none.
         caption: the figure's caption.
     """
-    figure, (lags, scores) = plt.subplots(1, 2, figsize=(13, 4.4))
+    figure, (lags, scores) = plt.subplots(1, 2, figsize=(9.6, 4))
     ends, points = {}, {}
     for method, style in styles(list(dict.fromkeys(numbers["method"]))).items():
         rows = numbers[numbers["method"] == method].sort_values("lag")

@@ -19,10 +19,14 @@ def order_curves(numbers: pd.DataFrame, start: float, caption: str) -> Plate:
         caption: the figure's caption.
     """
     panels = list(dict.fromkeys(numbers["what"]))
+    wide = min(2, len(panels))
+    tall = -(-len(panels) // wide)
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(4.6 * len(panels), 4.2), squeeze=False, sharey=True
+        tall, wide, figsize=(4.4 * wide, 3.6 * tall), squeeze=False, sharey=True
     )
-    for axis, what in zip(axes[0], panels, strict=True):
+    for axis in axes.flat[len(panels) :]:
+        axis.set_axis_off()
+    for axis, what in zip(axes.flat, panels, strict=False):
         rows = numbers[numbers["what"] == what]
         for method, style in styles(list(dict.fromkeys(rows["method"]))).items():
             for order, line in ORDER_LINES.items():
@@ -37,8 +41,9 @@ def order_curves(numbers: pd.DataFrame, start: float, caption: str) -> Plate:
         axis.axvspan(0, 100 * start, color="0.94", zorder=0)
         axis.set_title(what, fontsize=10)
         axis.set(xlabel="random parameters, % of all", xlim=(-2, 102))
-    axes[0][0].set_ylabel("similarity to the trained network")
-    axes[0][-1].legend(frameon=False)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("similarity to the trained network")
+    axes.flat[len(panels) - 1].legend(frameon=False)
     sentences = []
     for (name, way), rows in numbers.groupby(["what", "order"], sort=False):
         first, last = (rows.sort_values("share").iloc[place] for place in (0, -1))
@@ -57,7 +62,9 @@ def tau_dots(numbers: pd.DataFrame, caption: str) -> Plate:
             ``gain_high`` over the variant it repairs (NaN for that one).
         caption: the figure's caption.
     """
-    figure, (taus, gains) = plt.subplots(1, 2, figsize=(11, 1.3 + 0.42 * len(numbers)), sharey=True)
+    figure, (taus, gains) = plt.subplots(
+        1, 2, figsize=(9.2, 1.3 + 0.42 * len(numbers)), sharey=True
+    )
     places = range(len(numbers))
     for axis, name, low, high in (
         (taus, "tau", "low", "high"),

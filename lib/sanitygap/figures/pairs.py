@@ -35,13 +35,12 @@ def pair_matrix(numbers: pd.DataFrame, caption: str) -> Plate:
     methods = list(dict.fromkeys([*numbers["first"], *numbers["second"]]))
     tests = list(dict.fromkeys(numbers["test"]))
     against = contradictions(numbers)
-    side = 1.7 + 0.3 * len(methods)
-    figure, axes = plt.subplots(1, len(tests), figsize=(2 * side + 1.4, side), squeeze=False)
-    for axis, test in zip(axes[0], tests, strict=True):
+    side = 1.7 + 0.26 * len(methods)
+    figure, axes = plt.subplots(len(tests), 1, figsize=(side + 1.4, 2 * side), squeeze=False)
+    for axis, test in zip(axes[:, 0], tests, strict=True):
         _panel(axis, numbers[numbers["test"] == test], methods, against)
         axis.set_title(test)
-    axes[0][-1].set_yticks([])
-    figure.legend(handles=_key(), loc="outside lower center", ncols=5, frameon=False, fontsize=8)
+    figure.legend(handles=_key(), loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     return Plate(figure, _words(numbers, tests, against), caption, numbers)
 
 

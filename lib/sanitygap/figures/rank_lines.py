@@ -18,7 +18,9 @@ def rank_lines(numbers: pd.DataFrame, *, ylabel: str, caption: str) -> Plate:
     """
     conditions = list(dict.fromkeys(numbers["condition"]))
     methods = list(dict.fromkeys(numbers["method"]))
-    figure, axis = plt.subplots(figsize=(3.2 + 1.35 * len(conditions), 1.6 + 0.32 * len(methods)))
+    figure, axis = plt.subplots(
+        figsize=(min(9.4, 3.2 + 1.35 * len(conditions)), 1.6 + 0.32 * len(methods))
+    )
     ranks = numbers.pivot(index="condition", columns="method", values="rank").loc[conditions]
     places = range(len(conditions))
     for method, style in styles(methods).items():

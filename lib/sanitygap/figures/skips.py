@@ -70,7 +70,7 @@ def layer_intervals(numbers: pd.DataFrame, caption: str) -> Plate:
         caption: the figure's caption.
     """
     layers = list(dict.fromkeys(numbers.sort_values("depth")["layer"]))
-    figure, axis = plt.subplots(figsize=(max(6.0, 0.21 * len(layers) + 2.5), 4.4))
+    figure, axis = plt.subplots(figsize=(min(9.2, max(6.0, 0.21 * len(layers) + 2.5)), 4.4))
     shown = numbers[numbers["measure"] == "pearson"]
     for path, (words, color, marker) in PATHS.items():
         part = shown[shown["path"] == path]

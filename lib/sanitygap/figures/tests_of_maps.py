@@ -17,7 +17,7 @@ def curves(
     caption: str,
     ticks: dict[float, str] | None = None,
 ) -> Plate:
-    """One line a method with its interval, one panel a run.
+    """One line a method with its interval, one panel a run, below each other.
 
     Args:
         numbers: columns ``panel``, ``method``, ``x``, ``mean``, ``low``, ``high``.
@@ -30,10 +30,10 @@ def curves(
     methods = list(dict.fromkeys(numbers["method"]))
     height = max(4.6, 1.6 + 0.17 * len(methods))
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(6.6 * len(panels) + 2, height), sharey=True, squeeze=False
+        len(panels), 1, figsize=(8.6, height * len(panels)), sharey=True, squeeze=False
     )
     drawn = []
-    for axis, panel in zip(axes[0], panels, strict=True):
+    for axis, panel in zip(axes[:, 0], panels, strict=True):
         ends = {}
         for method, style in styles(methods).items():
             rows = numbers[(numbers["method"] == method) & (numbers["panel"] == panel)]
@@ -46,13 +46,12 @@ def curves(
             axis.fill_between(
                 rows[x], rows["low"], rows["high"], color=style["color"], alpha=0.12, lw=0
             )
-        axis.set(xlabel=xlabel)
+        axis.set(xlabel=xlabel, ylabel=ylabel)
         if len(panels) > 1:
             axis.set_title(panel)
         if ticks:
             axis.set_xticks(list(ticks), list(ticks.values()), rotation=35, ha="right")
         drawn.append((axis, ends))
-    axes[0][0].set_ylabel(ylabel)
     for axis, ends in drawn:  # the shared limits are final only now
         label_ends(axis, ends)
     return Plate(figure, _ends(numbers, x, xlabel, ylabel), caption, numbers)
@@ -87,7 +86,7 @@ def gap_scatter(numbers: pd.DataFrame, caption: str) -> Plate:
     """
     numbers = numbers.sort_values("randomization").reset_index(drop=True)
     figure, (scores, ranks) = plt.subplots(
-        1, 2, figsize=(12.5, max(4.6, 0.28 * len(numbers) + 1)), width_ratios=(1.3, 1)
+        2, 1, figsize=(8, 5.4 + 0.26 * len(numbers)), height_ratios=(4.2, 1.2 + 0.26 * len(numbers))
     )
     for place, style in enumerate(styles(list(numbers["method"])).values()):
         row = numbers.iloc[place]

@@ -1,5 +1,6 @@
 """Pages about irrelevance that is preserved (Binder et al. 2022, Sec. 4.1)."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -197,13 +198,18 @@ def tile_agreement(table: pd.DataFrame) -> pd.DataFrame:
                 "network": "trained" if part["seed"].isna().all() else "redrawn",
                 "rank_logits": spearmanr(part["phi"], part["logits"]).statistic,
                 "rank_attribution": spearmanr(part["phi"], part["attribution"]).statistic,
-                "low_logits": lowest["logits"].sum() / part["logits"].sum(),
-                "low_attribution": lowest["attribution"].sum() / part["attribution"].sum(),
+                "low_logits": _share(lowest["logits"], part["logits"]),
+                "low_attribution": _share(lowest["attribution"], part["attribution"]),
                 "low_tiles": len(lowest) / len(part),
             }
         )
     keys = ["image", "change", "network"]
     return pd.DataFrame(rows).groupby(keys, as_index=False, sort=False).mean()
+
+
+def _share(some: pd.Series, every: pd.Series) -> float:
+    """What some values are of the sum of all; NaN where that is zero."""
+    return float(some.sum() / every.sum()) if every.sum() else math.nan
 
 
 def tile_plate(study: Study) -> Plate | Markdown:

@@ -102,8 +102,11 @@ def order_agreement(studies: Study | Iterable[Study]) -> Styler | Markdown:
         ]
     if not rows:
         return nothing_recorded(BOTTOM_UP)
+    heads = {
+        "tau": "Kendall's τ", "gain_low": "gain, low", "gain_high": "gain, high",
+    }  # fmt: skip
     return display_table(
-        pd.DataFrame(rows),
+        pd.DataFrame(rows).rename(columns=heads),
         "Kendall's τ between the ranking by mean SSIM over all steps of an order and the "
         "occlusion ranking, and how much it exceeds that of the top-down order; 95 % bootstrap "
         "intervals over images, resampled jointly.",

@@ -11,9 +11,10 @@ from sanitygap.runs import Study
 def step_counts(study: Study) -> Styler:
     """Steps of the papers' networks: stated, and counted in torchvision's networks."""
     rows = study.table("step-counts")
-    shown = rows.assign(left_trained=100 * rows["left_trained"]).rename(
-        columns={"left_trained": "left trained, % of parameters"}
-    )
+    papers = {"binder-2022": "Binder et al.", "sriram-conati-2022": "Sriram & Conati"}
+    shown = rows.assign(
+        left_trained=100 * rows["left_trained"], paper=rows["paper"].replace(papers)
+    ).rename(columns={"left_trained": "left trained, % of parameters"})
     return display_table(
         shown,
         "What a step of the papers goes by, how many there are by the paper and in torchvision's "
