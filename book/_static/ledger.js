@@ -55,10 +55,10 @@
   const controls = {
     words,
     paper: select("Paper", sorted(claims.map((claim) => claim.paper)), paperName),
-    part: select("Part", sorted(claims.map((claim) => claim.part)), partName),
     verdict: select("Verdict", sorted(claims.flatMap((c) => c.found.map((one) => one.verdict)))),
     model: select("Model", models),
     kind: select("Kind", sorted(claims.map((claim) => claim.kind))),
+    part: select("Part of the book", sorted(claims.map((claim) => claim.part)), partName),
   };
   const count = document.createElement("output");
   count.setAttribute("aria-live", "polite");

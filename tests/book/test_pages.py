@@ -81,6 +81,13 @@ def test_passport_of_a_recorded_run_tells_the_settings_of_the_run() -> None:
     assert f"{anew} --n-images 1000 --device cuda --seed 3" in passport("gap", "G", stamp, CITATION)
 
 
+def test_passport_of_a_run_without_a_commit_says_so() -> None:
+    record = RECORD | {"provenance": RECORD["provenance"] | {"commit": ""}}
+    rows = dict(rows_of(STAMP | {"run_record": record}))
+    assert rows["Results computed at commit"].startswith("not known: the run does not say")
+    assert rows["Page executed at commit"].startswith("`0123456789ab`")
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [("a", "`a`"), ("a|b", "`a|b`"), ("a`b", "``a`b``"), ("`a`", "`` `a` ``"), ("a\nb", "`a b`")],

@@ -119,6 +119,66 @@ def test_ledger_lists_every_claim_with_all_its_verdicts(site: Path) -> None:
         assert one(line, "a.claim-id")["href"] == f"#{line['id']}"
 
 
+def test_part_counts_the_verdicts_of_its_pages(site: Path) -> None:
+    table = one(soup(site, "book/toy-part.html"), "table.part-pages")
+    *lines, last = table.select("tbody tr")
+    shown = [str(one(line, "td:first-child a")["href"]) for line in lines]
+    assert shown == ["../notebooks/theorem-1.html", "../notebooks/gap.html"]
+    assert "A second toy." in lines[1].get_text()
+    rows = invented_claims()
+    expected = {}
+    for page in ("theorem-1", "gap"):
+        own = {row["id"] for row in rows if row["notebook"] == page}
+        for model in MODELS:
+            found = {row["id"]: row["verdict"] for row in rows if row["model"] == model}
+            expected[page, model] = Counter(found.get(claim, "not-run") for claim in own)
+    for line, page in zip(lines, ("theorem-1", "gap"), strict=True):
+        for model, cell in zip(MODELS, line.select("td:not(:first-child)"), strict=True):
+            assert counted(cell) == expected[page, model]
+    for model, cell in zip(MODELS, last.select("td:not(:first-child)"), strict=True):
+        assert counted(cell) == expected["theorem-1", model] + expected["gap", model]
+        for link in cell.select("a"):
+            query = parse_qs(str(link["href"]).partition("?")[2])
+            assert query["part"] == ["the-statements"]
+            assert query["model"] == [model]
+
+
+def counted(cell: Tag) -> Counter[str]:
+    """Verdict -> number, of a cell that counts."""
+    lines = [line.get_text().replace(line.select(".shown-on")[0].get_text(), "").split()
+             for line in cell.select("p")]  # fmt: skip
+    return Counter({verdict: int(number) for _, verdict, number in lines})
+
+
+def test_claims_of_a_part_are_marked_in_the_ledger(site: Path) -> None:
+    page = soup(site, "book/ledger.html")
+    marked = {str(row["id"]) for row in page.select("tr.part-the-statements")}
+    assert marked == {row["id"] for row in invented_claims() if row["notebook"]}
+
+
+def test_introduction_must_name_the_pages_of_its_part(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    execute_all(project)
+    page = tmp_path / "book" / "toy-part.md"
+    page.write_text(page.read_text().replace("notebooks/gap: A second toy.\n", ""))
+    with pytest.raises(UsageError, match="this part has the pages notebooks/theorem-1, notebooks"):
+        build(project, "toy", invented_claims())
+
+
+def test_moved_page_leads_on(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    execute_all(project)
+    config = tmp_path / "_config.yml"
+    old = "      ledger: book/ledger.html\n"
+    assert old in config.read_text()
+    config.write_text(config.read_text().replace(old, f"{old}      notebooks/old: gap.html\n"))
+    made = build(project, "toy", invented_claims()).parent
+    assert "gap.html" in (made / "notebooks" / "old.html").read_text()
+    config.write_text(config.read_text().replace("old: gap.html", "old: nowhere.html"))
+    with pytest.raises(UsageError, match="leads to no file"):
+        build(project, "toy", invented_claims())
+
+
 def test_ledger_links_to_the_place_of_a_claim(site: Path) -> None:
     page = soup(site, "book/ledger.html")
 

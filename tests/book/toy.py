@@ -18,7 +18,11 @@ defaults:
   numbered: 2
 parts:
   - caption: The statements
+    numbered: false
     chapters:
+      - file: book/toy-part
+        title: Introduction
+  - chapters:
       - file: notebooks/theorem-1
       - file: notebooks/gap
   - caption: The companion
@@ -34,6 +38,15 @@ parts:
       - file: book/references
 """
 
+PART = """\
+# The toys
+
+```{part}
+notebooks/theorem-1: What the theorem says, with $x$.
+notebooks/gap: A second toy.
+```
+"""
+
 
 def make_project(root: Path) -> Project:
     """The prose and configuration of this checkout, with the notebooks made for tests."""
@@ -42,6 +55,7 @@ def make_project(root: Path) -> Project:
     for name in ("_config.yml", "CITATION.cff"):
         shutil.copy(CHECKOUT / name, root)
     (root / "_toc.yml").write_text(TOC, encoding="utf-8")
+    (root / "book" / "toy-part.md").write_text(PART, encoding="utf-8")
     return Project(root)
 
 

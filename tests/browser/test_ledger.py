@@ -94,6 +94,20 @@ def test_kind_filters_and_everything_can_be_shown_again(ledger: Watched) -> None
     assert page.url.endswith("ledger.html")
 
 
+def test_total_of_a_part_leads_to_its_claims(watch: Any, site: Site) -> None:
+    watched = watch()
+    watched.page.goto(site.address + "book/part-noise.html")
+    links = watched.page.locator("table.part-pages tr:last-child td a")
+    counted = [(link.get_attribute("href"), link.inner_text()) for link in links.all()]
+    assert len(counted) >= 2
+    for address, number in counted[:3]:
+        watched.page.goto(f"{site.address}book/{address}")
+        count = watched.page.locator("form.ledger-filter output")
+        assert count.inner_text() == f"{number} of {len(CLAIMS)} claims", address
+        chosen = watched.page.locator("form.ledger-filter").get_by_label("Part of the book")
+        assert chosen.input_value() == "noise-scores-well"
+
+
 def test_link_to_a_claim_shows_it_whatever_is_chosen(watch: Any, site: Site) -> None:
     watched = watch()
     watched.page.goto(site.address + "book/ledger.html?paper=cross#binder-thm1")

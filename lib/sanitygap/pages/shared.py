@@ -98,8 +98,8 @@ def verdicts(study: Study, *claims: str) -> Styler:
     judged = study.judge(*claims)
     rows = [
         {
-            "claim": f'<a href="../book/ledger.html#{row["claim"]}">{row["claim"]}</a>',
-            "verdict": f"{VERDICTS[row['verdict']].sign} {row['verdict']}",
+            "claim and verdict": f'<a href="../book/ledger.html#{row["claim"]}">{row["claim"]}</a>'
+            f"<br>{VERDICTS[row['verdict']].sign} <b>{row['verdict']}</b>",
             "statement": find_claim(row["claim"]).statement,
             "evidence": f"{row['evidence']} {row['reason']}".strip(),
         }
