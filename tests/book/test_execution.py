@@ -174,7 +174,8 @@ def test_a_page_ends_where_a_recorded_run_holds_no_more(project: Project) -> Non
     [path] = execute(project, ["gap"], {}, "toy")
     notebook = nbformat.read(path, as_version=4)
     assert list(problems(notebook, source, "toy", LocalPaths(project.root))) == []
-    assert [cell.source for cell in notebook.cells if "Not recorded: no table" in cell.source]
+    (note,) = [cell.source for cell in notebook.cells if "Not recorded: no table" in cell.source]
+    assert "sanitygap execute gap --run mine" in note
     assert not any("raise" in cell.source for cell in notebook.cells)
     texts = [c.source for c in jupytext.read(source, fmt="md:myst").cells if c.cell_type != "code"]
     assert set(texts) <= {cell.source for cell in notebook.cells}
@@ -238,3 +239,13 @@ def test_outside_a_project_the_message_says_where_to_go(tmp_path: Path) -> None:
 def test_chapters_are_those_of_the_table_of_contents(project: Project) -> None:
     assert project.chapters == ["theorem-1", "gap"]
     assert project.notebooks == ["gap", "theorem-1"]
+
+
+def test_chapters_without_a_caption_belong_to_the_part_before_them(project: Project) -> None:
+    first, last = project.parts
+    assert first == {
+        "caption": "The statements",
+        "pages": ["book/toy-part", "notebooks/theorem-1", "notebooks/gap"],
+    }
+    assert last["caption"] == "The companion"
+    assert [project.documents[0], *first["pages"], *last["pages"]] == project.documents

@@ -74,4 +74,4 @@ def _words(numbers: pd.DataFrame, legend: str) -> str:
         )
         where = f"{panel}, {name}" if legend else str(panel)
         sentences.append(f"{where}: {listed}.")
-    return " ".join(sentences)
+    return " ".join(sentences).replace("$", "")

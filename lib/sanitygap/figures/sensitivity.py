@@ -19,10 +19,12 @@ def layer_grid(numbers: pd.DataFrame, caption: str) -> Plate:
     layers = list(dict.fromkeys(numbers["stage"]))
     grid = numbers.pivot(index="method", columns="stage", values="sensitivity")
     grid = grid.loc[methods, layers]
-    figure, axis = plt.subplots(figsize=(4.2 + 0.55 * len(layers), 1.6 + 0.34 * len(methods)))
+    figure, axis = plt.subplots(
+        figsize=(min(9.4, 4.2 + 0.55 * len(layers)), 1.6 + 0.34 * len(methods))
+    )
     sns.heatmap(
         grid, ax=axis, cmap="viridis", vmin=0, vmax=max(1.0, float(grid.max().max())),
-        annot=len(layers) <= 20, fmt=".2f", annot_kws={"size": 7}, linewidths=0.4,
+        annot=len(layers) <= 12, fmt=".2f", annot_kws={"size": 7}, linewidths=0.4,
         cbar_kws={"label": "mean S"},
     )  # fmt: skip
     axis.set_yticklabels([label(str(name)) for name in methods], rotation=0)
@@ -46,9 +48,9 @@ def change_lines(numbers: pd.DataFrame, caption: str, threshold: float) -> Plate
         threshold: of S, drawn as a line.
     """
     kinds = list(dict.fromkeys(numbers["moved"]))
-    figure, axes = plt.subplots(1, len(kinds), figsize=(6.6 * len(kinds), 3.9), squeeze=False)
+    figure, axes = plt.subplots(len(kinds), 1, figsize=(8.6, 3.7 * len(kinds)), squeeze=False)
     sentences = []
-    for axis, kind in zip(axes[0], kinds, strict=True):
+    for axis, kind in zip(axes[:, 0], kinds, strict=True):
         part, ends = numbers[numbers["moved"] == kind], {}
         for method, style in styles(list(dict.fromkeys(part["method"]))).items():
             rows = part[part["method"] == method].sort_values("share")

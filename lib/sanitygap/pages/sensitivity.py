@@ -59,7 +59,7 @@ def sensitivity_plate(studies: Study | Iterable[Study], table: str = IPR) -> Pla
             whole = layer_table(held, str(name)).dropna()
             share = criteria(whole)["meets"] if len(whole) else float("nan")
             for kind, values in (
-                ("S^I", (found.estimate, found.low, found.high)),
+                ("$S^I$", (found.estimate, found.low, found.high)),
                 ("Definition 2", (share, share, share)),
             ):
                 rows.append(
@@ -73,15 +73,15 @@ def sensitivity_plate(studies: Study | Iterable[Study], table: str = IPR) -> Pla
     )
     return interval_dots(
         pd.DataFrame(rows),
-        caption="Sensitivity S^I, one minus the mean SSIM over layers that are redrawn one at a "
+        caption="Sensitivity $S^I$, one minus the mean SSIM over layers that are redrawn one at a "
         "time, and the share of images for which every layer changes the map (Definition 2). "
         f"Line: the threshold of {THRESHOLD:g}. {where}. Bars: 90 % bootstrap intervals over "
         "images. Signed maps, second-moment normalisation, windows of 7, L = joint range.",
         xlabels={
-            "S^I": "S^I (up: more sensitive)",
+            "$S^I$": "$S^I$ (up: more sensitive)",
             "Definition 2": "share of images sensitive to every layer",
         },
-        lines={"S^I": THRESHOLD},
+        lines={"$S^I$": THRESHOLD},
         legend="network" if len(several) > 1 else "",
     )
 
@@ -115,7 +115,7 @@ def criterion_table(study: Study) -> Styler:
             ("S", "meets", "least_layer", "insensitive"), float("nan")
         )  # fmt: skip
         rows.append(
-            {"method": label(name), "S^I": found["S"],
+            {"method": label(name), "$S^I$": found["S"],
              "images that meet Definition 2": found["meets"],
              "least sensitive layer, mean S": found["least_layer"],
              "insensitive pairs of image and layer": found["insensitive"],
@@ -123,7 +123,7 @@ def criterion_table(study: Study) -> Styler:
         )  # fmt: skip
     return display_table(
         pd.DataFrame(rows),
-        f"What the mean S^I says and what it hides, threshold SSIM 0.99. {about(study, IPR)}.",
+        f"What the mean $S^I$ says and what it hides, threshold SSIM 0.99. {about(study, IPR)}.",
     )
 
 
@@ -157,8 +157,8 @@ def convention_table(study: Study) -> Styler:
     shown = wide.rename(index=label).rename_axis("method").reset_index()
     return display_table(
         shown,
-        "S^I by sign of the maps and range L of the SSIM (joint range of the pair, of its central "
-        "99.9 %, 1, 2). Kendall's tau with the first column, over the paper's methods: "
+        "$S^I$ by sign of the maps and range L of the SSIM (joint range of the pair, of its "
+        "central 99.9 %, 1, 2). Kendall's tau with the first column, over the paper's methods: "
         + ", ".join(f"{name} {value:+.2f}" for name, value in taus.iloc[1:].items())
         + f". {about(study, IPR)}.",
     )

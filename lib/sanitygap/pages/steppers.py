@@ -16,7 +16,7 @@ from sanitygap.runs import Study
 from sanitygap.similarity import Reference
 
 #: profile -> photographs, steps of each order, and points of sampling methods, of the gallery
-GALLERIES = {"smoke": (2, 2, 1), "quick": (3, 5, 4), "full": (3, 5, 8)}
+GALLERIES = {"smoke": (2, 2, 1), "quick": (3, 5, 4), "full": (3, 5, 4)}
 
 #: what the slider of the gallery says about the stage that a step redraws
 REDRAWN = {
