@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +16,7 @@ from typing import Any
 import psutil
 from tqdm import tqdm
 
+from sanitygap.book.kernels import KERNEL, kernels
 from sanitygap.book.localpaths import LocalPaths, map_strings
 from sanitygap.book.project import Project
 from sanitygap.book.publishable import KERNELSPEC, publishable
@@ -26,7 +24,6 @@ from sanitygap.errors import NotRecordedError, UsageError
 from sanitygap.files import file_sha256
 from sanitygap.provenance import checked_out
 
-KERNEL = "sanitygap"
 STAMP = "sanitygap"
 """The key of the notebook metadata that holds the stamp of an execution."""
 
@@ -95,7 +92,7 @@ def execute(
             return str(failure)
         return None
 
-    with _kernel(max(1, (os.cpu_count() or 1) // jobs)):
+    with kernels(max(1, (os.cpu_count() or 1) // jobs), len(names)):
         if jobs == 1:
             failures = [run_one(name, progress) for name in names]
         else:
@@ -233,7 +230,8 @@ def _execute_one(
                 dict(values),
                 kernel_name=KERNEL,
                 language="python",
-                cwd=str(project.root),
+                # papermill's own way to say where would move this whole process there
+                resources={"metadata": {"path": str(project.root)}},
                 progress_bar={"desc": name} if progress else False,
                 execution_timeout=timeout,
                 stderr_file=sys.stderr if progress else None,
@@ -295,52 +293,6 @@ def _end_page(path: Path, message: str, anew: str) -> None:
     notebook.cells = [*cells[:place], note, *rest]
     notebook.metadata.papermill.exception = None
     nbformat.write(notebook, path)
-
-
-@contextmanager
-def _kernel(threads: int) -> Iterator[None]:
-    """A kernel specification for this very interpreter, for as long as the context lasts.
-
-    Its kernels compute on so many threads, unless ``OMP_NUM_THREADS`` says otherwise. No kernel
-    needs to be installed, and one that is, of another environment, is not taken.
-    """
-    from papermill.log import logger
-
-    specification = {
-        "argv": [
-            sys.executable,
-            "-Xfrozen_modules=off",
-            "-m",
-            "ipykernel_launcher",
-            "-f",
-            "{connection_file}",
-            "--log-level=ERROR",
-        ],
-        "display_name": "Python 3",
-        "language": "python",
-        "metadata": {"debugger": False},
-        "env": {
-            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
-            # tqdm wants widgets, which a page cannot show
-            "PYTHONWARNINGS": "ignore:IProgress not found",
-        },
-    }
-    before = os.environ.get("JUPYTER_PATH")
-    level = logger.level
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "kernels" / KERNEL / "kernel.json"
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(specification), encoding="utf-8")
-        os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))
-        logger.setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
-            if before is None:
-                del os.environ["JUPYTER_PATH"]
-            else:
-                os.environ["JUPYTER_PATH"] = before
 
 
 def versions() -> dict[str, str]:
