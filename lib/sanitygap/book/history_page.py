@@ -16,23 +16,34 @@ class RecordedRuns(FactsDirective):
     """The runs whose verdicts the site shows: about what, when and from which commit."""
 
     def run(self) -> list[nodes.Node]:
+        header = ["Run", "Model", "Images", "Begun", "Computed on", "Made at commit"]
         rows = [
             row(
                 [
-                    nodes.literal("", one["name"]),
-                    one["model"],
-                    f"{one['n_images']} ({one['images']})",
-                    when(one["started"]) if one["started"] else "unknown",
-                    one["device"],
-                    commit_cell(one["commit"]),
+                    # on a narrow screen a row is a card, and each line says what it is
+                    nodes.paragraph(
+                        "", "", nodes.inline("", f"{head}: ", classes=["narrow-label"]), cell
+                    )
+                    for head, cell in zip(header, self.cells(one), strict=True)
                 ]
             )
             for one in self.facts["runs"]
         ]
         if not rows:
             return [nodes.paragraph("", "No run is recorded here.")]
-        header = ["Run", "Model", "Images", "Begun", "Computed on", "Made at commit"]
         return [self.table(header, rows, ["runs"])]
+
+    def cells(self, one: Mapping[str, Any]) -> list[nodes.Node]:
+        """What the columns say about one run; plainly so where it has no commit."""
+        commit = one["commit"]
+        return [
+            nodes.literal("", one["name"]),
+            nodes.Text(one["model"]),
+            nodes.Text(f"{one['n_images']} ({one['images']})"),
+            nodes.Text(when(one["started"]) if one["started"] else "unknown"),
+            nodes.Text(one["device"]),
+            nodes.literal("", shown_commit(commit)) if commit else nodes.Text("not known"),
+        ]
 
 
 class Changes(FactsDirective):
@@ -180,13 +191,6 @@ def by_run(recorded: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     for one in recorded:
         found.setdefault(one["run"], []).append(one)
     return found
-
-
-def commit_cell(commit: str) -> nodes.Node:
-    """The commit that made a run, or plainly that none was recorded."""
-    if not commit:
-        return nodes.paragraph("", "not known")
-    return nodes.paragraph("", "", nodes.literal("", shown_commit(commit)))
 
 
 def shown_commit(commit: str) -> str:

@@ -36,7 +36,7 @@ def noise_curves(numbers: pd.DataFrame, caption: str) -> Plate:
             axis.set(ylabel=ylabel)
             axis.set_title(panel, fontsize=10)
     for axis in axes[-1]:
-        axis.set_xlabel("λ: added noise, in units of the map's root mean square")
+        axis.set_xlabel("λ: added noise, in units of\nthe map's root mean square")
     return Plate(figure, _words(numbers, amounts), caption, numbers)
 
 
