@@ -153,7 +153,7 @@ def test_html_holds_every_map_once_and_every_number() -> None:
 
 def test_pictures_keep_to_their_budget() -> None:
     noise = np.random.default_rng(0).random((96, 96, 3))
-    maps = {f"method {method}": {image: [noise] * 13 for image in IMAGES} for method in range(6)}
+    maps = {f"method {method}": {image: [noise] * 13 for image in IMAGES} for method in range(8)}
     scores = pd.DataFrame(
         {"image": image, "method": method, "place": place, "score": 0.0}
         for method, own in maps.items()
