@@ -16,8 +16,9 @@ from pathlib import Path
 
 import torch
 
-from sanitygap.axioms.generate import Generation, Sample, outputs
+from sanitygap.axioms.generate import Generation
 from sanitygap.axioms.recipes import ORIGINAL, Recipe
+from sanitygap.axioms.samples import Sample, outputs
 from sanitygap.axioms.scenarios import Scenario, find_scenario, holds
 from sanitygap.models import Explainable, load_model
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sanitygap.axioms import balance, store, toy
-from sanitygap.axioms.generate import Generation, outputs
+from sanitygap.axioms.generate import Generation
 from sanitygap.axioms.layers import resolution_layers
 from sanitygap.axioms.metrics import METRICS, metric_of, region_sums, shared_sums
 from sanitygap.axioms.placement import (
@@ -24,6 +24,7 @@ from sanitygap.axioms.placement import (
 )
 from sanitygap.axioms.prior import DecoderPrior
 from sanitygap.axioms.recipes import ORIGINAL, Recipe
+from sanitygap.axioms.samples import outputs
 from sanitygap.axioms.scenarios import BOTH, FIRST, GOAL_ONLY, NONE, SCENARIOS, SECOND, holds
 from sanitygap.errors import UsageError
 from sanitygap.experiments.axiom_pictures import toy_rows
@@ -60,19 +61,20 @@ def lively() -> Explainable:
 
 def test_decoders_side_by_side_equal_each_alone_and_a_restart_is_a_fresh_start():
     together = DecoderPrior(19, ["a", "b", "c"], CPU)
-    patches = together.patches()
+    patches = together.patches([0, 1, 2])
     assert patches.shape == (3, 3, 19, 19)
     for place, seed in enumerate("abc"):
-        alone = DecoderPrior(19, [seed], CPU).patches()[0]
+        alone = DecoderPrior(19, [seed], CPU).patches([0])[0]
         assert torch.allclose(patches[place], alone, atol=1e-5)
+        assert torch.allclose(patches[place], together.patches([place])[0], atol=1e-5)
     assert not torch.allclose(patches[0], patches[1], atol=0.01)
     together.restart(1, "c")
-    assert torch.allclose(together.patches()[1], patches[2], atol=1e-5)
+    assert torch.allclose(together.patches([1])[0], patches[2], atol=1e-5)
 
 
 def test_a_patch_depends_on_its_own_parameters_only():
     prior = DecoderPrior(16, ["a", "b"], CPU)
-    found = torch.autograd.grad(prior.patches()[0].sum(), prior.parameters)
+    found = torch.autograd.grad(prior.patches([0, 1])[0].sum(), prior.parameters)
     assert all(torch.count_nonzero(slope[1]) == 0 for slope in found)
     assert any(torch.count_nonzero(slope[0]) > 0 for slope in found)
 
@@ -147,34 +149,58 @@ def test_a_sample_holds_only_if_every_threshold_is_met():
 
 
 @pytest.mark.parametrize("name", ["null", "single", "double", "saturation"])
-def test_slopes_equal_a_naive_loss_through_the_whole_image(name):
+@pytest.mark.parametrize("way", ["original", "ours"])
+def test_slopes_equal_a_naive_loss_through_the_whole_image(name, way):
     model, scenario = tiny(), SCENARIOS[name]
-    recipe = Recipe(bend=float("inf"), objective="logit", goal_weight=10.0, at_once=2)
+    ours = Recipe(at_once=2, least_reference=0.0)
+    recipe = ours if way == "ours" else replace(ORIGINAL, at_once=2)
     run = Generation(model, scenario, [0, 1], recipe, 3)
     for slot in run.slots:
-        slot.warm = False
-    pixels = run.prior.patches().detach().unflatten(0, (2, scenario.patches))
-    slopes = torch.zeros_like(pixels)
-    empty = run._empty_outputs([0, 1])
-    run._slopes([0, 1], pixels, slopes, empty)
+        slot.warm = [False] * scenario.patches
+    before = run.pixels.clone()
+    kept = {}
+    run._step = lambda moved: kept.update(moved=moved)
+    grown = run.prior.patches
+    run.prior.patches = lambda which: kept.setdefault("patches", grown(which).detach())
+    backward = torch.autograd.backward
+    torch.autograd.backward = lambda patches, slopes: kept.update(slopes=slopes)
+    try:
+        run.advance()
+    finally:
+        torch.autograd.backward = backward
+    slopes = kept["slopes"].unflatten(0, (2, scenario.patches))
     for place, slot in enumerate(run.slots):
-        leaf = pixels[place].clone().requires_grad_()
+        leaf = before[place].clone().requires_grad_()
 
-        def logit(coalition, output, live, leaf=leaf, place=place, slot=slot):
+        def logits(coalition, live, leaf=leaf, place=place):
             shown = [p if i == live else p.detach() for i, p in enumerate(leaf)]
             image = composed(run.places[place], torch.stack(shown), scenario.members(coalition))
-            inputs = to_inputs(model.preprocessing, image[None])
-            return model.module(inputs)[0, slot.classes[output]]
+            return model.module(to_inputs(model.preprocessing, image[None]))[0]
 
         loss = 0
         for goal, average in zip(scenario.goals, slot.goals, strict=True):
-            weight = 10 * float(balance.goal_weight(average[None]))
-            loss = loss - weight * logit(goal.coalition, goal.output, goal.patch)
+            row, output = logits(goal.coalition, goal.patch), slot.classes[goal.output]
+            if way == "original":
+                loss = loss - 10 * float(balance.goal_weight(average[None])) * row[output]
+            else:  # the log-odds, by the softmax
+                odds = row.double().softmax(0)[output].logit()
+                short = (5 - odds).clamp(min=0)
+                loss = loss + torch.where(short < 2, short**2, 4 * short - 4)
         for rule, average in zip(scenario.constraints, slot.constraints, strict=True):
-            weight = 5 * float(balance.constraint_weight(average[None]))
-            base = logit(rule.without, rule.output, None).detach()
-            loss = loss + weight * (logit(rule.coalition, rule.output, rule.patch) - base) ** 2
-        expected = torch.autograd.grad(loss, leaf)[0]
+            output = slot.classes[rule.output]
+            row = logits(rule.coalition, rule.patch)[output]
+            base = logits(rule.without, None)[output].detach()
+            weight = float(balance.constraint_weight(average[None]))
+            if way == "original":
+                loss = loss + 5 * weight * (row - base) ** 2
+            else:
+                weight /= float(balance.goal_weight(slot.goals[rule.patch][None]))
+                low, high = ours.bounds
+                allowed = np.arctanh(0.14) * max(0.5, min(abs(float(row)), abs(float(base))))
+                over = ((row - base).abs() / allowed - ours.slack).clamp(min=0)
+                bent = torch.where(over < 2, over**2, 4 * over - 4)
+                loss = loss + min(max(weight, low), high) * bent
+        expected = torch.autograd.grad(loss, leaf)[0].float()
         assert torch.allclose(
             slopes[place], expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max())
         )
@@ -182,7 +208,7 @@ def test_slopes_equal_a_naive_loss_through_the_whole_image(name):
 
 def test_samples_do_not_depend_on_what_is_made_beside_them():
     model = tiny()
-    recipe = Recipe(max_steps=4, warm_up=2, at_once=3)
+    recipe = Recipe(max_steps=4, warm_up=2, at_once=3, least_reference=0.0)
     together = Generation(model, SCENARIOS["double"], range(3), recipe, 0).run()
     streamed = Generation(model, SCENARIOS["double"], range(3), replace(recipe, at_once=2), 0).run()
     for one, other in zip(together, streamed, strict=True):
@@ -193,14 +219,14 @@ def test_samples_do_not_depend_on_what_is_made_beside_them():
 
 def test_the_optimisation_reaches_a_goal_and_gives_up_honestly():
     model = lively()
-    recipe = Recipe(max_steps=60, warm_up=5, min_steps=5, softmax=0.3, patience=1)
+    recipe = Recipe(max_steps=60, warm_up=5, min_steps=5, softmax=0.3, patience=1, stirred=0.0)
     made = Generation(model, GOAL_ONLY, range(4), recipe, 0).run()
     assert any(sample.accepted for sample in made)
     for sample in made:
         if sample.accepted:
             places = [sample.place(40, 0, ("fresh", draw)) for draw in range(8)]
             _, softmax = outputs(model, GOAL_ONLY, sample.pixels, sample.classes, places)
-            assert float(softmax[:, FIRST, 0].mean()) > 0.3
+            assert float((softmax[:, FIRST, 0] > 0.3).float().mean()) > 0.8
         else:
             assert sample.steps == 60
     hopeless = Generation(
@@ -217,8 +243,42 @@ def test_the_original_recipe_takes_the_first_draw_that_passes():
     assert sample.steps < 40
 
 
+def test_a_sample_is_given_up_before_it_begins_if_its_reference_is_near_zero():
+    model = lively()  # on grey noise all outputs are near 0
+    null = SCENARIOS["null"]
+    made = Generation(model, null, range(3), Recipe(least_reference=1e4), 0).run()
+    assert [(s.number, s.accepted, s.steps) for s in made] == [(n, False, 0) for n in range(3)]
+    begun = Generation(model, null, [0], Recipe(least_reference=0.0, max_steps=1), 0).run()
+    assert begun[0].steps == 1
+
+
+def test_a_patch_that_rests_stays_as_it_is():
+    model = tiny()
+    recipe = Recipe(at_once=1, least_reference=0.0, rest=1000, max_steps=9, patience=1000)
+    run = Generation(model, SCENARIOS["double"], [0], recipe, 0)
+    run.advance()
+    run.slots[0].goals[0], run.slots[0].warm = 0.999, [True, True]
+    before = [tensor.detach().clone() for tensor in run.prior.parameters]
+    squares = [state["square_avg"].clone() for state in run.optimizer.state.values()]
+    run.advance()
+    for tensor, old in zip(run.prior.parameters, before, strict=True):
+        assert torch.equal(tensor[0], old[0])
+        assert not torch.equal(tensor[1], old[1])
+    for state, old in zip(run.optimizer.state.values(), squares, strict=True):
+        assert torch.equal(state["square_avg"][0], old[0])
+
+
+def test_patches_that_saturate_move_together():
+    for seed in range(20):
+        place = draw_place(224, 2, seed, offset=128 / 224)
+        (a, b), (c, d) = place.corners
+        assert (c - a, d - b) == (128, 128)
+        assert min(a, b) >= 0
+        assert max(c, d) + patch_size(224) <= 224
+
+
 def test_a_set_is_kept_reused_and_refused_if_damaged(tmp_path):
-    model, recipe = tiny(), Recipe(max_steps=2)
+    model, recipe = tiny(), Recipe(max_steps=2, least_reference=0.0)
     arguments = (model, SCENARIOS["single"], [0, 1], recipe, 0)
     first = store.features(*arguments, "code", tmp_path)
     (path,) = tmp_path.iterdir()

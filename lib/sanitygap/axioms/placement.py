@@ -40,7 +40,13 @@ class Place:
     corners: tuple[tuple[int, int], ...]
 
 
-def draw_place(size: int, patches: int, *seed: object, background: str = "noise") -> Place:
+def draw_place(
+    size: int,
+    patches: int,
+    *seed: object,
+    background: str = "noise",
+    offset: float | None = None,
+) -> Place:
     """A fresh background with room for patches that do not overlap.
 
     Args:
@@ -49,6 +55,8 @@ def draw_place(size: int, patches: int, *seed: object, background: str = "noise"
         seed: what the draw is for.
         background: ``noise`` is clamp(N(0.5, 0.1), 0, 1), the paper's; ``blur`` is the same noise
             after a Gaussian filter, brought back to that spread; ``grey`` and ``black`` are plain.
+        offset: of the second patch from the first, down and right, as a share of the side; they
+            move together in the room that is left. None places each on its own.
     """
     source = generator(*seed, "place")
     noise = torch.randn(3, size, size, generator=source)
@@ -60,6 +68,11 @@ def draw_place(size: int, patches: int, *seed: object, background: str = "noise"
     else:
         pixels = (GREY + NOISE * noise).clamp(0, 1)
     side = patch_size(size)
+    if offset is not None:
+        shift = round(offset * size)
+        drawn = torch.randint(0, size - side - shift + 1, (2,), generator=source).tolist()
+        row, column = int(drawn[0]), int(drawn[1])
+        return Place(pixels, ((row, column), (row + shift, column + shift))[:patches])
     while True:
         drawn = torch.randint(0, size - side + 1, (patches, 2), generator=source).tolist()
         corners = tuple((int(row), int(column)) for row, column in drawn)

@@ -32,8 +32,8 @@ class Prior(Protocol):
 
     parameters: list[torch.Tensor]
 
-    def patches(self) -> torch.Tensor:
-        """RGB values in (0, 1), ``(N, 3, size, size)``."""
+    def patches(self, which: Sequence[int]) -> torch.Tensor:
+        """Some patches: RGB values in (0, 1), ``(len(which), 3, size, size)``."""
 
     def restart(self, place: int, seed: object) -> None:
         """Draw the parameters of one patch anew."""
@@ -70,18 +70,20 @@ class DecoderPrior:
         tensors.append(deviation * torch.randn(3, WIDTHS[-1], 1, 1, generator=source))
         return [*tensors, torch.zeros(3)]
 
-    def patches(self) -> torch.Tensor:
-        """RGB values in (0, 1), ``(N, 3, size, size)``."""
-        count, values = len(self.seeds), self.seeds
+    def patches(self, which: Sequence[int]) -> torch.Tensor:
+        """Some patches: RGB values in (0, 1), ``(len(which), 3, size, size)``."""
+        chosen = torch.tensor(which, device=self.device)
+        count, values = len(which), self.seeds[chosen]
+        parameters = [tensor[chosen] for tensor in self.parameters]
         for number in range(len(WIDTHS)):
-            weights, scale, shift = self.parameters[3 * number : 3 * number + 3]
+            weights, scale, shift = parameters[3 * number : 3 * number + 3]
             if number:
                 values = functional.interpolate(values, scale_factor=2, mode="bilinear")
             values = _side_by_side(values, weights)
             values = functional.instance_norm(values)
             values = values * scale[:, :, None, None] + shift[:, :, None, None]
             values = functional.leaky_relu(values, SLOPE)
-        weights, shift = self.parameters[-2:]
+        weights, shift = parameters[-2:]
         colours = _side_by_side(values, weights) + shift[:, :, None, None]
         start = (colours.shape[-1] - self.size) // 2
         stop = start + self.size
@@ -121,9 +123,9 @@ class PixelPrior:
     def _draw(self, seed: object) -> torch.Tensor:
         return 0.1 * torch.randn(3, self.size, self.size, generator=generator(seed, "prior"))
 
-    def patches(self) -> torch.Tensor:
-        """RGB values in (0, 1), ``(N, 3, size, size)``."""
-        return self.parameters[0].sigmoid()
+    def patches(self, which: Sequence[int]) -> torch.Tensor:
+        """Some patches: RGB values in (0, 1), ``(len(which), 3, size, size)``."""
+        return self.parameters[0][torch.tensor(which, device=self.device)].sigmoid()
 
     @torch.no_grad()
     def restart(self, place: int, seed: object) -> None:

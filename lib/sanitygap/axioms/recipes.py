@@ -1,4 +1,23 @@
-"""How features are generated: the numbers of the optimisation, the authors' and this book's."""
+"""How features are generated: the numbers of the optimisation, the authors' and this book's.
+
+Where :class:`Recipe` departs from :data:`ORIGINAL`, and why. Thresholds and scenarios are the same.
+
+- Many samples side by side; the authors make one at a time.
+- A goal is the log-odds of its output, up to an aim beyond the threshold, not the logit: a large
+  logit takes the logits of similar classes along, and what is reached needs no more.
+- A constraint is the change relative to the logit, as it is accepted, not the change itself:
+  where the logit of a bare background is 2, a change of 0.3 is too much; where a feature makes it
+  25, a change of 3 is not.
+- A patch's constraints join in once its own goal is near, not after 300 steps. The focal weights
+  keep their form, but only their ratio counts, and it has bounds: unbounded, a goal that is reached
+  has no say, and the optimisation swings between the two.
+- Terms that are met by far rest: they are looked at every few steps.
+- A sample that cannot succeed is given up early: before the first step if its constraint compares
+  with a logit near 0 on a bare background, where any change is a large one; after some steps if its
+  output does not stir.
+- What is accepted is an average over steps, and it has to meet all thresholds on nearly all of
+  some fresh draws; the authors accept what meets them once, on the draw of the step.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +36,23 @@ class Recipe:
         at_once: samples that are optimised side by side.
         max_steps: a sample that is not accepted by then is given up.
         min_steps: no sample is accepted before.
-        warm_up: steps that only activate the outputs, at most; they end earlier for a sample
-            whose goals have an average softmax above ``warm_enough``.
+        warm_up: steps in which a patch's constraints are left out, at most; they end earlier once
+            the average softmax of its goal is above ``warm_enough``.
         warm_enough: see there; 1 never ends the warm-up early.
         learning_rate: of RMSprop.
         settle: steps after the warm-up in which a sample's step size halves; it goes on to fall as
             one over the steps. Infinity keeps it.
         goal_weight, constraint_weight, warm_weight: factors of the terms.
-        bend: change of a logit beyond which a constraint's square goes on as a straight line; its
-            slope would swamp the goals. Infinity is the square itself, as printed.
-        objective: what a goal makes as large as possible: ``log-softmax``, the cross-entropy of
-            Eq. (2) with c = 1, or ``logit``, Eq. (1) and the authors' code. A large logit alone
-            takes the logits of similar classes along.
+        bounds: smallest and largest weight of a constraint beside its patch's goal; None weighs
+            each term by itself.
+        bend: size of a term's argument beyond which its square goes on as a straight line; its
+            slope would swamp the other terms. Infinity is the square itself, as printed.
+        objective: what a goal makes as large as possible: ``odds``, the log-odds of the output up
+            to ``aim``, or ``logit``, Eq. (1) and the authors' code.
+        aim: log-odds that a goal aims at; 5 is a softmax of 0.993.
+        measure: what a constraint makes small: ``relative``, the relative change in units of the
+            threshold, or ``absolute``, the change of the logit.
+        slack: relative change, as a share of the threshold, that is small enough.
         constant: softmax that a goal aims at, as in Eq. (2), by squared distance; None is
             the objective.
         balance: weights of the terms, see :mod:`sanitygap.axioms.balance`.
@@ -37,25 +61,35 @@ class Recipe:
         softmax, change: thresholds of acceptance.
         average: how much of the last average is kept in the moving average of the patches, from
             the end of the warm-up on; it is the average that is accepted. 0 is the patch itself.
-        confirmations: fresh backgrounds and places over which a sample has to hold on average,
-            after it did on the first quarter of them; 0 asks for the draw of the step alone.
-        margin: by how much the thresholds are tightened for that average, as a share of the
-            distance that they allow.
+        confirmations: fresh backgrounds and places on which a sample has to meet all thresholds;
+            0 asks for the draw of the step alone.
+        failures: how many of them it may miss.
         patience: steps between two looks at a sample.
+        rest: a term that is met by far is looked at every so many steps; 1 never rests.
+        least_reference: size of a bare background's logit, in standard deviations of all its
+            logits, below which a sample is given up before the first step if a constraint compares
+            with it.
+        trial: steps after which a sample is given up if the average softmax of a goal is below
+            ``stirred``.
+        stirred: see there; 0 never gives up.
     """
 
     at_once: int = 6
-    max_steps: int = 250
+    max_steps: int = 300
     min_steps: int = 10
-    warm_up: int = 60
-    warm_enough: float = 0.8
+    warm_up: int = 100
+    warm_enough: float = 0.6
     learning_rate: float = 0.01
-    settle: float = 30.0
-    goal_weight: float = 50.0
-    constraint_weight: float = 5.0
-    warm_weight: float = 5.0
-    bend: float = 1.0
-    objective: Literal["logit", "log-softmax"] = "log-softmax"
+    settle: float = 40.0
+    goal_weight: float = 1.0
+    constraint_weight: float = 1.0
+    warm_weight: float = 1.0
+    bounds: tuple[float, float] | None = (0.03, 2.0)
+    bend: float = 2.0
+    objective: Literal["logit", "odds"] = "odds"
+    aim: float = 5.0
+    measure: Literal["absolute", "relative"] = "relative"
+    slack: float = 0.2
     constant: float | None = None
     balance: Literal["focal", "key", "complement"] = "focal"
     prior: Literal["decoder", "pixels"] = "decoder"
@@ -63,9 +97,13 @@ class Recipe:
     softmax: float = SOFTMAX
     change: float = CHANGE
     average: float = 0.9
-    confirmations: int = 16
-    margin: float = 0.2
+    confirmations: int = 32
+    failures: int = 2
     patience: int = 5
+    rest: int = 4
+    least_reference: float = 1.0
+    trial: int = 100
+    stirred: float = 0.05
 
     def settings(self) -> dict[str, Any]:
         """All numbers by name; they are part of the address of what they made."""
@@ -80,11 +118,18 @@ ORIGINAL = Recipe(
     warm_up=300,
     warm_enough=1.0,
     settle=math.inf,
-    objective="logit",
-    bend=math.inf,
-    average=0.0,
     goal_weight=10.0,
-    margin=0.0,
+    constraint_weight=5.0,
+    warm_weight=5.0,
+    bounds=None,
+    bend=math.inf,
+    objective="logit",
+    measure="absolute",
+    average=0.0,
     confirmations=0,
+    failures=0,
     patience=1,
+    rest=1,
+    least_reference=0.0,
+    stirred=0.0,
 )

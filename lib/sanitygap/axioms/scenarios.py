@@ -62,6 +62,8 @@ class Scenario:
         patches: how many.
         goals, constraints: what the patches have to do.
         explained: outputs whose attribution maps the metrics compare.
+        offset: how far the second patch lies below and right of the first, as a share of the
+            image's side, where the two move together; None places each patch on its own.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Scenario:
     goals: tuple[Goal, ...]
     constraints: tuple[Constraint, ...]
     explained: tuple[int, ...]
+    offset: float | None = None
 
     @property
     def coalitions(self) -> range:
@@ -104,13 +107,15 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
                 (Constraint(0, B, BOTH, SECOND), Constraint(1, A, BOTH, FIRST)),
                 (A, B),
             ),
-            # Eq. 8 and 9: either patch is enough for output a
+            # Eq. 8 and 9: either patch is enough for output a. The authors' code fixes the corners
+            # at (5, 5) and (133, 133) of 224: what saturates depends on how the two lie
             Scenario(
                 "saturation",
                 2,
                 (Goal(0, A, FIRST), Goal(1, A, SECOND)),
                 (Constraint(0, A, BOTH, SECOND), Constraint(1, A, BOTH, FIRST)),
                 (A,),
+                offset=128 / 224,
             ),
         )
     }

@@ -11,14 +11,24 @@ from pydantic import PositiveInt
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.axioms import metrics, placement, scenarios, store, toy
+from sanitygap.axioms import samples as samples_room
 from sanitygap.axioms.generate import Generation, Look
 from sanitygap.axioms.metrics import region_sums
 from sanitygap.axioms.placement import composed, to_inputs
 from sanitygap.axioms.recipes import Recipe
 from sanitygap.axioms.scenarios import SCENARIOS, Scenario, find_scenario
-from sanitygap.experiments.axioms import PAPER_METHODS, Loader, Source, sample_sets
+from sanitygap.experiments.axiom_sets import (
+    PAPER_METHODS,
+    STEPS,
+    Loader,
+    Panel,
+    Source,
+    panel,
+    plain,
+    sample_sets,
+)
 from sanitygap.experiments.experiment import Chunk, Context, code_sha256, experiment
-from sanitygap.experiments.randomization_test import code_of, families, sampling_of
+from sanitygap.experiments.randomization_test import code_of, families
 from sanitygap.seeds import stable_seed
 from sanitygap.theory import shapley
 
@@ -56,7 +66,7 @@ def from_png(data: bytes) -> torch.Tensor:
 def axioms_growth(
     context: Context,
     scenario: str = "null",
-    max_steps: PositiveInt = 400,
+    max_steps: PositiveInt = STEPS,
     snapshots: PositiveInt = 7,
 ) -> Iterator[Chunk]:
     """How the patches of one sample come into being, step by step.
@@ -95,7 +105,7 @@ def growth(context: Context, scenario: Scenario, recipe: Recipe, snapshots: int)
     rows = []
     for place in dict.fromkeys(places.round().astype(int)):
         look = looks[place]
-        change = max(look.change, default=float("nan"))
+        change = max((c for c in look.change if c == c), default=float("nan"))
         for patch, pixels in enumerate(look.patches):
             rows.append(
                 {
@@ -136,7 +146,7 @@ def axioms_examples(
     shown: PositiveInt = 1,
     methods: Sequence[str] = PAPER_METHODS,
     source: Source = "kept",
-    max_steps: PositiveInt = 400,
+    max_steps: PositiveInt = STEPS,
     path_steps: PositiveInt = 50,
     extremal_steps: PositiveInt = 800,
 ) -> Iterator[Chunk]:
@@ -152,27 +162,25 @@ def axioms_examples(
     Yields:
         One chunk a scenario.
     """
-    sampling = Sampling(path_steps)
-    named = [f"{m}@{extremal_steps}" if m == "extremal-perturbation" else m for m in methods]
-    members = families(named)
-    code = {piece: None for family in members for piece in code_of(family)}
-    used = {key: v for family in members for key, v in sampling_of(family, sampling).items()}
+    tried = panel(context.model, methods, path_steps, extremal_steps)
     recipe = Recipe(max_steps=max_steps)
     for scenario in SCENARIOS.values():
         made, load = sample_sets(context, scenario, samples, source, recipe)[0]
 
         def compute(scenario: Scenario = scenario, load: Loader = load) -> pd.DataFrame:
-            return example_maps(context, scenario, load, shown, named, sampling)
+            return example_maps(context, scenario, load, shown, tried)
 
         settings = {
             **made,
-            "methods": named,
-            "sampling": used,
+            "methods": list(tried.names),
+            "sampling": tried.used,
             "shown": shown,
             "seed": context.seed,
         }
         settings["scenario"] = scenario.name
-        yield Chunk(settings, (placement, scenarios, example_maps, png, *code), compute)
+        yield Chunk(
+            settings, (placement, samples_room, scenarios, example_maps, png, *tried.code), compute
+        )
 
 
 def example_maps(
@@ -180,8 +188,7 @@ def example_maps(
     scenario: Scenario,
     load: Loader,
     shown: int,
-    names: Sequence[str],
-    sampling: Sampling,
+    tried: Panel,
 ) -> pd.DataFrame:
     """Input and maps of a few accepted samples."""
     model, rows = context.model, []
@@ -200,14 +207,16 @@ def example_maps(
             target = sample.classes[output]
             key = stable_seed(context.seed, scenario.name, sample.number, output)
             targets = torch.tensor([target], device=model.device)
-            maps = attribute(model, inputs, targets, names, [key], sampling, context.batch_size)
+            maps = attribute(
+                model, inputs, targets, tried.names, [key], tried.sampling, context.batch_size
+            )
             for name, values in maps.items():
                 small = torch.nn.functional.avg_pool2d(values[:, None].cpu(), 2)[0, 0]
                 scaled = (127 * small / small.abs().max().clamp_min(1e-30)).round()
                 rows.append(
                     about
                     | {"output": "ab"[output], "class_index": target}
-                    | {"method": name.partition("@")[0] if "extremal" in name else name}
+                    | {"method": plain(name)}
                     | {"side": small.shape[-1], "values": scaled.to(torch.int8).numpy().tobytes()}
                 )
     table = pd.DataFrame(rows, columns=list(EXAMPLE_COLUMNS))

@@ -11,21 +11,25 @@ import torch
 from pydantic import PositiveInt
 
 from sanitygap import randomization, similarity
-from sanitygap.attribution import Sampling, attribute
+from sanitygap.attribution import attribute
 from sanitygap.axioms import metrics, placement, scenarios, statements, store
+from sanitygap.axioms import samples as samples_room
 from sanitygap.axioms.generate import Generation
 from sanitygap.axioms.placement import composed, to_inputs
 from sanitygap.axioms.recipes import Recipe
 from sanitygap.axioms.scenarios import GOAL_ONLY, SCENARIOS, Scenario
-from sanitygap.experiments.axioms import (
+from sanitygap.experiments.axiom_sets import (
     PAPER_METHODS,
-    SCORE_COLUMNS,
+    STEPS,
     Loader,
+    Panel,
     Source,
-    axioms_scores,
     fresh_outputs,
+    panel,
+    plain,
     sample_sets,
 )
+from sanitygap.experiments.axioms import SCORE_COLUMNS, axioms_scores
 from sanitygap.experiments.experiment import (
     EXPERIMENTS,
     Chunk,
@@ -34,7 +38,6 @@ from sanitygap.experiments.experiment import (
     experiment,
     image_rows,
 )
-from sanitygap.experiments.randomization_test import code_of, families, sampling_of
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import stable_seed
 from sanitygap.similarity import spearman
@@ -82,7 +85,7 @@ VARIANTS = {
     "Eq. 1": Variant(GOAL_ONLY, {"warm_up": 1}),
     "Eq. 2": Variant(GOAL_ONLY, {"warm_up": 1, "constant": 0.95, "softmax": 0.9}),
     "Eq. 1, untrained": Variant(GOAL_ONLY, {"warm_up": 1}, trained=False),
-    "Eq. 3-4, untrained": Variant(SCENARIOS["null"], {}, trained=False),
+    "Eq. 3-4, untrained": Variant(SCENARIOS["null"], {"least_reference": 0.0}, trained=False),
 }
 
 
@@ -102,7 +105,7 @@ VARIANTS = {
 def axioms_variants(
     context: Context,
     samples: PositiveInt = 100,
-    max_steps: PositiveInt = 400,
+    max_steps: PositiveInt = STEPS,
     draws: PositiveInt = 10,
     variants: Sequence[str] = tuple(VARIANTS),
 ) -> Iterator[Chunk]:
@@ -199,7 +202,7 @@ def axioms_agreement(
     samples: PositiveInt = 1000,
     methods: Sequence[str] = PAPER_METHODS,
     source: Source = "kept",
-    max_steps: PositiveInt = 400,
+    max_steps: PositiveInt = STEPS,
     path_steps: PositiveInt = 50,
     extremal_steps: PositiveInt = 800,
 ) -> Iterator[Chunk]:
@@ -214,20 +217,22 @@ def axioms_agreement(
     Yields:
         One chunk a set.
     """
-    scenario, sampling = SCENARIOS["null"], Sampling(path_steps)
-    named = [f"{m}@{extremal_steps}" if m == "extremal-perturbation" else m for m in methods]
-    members = families(named)
-    code = {piece: None for family in members for piece in code_of(family)}
-    used = {key: v for family in members for key, v in sampling_of(family, sampling).items()}
+    scenario = SCENARIOS["null"]
+    tried = panel(context.model, methods, path_steps, extremal_steps)
     recipe = Recipe(max_steps=max_steps)
     for made, load in sample_sets(context, scenario, samples, source, recipe):
 
         def compute(load: Loader = load) -> pd.DataFrame:
-            return pair_correlations(context, scenario, load, named, sampling)
+            return pair_correlations(context, scenario, load, tried)
 
-        settings = {**made, "methods": list(named), "sampling": used, "seed": context.seed}
-        rooms = (similarity, placement, scenarios, pair_correlations)
-        yield Chunk(settings, (*rooms, *code), compute)
+        settings = {
+            **made,
+            "methods": list(tried.names),
+            "sampling": tried.used,
+            "seed": context.seed,
+        }
+        rooms = (similarity, placement, samples_room, scenarios, pair_correlations)
+        yield Chunk(settings, (*rooms, *tried.code), compute)
 
 
 CELL = 8
@@ -237,8 +242,7 @@ def pair_correlations(
     context: Context,
     scenario: Scenario,
     load: Loader,
-    names: Sequence[str],
-    sampling: Sampling,
+    tried: Panel,
 ) -> pd.DataFrame:
     """Rank correlations between the maps of every pair of methods, for accepted samples."""
     model, rows = context.model, []
@@ -248,9 +252,11 @@ def pair_correlations(
         inputs = to_inputs(model.preprocessing, image)
         targets = torch.tensor([sample.classes[0]], device=model.device)
         key = stable_seed(context.seed, scenario.name, sample.number, 0)
-        maps = attribute(model, inputs, targets, names, [key], sampling, context.batch_size)
+        maps = attribute(
+            model, inputs, targets, tried.names, [key], tried.sampling, context.batch_size
+        )
         cells = {
-            name.partition("@")[0]: torch.nn.functional.avg_pool2d(values.abs()[:, None], CELL)
+            plain(name): torch.nn.functional.avg_pool2d(values.abs()[:, None], CELL)
             for name, values in maps.items()
         }
         for first, second in combinations(cells, 2):
@@ -285,15 +291,14 @@ def axioms_edges(
     Yields:
         One chunk a batch of images.
     """
-    named = [*methods, "edges"]
-    code = {piece: None for family in families(named) for piece in code_of(family)}
+    tried = panel(context.model, [*methods, "edges"])
     for positions in context.image_chunks(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            return edge_correlations(context, positions, named)
+            return edge_correlations(context, positions, tried.names)
 
-        settings = {"methods": named}
-        yield Chunk(settings, (similarity, edge_correlations, *code), compute, positions)
+        settings = {"methods": list(tried.names)}
+        yield Chunk(settings, (similarity, edge_correlations, *tried.code), compute, positions)
 
 
 def edge_correlations(

@@ -1,45 +1,38 @@
-"""Generated features: how well they do what they should, and what methods make of them."""
+"""What methods make of generated features: how their maps spread over the patches."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import torch
 from pydantic import PositiveInt
 
 from sanitygap.attribution import Method, Sampling, attribute
-from sanitygap.axioms import layers, metrics, placement, scenarios, store
-from sanitygap.axioms.generate import Sample, outputs
+from sanitygap.attribution.applicable import defined
+from sanitygap.axioms import layers, metrics, placement, scenarios
+from sanitygap.axioms import samples as samples_room
 from sanitygap.axioms.metrics import region_sums, shared_sums
-from sanitygap.axioms.placement import composed, patch_size, regions, to_inputs
+from sanitygap.axioms.placement import composed, regions, to_inputs
 from sanitygap.axioms.recipes import Recipe
-from sanitygap.axioms.scenarios import BOTH, COALITIONS, FIRST, SCENARIOS, Scenario, find_scenario
-from sanitygap.experiments.experiment import Chunk, Context, code_sha256, experiment
+from sanitygap.axioms.samples import Sample, outputs
+from sanitygap.axioms.scenarios import SCENARIOS, Scenario, find_scenario
+from sanitygap.experiments.axiom_sets import (
+    PAPER_METHODS,
+    SAMPLE_COLUMNS,
+    STEPS,
+    Loader,
+    Source,
+    accepted_sets,
+    panel,
+    plain,
+)
+from sanitygap.experiments.experiment import Chunk, Context, experiment
 from sanitygap.experiments.randomization_test import code_of, families, sampling_of
-from sanitygap.files import file_sha256
 from sanitygap.seeds import stable_seed
 from sanitygap.theory import shapley
 from sanitygap.theory.shapley import shapley_values
 
-Source = Literal["kept", "new"]
-
-#: samples that are generated, kept and resumed together
-BLOCK = 8
-
-#: the paper's nine methods, in the order of its Table 1 ...
-PAPER_METHODS = (
-    "grad-cam",
-    "grad-cam-plus-plus",
-    "gradient",
-    "fullgrad",
-    "guided-backprop",
-    "integrated-gradients",
-    "deepshap",
-    "iba",
-    "extremal-perturbation",
-)
-#: ... those of Binder et al., and controls
+#: beside the paper's methods: those of Binder et al., and controls
 FURTHER = (
     "gradient-x-input",
     "lrp-epsilon-plus",
@@ -51,161 +44,6 @@ FURTHER = (
 
 #: explainers that need no pixels: the same everywhere, and exact Shapley values of the patches
 REFERENCES = ("uniform", "patch-shapley")
-
-SAMPLE_COLUMNS = {
-    "scenario": "null, single, double or saturation",
-    "sample": "number of the sample",
-    "class_a": "index of output a",
-    "class_b": "index of output b",
-    "accepted": "whether the thresholds were met when it was generated",
-    "steps": "steps of its optimisation",
-    "seconds": "processor seconds of its optimisation",
-    "side": "side of a patch in pixels",
-}
-
-Loader = Callable[[], list[Sample]]
-
-
-def sample_sets(
-    context: Context, scenario: Scenario, samples: int, source: Source, recipe: Recipe
-) -> list[tuple[dict[str, Any], Loader]]:
-    """The sets that hold the first samples of a scenario, with what determines them.
-
-    Args:
-        context: model and seed.
-        scenario: what the patches have to do.
-        samples: how many.
-        source: ``kept`` takes the set that the project carries for this network, if it has one.
-        recipe: of the generation.
-    """
-    carried = store.kept(context.model, scenario) if source == "kept" else None
-    if carried is not None:
-        settings = {"kept": file_sha256(carried), "first": samples}
-        return [(settings, lambda: store.read(carried)[:samples])]
-    made = code_sha256(store.CODE)
-    found: list[tuple[dict[str, Any], Loader]] = []
-    for start in range(0, samples, BLOCK):
-        numbers = range(start, min(start + BLOCK, samples))
-        settings = {"numbers": list(numbers), "recipe": recipe.settings(), "generation": made}
-        load = partial(
-            store.features, context.model, scenario, numbers, recipe, context.seed, made,
-            progress=True,
-        )  # fmt: skip
-        found.append((settings, load))
-    return found
-
-
-def accepted_sets(
-    context: Context,
-    scenario: Scenario,
-    samples: int,
-    source: Source,
-    recipe: Recipe,
-    limit: int | None,
-) -> list[tuple[dict[str, Any], Loader]]:
-    """The same sets without the samples that were given up, at most ``limit`` of each."""
-
-    def accepted(load: Loader) -> list[Sample]:
-        return [sample for sample in load() if sample.accepted][:limit]
-
-    return [
-        (made | {"limit": limit}, partial(accepted, load))
-        for made, load in sample_sets(context, scenario, samples, source, recipe)
-    ]
-
-
-@experiment(
-    "axioms-samples",
-    knobs={
-        "smoke": {"samples": 1, "draws": 2, "max_steps": 2},
-        "quick": {"samples": 4, "draws": 5, "max_steps": 4},
-        "full": {"source": "new"},
-    },
-    columns=SAMPLE_COLUMNS
-    | {
-        "draw": "number of a fresh background and fresh positions",
-        "coalition": "which patches are present: none, first, second or both",
-        "logit_a": "logit of output a",
-        "logit_b": "logit of output b",
-        "softmax_a": "softmax of output a",
-        "softmax_b": "softmax of output b",
-        "softmax_least": "threshold of acceptance: softmax of every goal above this",
-        "change_most": "threshold of acceptance: relative change of every constraint below this",
-        "source": "kept with the project, or new",
-    },
-)
-def axioms_samples(
-    context: Context,
-    samples: PositiveInt = 1000,
-    draws: PositiveInt = 10,
-    source: Source = "kept",
-    max_steps: PositiveInt = 400,
-    which: Sequence[str] = tuple(SCENARIOS),
-) -> Iterator[Chunk]:
-    """Outputs for every coalition of generated patches, on fresh backgrounds and positions.
-
-    Args:
-        context: model and seed.
-        samples: attempts a scenario; those that were given up are in the table too.
-        draws: fresh backgrounds a sample.
-        source: ``kept`` or ``new``, see :func:`sample_sets`.
-        max_steps: of the optimisation, after which a sample is given up.
-        which: scenarios.
-
-    Yields:
-        One chunk a scenario and set.
-    """
-    recipe = Recipe(max_steps=max_steps)
-    for scenario in map(find_scenario, which):
-        for made, load in sample_sets(context, scenario, samples, source, recipe):
-            settings = {**made, "scenario": scenario.name, "draws": draws, "seed": context.seed}
-
-            def compute(
-                scenario: Scenario = scenario, load: Loader = load, made: Any = made
-            ) -> pd.DataFrame:
-                rows = fresh_outputs(context, scenario, load(), draws)
-                least, most = recipe.softmax, recipe.change
-                origin = "kept" if "kept" in made else "new"
-                return rows.assign(softmax_least=least, change_most=most, source=origin)
-
-            yield Chunk(settings, (placement, scenarios, fresh_outputs, outputs), compute)
-
-
-def described(sample: Sample) -> dict[str, Any]:
-    """What the table says of a sample, whatever is measured on it."""
-    values = (
-        sample.scenario,
-        sample.number,
-        *sample.classes,
-        sample.accepted,
-        sample.steps,
-        sample.seconds,
-        sample.patches.shape[-1],
-    )
-    return dict(zip(SAMPLE_COLUMNS, values, strict=True))
-
-
-def fresh_outputs(
-    context: Context, scenario: Scenario, samples: Sequence[Sample], draws: int
-) -> pd.DataFrame:
-    """Outputs of some samples for every coalition on fresh backgrounds and positions."""
-    model, rows = context.model, []
-    for sample in samples:
-        size = model.preprocessing.size
-        places = [sample.place(size, context.seed, ("fresh", draw)) for draw in range(draws)]
-        pixels = sample.pixels.to(model.device)
-        logits, softmax = outputs(model, scenario, pixels, sample.classes, places)
-        for draw in range(draws):
-            for coalition in scenario.coalitions:
-                a, b = (float(value) for value in logits[draw, coalition])
-                p, q = (float(value) for value in softmax[draw, coalition])
-                rows.append(
-                    described(sample)
-                    | {"draw": draw, "coalition": COALITIONS[coalition]}
-                    | {"logit_a": a, "logit_b": b, "softmax_a": p, "softmax_b": q}
-                )
-    return pd.DataFrame(rows)
-
 
 SCORE_COLUMNS = {
     "scenario": SAMPLE_COLUMNS["scenario"],
@@ -241,7 +79,7 @@ def axioms_scores(
     methods: Sequence[str] = (*PAPER_METHODS, *FURTHER),
     backgrounds: Sequence[str] = ("noise",),
     source: Source = "kept",
-    max_steps: PositiveInt = 400,
+    max_steps: PositiveInt = STEPS,
     path_steps: PositiveInt = 50,
     extremal_steps: PositiveInt = 800,
     limit: int | None = None,
@@ -265,15 +103,15 @@ def axioms_scores(
     Yields:
         One chunk a scenario, set, family of methods and background.
     """
-    recipe, sampling = Recipe(max_steps=max_steps), Sampling(path_steps)
-    named = [
-        f"{name}@{extremal_steps}" if name == "extremal-perturbation" else name for name in methods
-    ]
+    recipe = Recipe(max_steps=max_steps)
+    tried = panel(context.model, methods, path_steps, extremal_steps)
     for scenario in map(find_scenario, which):
         for made, load in accepted_sets(context, scenario, samples, source, recipe, limit):
             for background in backgrounds:
-                for family in families(named):
-                    yield _score_chunk(context, scenario, made, load, background, family, sampling)
+                for family in tried.families:
+                    yield _score_chunk(
+                        context, scenario, made, load, background, family, tried.sampling
+                    )
                 yield _reference_chunk(context, scenario, made, load, background)
 
 
@@ -302,7 +140,7 @@ def _score_chunk(
         rows = scored(context, scenario, accepted, family, sampling, background)
         return rows.assign(**constant)
 
-    code = (metrics, placement, scenarios, scored, map_rows, *code_of(family))
+    code = (metrics, placement, samples_room, scenarios, scored, map_rows, *code_of(family))
     return Chunk(settings, code, compute)
 
 
@@ -315,7 +153,7 @@ def _reference_chunk(
         accepted = load()
         return reference_rows(context, scenario, accepted, background)
 
-    code = (metrics, placement, scenarios, shapley, reference_rows, map_rows, outputs)
+    code = (metrics, placement, samples_room, scenarios, shapley, reference_rows, map_rows)
     return Chunk({**settings, "references": list(REFERENCES)}, code, compute)
 
 
@@ -348,8 +186,7 @@ def scored(
             for name, values in made.items():
                 maps[name][output] = values.cpu()
         for name, found in maps.items():
-            method = name.partition("@")[0] if name.startswith("extremal") else name
-            frames.append(map_rows(scenario, part, places, found, method, background))
+            frames.append(map_rows(scenario, part, places, found, plain(name), background))
     return pd.concat(frames, ignore_index=True)
 
 
@@ -444,7 +281,7 @@ def axioms_layers(
     methods: Sequence[str] = ("iba", "grad-cam-plus-plus"),
     depths: PositiveInt = layers.DEPTHS,
     source: Source = "kept",
-    max_steps: PositiveInt = 400,
+    max_steps: PositiveInt = STEPS,
     limit: int | None = None,
     which: Sequence[str] = ("null", "single", "double"),
 ) -> Iterator[Chunk]:
@@ -463,13 +300,10 @@ def axioms_layers(
     names = layers.resolution_layers(context.model, depths)
     for scenario in map(find_scenario, which):
         for made, load in accepted_sets(context, scenario, samples, source, recipe, limit):
-            for method in methods:
+            for method in defined(context.model, methods):
                 for depth, layer in enumerate(names, start=1):
                     (family,) = families([f"{method}@{layer}"])
                     about = {"layer": layer, "depth": depth}
                     yield _score_chunk(
                         context, scenario, made, load, "noise", family, Sampling(), **about
                     )
-
-
-__all__ = ["BOTH", "FIRST", "axioms_layers", "axioms_samples", "axioms_scores", "patch_size"]

@@ -9,8 +9,9 @@ from pandas.io.formats.style import Styler
 from sanitygap.axioms.metrics import CODED_SIGN, METRICS, metric_table
 from sanitygap.axioms.scenarios import COALITIONS, SCENARIOS, keys
 from sanitygap.criteria.khakzar_features import LEAST
+from sanitygap.criteria.khakzar_figures import FIGURES, layer_metrics
 from sanitygap.criteria.khakzar_formal import QUANTITIES, published
-from sanitygap.criteria.khakzar_methods import FIGURES, NAMES, layer_metrics, per_sample
+from sanitygap.criteria.khakzar_methods import NAMES, per_sample
 from sanitygap.experiments.axiom_pictures import from_png
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.axioms import bars, map_rows, patch_rows
