@@ -190,6 +190,32 @@ def test_printed_tables_against_a_count_by_hand():
     assert "ExtremalPerturbation 0.759" in found.evidence
 
 
+def test_table2_is_open_where_nothing_was_measured():
+    empty = scores("null", {"iba": 0.5}).assign(depth=1.0, layer="x").iloc[:0]
+    found = verdict("khakzar-table2", axioms_layers=empty)
+    assert found.value == "undecided"
+    assert "1 of 6 rows" in found.evidence
+    measured = pd.concat(
+        scores(scenario, {"iba": 1 / depth}).assign(depth=float(depth), layer=str(depth))
+        for scenario in ("null", "double")
+        for depth in range(1, 5)
+    )
+    found = verdict("khakzar-table2", axioms_layers=measured)
+    assert found.value == "not-reproduced"  # the printed rows alone do not all fall
+    assert "Measured here: 2 of 2" in found.evidence
+
+
+def test_a_network_without_relu_leaves_what_needs_guided_backpropagation_not_run(formal):
+    edges = pd.DataFrame({"image": list("abc"), "method": "gradient", "spearman": 0.1})
+    found = verdict("khakzar-background", axioms_statements=formal, axioms_edges=edges)
+    assert found.value == "not-run"
+    assert "guided-backprop" in found.reason
+    without = scores("null", {name: 0.5 for name in (LOW | HIGH) if name != "guided-backprop"})
+    found = verdict("khakzar-null", axioms_scores=without)
+    assert found.value == "not-run"
+    assert "guided-backprop" in found.reason
+
+
 def test_metrics_in_closed_form():
     table = scores("null", {"gradient": 0.5}, 4).assign(second=0.5)
     expected = {

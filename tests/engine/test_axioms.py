@@ -24,10 +24,11 @@ from sanitygap.axioms.placement import (
 )
 from sanitygap.axioms.prior import DecoderPrior
 from sanitygap.axioms.recipes import ORIGINAL, Recipe
-from sanitygap.axioms.samples import outputs
+from sanitygap.axioms.samples import Sample, outputs
 from sanitygap.axioms.scenarios import BOTH, FIRST, GOAL_ONLY, NONE, SCENARIOS, SECOND, holds
 from sanitygap.errors import UsageError
 from sanitygap.experiments.axiom_pictures import toy_rows
+from sanitygap.experiments.keep_features import keep
 from sanitygap.models.explainable import Explainable, Preprocessing, Stage
 
 CPU = torch.device("cpu")
@@ -196,7 +197,9 @@ def test_slopes_equal_a_naive_loss_through_the_whole_image(name, way):
             else:
                 weight /= float(balance.goal_weight(slot.goals[rule.patch][None]))
                 low, high = ours.bounds
-                allowed = np.arctanh(0.14) * max(0.5, min(abs(float(row)), abs(float(base))))
+                allowed = np.arctanh(0.14) * max(
+                    0.5, min(abs(float(row.detach())), abs(float(base)))
+                )
                 over = ((row - base).abs() / allowed - ours.slack).clamp(min=0)
                 bent = torch.where(over < 2, over**2, 4 * over - 4)
                 loss = loss + min(max(weight, low), high) * bent
@@ -295,6 +298,18 @@ def test_a_set_is_kept_reused_and_refused_if_damaged(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UsageError, match="damaged"):
         store.read(path)
+
+
+def test_a_set_that_the_project_carries_lists_what_was_given_up_without_patches(tmp_path):
+    model, scenario = tiny(), SCENARIOS["single"]
+    patches = torch.full((1, 3, 15, 15), 7, dtype=torch.uint8)
+    made = [Sample("single", number, (0, 5), patches, number == 1, 9, 0.5) for number in range(3)]
+    assert store.kept(model, scenario, tmp_path) is None
+    keep(model, scenario, made, tmp_path)
+    found = store.read(store.kept(model, scenario, tmp_path))
+    assert [sample.accepted for sample in found] == [False, True, False]
+    assert [int(sample.patches.sum() > 0) for sample in found] == [0, 1, 0]
+    assert torch.equal(found[1].patches, patches)
 
 
 def test_sums_over_the_patches_equal_loops():

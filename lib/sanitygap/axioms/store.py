@@ -83,14 +83,19 @@ def _name(
 
 
 def kept(model: Explainable, scenario: Scenario, root: Path | None = None) -> Path | None:
-    """A set of accepted samples that the project carries for a network, if there is one.
+    """The set that the project carries for a network and a scenario, if there is one.
 
-    It is made once by :func:`features` and copied to ``data/features``; what it is worth is
-    measured afresh by whoever uses it.
+    :mod:`sanitygap.experiments.keep_features` makes it; what it is worth is measured afresh by
+    whoever uses it.
     """
-    name = f"{scenario.name}-{model.weights_sha256[:16]}.npz"
-    path = (root or find_root()) / "data" / "features" / name
+    path = kept_path(model, scenario, root)
     return path if path.is_file() else None
+
+
+def kept_path(model: Explainable, scenario: Scenario, root: Path | None = None) -> Path:
+    """Where the project carries a set for a network and a scenario."""
+    name = f"{scenario.name}-{model.weights_sha256[:16]}.npz"
+    return (root or find_root()) / "data" / "features" / name
 
 
 def write(path: Path, samples: Sequence[Sample]) -> None:

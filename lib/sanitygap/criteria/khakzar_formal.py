@@ -7,6 +7,7 @@ from scipy.stats import spearmanr
 
 from sanitygap.claims import CriterionContext, Value, Verdict, criterion
 from sanitygap.claims.ledger import default_ledger
+from sanitygap.inference import paired_difference
 
 Tables = Mapping[str, pd.DataFrame]
 STATEMENTS = ("axioms-statements",)
@@ -41,8 +42,6 @@ def ambiguity(tables: Tables, context: CriterionContext) -> Verdict:
 
 @criterion("khakzar-background", tables=("axioms-statements", "axioms-edges"))
 def background(tables: Tables, context: CriterionContext) -> Verdict:
-    from sanitygap.inference import paired_difference
-
     values = found(tables, "khakzar-background")
     square = values.pop(("x1^2 x2", "IG - Shapley"))
     gap = max(abs(v) for v in values.values())
@@ -52,6 +51,9 @@ def background(tables: Tables, context: CriterionContext) -> Verdict:
         f"Products of up to 5 factors: largest distance from 1/T {gap:.1e}. For x1² x2, IG and the "
         f"Shapley value differ by {square:.4f}."
     )
+    absent = [name for name in ("gradient", "guided-backprop") if name not in edges]
+    if absent:
+        return Verdict(value="not-run", evidence=text, reason=f"the run lacks {', '.join(absent)}.")
     if len(edges) < 2:
         return Verdict(value="undecided", evidence=f"{text} Edges: {len(edges)} images only.")
     more = paired_difference(edges["guided-backprop"], edges["gradient"])

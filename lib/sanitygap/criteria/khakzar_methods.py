@@ -82,14 +82,18 @@ def smaller_share(table: pd.DataFrame) -> pd.Series:
 
 
 def few(found: pd.DataFrame, scenario: str, needed: Sequence[str]) -> Verdict | None:
-    """An open verdict if methods or samples are missing."""
+    """A verdict that decides nothing if methods or samples are missing."""
     missing = [name for name in needed if name not in found]
     if len(found) >= LEAST and not missing:
         return None
-    lacking = f" without {', '.join(missing)}" if missing and len(found.columns) else ""
+    evidence = f"{len(found)} accepted samples of the scenario {scenario!r}."
+    if missing and len(found.columns):
+        return Verdict(
+            value="not-run", evidence=evidence, reason=f"the run lacks {', '.join(missing)}."
+        )
     return Verdict(
         value="undecided",
-        evidence=f"{len(found)} accepted samples of the scenario {scenario!r}{lacking}.",
+        evidence=evidence,
         reason=f"At least {LEAST} accepted samples are needed.",
     )
 

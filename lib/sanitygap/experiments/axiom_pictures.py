@@ -10,7 +10,8 @@ from PIL import Image
 from pydantic import PositiveInt
 
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.axioms import metrics, placement, scenarios, store, toy
+from sanitygap.attribution.applicable import defined
+from sanitygap.axioms import layers, metrics, placement, scenarios, store, toy
 from sanitygap.axioms import samples as samples_room
 from sanitygap.axioms.generate import Generation, Look
 from sanitygap.axioms.metrics import region_sums
@@ -23,6 +24,7 @@ from sanitygap.experiments.axiom_sets import (
     Loader,
     Panel,
     Source,
+    first_accepted,
     panel,
     plain,
     sample_sets,
@@ -120,12 +122,15 @@ def growth(context: Context, scenario: Scenario, recipe: Recipe, snapshots: int)
     return pd.DataFrame(rows)
 
 
+#: samples in the paper's Figs. 1 and 6, and 5
+SHOWN = {"null": 4, "saturation": 2}
+
 EXAMPLE_COLUMNS = {
     "scenario": "null, single, double or saturation",
     "sample": "number of the sample",
     "output": "the explained output, a or b",
     "class_index": "the explained class",
-    "method": "attribution method, or input",
+    "method": "attribution method, with its layer where it looks at one, or input",
     "side": "of the map in cells of 2 x 2 pixels",
     "values": "input: a PNG file; map: int8 values, row by row, 127 is the largest magnitude",
 }
@@ -134,7 +139,7 @@ EXAMPLE_COLUMNS = {
 @experiment(
     "axioms-examples",
     knobs={
-        "smoke": {"samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
+        "smoke": {"samples": 1, "shown": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
         "quick": {"samples": 4, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
         "full": {"source": "new"},
     },
@@ -143,7 +148,7 @@ EXAMPLE_COLUMNS = {
 def axioms_examples(
     context: Context,
     samples: PositiveInt = 1000,
-    shown: PositiveInt = 1,
+    shown: PositiveInt = 4,
     methods: Sequence[str] = PAPER_METHODS,
     source: Source = "kept",
     max_steps: PositiveInt = STEPS,
@@ -155,7 +160,8 @@ def axioms_examples(
     Args:
         context: model and seed.
         samples, source, max_steps: as in ``axioms-scores``.
-        shown: how many of the accepted samples of the first set.
+        shown: how many of the accepted samples of the first set, at most; the paper's figures
+            have four with a null feature, two that saturate, and one of the others.
         methods: attribution methods.
         path_steps, extremal_steps: sizes of two methods.
 
@@ -167,20 +173,66 @@ def axioms_examples(
     for scenario in SCENARIOS.values():
         made, load = sample_sets(context, scenario, samples, source, recipe)[0]
 
-        def compute(scenario: Scenario = scenario, load: Loader = load) -> pd.DataFrame:
-            return example_maps(context, scenario, load, shown, tried)
+        count = min(shown, SHOWN.get(scenario.name, 1))
+
+        def compute(
+            scenario: Scenario = scenario, load: Loader = load, count: int = count
+        ) -> pd.DataFrame:
+            return example_maps(context, scenario, load, count, tried)
 
         settings = {
             **made,
             "methods": list(tried.names),
             "sampling": tried.used,
-            "shown": shown,
+            "shown": count,
             "seed": context.seed,
         }
         settings["scenario"] = scenario.name
         yield Chunk(
             settings, (placement, samples_room, scenarios, example_maps, png, *tried.code), compute
         )
+
+
+@experiment(
+    "axioms-layer-examples",
+    knobs={
+        "smoke": {"samples": 1, "max_steps": 2},
+        "quick": {"samples": 4, "max_steps": 4},
+        "full": {"source": "new"},
+    },
+    columns=EXAMPLE_COLUMNS,
+)
+def axioms_layer_examples(
+    context: Context,
+    samples: PositiveInt = 1000,
+    methods: Sequence[str] = ("iba", "grad-cam-plus-plus"),
+    depths: PositiveInt = layers.DEPTHS,
+    source: Source = "kept",
+    max_steps: PositiveInt = STEPS,
+) -> Iterator[Chunk]:
+    """Maps of one sample with a null feature, from methods that look at one layer, at four layers.
+
+    Args:
+        context: model and seed.
+        samples, source, max_steps: as in ``axioms-scores``.
+        methods: methods that take a layer.
+        depths: how many resolutions, the last ones.
+
+    Yields:
+        One chunk.
+    """
+    scenario, recipe = SCENARIOS["null"], Recipe(max_steps=max_steps)
+    names = layers.resolution_layers(context.model, depths)
+    usable = defined(context.model, methods)
+    tried = panel(context.model, [f"{m}@{layer}" for m in usable for layer in names])
+    made, load = sample_sets(context, scenario, samples, source, recipe)[0]
+
+    def compute() -> pd.DataFrame:
+        return example_maps(context, scenario, load, 1, tried)
+
+    settings = {**made, "methods": list(tried.names), "seed": context.seed}
+    rooms = (placement, samples_room, scenarios, example_maps, png)
+    yield Chunk(settings, (*rooms, *tried.code), compute)
 
 
 def example_maps(
@@ -192,7 +244,7 @@ def example_maps(
 ) -> pd.DataFrame:
     """Input and maps of a few accepted samples."""
     model, rows = context.model, []
-    for sample in [sample for sample in load() if sample.accepted][:shown]:
+    for sample in first_accepted(load, shown):
         place = sample.place(model.preprocessing.size, context.seed, "scored", "noise")
         everything = scenario.members(scenario.coalitions[-1])
         image = composed(place, sample.pixels, everything)

@@ -13,7 +13,7 @@ from sanitygap.axioms import placement, scenarios, store
 from sanitygap.axioms import samples as samples_room
 from sanitygap.axioms.recipes import Recipe
 from sanitygap.axioms.samples import Sample, outputs
-from sanitygap.axioms.scenarios import COALITIONS, SCENARIOS, Scenario, find_scenario
+from sanitygap.axioms.scenarios import COALITIONS, NONE, SCENARIOS, Scenario, find_scenario
 from sanitygap.experiments.experiment import Chunk, Code, Context, code_sha256, experiment
 from sanitygap.experiments.randomization_test import code_of, families, sampling_of
 from sanitygap.files import file_sha256
@@ -25,7 +25,7 @@ Source = Literal["kept", "new"]
 BLOCK = 8
 
 #: steps of an optimisation after which a sample is given up
-STEPS = 400
+STEPS = Recipe.max_steps
 
 #: the paper's nine methods, in the order of its Table 1
 PAPER_METHODS = (
@@ -150,20 +150,22 @@ def accepted_sets(
 ) -> list[tuple[dict[str, Any], Loader]]:
     """The same sets without the samples that were given up, at most ``limit`` of each."""
 
-    def accepted(load: Loader) -> list[Sample]:
-        return [sample for sample in load() if sample.accepted][:limit]
-
     return [
-        (made | {"limit": limit}, partial(accepted, load))
+        (made | {"limit": limit}, partial(first_accepted, load, limit))
         for made, load in sample_sets(context, scenario, samples, source, recipe)
     ]
+
+
+def first_accepted(load: Loader, limit: int | None) -> list[Sample]:
+    """The accepted samples of a set, at most ``limit`` of them."""
+    return [sample for sample in load() if sample.accepted][:limit]
 
 
 @experiment(
     "axioms-samples",
     knobs={
-        "smoke": {"samples": 1, "draws": 2, "max_steps": 2},
-        "quick": {"samples": 4, "draws": 5, "max_steps": 4},
+        "smoke": {"samples": 1, "draws": 2, "max_steps": 2, "limit": 1},
+        "quick": {"samples": 4, "max_steps": 4},
         "full": {"source": "new"},
     },
     columns=SAMPLE_COLUMNS
@@ -185,6 +187,7 @@ def axioms_samples(
     draws: PositiveInt = 10,
     source: Source = "kept",
     max_steps: PositiveInt = STEPS,
+    limit: int | None = None,
     which: Sequence[str] = tuple(SCENARIOS),
 ) -> Iterator[Chunk]:
     """Outputs for every coalition of generated patches, on fresh backgrounds and positions.
@@ -192,9 +195,10 @@ def axioms_samples(
     Args:
         context: model and seed.
         samples: attempts a scenario; those that were given up are in the table too.
-        draws: fresh backgrounds a sample; one for a sample that was given up before it began.
+        draws: fresh backgrounds an accepted sample; of the others, only one bare background.
         source: ``kept`` or ``new``, see :func:`sample_sets`.
         max_steps: of the optimisation, after which a sample is given up.
+        limit: measure at most that many accepted samples of a set; all by default.
         which: scenarios.
 
     Yields:
@@ -203,12 +207,16 @@ def axioms_samples(
     recipe = Recipe(max_steps=max_steps)
     for scenario in map(find_scenario, which):
         for made, load in sample_sets(context, scenario, samples, source, recipe):
-            settings = {**made, "scenario": scenario.name, "draws": draws, "seed": context.seed}
+            settings = {**made, "scenario": scenario.name, "draws": draws, "limit": limit}
+            settings["seed"] = context.seed
 
             def compute(
                 scenario: Scenario = scenario, load: Loader = load, made: Any = made
             ) -> pd.DataFrame:
-                rows = fresh_outputs(context, scenario, load(), draws)
+                samples = load()
+                chosen = first_accepted(load, limit)
+                chosen += [sample for sample in samples if not sample.accepted]
+                rows = fresh_outputs(context, scenario, chosen, draws, given_up=0)
                 least, most = recipe.softmax, recipe.change
                 origin = "kept" if "kept" in made else "new"
                 return rows.assign(softmax_least=least, change_most=most, source=origin)
@@ -231,18 +239,33 @@ def described(sample: Sample) -> dict[str, Any]:
 
 
 def fresh_outputs(
-    context: Context, scenario: Scenario, samples: Sequence[Sample], draws: int
+    context: Context,
+    scenario: Scenario,
+    samples: Sequence[Sample],
+    draws: int,
+    given_up: int | None = None,
 ) -> pd.DataFrame:
-    """Outputs of some samples for every coalition on fresh backgrounds and positions."""
+    """Outputs of some samples for every coalition on fresh backgrounds and positions.
+
+    Args:
+        context: model and seed.
+        scenario: of the samples.
+        samples: accepted or not.
+        draws: fresh backgrounds a sample.
+        given_up: likewise for samples that are not accepted; 0 is one bare background.
+    """
     model, rows = context.model, []
+    given_up = draws if given_up is None else given_up
     for sample in samples:
         size = model.preprocessing.size
-        shown = draws if sample.steps else 1
-        places = [sample.place(size, context.seed, ("fresh", draw)) for draw in range(shown)]
+        shown = draws if sample.accepted else given_up
+        places = [
+            sample.place(size, context.seed, ("fresh", draw)) for draw in range(max(1, shown))
+        ]
         pixels = sample.pixels.to(model.device)
         logits, softmax = outputs(model, scenario, pixels, sample.classes, places)
-        for draw in range(shown):
-            for coalition in scenario.coalitions:
+        for draw in range(len(places)):
+            for coalition in scenario.coalitions if shown else (NONE,):
                 a, b = (float(value) for value in logits[draw, coalition])
                 p, q = (float(value) for value in softmax[draw, coalition])
                 rows.append(

@@ -24,10 +24,10 @@ from sanitygap.experiments.axiom_sets import (
     Loader,
     Panel,
     Source,
+    accepted_sets,
     fresh_outputs,
     panel,
     plain,
-    sample_sets,
 )
 from sanitygap.experiments.axioms import SCORE_COLUMNS, axioms_scores
 from sanitygap.experiments.experiment import (
@@ -173,10 +173,11 @@ CHEAP = ("grad-cam", "grad-cam-plus-plus", "gradient", "fullgrad", "guided-backp
 experiment(
     "axioms-backgrounds",
     knobs={
-        "smoke": {"samples": 1, "max_steps": 2, "methods": CHEAP[:2], "backgrounds": ("noise",)},
-        "quick": {"samples": 4, "limit": 1, "max_steps": 4, "methods": CHEAP[:4],
-                  "backgrounds": ("noise", "grey")},
-        "full": {"source": "new", "methods": CHEAP, "samples": 100,
+        "smoke": {"samples": 1, "limit": 1, "max_steps": 2, "methods": CHEAP[:2],
+                  "backgrounds": ("noise",), "which": ("null",)},
+        "quick": {"samples": 4, "limit": 6, "max_steps": 4, "methods": CHEAP[:4],
+                  "backgrounds": ("noise", "grey"), "which": ("null",)},
+        "full": {"source": "new", "methods": CHEAP, "samples": 100, "which": ("null",),
                  "backgrounds": placement.BACKGROUNDS},
     },
     columns=SCORE_COLUMNS,
@@ -186,8 +187,8 @@ experiment(
 @experiment(
     "axioms-agreement",
     knobs={
-        "smoke": {"samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
-        "quick": {"samples": 4, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
+        "smoke": {"samples": 1, "limit": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
+        "quick": {"samples": 4, "limit": 4, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
         "full": {"source": "new", "samples": 100},
     },
     columns={
@@ -205,6 +206,7 @@ def axioms_agreement(
     max_steps: PositiveInt = STEPS,
     path_steps: PositiveInt = 50,
     extremal_steps: PositiveInt = 800,
+    limit: int | None = None,
 ) -> Iterator[Chunk]:
     """Do maps of different methods point to the same places of an input with a null feature?
 
@@ -213,6 +215,7 @@ def axioms_agreement(
         samples, source, max_steps: as in ``axioms-scores``.
         methods: every pair of them is compared.
         path_steps, extremal_steps: sizes of two methods.
+        limit: compare on at most that many accepted samples of a set; all by default.
 
     Yields:
         One chunk a set.
@@ -220,7 +223,7 @@ def axioms_agreement(
     scenario = SCENARIOS["null"]
     tried = panel(context.model, methods, path_steps, extremal_steps)
     recipe = Recipe(max_steps=max_steps)
-    for made, load in sample_sets(context, scenario, samples, source, recipe):
+    for made, load in accepted_sets(context, scenario, samples, source, recipe, limit):
 
         def compute(load: Loader = load) -> pd.DataFrame:
             return pair_correlations(context, scenario, load, tried)
@@ -244,9 +247,9 @@ def pair_correlations(
     load: Loader,
     tried: Panel,
 ) -> pd.DataFrame:
-    """Rank correlations between the maps of every pair of methods, for accepted samples."""
+    """Rank correlations between the maps of every pair of methods."""
     model, rows = context.model, []
-    for sample in (sample for sample in load() if sample.accepted):
+    for sample in load():
         place = sample.place(model.preprocessing.size, context.seed, "scored", "noise")
         image = composed(place, sample.pixels, (True, True))[None].to(model.device)
         inputs = to_inputs(model.preprocessing, image)

@@ -67,8 +67,8 @@ SCORE_COLUMNS = {
 @experiment(
     "axioms-scores",
     knobs={
-        "smoke": {"samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
-        "quick": {"samples": 4, "limit": 1, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
+        "smoke": {"samples": 1, "limit": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
+        "quick": {"samples": 4, "limit": 6, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
         "full": {"source": "new"},
     },
     columns=SCORE_COLUMNS,
@@ -269,8 +269,8 @@ def reference_rows(
 @experiment(
     "axioms-layers",
     knobs={
-        "smoke": {"samples": 1, "max_steps": 2},
-        "quick": {"samples": 4, "limit": 1, "max_steps": 4},
+        "smoke": {"samples": 1, "limit": 1, "max_steps": 2},
+        "quick": {"samples": 4, "limit": 6, "max_steps": 4},
         "full": {"source": "new"},
     },
     columns=SCORE_COLUMNS | {"layer": "name of the layer", "depth": "1 is nearest to the input"},

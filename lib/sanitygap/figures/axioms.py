@@ -1,6 +1,7 @@
 """Pictures of generated features: how they grow, and what methods make of them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,6 +12,9 @@ from matplotlib.axes import Axes
 from sanitygap.figures.maps import draw_map
 from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Plate
+
+#: a patch's name -> as it is set in a figure
+SYMBOLS = {"f_a": "$f_a$", "f_b": "$f_b$", "f_null": r"$f_\mathrm{null}$"}
 
 
 def _bare(axis: Axes) -> None:
@@ -42,7 +46,7 @@ def patch_rows(
             axis.imshow(pictures[step].permute(1, 2, 0).numpy())
             axis.set_xlabel(notes[name][step], fontsize=8)
             _bare(axis)
-        row[0].set_ylabel(name, fontsize=9)
+        row[0].set_ylabel(SYMBOLS.get(name, name), fontsize=11)
     for axis, step in zip(axes[0], steps, strict=True):
         axis.set_title(f"step {step}", fontsize=9)
     ends = "; ".join(f"{name}: {notes[name][steps[-1]]}" for name in patches)
@@ -50,34 +54,55 @@ def patch_rows(
     return Plate(figure, alt, caption, numbers, pixels=True)
 
 
+@dataclass(frozen=True)
+class MapRow:
+    """A row of a figure of maps.
+
+    Attributes:
+        name: what stands on its left.
+        picture: RGB values ``(3, H, W)`` in [0, 1].
+        maps: method -> signed map ``(h, w)``.
+    """
+
+    name: str
+    picture: torch.Tensor
+    maps: Mapping[str, np.ndarray]
+
+
 def map_rows(
-    picture: torch.Tensor,
-    maps: Mapping[str, Mapping[str, np.ndarray]],
+    rows: Sequence[MapRow],
     caption: str,
     numbers: pd.DataFrame,
+    titles: Mapping[str, str] | None = None,
 ) -> Plate:
-    """A generated input and its maps: a row an explained output, columns are methods.
+    """Generated inputs and their maps: a row an input or an explained output, columns are methods.
 
     Args:
-        picture: RGB values ``(3, H, W)`` in [0, 1].
-        maps: explained output -> method -> signed map.
+        rows: all with the same methods.
         caption: the figure's caption.
-        numbers: one row a method, with the metrics of this input.
+        numbers: the table behind it.
+        titles: method -> what stands above its column; its label by default.
     """
-    methods = list(next(iter(maps.values())))
-    shape = (len(maps), len(methods) + 1)
-    figure, axes = plt.subplots(*shape, figsize=(1.35 * shape[1], 1.75 * shape[0]), squeeze=False)
-    for row, (output, found) in zip(axes, maps.items(), strict=True):
-        row[0].imshow(picture.permute(1, 2, 0).numpy())
-        row[0].set_ylabel(output, fontsize=8)
-        _bare(row[0])
-        for axis, name in zip(row[1:], methods, strict=True):
-            draw_map(axis, found[name])
-    for axis, name in zip(axes[0], ["input", *methods], strict=True):
-        axis.set_title(label(name).replace(" ", "\n", 1), fontsize=8)
+    methods = list(rows[0].maps)
+    titles = titles or {name: label(name).replace(" ", "\n", 1) for name in methods}
+    shape = (len(rows), len(methods) + 1)
+    figure, axes = plt.subplots(
+        *shape, figsize=(1.15 * shape[1] + 0.4, 1.2 * shape[0] + 0.5), squeeze=False,
+        gridspec_kw={"wspace": 0.06, "hspace": 0.08},
+    )  # fmt: skip
+    for line, row in zip(axes, rows, strict=True):
+        line[0].imshow(row.picture.permute(1, 2, 0).numpy())
+        line[0].set_ylabel(row.name, fontsize=8)
+        _bare(line[0])
+        for axis, name in zip(line[1:], methods, strict=True):
+            draw_map(axis, row.maps[name])
+    for axis, title in zip(axes[0], ["input", *(titles[name] for name in methods)], strict=True):
+        axis.set_title(title, fontsize=8)
     alt = (
-        f"A generated input and the attribution maps of {', '.join(map(label, methods))} for "
-        f"{' and '.join(maps)}; red pixels speak for the output, blue ones against it."
+        f"Generated inputs and the attribution maps of "
+        f"{', '.join(titles[name].replace(chr(10), ' ') for name in methods)} for "
+        f"{', '.join(dict.fromkeys(row.name for row in rows))}; red pixels speak for the output, "
+        "blue ones against it."
     )
     return Plate(figure, alt, caption, numbers, pixels=True)
 

@@ -9,29 +9,19 @@ from pandas.io.formats.style import Styler
 from sanitygap.axioms.metrics import CODED_SIGN, METRICS, metric_table
 from sanitygap.axioms.scenarios import COALITIONS, SCENARIOS, keys
 from sanitygap.criteria.khakzar_features import LEAST
-from sanitygap.criteria.khakzar_figures import FIGURES, layer_metrics
+from sanitygap.criteria.khakzar_figures import layer_metrics
 from sanitygap.criteria.khakzar_formal import QUANTITIES, published
-from sanitygap.criteria.khakzar_methods import NAMES, per_sample
+from sanitygap.criteria.khakzar_methods import NAMES
 from sanitygap.experiments.axiom_pictures import from_png
 from sanitygap.figures import Plate, theme
-from sanitygap.figures.axioms import bars, map_rows, patch_rows
+from sanitygap.figures.axioms import bars, patch_rows
 from sanitygap.figures.methods import label
+from sanitygap.inference import proportion_interval
+from sanitygap.pages.axiom_examples import about_samples
+from sanitygap.pages.axiom_examples import example_plate as example_plate  # part of this page
 from sanitygap.pages.noise import holding, nothing_recorded
 from sanitygap.pages.shared import display_table
 from sanitygap.runs import Study
-
-
-def about_samples(study: Study, table: str) -> str:
-    """Model, number of samples and seed of a table of generated inputs, for captions."""
-    settings, rows = study.settings.public(), study.table(table)
-    words = f"{settings['model']}, seed {settings['seed']}, profile {settings['profile']}"
-    if "sample" not in rows:
-        return words
-    by = ["scenario", "sample"] if "scenario" in rows else ["sample"]
-    words += f", {len(rows.drop_duplicates(by))} samples"
-    if study.recorded and not study.is_current(table):
-        words += "; computed by an earlier version of the code"
-    return words
 
 
 def feature_report(study: Study) -> Styler | Markdown:
@@ -42,30 +32,51 @@ def feature_report(study: Study) -> Styler | Markdown:
     rows = []
     for name, part in table.groupby("scenario", sort=False):
         each = part.drop_duplicates("sample")
-        accepted = part[part["accepted"]]
-        measured = fresh_keys(accepted, str(name))
+        accepted = int(each["accepted"].sum())
+        measured = fresh_keys(part[part["accepted"]], str(name))
+        by_sample = measured.groupby("sample")["holds"]
         rows.append(
             {
                 "scenario": name,
                 "attempts": len(each),
-                "accepted": int(each["accepted"].sum()),
-                "median steps": float(each["steps"].median()),
-                "processor seconds a sample": float(each["seconds"].mean()),
-                "fresh draws that hold": measured["holds"].mean(),
-                "samples that hold on average": _on_average(measured, table),
+                "given up at once": int((each["steps"] == 0).sum()),
+                "accepted": accepted,
+                "median steps": float(each.loc[each["accepted"], "steps"].median()),
+                "processor s an accepted one": float(each["seconds"].sum()) / max(accepted, 1),
+                "fresh draws that hold": shares(measured["holds"]),
+                "samples: first fresh draw holds": shares(by_sample.first()),
+                "samples: most fresh draws hold": shares((by_sample.mean() > 0.5).astype(float)),
                 "mean softmax": measured["softmax"].mean(),
                 "mean relative change": measured["change"].mean(),
             }
         )
     draws, origin = table["draw"].nunique(), ", ".join(sorted(set(table["source"])))
-    handful = "" if all(int(str(row["accepted"])) >= 100 for row in rows) else " This is a handful."
+    counts = [int(str(row["accepted"])) for row in rows]
+    handful = (
+        ""
+        if min(counts) >= 100
+        else f" This is a handful: {sum(counts)} accepted samples, where the paper has 1000 a "
+        "scenario."
+    )
     return display_table(
         pd.DataFrame(rows),
         f"Accepted samples, measured again on {draws} fresh backgrounds and positions each: every "
         f"softmax above {table['softmax_least'].iloc[0]:g} and every relative change below "
-        f"{table['change_most'].iloc[0]:g}. On average: the means of a sample over its draws. "
-        f"{about_samples(study, 'axioms-samples')}; source: {origin}.{handful}",
+        f"{table['change_most'].iloc[0]:g}. Given up at once: the constraint compares with a logit "
+        "near 0. In brackets: 95 % Wilson intervals over samples; draws of one sample are not "
+        "independent, so their share has none. Means are over draws, of the worst goal and "
+        f"constraint. {about_samples(study, 'axioms-samples')}; source: {origin}.{handful}",
     )
+
+
+def shares(met: pd.Series) -> str:
+    """The share of ones, with how many there are; with an interval where each is a sample."""
+    if met.empty:
+        return "none accepted"
+    if met.index.name != "sample":
+        return f"{met.mean():.0%} of {len(met)}"
+    interval = proportion_interval(int(met.sum()), len(met))
+    return f"{interval.estimate:.0%} [{interval.low:.0%}, {interval.high:.0%}] of {len(met)}"
 
 
 def fresh_keys(rows: pd.DataFrame, scenario: str) -> pd.DataFrame:
@@ -94,12 +105,6 @@ def fresh_keys(rows: pd.DataFrame, scenario: str) -> pd.DataFrame:
             "holds": holds.double().numpy(),
         }
     )
-
-
-def _on_average(measured: pd.DataFrame, table: pd.DataFrame) -> float:
-    means = measured.groupby("sample")[["softmax", "change"]].mean()
-    least, most = table["softmax_least"].iloc[0], table["change_most"].iloc[0]
-    return float(((means["softmax"] > least) & (means["change"] < most)).mean())
 
 
 def growth_plate(study: Study) -> Plate | Markdown:
@@ -224,42 +229,6 @@ def variant_table(study: Study, scenario: str) -> Styler | Markdown:
         wide.reset_index().rename_axis(columns=None),
         f"{formulas}. 95 % bootstrap intervals over {int(rows['n'].max())} accepted samples; "
         f"undefined: too few samples, or no spread. {about_samples(study, 'axioms-scores')}.",
-    )
-
-
-def example_plate(study: Study, scenario: str) -> Plate | Markdown:
-    """One generated input of a scenario with the maps of all methods (Figs. 1 and 3 to 6)."""
-    theme()
-    if not holding(study, "axioms-examples"):
-        return nothing_recorded("axioms-examples")
-    table = study.table("axioms-examples")
-    rows = table[table["scenario"] == scenario]
-    if rows.empty:
-        return Markdown(f"> No sample of the scenario {scenario!r} was accepted.")
-    first = rows["sample"].iloc[0]
-    rows = rows[rows["sample"] == first]
-    maps: dict[str, dict[str, np.ndarray]] = {}
-    for row in rows[rows["method"] != "input"].to_dict("records"):
-        values = np.frombuffer(row["values"], dtype=np.int8).reshape(row["side"], row["side"])
-        maps.setdefault(f"output {row['output']}", {})[row["method"]] = values.astype(float)
-    claim = next(name for name, (_, own, *_) in FIGURES.items() if own == scenario)
-    numbers = pd.DataFrame({"scenario": [scenario], "sample": [first]})
-    words = ""
-    if holding(study, "axioms-scores"):
-        found = per_sample(study.table("axioms-scores"), scenario, "absolute", FIGURES[claim][2])
-        if first in found.index:
-            numbers = found.loc[[first]].T.rename_axis("method").reset_index()
-            numbers.columns = pd.Index(["method", "metric"])
-            shown = {m: v for m, v in found.loc[first].items() if m in NAMES.values()}
-            words = (
-                " Metric: " + ", ".join(f"{label(str(m))} {v:.2f}" for m, v in shown.items()) + "."
-            )
-    return map_rows(
-        from_png(rows.loc[rows["method"] == "input", "values"].iloc[0]),
-        maps,
-        f"The first accepted sample ({first}) of the scenario {scenario!r} and its maps.{words} "
-        f"{about_samples(study, 'axioms-examples')}.",
-        numbers,
     )
 
 

@@ -1,0 +1,151 @@
+"""Generated inputs and their maps, as in the figures of Khakzar et al. (2022)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from IPython.display import Markdown
+
+from sanitygap.criteria.khakzar_figures import FIGURES
+from sanitygap.criteria.khakzar_methods import NAMES, per_sample
+from sanitygap.experiments.axiom_pictures import from_png
+from sanitygap.figures import Plate, theme
+from sanitygap.figures.axioms import MapRow, map_rows
+from sanitygap.figures.methods import label
+from sanitygap.pages.noise import holding, nothing_recorded
+from sanitygap.runs import Study
+
+#: what the metric of a scenario's examples is called
+WORDS = {
+    "null": "share of the null patch in both patches, absolute maps",
+    "double": "Eq. 11, absolute maps",
+    "single": "level of the patch for output b over that for output a, absolute maps",
+    "saturation": "the smaller patch's share of both, absolute maps",
+}
+
+
+def about_samples(study: Study, table: str) -> str:
+    """Model, number of samples and seed of a table of generated inputs, for captions."""
+    settings, rows = study.settings.public(), study.table(table)
+    words = f"{settings['model']}, seed {settings['seed']}, profile {settings['profile']}"
+    if "sample" not in rows:
+        return words
+    by = ["scenario", "sample"] if "scenario" in rows else ["sample"]
+    words += f", {len(rows.drop_duplicates(by))} samples"
+    if study.recorded and not study.is_current(table):
+        words += "; computed by an earlier version of the code"
+    return words
+
+
+def rows_of(table: pd.DataFrame, scenario: str, samples: Sequence[int]) -> list[MapRow]:
+    """The rows of a figure: a row a sample and explained output."""
+    found = []
+    for sample in samples:
+        rows = table[(table["scenario"] == scenario) & (table["sample"] == sample)]
+        picture = from_png(rows.loc[rows["method"] == "input", "values"].iloc[0])
+        rows = rows[rows["method"] != "input"]
+        for output, part in rows.groupby("output"):
+            maps = {
+                str(row["method"]): np.frombuffer(row["values"], dtype=np.int8)
+                .reshape(row["side"], row["side"])
+                .astype(float)
+                for row in part.to_dict("records")
+            }
+            words = f"output {output}" if len(samples) == 1 else f"sample {sample}"
+            found.append(MapRow(words, picture, maps))
+    return found
+
+
+def example_plate(study: Study, scenario: str, first: int = 0, count: int = 1) -> Plate | Markdown:
+    """Generated inputs of a scenario with the maps of all methods (Figs. 1 and 3 to 6).
+
+    Args:
+        study: the run.
+        scenario: which one.
+        first: place of the first sample that is shown among the accepted ones.
+        count: how many are shown, at most.
+    """
+    theme()
+    if not holding(study, "axioms-examples"):
+        return nothing_recorded("axioms-examples")
+    table = study.table("axioms-examples")
+    made = list(dict.fromkeys(table.loc[table["scenario"] == scenario, "sample"]))
+    samples = made[first : first + count]
+    if not samples:
+        return Markdown(
+            f"> {len(made)} samples of the scenario {scenario!r} were accepted: too few for this."
+        )
+    words, numbers = _metrics(study, scenario, samples)
+    listed = ", ".join(map(str, samples))
+    return map_rows(
+        rows_of(table, scenario, samples),
+        f"Accepted samples of the scenario {scenario!r} in the order of their numbers, from the "
+        f"{ordinal(first + 1)} on ({listed}), and their maps.{words} "
+        f"{about_samples(study, 'axioms-examples')}.",
+        numbers,
+    )
+
+
+def ordinal(number: int) -> str:
+    """A small number as a word of order."""
+    words = ("first", "second", "third", "fourth")
+    return words[number - 1] if number <= len(words) else f"{number}th"
+
+
+def _metrics(study: Study, scenario: str, samples: Sequence[int]) -> tuple[str, pd.DataFrame]:
+    """The metric of the examples beside the spread of all samples, in words and as a table."""
+    numbers = pd.DataFrame({"scenario": scenario, "sample": list(samples)})
+    if not holding(study, "axioms-scores"):
+        return "", numbers
+    value = next(found for _, own, found, _ in FIGURES.values() if own == scenario)
+    scores = study.table("axioms-scores")
+    names = [name for name in dict.fromkeys(scores["method"]) if name in NAMES.values()]
+    found = per_sample(scores, scenario, "absolute", value, names)
+    shown = [sample for sample in samples if sample in found.index]
+    if not shown:
+        return "", numbers
+    numbers = found.loc[shown].T.rename_axis("method")
+    numbers.columns = pd.Index([f"sample {sample}" for sample in shown])
+    numbers = numbers.assign(
+        lower_quartile=found.quantile(0.25), upper_quartile=found.quantile(0.75), n=len(found)
+    ).reset_index()
+    listed = ", ".join(
+        f"{label(str(row['method']))} {row[f'sample {shown[0]}']:.2f} "
+        f"({row['lower_quartile']:.2f} to {row['upper_quartile']:.2f})"
+        for row in numbers.to_dict("records")
+    )
+    return (
+        f" Metric of sample {shown[0]} ({WORDS[scenario]}), in brackets the quartiles of "
+        f"{len(found)} samples: {listed}.",
+        numbers,
+    )
+
+
+def layer_plate(study: Study) -> Plate | Markdown:
+    """One input with a null feature and the maps of two methods at four layers (Fig. 2)."""
+    theme()
+    if not holding(study, "axioms-layer-examples"):
+        return nothing_recorded("axioms-layer-examples")
+    table = study.table("axioms-layer-examples")
+    if table.empty:
+        return Markdown("> No sample with a null feature was accepted.")
+    sample = int(table["sample"].iloc[0])
+    (row,) = rows_of(table, "null", [sample])
+    methods = list(dict.fromkeys(name.partition("@")[0] for name in row.maps))
+    rows, titles = [], {}
+    for method in methods:
+        maps = {
+            name.partition("@")[2]: values
+            for name, values in row.maps.items()
+            if name.partition("@")[0] == method
+        }
+        titles = {layer: f"layer {depth}\n{layer}" for depth, layer in enumerate(maps, start=1)}
+        rows.append(MapRow(label(method), row.picture, maps))
+    return map_rows(
+        rows,
+        f"Sample {sample}, whose second patch is null for the explained output, and maps from four "
+        "layers; layer 1 is nearest to the input. "
+        f"{about_samples(study, 'axioms-layer-examples')}.",
+        table.drop(columns="values"),
+        titles,
+    )
