@@ -194,7 +194,7 @@ def test_table2_is_open_where_nothing_was_measured():
     empty = scores("null", {"iba": 0.5}).assign(depth=1.0, layer="x").iloc[:0]
     found = verdict("khakzar-table2", axioms_layers=empty)
     assert found.value == "undecided"
-    assert "1 of 6 rows" in found.evidence
+    assert "3 of 6 rows" in found.evidence
     measured = pd.concat(
         scores(scenario, {"iba": 1 / depth}).assign(depth=float(depth), layer=str(depth))
         for scenario in ("null", "double")

@@ -45,7 +45,7 @@ def draw_place(
     patches: int,
     *seed: object,
     background: str = "noise",
-    offset: float | None = None,
+    offset: tuple[float, float] | None = None,
 ) -> Place:
     """A fresh background with room for patches that do not overlap.
 
@@ -55,7 +55,7 @@ def draw_place(
         seed: what the draw is for.
         background: ``noise`` is clamp(N(0.5, 0.1), 0, 1), the paper's; ``blur`` is the same noise
             after a Gaussian filter, brought back to that spread; ``grey`` and ``black`` are plain.
-        offset: of the second patch from the first, down and right, as a share of the side; they
+        offset: of the second patch from the first, down and right, as shares of the side; they
             move together in the room that is left. None places each on its own.
     """
     source = generator(*seed, "place")
@@ -69,10 +69,12 @@ def draw_place(
         pixels = (GREY + NOISE * noise).clamp(0, 1)
     side = patch_size(size)
     if offset is not None:
-        shift = round(offset * size)
-        drawn = torch.randint(0, size - side - shift + 1, (2,), generator=source).tolist()
-        row, column = int(drawn[0]), int(drawn[1])
-        return Place(pixels, ((row, column), (row + shift, column + shift))[:patches])
+        down, right = (round(share * size) for share in offset)
+        row, column = (
+            int(torch.randint(0, size - side - shift + 1, (1,), generator=source))
+            for shift in (down, right)
+        )
+        return Place(pixels, ((row, column), (row + down, column + right))[:patches])
     while True:
         drawn = torch.randint(0, size - side + 1, (patches, 2), generator=source).tolist()
         corners = tuple((int(row), int(column)) for row, column in drawn)

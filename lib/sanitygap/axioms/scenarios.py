@@ -62,7 +62,7 @@ class Scenario:
         patches: how many.
         goals, constraints: what the patches have to do.
         explained: outputs whose attribution maps the metrics compare.
-        offset: how far the second patch lies below and right of the first, as a share of the
+        offset: how far the second patch lies below and right of the first, as shares of the
             image's side, where the two move together; None places each patch on its own.
     """
 
@@ -71,7 +71,7 @@ class Scenario:
     goals: tuple[Goal, ...]
     constraints: tuple[Constraint, ...]
     explained: tuple[int, ...]
-    offset: float | None = None
+    offset: tuple[float, float] | None = None
 
     @property
     def coalitions(self) -> range:
@@ -115,7 +115,7 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
                 (Goal(0, A, FIRST), Goal(1, A, SECOND)),
                 (Constraint(0, A, BOTH, SECOND), Constraint(1, A, BOTH, FIRST)),
                 (A,),
-                offset=128 / 224,
+                offset=(96 / 224, 0.0),
             ),
         )
     }
