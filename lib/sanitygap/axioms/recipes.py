@@ -75,7 +75,7 @@ class Recipe:
     """
 
     at_once: int = 6
-    max_steps: int = 300
+    max_steps: int = 240
     min_steps: int = 10
     warm_up: int = 100
     warm_enough: float = 0.6
@@ -98,7 +98,7 @@ class Recipe:
     change: float = CHANGE
     average: float = 0.9
     confirmations: int = 32
-    failures: int = 2
+    failures: int = 3
     patience: int = 5
     rest: int = 4
     least_reference: float = 1.0

@@ -107,8 +107,10 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
                 (Constraint(0, B, BOTH, SECOND), Constraint(1, A, BOTH, FIRST)),
                 (A, B),
             ),
-            # Eq. 8 and 9: either patch is enough for output a. The authors' code fixes the corners
-            # at (5, 5) and (133, 133) of 224: what saturates depends on how the two lie
+            # Eq. 8 and 9: either patch is enough for output a. A network that ends in an average
+            # adds up what lies far apart; one patch can only silence the other where receptive
+            # fields overlap. So the second lies below the first, with a gap of 10 pixels in 224.
+            # The authors' code fixes their corners, at (5, 5) and (133, 133)
             Scenario(
                 "saturation",
                 2,
