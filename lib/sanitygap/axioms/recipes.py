@@ -101,7 +101,7 @@ class Recipe:
     failures: int = 3
     patience: int = 5
     rest: int = 4
-    least_reference: float = 1.0
+    least_reference: float = 1.5
     trial: int = 100
     stirred: float = 0.05
 

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,9 @@ from sanitygap.experiments.randomization_test import code_of, families
 from sanitygap.seeds import stable_seed
 from sanitygap.theory import shapley
 
+#: samples among which the first that is begun is watched
+TRIES = 100
+
 
 def png(pixels: torch.Tensor) -> bytes:
     """RGB values in [0, 1], ``(3, H, W)``, as a PNG file."""
@@ -53,7 +57,7 @@ def from_png(data: bytes) -> torch.Tensor:
     "axioms-growth",
     knobs={
         "smoke": {"max_steps": 2, "snapshots": 2},
-        "quick": {"max_steps": 16, "snapshots": 5},
+        "quick": {"max_steps": 80, "snapshots": 6},
         "full": {},
     },
     columns={
@@ -99,10 +103,12 @@ def axioms_growth(
 
 
 def growth(context: Context, scenario: Scenario, recipe: Recipe, snapshots: int) -> pd.DataFrame:
-    """Pictures of the first sample's patches at a few of its steps."""
+    """Pictures of a sample's patches at a few of its steps: the first that is begun."""
     looks: list[Look] = []
-    run = Generation(context.model, scenario, [0], recipe, context.seed, looks.append)
-    run.run()
+    one = replace(recipe, at_once=1)
+    run = Generation(context.model, scenario, range(TRIES), one, context.seed, looks.append)
+    while any(run.slots) and not run.advance():
+        pass
     places = np.linspace(0, 1, min(snapshots, len(looks))) ** 1.5 * (len(looks) - 1)
     rows = []
     for place in dict.fromkeys(places.round().astype(int)):
@@ -119,7 +125,8 @@ def growth(context: Context, scenario: Scenario, recipe: Recipe, snapshots: int)
                     "change": change,
                 }
             )
-    return pd.DataFrame(rows)
+    columns = ["scenario", "step", "patch", "pixels", "softmax", "change"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 #: samples in the paper's Figs. 1 and 6, and 5

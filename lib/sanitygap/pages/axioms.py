@@ -113,6 +113,8 @@ def growth_plate(study: Study) -> Plate | Markdown:
     if not holding(study, "axioms-growth"):
         return nothing_recorded("axioms-growth")
     table = study.table("axioms-growth")
+    if table.empty:
+        return Markdown("> Every sample was given up before its first step.")
     names = {1: "f_a", 2: "f_null"} if table["scenario"].iloc[0] == "null" else {1: "f_a", 2: "f_b"}
     patches: dict[str, dict[int, torch.Tensor]] = {}
     notes: dict[str, dict[int, str]] = {}
