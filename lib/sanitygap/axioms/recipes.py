@@ -97,8 +97,8 @@ class Recipe:
     softmax: float = SOFTMAX
     change: float = CHANGE
     average: float = 0.9
-    confirmations: int = 32
-    failures: int = 3
+    confirmations: int = 64
+    failures: int = 5
     patience: int = 5
     rest: int = 4
     least_reference: float = 1.5
