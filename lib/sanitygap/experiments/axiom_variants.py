@@ -175,7 +175,7 @@ experiment(
     knobs={
         "smoke": {"samples": 1, "limit": 1, "max_steps": 2, "methods": CHEAP[:2],
                   "backgrounds": ("noise",), "which": ("null",)},
-        "quick": {"samples": 4, "limit": 6, "max_steps": 4, "methods": CHEAP[:4],
+        "quick": {"samples": 4, "limit": 4, "max_steps": 4, "methods": CHEAP[:4],
                   "backgrounds": ("noise", "grey"), "which": ("null",)},
         "full": {"source": "new", "methods": CHEAP, "samples": 100, "which": ("null",),
                  "backgrounds": placement.BACKGROUNDS},

@@ -68,7 +68,7 @@ SCORE_COLUMNS = {
     "axioms-scores",
     knobs={
         "smoke": {"samples": 1, "limit": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
-        "quick": {"samples": 4, "limit": 6, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
+        "quick": {"samples": 4, "limit": 4, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
         "full": {"source": "new"},
     },
     columns=SCORE_COLUMNS,
@@ -270,7 +270,7 @@ def reference_rows(
     "axioms-layers",
     knobs={
         "smoke": {"samples": 1, "limit": 1, "max_steps": 2},
-        "quick": {"samples": 4, "limit": 6, "max_steps": 4},
+        "quick": {"samples": 4, "limit": 4, "max_steps": 4},
         "full": {"source": "new"},
     },
     columns=SCORE_COLUMNS | {"layer": "name of the layer", "depth": "1 is nearest to the input"},

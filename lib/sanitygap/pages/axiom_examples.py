@@ -24,14 +24,17 @@ WORDS = {
 }
 
 
-def about_samples(study: Study, table: str) -> str:
+def about_samples(study: Study, table: str, scenario: str | None = None) -> str:
     """Model, number of samples and seed of a table of generated inputs, for captions."""
     settings, rows = study.settings.public(), study.table(table)
+    if scenario is not None:
+        rows = rows[rows["scenario"] == scenario]
     words = f"{settings['model']}, seed {settings['seed']}, profile {settings['profile']}"
     if "sample" not in rows:
         return words
     by = ["scenario", "sample"] if "scenario" in rows else ["sample"]
-    words += f", {len(rows.drop_duplicates(by))} samples"
+    count = len(rows.drop_duplicates(by))
+    words += f", {count} sample{'' if count == 1 else 's'}"
     if study.recorded and not study.is_current(table):
         words += "; computed by an earlier version of the code"
     return words
@@ -81,7 +84,7 @@ def example_plate(study: Study, scenario: str, first: int = 0, count: int = 1) -
         rows_of(table, scenario, samples),
         f"Accepted samples of the scenario {scenario!r} in the order of their numbers, from the "
         f"{ordinal(first + 1)} on ({listed}), and their maps.{words} "
-        f"{about_samples(study, 'axioms-examples')}.",
+        f"{about_samples(study, 'axioms-examples', scenario)}.",
         numbers,
     )
 

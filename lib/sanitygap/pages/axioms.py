@@ -92,7 +92,7 @@ def fresh_keys(rows: pd.DataFrame, scenario: str) -> pd.DataFrame:
         if rows.empty:
             return pd.DataFrame(columns=["sample", "softmax", "change", "holds"], dtype=float)
         found[value] = torch.stack(
-            [torch.from_numpy(table[names].to_numpy()) for table in wide], dim=-1
+            [torch.tensor(table[names].to_numpy()) for table in wide], dim=-1
         )
     softmax, change = keys(chosen, found["logit"], found["softmax"])
     least, most = rows["softmax_least"].iloc[0], rows["change_most"].iloc[0]
@@ -179,7 +179,7 @@ def metric_plate(study: Study) -> Plate | Markdown:
     numbers = pd.concat(frames, ignore_index=True)
     numbers = numbers.dropna(subset=["value"])
     if numbers.empty:
-        return Markdown("> No sample was accepted, so nothing is scored.")
+        return Markdown("> Too few samples were accepted, so no metric has a value.")
     counts = ", ".join(f"{k} {int(v)}" for k, v in numbers.groupby("panel")["n"].max().items())
     return bars(
         numbers,
