@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -30,6 +31,7 @@ from sanitygap.errors import UsageError
 from sanitygap.experiments.axiom_pictures import toy_rows
 from sanitygap.experiments.keep_features import keep
 from sanitygap.models.explainable import Explainable, Preprocessing, Stage
+from sanitygap.pages.axioms import fresh_keys, shares
 
 CPU = torch.device("cpu")
 
@@ -310,6 +312,28 @@ def test_a_set_that_the_project_carries_lists_what_was_given_up_without_patches(
     assert [sample.accepted for sample in found] == [False, True, False]
     assert [int(sample.patches.sum() > 0) for sample in found] == [0, 1, 0]
     assert torch.equal(found[1].patches, patches)
+
+
+def test_fresh_draws_are_judged_by_every_threshold_and_counted_by_sample():
+    rows = []
+    for sample, shift in ((3, 0.1), (4, 0.5)):  # the second one changes output b by a quarter
+        for draw in range(3):
+            for coalition in ("none", "first"):
+                there = coalition == "first"
+                rows.append(
+                    {"sample": sample, "draw": draw, "coalition": coalition, "logit_a": 20.0,
+                     "logit_b": 2 + shift * there, "softmax_b": 0.0,
+                     "softmax_a": (0.9 if draw == 2 else 0.99) * there,
+                     "softmax_least": 0.94, "change_most": 0.14}
+                )  # fmt: skip
+    found = fresh_keys(pd.DataFrame(rows), "single")
+    assert list(found["sample"]) == [3, 3, 3, 4, 4, 4]
+    assert list(found["holds"]) == [1, 1, 0, 0, 0, 0]
+    assert found["change"].to_numpy() == pytest.approx(np.tanh([0.05] * 3 + [0.25] * 3))
+    by_sample = found.groupby("sample")["holds"]
+    assert shares(by_sample.first()).startswith("50% [")
+    assert shares(found["holds"]) == "33% of 6"
+    assert shares(found["holds"].iloc[:0]) == "none accepted"
 
 
 def test_sums_over_the_patches_equal_loops():

@@ -92,7 +92,7 @@ def fresh_keys(rows: pd.DataFrame, scenario: str) -> pd.DataFrame:
         if rows.empty:
             return pd.DataFrame(columns=["sample", "softmax", "change", "holds"], dtype=float)
         found[value] = torch.stack(
-            [torch.tensor(table[names].to_numpy()) for table in wide], dim=-1
+            [torch.tensor(table[names].to_numpy().copy()) for table in wide], dim=-1
         )
     softmax, change = keys(chosen, found["logit"], found["softmax"])
     least, most = rows["softmax_least"].iloc[0], rows["change_most"].iloc[0]
