@@ -64,7 +64,8 @@ def book(tmp_path: Path) -> Path:
         part["chapters"] = [
             page
             for page in part["chapters"]
-            if not page["file"].startswith("notebooks/")
+            # an introduction names all pages of its part
+            if not page["file"].startswith(("notebooks/", "book/part-"))
             or page["file"].removeprefix("notebooks/") in CHAPTERS
         ]
     toc["parts"] = [part for part in toc["parts"] if part["chapters"]]
