@@ -146,7 +146,13 @@ EXAMPLE_COLUMNS = {
 @experiment(
     "axioms-examples",
     knobs={
-        "smoke": {"samples": 1, "shown": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
+        "smoke": {
+            "source": "new",
+            "samples": 1,
+            "max_steps": 2,
+            "path_steps": 2,
+            "extremal_steps": 2,
+        },
         "quick": {"samples": 4, "shown": 2, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
         "full": {"source": "new"},
     },
@@ -203,7 +209,7 @@ def axioms_examples(
 @experiment(
     "axioms-layer-examples",
     knobs={
-        "smoke": {"samples": 1, "max_steps": 2},
+        "smoke": {"source": "new", "samples": 1, "max_steps": 2},
         "quick": {"samples": 4, "max_steps": 4},
         "full": {"source": "new"},
     },

@@ -173,7 +173,7 @@ CHEAP = ("grad-cam", "grad-cam-plus-plus", "gradient", "fullgrad", "guided-backp
 experiment(
     "axioms-backgrounds",
     knobs={
-        "smoke": {"samples": 1, "limit": 1, "max_steps": 2, "methods": CHEAP[:2],
+        "smoke": {"source": "new", "samples": 1, "max_steps": 2, "methods": CHEAP[:2],
                   "backgrounds": ("noise",), "which": ("null",)},
         "quick": {"samples": 4, "limit": 4, "max_steps": 4, "methods": CHEAP[:4],
                   "backgrounds": ("noise", "grey"), "which": ("null",)},
@@ -187,7 +187,13 @@ experiment(
 @experiment(
     "axioms-agreement",
     knobs={
-        "smoke": {"samples": 1, "limit": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
+        "smoke": {
+            "source": "new",
+            "samples": 1,
+            "max_steps": 2,
+            "path_steps": 2,
+            "extremal_steps": 2,
+        },
         "quick": {"samples": 4, "limit": 4, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
         "full": {"source": "new", "samples": 100},
     },

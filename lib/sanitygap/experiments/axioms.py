@@ -67,7 +67,13 @@ SCORE_COLUMNS = {
 @experiment(
     "axioms-scores",
     knobs={
-        "smoke": {"samples": 1, "limit": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
+        "smoke": {
+            "source": "new",
+            "samples": 1,
+            "max_steps": 2,
+            "path_steps": 2,
+            "extremal_steps": 2,
+        },
         "quick": {"samples": 4, "limit": 4, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
         "full": {"source": "new"},
     },
@@ -269,7 +275,7 @@ def reference_rows(
 @experiment(
     "axioms-layers",
     knobs={
-        "smoke": {"samples": 1, "limit": 1, "max_steps": 2},
+        "smoke": {"source": "new", "samples": 1, "max_steps": 2},
         "quick": {"samples": 4, "limit": 4, "max_steps": 4},
         "full": {"source": "new"},
     },
