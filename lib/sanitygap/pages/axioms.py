@@ -6,7 +6,7 @@ import torch
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
-from sanitygap.axioms.metrics import CODED_SIGN, METRICS, metric_table
+from sanitygap.axioms.metrics import CODED_SIGN, METRICS, SIGNS, metric_of
 from sanitygap.axioms.scenarios import COALITIONS, SCENARIOS, keys
 from sanitygap.criteria.khakzar_features import LEAST
 from sanitygap.criteria.khakzar_figures import layer_metrics
@@ -16,7 +16,7 @@ from sanitygap.experiments.axiom_pictures import from_png
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.axioms import bars, patch_rows
 from sanitygap.figures.methods import label
-from sanitygap.inference import proportion_interval
+from sanitygap.inference import Interval, proportion_interval
 from sanitygap.pages.axiom_examples import about_samples
 from sanitygap.pages.axiom_examples import example_plate as example_plate  # part of this page
 from sanitygap.pages.noise import holding, nothing_recorded
@@ -164,11 +164,10 @@ def metric_plate(study: Study) -> Plate | Markdown:
     measured = _measured(study)
     if measured is None:
         return nothing_recorded("axioms-scores")
-    variants = {"null": "coded", "double": "printed", "single": "coded", "saturation": "coded"}
     titles = {"null": "null feature", "double": "double feature", "single": "single feature",
               "saturation": "saturation"}  # fmt: skip
     frames = []
-    for name, variant in variants.items():
+    for name, variant in CODED.items():
         rows = measured[
             (measured["metric"] == name)
             & (measured["variant"] == variant)
@@ -192,20 +191,39 @@ def metric_plate(study: Study) -> Plate | Markdown:
     )
 
 
-def _measured(study: Study) -> pd.DataFrame | None:
+#: the variant of each metric, and the sign, that the paper's Table 1 is set beside
+CODED = {"null": "coded", "double": "printed", "single": "coded", "saturation": "coded"}
+
+
+def _measured(study: Study, scenario: str | None = None) -> pd.DataFrame | None:
+    """Metrics with intervals: all variants of one scenario, or the one that Table 1 has of each.
+
+    Thousands of resamples a metric: only what is shown is worth its time.
+    """
     if not holding(study, "axioms-scores"):
         return None
-    scores = study.table("axioms-scores")
-    if scores.empty:
-        return pd.DataFrame(
-            columns=["method", "metric", "variant", "sign", "value", "low", "high", "n"]
-        )
-    return metric_table(scores)
+    scores, rows = study.table("axioms-scores"), []
+    for method in dict.fromkeys(scores["method"]):
+        for metric in METRICS:
+            coded = CODED[metric.name] == metric.variant
+            if metric.name != scenario if scenario else not coded:
+                continue
+            for sign in SIGNS if scenario else (CODED_SIGN[metric.name],):
+                interval, n = metric_of(scores, metric, str(method), sign)
+                if n == 0:
+                    continue
+                found = interval or Interval(np.nan, np.nan, np.nan, n)
+                rows.append(
+                    (method, metric.name, metric.variant, sign)
+                    + (found.estimate, found.low, found.high, n)
+                )
+    columns = ["method", "metric", "variant", "sign", "value", "low", "high", "n"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def variant_table(study: Study, scenario: str) -> Styler | Markdown:
     """All variants of one metric, signed and absolute, beside the paper's number."""
-    measured = _measured(study)
+    measured = _measured(study, scenario)
     if measured is None:
         return nothing_recorded("axioms-scores")
     rows = measured[measured["metric"] == scenario]
