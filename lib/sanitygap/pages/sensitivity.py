@@ -78,7 +78,7 @@ def sensitivity_plate(studies: Study | Iterable[Study], table: str = IPR) -> Pla
         f"Line: the threshold of {THRESHOLD:g}. {where}. Bars: 90 % bootstrap intervals over "
         "images. Signed maps, second-moment normalisation, windows of 7, L = joint range.",
         xlabels={
-            "$S^I$": "$S^I$ (up: more sensitive)",
+            "$S^I$": "$S^I$ (right: more sensitive)",
             "Definition 2": "share of images sensitive to every layer",
         },
         lines={"$S^I$": THRESHOLD},
