@@ -6,6 +6,9 @@ from torch import nn
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.errors import UsageError
+from sanitygap.experiments import Context
+from sanitygap.experiments.grey_networks import grey_images
+from sanitygap.images import ImageSet
 from sanitygap.small_networks import training
 from sanitygap.small_networks.mnist_networks import (
     GreyImages,
@@ -137,3 +140,11 @@ def test_a_damaged_file_is_refused_in_one_sentence(digits, tmp_path):
     (tmp_path / "state.pt").write_bytes(b"nonsense")
     with pytest.raises(UsageError, match="state.pt cannot be read; delete"):
         train(network("MLP", 0, 32), inputs, labels, Recipe(epochs=1), tmp_path)
+
+
+def test_embedded_digits_do_not_ask_for_the_images_of_the_run():
+    def unreachable() -> ImageSet:
+        raise UsageError("no network")
+
+    context = Context(lambda: None, unreachable, 0)
+    assert grey_images(context, "digits", 40).name == "digits"
