@@ -27,7 +27,7 @@ def holding(studies: Study | Iterable[Study], *tables: str) -> list[Study]:
 
 def nothing_recorded(table: str) -> Markdown:
     """What stands where a recorded run does not hold a table."""
-    return Markdown(f"> No recorded run holds the table `{table}` yet.")
+    return Markdown(f"> No recorded run that could stand here holds the table `{table}`.")
 
 
 def noise_plate(studies: Study | Iterable[Study]) -> Plate | Markdown:

@@ -28,7 +28,9 @@ Shown = TypeVar("Shown")
 def about(study: Study, table: str) -> str:
     """Model, images, n and seed of a table, for captions."""
     settings, made = study.settings.public(), study.made(table)
-    words = f"{settings['model']}, {settings['images']}, n = {made['images']} images, "
+    words = f"{settings['model']}, "
+    if made["images"]:  # some tables look at no photograph of the run
+        words += f"{settings['images']}, n = {made['images']} images, "
     words += f"seed {settings['seed']}, profile {settings['profile']}"
     if study.recorded and not study.is_current(table):
         words += "; computed by an earlier version of the code"
