@@ -178,6 +178,9 @@ def test_bad_input_to_the_command_as_it_is_installed(root):
         (["record", "live", "reference"], "no finished table"),
         (["record", "live", "a/b"], "cannot name a run"),
         (["join", "live", "shard-1"], "'shard-1' has no parts"),
+        (["features", "nonsense"], "unknown model 'nonsense'"),
+        (["features", TINY, "--scenario", "nul"], "did you mean null"),
+        (["features", TINY, "--attempts", "0"], "Invalid value for '--attempts'"),
         (["fetch", "everything"], "everything"),
     ],
 )
@@ -260,7 +263,7 @@ def test_help(sanitygap_):
     verbs = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
     assert set(verbs) >= {
         "execute", "build", "models", "methods", "images", "check-model", "fetch", "claims",
-        "verify", "serve", "compute", "join", "record",
+        "verify", "serve", "compute", "join", "record", "features",
     }  # fmt: skip
     for arguments in ([], ["--help"], *([verb, "--help"] for verb in verbs)):
         status, out, err = sanitygap_(*arguments)

@@ -191,6 +191,25 @@ def compute(
 
 
 @app.command()
+def features(
+    model: Annotated[str, typer.Argument(help="Model spec; see `sanitygap models`.")],
+    scenario: Annotated[list[str] | None, typer.Option(help="Scenarios; all if none.")] = None,
+    attempts: Annotated[int, typer.Option(min=1, help="Samples tried in each scenario.")] = 24,
+    device: Device = "cpu",
+    seed: Seed = 0,
+) -> None:
+    """Generate features for the axiom tests and keep them in data/features; can be resumed."""
+    from sanitygap.axioms.scenarios import SCENARIOS, find_scenario
+    from sanitygap.experiments.keep_features import keep_features
+    from sanitygap.models import load_model
+
+    wanted = [find_scenario(name) for name in scenario or SCENARIOS]
+    for path, made in keep_features(load_model(model, device), wanted, attempts, seed):
+        accepted = sum(sample.accepted for sample in made)
+        print(f"{path.name}: {accepted} of {len(made)} accepted, {path.stat().st_size} bytes")
+
+
+@app.command()
 def join(
     run: Annotated[str, typer.Argument(help="The run that receives the parts.")],
     sources: Annotated[list[str], typer.Argument(help="Runs that hold other shards.")],

@@ -29,7 +29,8 @@ from sanitygap.axioms.samples import Sample, outputs
 from sanitygap.axioms.scenarios import BOTH, FIRST, GOAL_ONLY, NONE, SCENARIOS, SECOND, holds
 from sanitygap.errors import UsageError
 from sanitygap.experiments.axiom_pictures import toy_rows
-from sanitygap.experiments.keep_features import keep
+from sanitygap.experiments.axiom_sets import BLOCK
+from sanitygap.experiments.keep_features import keep_features
 from sanitygap.models.explainable import Explainable, Preprocessing, Stage
 from sanitygap.pages.axioms import fresh_keys, shares
 
@@ -307,11 +308,24 @@ def test_a_set_that_the_project_carries_lists_what_was_given_up_without_patches(
     patches = torch.full((1, 3, 15, 15), 7, dtype=torch.uint8)
     made = [Sample("single", number, (0, 5), patches, number == 1, 9, 0.5) for number in range(3)]
     assert store.kept(model, scenario, tmp_path) is None
-    keep(model, scenario, made, tmp_path)
+    store.keep(model, scenario, made, tmp_path)
     found = store.read(store.kept(model, scenario, tmp_path))
     assert [sample.accepted for sample in found] == [False, True, False]
     assert [int(sample.patches.sum() > 0) for sample in found] == [0, 1, 0]
     assert torch.equal(found[1].patches, patches)
+
+
+def test_sets_are_generated_block_by_block_and_kept_whole(tmp_path, monkeypatch):
+    monkeypatch.setenv("SANITYGAP_CACHE", str(tmp_path / "cache"))
+    model, recipe = tiny(), Recipe(max_steps=2, least_reference=0.0)
+    wanted = [SCENARIOS["single"], SCENARIOS["null"]]
+    found = list(keep_features(model, wanted, BLOCK + 1, 3, recipe, tmp_path))
+    assert [path for path, _ in found] == [store.kept(model, one, tmp_path) for one in wanted]
+    assert [sample.number for sample in store.read(found[0][0])] == list(range(BLOCK + 1))
+    blocks = list((tmp_path / "cache").rglob("*.npz"))
+    assert len(blocks) == 2 * len(wanted)  # the last one holds the sample above a whole block
+    monkeypatch.setattr(store, "Generation", None)  # a second run takes all of them from disk
+    assert len(list(keep_features(model, wanted, BLOCK + 1, 3, recipe, tmp_path))) == len(wanted)
 
 
 def test_fresh_draws_are_judged_by_every_threshold_and_counted_by_sample():

@@ -10,6 +10,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,11 +86,36 @@ def _name(
 def kept(model: Explainable, scenario: Scenario, root: Path | None = None) -> Path | None:
     """The set that the project carries for a network and a scenario, if there is one.
 
-    :mod:`sanitygap.experiments.keep_features` makes it; what it is worth is measured afresh by
-    whoever uses it.
+    :func:`keep` puts it there; what it is worth is measured afresh by whoever uses it.
     """
     path = kept_path(model, scenario, root)
     return path if path.is_file() else None
+
+
+def keep(
+    model: Explainable,
+    scenario: Scenario,
+    samples: Sequence[Sample],
+    root: Path | None = None,
+) -> Path:
+    """Write a set where :func:`kept` finds it.
+
+    Samples that were given up are listed without their patches: they are counted, and nothing is
+    measured on them.
+
+    Args:
+        model: the network that made the samples.
+        scenario: theirs.
+        samples: all attempts, accepted or not.
+        root: the project's folder.
+    """
+    path = kept_path(model, scenario, root)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(
+        path,
+        [s if s.accepted else replace(s, patches=torch.zeros_like(s.patches)) for s in samples],
+    )
+    return path
 
 
 def kept_path(model: Explainable, scenario: Scenario, root: Path | None = None) -> Path:
