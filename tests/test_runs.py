@@ -17,6 +17,7 @@ from sanitygap import archive, cli, files, runs
 from sanitygap.claims import Criterion, Verdict, find_claim, judging
 from sanitygap.errors import UsageError
 from sanitygap.experiments import experiment as experiment_room
+from sanitygap.provenance import commits_of
 from sanitygap.runs import Study, open_run
 from tests.models.tiny import TINY, Tiny, photographs, project
 
@@ -569,6 +570,18 @@ def test_recording_again_replaces_the_whole(study, root):
     with pytest.raises(UsageError, match="that is not recorded"):
         archive.record_run("live", "newer")
     assert [path.name for path in (root / "data").iterdir()] == ["runs"]
+
+
+def test_a_recorded_run_lists_the_commits_of_its_tables(study, monkeypatch):
+    monkeypatch.setattr(runs, "commit", lambda: "first")
+    study().table("randomization", **KNOBS)
+    monkeypatch.setattr(runs, "commit", lambda: "second")
+    study().table("occlusion", methods=["gradient"])
+    study().table("step-counts")
+    record = files.read_json(archive.record_run("live", "reference-tiny") / "run.json")
+    assert commits_of(record) == ["second", "first"]
+    assert commits_of({"provenance": {"commit": "own"}}) == ["own"]
+    assert commits_of({"provenance": {"commit": ""}}) == []
 
 
 def test_recording_nothing(study, root):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -79,6 +80,12 @@ def join(target: str, sources: Iterable[str], root: Path | None = None) -> int:
     return copied
 
 
+def table_commits(folder: Path) -> list[str]:
+    """The commits that a run's tables were made at, the one of most tables first."""
+    made = [read_json(path.with_suffix(".json")).get("commit") for path in folder.glob("*.parquet")]
+    return [commit for commit, _ in Counter(sorted(filter(None, made))).most_common()]
+
+
 def record_run(run: str, name: str, root: Path | None = None) -> Path:
     """Freeze a run under another name: its tables, passports and verdicts, without the parts.
 
@@ -114,6 +121,7 @@ def record_run(run: str, name: str, root: Path | None = None) -> Path:
     record = read_json(source / "run.json")
     record["recorded"] = True
     record["settings"]["run"] = name
+    record["commits"] = table_commits(staging)
     write_atomically(staging / "run.json", json.dumps(record, indent=1))
     if target.is_dir():
         shutil.rmtree(target)

@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -50,6 +51,19 @@ def commit() -> str:
     except UsageError:
         return ""
     return (head or "") + ("+changes" if changed else "")
+
+
+def commits_of(record: Mapping[str, Any]) -> list[str]:
+    """The commits behind a run's numbers, most tables first; empty if nobody knows.
+
+    A recorded run lists those of its tables: it may have been computed over many days, and a run's
+    own commit is only that of its first one.
+
+    Args:
+        record: what ``run.json`` holds.
+    """
+    own = record.get("provenance", {}).get("commit")
+    return list(record.get("commits") or filter(None, [own]))
 
 
 def checked_out(root: Path) -> tuple[str | None, bool]:

@@ -81,6 +81,13 @@ def test_passport_of_a_recorded_run_tells_the_settings_of_the_run() -> None:
     assert f"{anew} --n-images 1000 --device cuda --seed 3" in passport("gap", "G", stamp, CITATION)
 
 
+def test_passport_of_a_recorded_run_lists_the_commits_of_its_tables() -> None:
+    record = RECORD | {"commits": ["a" * 40, "b" * 40 + "+changes"]}
+    rows = dict(rows_of(STAMP | {"run_record": record}))
+    shown = f"`{'a' * 12}`, `{'b' * 12}`, with uncommitted changes"
+    assert rows["Results computed at commit"] == shown
+
+
 def test_passport_of_a_run_without_a_commit_says_so() -> None:
     record = RECORD | {"provenance": RECORD["provenance"] | {"commit": ""}}
     rows = dict(rows_of(STAMP | {"run_record": record}))

@@ -35,14 +35,14 @@ class RecordedRuns(FactsDirective):
 
     def cells(self, one: Mapping[str, Any]) -> list[nodes.Node]:
         """What the columns say about one run; plainly so where it has no commit."""
-        commit = one["commit"]
+        commits = ", ".join(map(shown_commit, one["commits"]))
         return [
             nodes.literal("", one["name"]),
             nodes.Text(one["model"]),
             nodes.Text(f"{one['n_images']} ({one['images']})"),
             nodes.Text(when(one["started"]) if one["started"] else "unknown"),
             nodes.Text(one["device"]),
-            nodes.literal("", shown_commit(commit)) if commit else nodes.Text("not known"),
+            nodes.literal("", commits) if commits else nodes.Text("not known"),
         ]
 
 

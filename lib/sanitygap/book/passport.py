@@ -9,6 +9,7 @@ from typing import Any
 
 from sanitygap.book.citation import Citation
 from sanitygap.book.execution import command
+from sanitygap.provenance import commits_of
 
 _LABELS = {
     "run": "Run",
@@ -118,12 +119,13 @@ def settings_of(stamp: Mapping[str, Any]) -> dict[str, Any]:
 def _record_rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What the run itself says: checksums of weights and images, and where it was computed."""
     made = record["provenance"]
-    commit, _, changes = made["commit"].partition("+")
+    parted = [commit.partition("+") for commit in commits_of(record)]
+    commits = ", ".join(_commit(commit, changes) for commit, _, changes in parted)
     return [
         ("Weights", f"SHA-256 {code(record['model']['weights_sha256'][:16])}"),
         ("Image files", f"SHA-256 {code(record['images']['sha256'][:16])}"),
         ("Results computed", f"{when(made['started'])}, on {made['device']}"),
-        ("Results computed at commit", _commit(commit, bool(changes)) if commit else NO_COMMIT),
+        ("Results computed at commit", commits or NO_COMMIT),
     ]
 
 

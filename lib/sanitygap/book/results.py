@@ -11,6 +11,7 @@ from typing import Any
 from sanitygap.book.project import Project
 from sanitygap.book.recordings import recorded_claims, recorded_tables
 from sanitygap.errors import UsageError
+from sanitygap.provenance import commits_of
 
 GLOB = ":(glob)data/runs/*/verdicts.json"
 """The recorded verdicts, as git names their paths."""
@@ -37,7 +38,7 @@ def results(project: Project, run: str) -> dict[str, Any]:
 
 
 def shown_runs(project: Project, run: str) -> list[dict[str, Any]]:
-    """Name, model, images, number of images, commit, time and machine of every run shown.
+    """Name, model, images, number of images, commits, time and machine of every run shown.
 
     The run that the chapters show stands first.
     """
@@ -55,7 +56,7 @@ def shown_runs(project: Project, run: str) -> list[dict[str, Any]]:
                 "images": record["settings"]["images"],
                 "n_images": record.get("images", {}).get("n"),
                 "profile": record["settings"]["profile"],
-                "commit": made.get("commit", ""),
+                "commits": commits_of(record),
                 "started": made.get("started"),
                 "device": made.get("device", "unknown"),
             }
