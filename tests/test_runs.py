@@ -91,7 +91,7 @@ def test_a_table_is_computed_once_and_kept(study, written, root):
 def test_the_passport_tells_how_a_table_was_made(study):
     table = study().table("randomization", **KNOBS)
     made = study().made("randomization")
-    assert table.attrs == made
+    assert table.attrs == {key: made[key] for key in made if key not in ("parts", "code")}
     assert made["images"] == 21
     assert made["rows"] == len(table)
     assert made["knobs"]["n_steps"] == 2

@@ -56,6 +56,9 @@ from sanitygap.settings import Settings, checked_knobs, parse_shard
 #: images of a profile where none are asked for; None means all
 IMAGES_OF_PROFILE = {"smoke": 2, "quick": 12, "full": None}
 
+#: what a passport lists at length
+LONG = ("parts", "code")
+
 
 class Study:
     """A run with the tables and verdicts that notebooks ask it for.
@@ -113,7 +116,7 @@ class Study:
                 everything that a study shows is about the same table.
 
         Returns:
-            The tidy table. Its ``attrs`` say how it was made (see :meth:`made`).
+            The tidy table. Its ``attrs`` say how it was made: :meth:`made` without its long lists.
 
         Raises:
             UsageError: unknown table, unknown or unusable knob, or a recorded run that does not
@@ -211,6 +214,10 @@ class Study:
         """How a table was made: settings, code, parts, seconds, commit; empty if it was not."""
         return read_json(self.folder / f"{name}.json")
 
+    def _about(self, name: str) -> dict[str, Any]:
+        """What a table carries of :meth:`made`: pandas copies it at every step, so nothing long."""
+        return {key: value for key, value in self.made(name).items() if key not in LONG}
+
     def is_current(self, name: str) -> bool:
         """Whether a table was made by the code that is installed now."""
         made = self.made(name)
@@ -230,7 +237,7 @@ class Study:
                 "in a run of another name"
             )
         table = pd.read_parquet(path)
-        table.attrs.update(self.made(entry.name))
+        table.attrs.update(self._about(entry.name))
         parameters = inspect.signature(entry.chunks).parameters
         for key, value in knobs.items():
             held = table.attrs["knobs"].get(key, parameters[key].default)
@@ -305,7 +312,7 @@ class Study:
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             }
             write_atomically(passport, json.dumps(made, indent=1))
-        table.attrs.update(self.made(entry.name))
+        table.attrs.update(self._about(entry.name))
         return table
 
     def _adopt(self) -> None:

@@ -21,6 +21,7 @@ from matplotlib import pyplot
 
 from sanitygap import runs
 from sanitygap.book import Project
+from sanitygap.figures import plate
 from tests.book.toy import CHECKOUT
 
 
@@ -44,6 +45,7 @@ def main(folder: str, parameters: str, chapters: Sequence[str]) -> None:
     runs.load_model = cache(runs.load_model)  # drawing the weights of VGG-16 takes seconds
     os.chdir(Path(folder))
     pyplot.switch_backend("agg")
+    plate.PIXELS_PER_INCH = 30  # pictures are drawn, but nobody looks at them
     gc.freeze()  # IPython collects garbage for every chapter, and these modules are large
     shell, project = InteractiveShell.instance(), Project(CHECKOUT)
     for chapter in chapters:

@@ -103,6 +103,11 @@ class Context:
         return self._load_model()
 
     @cached_property
+    def definition(self) -> str:
+        """Hash of the code that defines the model, see :func:`definition_sha256`."""
+        return definition_sha256(self.model.module)
+
+    @cached_property
     def images(self) -> ImageSet:
         """The images, loaded on first use."""
         return self._load_images()
@@ -177,21 +182,27 @@ def code_sha256(code: tuple[Code, ...]) -> str:
 
     A table is made by *this* code if this hash is the same; wording may change, numbers not.
     """
-    # Python 3.12 gave definitions an empty list of type parameters, 3.13 stopped showing empty ones
-    shown: dict[str, Any] = {"show_empty": True} if sys.version_info >= (3, 13) else {}
     digest = hashlib.sha256()
     for piece in sorted(code, key=lambda piece: piece.__name__):
-        tree = ast.parse(textwrap.dedent(inspect.getsource(piece)))
-        for node in ast.walk(tree):
-            body = getattr(node, "body", None)
-            if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-                value = body[0].value
-                if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                    body[0] = ast.Expr(ast.Constant("docstring"))
-            if getattr(node, "type_params", None) == []:
-                del node.type_params  # type: ignore[attr-defined]
-        digest.update(piece.__name__.encode() + ast.dump(tree, **shown).encode())
+        digest.update(piece.__name__.encode() + _syntax(piece).encode())
     return digest.hexdigest()
+
+
+@cache
+def _syntax(piece: Code) -> str:
+    """The syntax tree of a module or function without docstrings and comments."""
+    # Python 3.12 gave definitions an empty list of type parameters, 3.13 stopped showing empty ones
+    shown: dict[str, Any] = {"show_empty": True} if sys.version_info >= (3, 13) else {}
+    tree = ast.parse(textwrap.dedent(inspect.getsource(piece)))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            value = body[0].value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                body[0] = ast.Expr(ast.Constant("docstring"))
+        if getattr(node, "type_params", None) == []:
+            del node.type_params  # type: ignore[attr-defined]
+    return ast.dump(tree, **shown)
 
 
 def definition_sha256(module: nn.Module) -> str:
@@ -214,7 +225,7 @@ def chunk_id(table: str, chunk: Chunk, context: Context) -> str:
         "code": code_sha256(chunk.code),
         "model": context.model.weights_sha256 if chunk.needs_model else None,
         "preprocessing": repr(context.model.preprocessing) if chunk.needs_model else None,
-        "definition": definition_sha256(context.model.module) if chunk.needs_model else None,
+        "definition": context.definition if chunk.needs_model else None,
         "images": [context.images.digests[position] for position in chunk.images],
     }
     text = json.dumps(identity, sort_keys=True, default=str)
