@@ -1,16 +1,15 @@
-"""Chapters executed one after the other in this process: a kernel for each would cost minutes.
+"""Every method and every chapter for one network, in this process.
 
-    python -m tests.book.one_process FOLDER JSON-OF-PARAMETERS CHAPTER ...
+    python -m tests.book.one_process FOLDER JSON-OF-PARAMETERS
 
-IPython takes over ``__main__`` and chapters change more than that, so a test starts this as a
-process of its own.
+A kernel for each chapter would cost minutes. IPython takes over ``__main__``, chapters change more
+than that, and networks are large, so a test starts this as a process of its own.
 """
 
 import gc
 import json
 import os
 import sys
-from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -20,9 +19,15 @@ from IPython.core.interactiveshell import InteractiveShell
 from matplotlib import pyplot
 
 from sanitygap import runs
+from sanitygap.attribution import METHODS, Sampling, attribute
+from sanitygap.attribution.applicable import undefined
 from sanitygap.book import Project
 from sanitygap.figures import plate
+from sanitygap.images import load_images
 from tests.book.toy import CHECKOUT
+
+SHORT = {"lime": 8, "lime-ridge": 8, "perturbation-mask": 2, "extremal-perturbation": 2}
+"""Methods with a sample or a number of steps -> a small one."""
 
 
 def run_chapter(
@@ -39,19 +44,36 @@ def run_chapter(
     pyplot.close("all")
 
 
-def main(folder: str, parameters: str, chapters: Sequence[str]) -> None:
-    """Execute chapters of the checkout in a folder that is a project of its own."""
+def run_methods(spec: str) -> dict[str, str]:
+    """Explain a photograph by every method that the network can have; the others, and why."""
+    model = runs.load_model(spec)
+    refused = undefined(model, list(METHODS))
+    methods = [f"{m}@{SHORT[m]}" if m in SHORT else m for m in METHODS if m not in refused]
+    inputs = model.prepare([load_images("photos").open(0)])
+    maps = attribute(model, inputs, model.predict(inputs), methods, [0], Sampling(2, 2))
+    assert list(maps) == methods
+    for values in maps.values():
+        assert values.shape == (1, *inputs.shape[2:])
+        assert torch.isfinite(values).all()
+    return refused
+
+
+def main(folder: str, parameters: str) -> None:
+    """Execute the chapters of the checkout in a folder that is a project of its own."""
     torch.set_num_threads(1)
     runs.load_model = cache(runs.load_model)  # drawing the weights of VGG-16 takes seconds
     os.chdir(Path(folder))
+    values = json.loads(parameters)
+    refused = run_methods(values["model"])
+    Path("refused.json").write_text(json.dumps(refused), encoding="utf-8")
     pyplot.switch_backend("agg")
     plate.PIXELS_PER_INCH = 30  # pictures are drawn, but nobody looks at them
     gc.freeze()  # IPython collects garbage for every chapter, and these modules are large
     shell, project = InteractiveShell.instance(), Project(CHECKOUT)
-    for chapter in chapters:
+    for chapter in project.chapters:
         print(f"chapter {chapter}", flush=True)
-        run_chapter(shell, project, chapter, json.loads(parameters))
+        run_chapter(shell, project, chapter, values)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3:])
+    main(sys.argv[1], sys.argv[2])
