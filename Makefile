@@ -10,7 +10,7 @@ INSTALLED := $(VENV)/.installed
 SITE_URL ?=
 AT = $(if $(SITE_URL),--site-url '$(SITE_URL)')
 SANITYGAP := $(VENV)/bin/sanitygap
-PIP_INSTALL := $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP_INSTALL := $(VENV)/bin/python -m pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help install book test site full serve pdf linkcheck bench clean
@@ -60,7 +60,8 @@ bench: $(INSTALLED) ## time both tests against the bare passes, and against Quan
 clean: ## remove the site and the executed chapters; keep the runs and the environment
 	rm -rf _build book/_executed .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# PyTorch goes first: left to itself, pip may take another build of it for a dependency.
+# PyTorch goes first: left to itself, pip may take another build of it for a dependency. Python
+# compiles what is imported, when it is imported; pip would compile everything.
 $(INSTALLED): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("make: Python 3.11 or newer is needed; say PYTHON=…" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
