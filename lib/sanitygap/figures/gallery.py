@@ -7,14 +7,13 @@ one strip of maps an image and method, and the tables of the numbers.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from sanitygap.figures.methods import label
-from sanitygap.figures.plate import Plate
+from sanitygap.figures.plate import Interactive, Plate
 from sanitygap.figures.sprites import data_uri, strips
 from sanitygap.figures.stepper import TEMPLATES, shown_number
 
@@ -26,7 +25,7 @@ PHOTOGRAPHS = 100_000
 
 
 @dataclass(frozen=True, eq=False)
-class Gallery:
+class Gallery(Interactive):
     """What a figure function returns and a notebook shows, like a :class:`Plate`.
 
     Attributes:
@@ -124,13 +123,3 @@ class Gallery:
         for axis, image in zip(axes[0], self.images, strict=True):
             axis.set_title(image, fontsize=8)
         return Plate(figure, self.alt, self.caption, self.numbers, pixels=True)
-
-    def _repr_mimebundle_(
-        self, include: Any = None, exclude: Any = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Data and metadata for Jupyter; the book build reads the metadata."""
-        data, metadata = self.still()._repr_mimebundle_()
-        return data | {
-            "text/html": self.html(),
-            "text/plain": f"{self.alt}\n{self.numbers.to_string(index=False)}",
-        }, metadata

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,3 +80,26 @@ class Plate:
             "csv": self.numbers.to_csv(index=False, float_format="%.6g"),
         }
         return data, {"sanitygap": about}
+
+
+class Interactive(ABC):
+    """A part of a page with controls, and a picture of it for formats that have none."""
+
+    @abstractmethod
+    def html(self) -> str:
+        """The part of a page, complete without a script."""
+
+    @abstractmethod
+    def still(self) -> Plate:
+        """The picture; its alt text, caption and numbers are those of the whole."""
+
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Data and metadata for Jupyter; the book build reads the metadata."""
+        still = self.still()
+        data, metadata = still._repr_mimebundle_()
+        return data | {
+            "text/html": self.html(),
+            "text/plain": f"{still.alt}\n{still.numbers.to_string(index=False)}",
+        }, metadata

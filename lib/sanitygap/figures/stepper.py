@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from textwrap import fill
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,7 +15,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 
 from sanitygap.figures.methods import label
-from sanitygap.figures.plate import Plate
+from sanitygap.figures.plate import Interactive, Plate
 from sanitygap.figures.sprites import data_uri, strips
 
 #: bytes of all pictures of a panel; in the page they take 1.4 times as much
@@ -79,7 +78,7 @@ class Panel:
 
 
 @dataclass(frozen=True, eq=False)
-class Stepper:
+class Stepper(Interactive):
     """What a figure function returns and a notebook shows, like a :class:`Plate`.
 
     Attributes:
@@ -199,16 +198,6 @@ class Stepper:
         for axis, (_, _, title) in zip(axes[0], columns, strict=True):
             axis.set_title(fill(title, 16), fontsize=8)
         return Plate(figure, self.alt, self.caption, self.numbers, pixels=True)
-
-    def _repr_mimebundle_(
-        self, include: Any = None, exclude: Any = None
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Data and metadata for Jupyter; the book build reads the metadata."""
-        data, metadata = self.still()._repr_mimebundle_()
-        return data | {
-            "text/html": self.html(),
-            "text/plain": f"{self.alt}\n{self.numbers.to_string(index=False)}",
-        }, metadata
 
 
 def shown_number(value: float) -> str:
