@@ -1,5 +1,6 @@
 """Pictures of generated features: how they grow, and what methods make of them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,10 @@ from sanitygap.figures.plate import Plate
 
 #: a patch's name -> as it is set in a figure
 SYMBOLS = {"f_a": "$f_a$", "f_b": "$f_b$", "f_null": r"$f_\mathrm{null}$"}
+
+
+#: most maps beside each other
+BAND = 5
 
 
 def _bare(axis: Axes) -> None:
@@ -39,7 +44,7 @@ def patch_rows(
     steps = list(next(iter(patches.values())))
     shape = (len(patches), len(steps))
     figure, axes = plt.subplots(
-        *shape, figsize=(1.5 * shape[1] + 0.8, 1.85 * shape[0]), squeeze=False
+        *shape, figsize=(1.15 * shape[1] + 0.6, 1.65 * shape[0]), squeeze=False
     )
     for row, (name, pictures) in zip(axes, patches.items(), strict=True):
         for axis, step in zip(row, steps, strict=True):
@@ -77,6 +82,8 @@ def map_rows(
 ) -> Plate:
     """Generated inputs and their maps: a row an input or an explained output, columns are methods.
 
+    Maps of many methods stand in several bands, one below the other, so that they can be read.
+
     Args:
         rows: all with the same methods.
         caption: the figure's caption.
@@ -85,19 +92,26 @@ def map_rows(
     """
     methods = list(rows[0].maps)
     titles = titles or {name: label(name).replace(" ", "\n", 1) for name in methods}
-    shape = (len(rows), len(methods) + 1)
+    across = math.ceil(len(methods) / math.ceil(len(methods) / BAND))
+    bands = [methods[start : start + across] for start in range(0, len(methods), across)]
+    shape = (len(rows) * len(bands), across + 1)
     figure, axes = plt.subplots(
-        *shape, figsize=(1.15 * shape[1] + 0.4, 1.2 * shape[0] + 0.5), squeeze=False,
-        gridspec_kw={"wspace": 0.06, "hspace": 0.08},
+        *shape, figsize=(1.35 * shape[1] + 0.3, 1.4 * shape[0] + 0.45 * len(bands)), squeeze=False,
+        gridspec_kw={"wspace": 0.04, "hspace": 0.04},
     )  # fmt: skip
-    for line, row in zip(axes, rows, strict=True):
-        line[0].imshow(row.picture.permute(1, 2, 0).numpy())
-        line[0].set_ylabel(row.name, fontsize=8)
-        _bare(line[0])
-        for axis, name in zip(line[1:], methods, strict=True):
-            draw_map(axis, row.maps[name])
-    for axis, title in zip(axes[0], ["input", *(titles[name] for name in methods)], strict=True):
-        axis.set_title(title, fontsize=8)
+    for place, band in enumerate(bands):
+        lines = axes[place * len(rows) : (place + 1) * len(rows)]
+        for line, row in zip(lines, rows, strict=True):
+            line[0].imshow(row.picture.permute(1, 2, 0).numpy())
+            line[0].set_ylabel(row.name, fontsize=10)
+            _bare(line[0])
+            for axis, name in zip(line[1:], band, strict=False):
+                draw_map(axis, row.maps[name])
+            for axis in line[1 + len(band) :]:
+                axis.set_axis_off()
+        heads = ["input", *(titles[name] for name in band)]
+        for axis, title in zip(lines[0], heads, strict=False):
+            axis.set_title(title, fontsize=10)
     alt = (
         f"Generated inputs and the attribution maps of "
         f"{', '.join(titles[name].replace(chr(10), ' ') for name in methods)} for "

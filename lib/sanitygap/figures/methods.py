@@ -47,6 +47,8 @@ LABELS = {
     "noise-x-input": "noise × input (control)",
     "edges": "edges (control)",
     "centre": "centre (control)",
+    "uniform": "uniform (control)",
+    "patch-shapley": "Shapley value of the patches",
 }
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*", "<", ">", "h", "8")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 
+from sanitygap.criteria.khakzar_features import LEAST
 from sanitygap.criteria.khakzar_figures import FIGURES
 from sanitygap.criteria.khakzar_methods import NAMES, per_sample
 from sanitygap.experiments.axiom_pictures import from_png
@@ -80,11 +81,15 @@ def example_plate(study: Study, scenario: str, first: int = 0, count: int = 1) -
         )
     words, numbers = _metrics(study, scenario, samples)
     listed = ", ".join(map(str, samples))
+    which = (
+        f"Accepted sample {listed} of the scenario {scenario!r} and its maps."
+        if len(samples) == 1
+        else f"Accepted samples of the scenario {scenario!r} in the order of their numbers, from "
+        f"the {ordinal(first + 1)} on ({listed}), and their maps."
+    )
     return map_rows(
         rows_of(table, scenario, samples),
-        f"Accepted samples of the scenario {scenario!r} in the order of their numbers, from the "
-        f"{ordinal(first + 1)} on ({listed}), and their maps.{words} "
-        f"{about_samples(study, 'axioms-examples', scenario)}.",
+        f"{which}{words} {about_samples(study, 'axioms-examples', scenario)}.",
         numbers,
     )
 
@@ -112,16 +117,14 @@ def _metrics(study: Study, scenario: str, samples: Sequence[int]) -> tuple[str, 
     numbers = numbers.assign(
         lower_quartile=found.quantile(0.25), upper_quartile=found.quantile(0.75), n=len(found)
     ).reset_index()
+    enough = len(found) >= LEAST
     listed = ", ".join(
-        f"{label(str(row['method']))} {row[f'sample {shown[0]}']:.2f} "
-        f"({row['lower_quartile']:.2f} to {row['upper_quartile']:.2f})"
+        f"{label(str(row['method']))} {row[f'sample {shown[0]}']:.2f}"
+        + (f" ({row['lower_quartile']:.2f} to {row['upper_quartile']:.2f})" if enough else "")
         for row in numbers.to_dict("records")
     )
-    return (
-        f" Metric of sample {shown[0]} ({WORDS[scenario]}), in brackets the quartiles of "
-        f"{len(found)} samples: {listed}.",
-        numbers,
-    )
+    spread = f", in brackets the quartiles of {len(found)} samples" if enough else ""
+    return f" Metric of sample {shown[0]} ({WORDS[scenario]}){spread}: {listed}.", numbers
 
 
 def layer_plate(study: Study) -> Plate | Markdown:

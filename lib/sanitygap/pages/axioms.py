@@ -1,12 +1,15 @@
 """Pages about generated features and the axioms that they test (Khakzar et al. 2022)."""
 
+from html import escape
+
 import numpy as np
 import pandas as pd
 import torch
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
-from sanitygap.axioms.metrics import CODED_SIGN, METRICS, SIGNS, metric_of
+from sanitygap.axioms.metrics import CODED_SIGN, METRICS, SIGNS, Metric, metric_of
+from sanitygap.axioms.metrics import wide as sums_of
 from sanitygap.axioms.scenarios import COALITIONS, SCENARIOS, keys
 from sanitygap.criteria.khakzar_features import LEAST
 from sanitygap.criteria.khakzar_figures import layer_metrics
@@ -137,8 +140,43 @@ def axiom_statements(study: Study) -> Styler | Markdown:
     """What can be decided about games, metrics and keys without a network."""
     if not holding(study, "axioms-statements"):
         return nothing_recorded("axioms-statements")
-    table = study.table("axioms-statements")
-    return display_table(table, "Computed or proved without any network.")
+    rows = statement_rows(study.table("axioms-statements"))
+    return display_table(rows, "Computed or proved without any network; unfold a row to see it.")
+
+
+def statement_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """One row a claim: how many cases it was tried on, and their values folded up."""
+    rows = []
+    for claim, part in table.groupby("claim", sort=False):
+        cases = {
+            str(case): ", ".join(
+                f"{escape(str(row['quantity']))} = {shown_value(row['value'])}"
+                for row in of_case.to_dict("records")
+            )
+            for case, of_case in part.groupby("case", sort=False)
+        }
+        lines = "<br>".join(f"<b>{escape(case)}</b>: {values}" for case, values in cases.items())
+        rows.append(
+            {
+                "claim": f'<a href="../book/ledger.html#{claim}">{claim}</a>',
+                "cases": len(cases),
+                "what was computed": f"<details><summary>{counted(len(part), 'value')}</summary>"
+                f"{lines}</details>",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def shown_value(value: float) -> str:
+    """Three digits; what rounding leaves of 0 is 0."""
+    if np.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return "0" if abs(value) < ROUNDING else f"{value:.3g}".replace("-", "−")
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 value``, ``2 values``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def toy_table(study: Study) -> Styler | Markdown:
@@ -191,6 +229,15 @@ def metric_plate(study: Study) -> Plate | Markdown:
     )
 
 
+#: below this a computed value is rounding
+ROUNDING = 1e-12
+
+#: how a reader gets what a table lacks
+MORE_SAMPLES = (
+    "A run with `-p feature_source=new` generates its own samples: `-p feature_samples=` says how "
+    "many to try and `-p feature_steps=` for how long."
+)
+
 #: the variant of each metric, and the sign, that the paper's Table 1 is set beside
 CODED = {"null": "coded", "double": "printed", "single": "coded", "saturation": "coded"}
 
@@ -209,9 +256,12 @@ def _measured(study: Study, scenario: str | None = None) -> pd.DataFrame | None:
             if metric.name != scenario if scenario else not coded:
                 continue
             for sign in SIGNS if scenario else (CODED_SIGN[metric.name],):
-                interval, n = metric_of(scores, metric, str(method), sign)
+                n = len(sums_of(scores, metric.name, str(method), sign))
                 if n == 0:
                     continue
+                interval = None
+                if not _over_zero(scores, metric, str(method), sign):
+                    interval, n = metric_of(scores, metric, str(method), sign)
                 found = interval or Interval(np.nan, np.nan, np.nan, n)
                 rows.append(
                     (method, metric.name, metric.variant, sign)
@@ -221,14 +271,40 @@ def _measured(study: Study, scenario: str | None = None) -> pd.DataFrame | None:
     return pd.DataFrame(rows, columns=columns)
 
 
+def _over_zero(scores: pd.DataFrame, metric: Metric, method: str, sign: str) -> bool:
+    """Whether Eq. (12) divides by a map that is 0 outside the patches: it has no value then."""
+    if (metric.name, metric.variant) != ("single", "printed"):
+        return False
+    outside = sums_of(scores, metric.name, method, sign).filter(like="outside")
+    return bool((outside == 0).any(axis=None))
+
+
 def variant_table(study: Study, scenario: str) -> Styler | Markdown:
-    """All variants of one metric, signed and absolute, beside the paper's number."""
+    """All variants of one metric, signed and absolute, beside the paper's number.
+
+    Where no variant has a value a sentence says why, and how to get more samples.
+    """
     measured = _measured(study, scenario)
     if measured is None:
         return nothing_recorded("axioms-scores")
     rows = measured[measured["metric"] == scenario]
     if rows.empty:
-        return Markdown(f"> No sample of the scenario {scenario!r} was accepted.")
+        return Markdown(f"> No sample of the scenario {scenario!r} was accepted. {MORE_SAMPLES}")
+    n = int(rows["n"].max())
+    if rows["value"].isna().all():
+        why = (
+            "only one sample was accepted, and an interval needs two"
+            if n == 1
+            else f"{n} samples were accepted, and some resamples of so few have no spread"
+        )
+        return Markdown(
+            f"> No metric of the scenario {scenario!r} has a value with an interval: {why}. "
+            f"{MORE_SAMPLES}"
+        )
+    columns = rows["variant"] + ", " + rows["sign"]
+    empty = rows["value"].isna().groupby(columns, sort=False).transform("all")
+    left_out = list(dict.fromkeys(columns[empty]))
+    rows = rows[~empty]
     printed = published("Table 1", QUANTITIES[scenario]).rename(NAMES)
     shown = pd.DataFrame(
         {
@@ -240,15 +316,17 @@ def variant_table(study: Study, scenario: str) -> Styler | Markdown:
             ],
         }
     )
-    wide = shown.pivot(index="method", columns="column", values="text")
-    wide = wide.loc[list(dict.fromkeys(shown["method"])), list(dict.fromkeys(shown["column"]))]
+    grid = shown.pivot(index="method", columns="column", values="text")
+    grid = grid.loc[list(dict.fromkeys(shown["method"])), list(dict.fromkeys(shown["column"]))]
     by_label = {label(str(name)): f"{value:.3f}" for name, value in printed.items()}
-    wide.insert(0, "paper", [by_label.get(name, "") for name in wide.index])
+    grid.insert(0, "paper", [by_label.get(name, "") for name in grid.index])
     formulas = "; ".join(f"{m.variant}: {m.formula}" for m in METRICS if m.name == scenario)
     return display_table(
-        wide.reset_index().rename_axis(columns=None),
-        f"{formulas}. 95 % bootstrap intervals over {int(rows['n'].max())} accepted samples; "
-        f"undefined: too few samples, or no spread. {about_samples(study, 'axioms-scores')}.",
+        grid.reset_index().rename_axis(columns=None),
+        f"{formulas}. 95 % bootstrap intervals over {counted(n, 'accepted sample')}; undefined: "
+        "too few samples, no spread, or a division by 0."
+        + (f" Undefined for every method, so not shown: {'; '.join(left_out)}." if left_out else "")
+        + f" {about_samples(study, 'axioms-scores', scenario)}.",
     )
 
 
