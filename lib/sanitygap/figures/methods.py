@@ -160,6 +160,35 @@ def label_points(axis: Axes, points: Mapping[str, tuple[float, float]]) -> None:
     _place_labels(axis, points, lambda x: x + 0.03)
 
 
+def number_points(axis: Axes, points: np.ndarray) -> None:
+    """Number points from 1 on, each where it is farthest from other points and their numbers.
+
+    Args:
+        axis: its content has to be complete.
+        points: ``(N, 2)``, in data coordinates.
+    """
+    axis.autoscale_view()
+    unit = axis.figure.dpi / 72
+    places = (axis.transScale + axis.transLimits + axis.transAxes).transform(points) / unit
+    # beside the crossing bars of an interval first
+    angles = np.pi / 8 * np.array([2, 6, 10, 14, 1, 3, 5, 7, 9, 11, 13, 15, 0, 4, 8, 12])
+    around = np.stack([np.cos(angles), np.sin(angles)], 1)
+    taken = list(places)
+    for index, place in enumerate(places):
+        offsets = np.concatenate([around * radius for radius in (9.0, 14.0, 20.0)])
+        others = np.array(taken[:index] + taken[index + 1 :])
+        gaps = np.abs(place + offsets - others[:, None]) if len(others) else np.empty((0, 48, 2))
+        # a number is wider than high; more room than it needs is worth nothing
+        room = np.minimum((gaps / (12.0, 9.0)).max(2), 1.0).min(0, initial=1.0)
+        offset = offsets[int(np.argmax(room))]
+        taken.append(place + offset)
+        axis.annotate(
+            str(index + 1), points[index], xytext=tuple(offset), textcoords="offset points",
+            ha="center", va="center", fontsize=LETTERS,
+            arrowprops={"arrowstyle": "-", "color": "0.5", "lw": 0.5, "shrinkA": 0, "shrinkB": 3},
+        )  # fmt: skip
+
+
 def _place_labels(
     axis: Axes, points: Mapping[str, tuple[float, float]], column: Callable[[float], float]
 ) -> None:
@@ -181,5 +210,5 @@ def _place_labels(
             fontsize=LETTERS,
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": looks[name]["color"], "lw": 0.7,
-                        "shrinkA": 1, "shrinkB": 2},
+                        "shrinkA": 1, "shrinkB": 2, "relpos": (0, 0.5)},
         )  # fmt: skip

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from sanitygap.figures.methods import label, label_ends, spread, styles
+from sanitygap.figures.methods import label, label_ends, number_points, spread, styles
 from sanitygap.figures.plate import Plate
 
 
@@ -106,19 +106,13 @@ def gap_scatter(numbers: pd.DataFrame, caption: str) -> Plate:
             ms=7,
             elinewidth=0.8,
         )
-        scores.annotate(
-            str(place + 1),
-            (row["randomization"], row["occlusion"]),
-            xytext=(5, 4),
-            textcoords="offset points",
-            fontsize=8,
-        )
         ends = (row["randomization_rank"], row["occlusion_rank"])
         ranks.plot([0, 1], ends, ms=6, lw=1.4, **style)
     scores.set(
         xlabel="mean SSIM after randomisation\n(left: passes the sanity check)",
         ylabel="mean softmax under occlusion\n(down: more faithful)",
     )
+    number_points(scores, numbers[["randomization", "occlusion"]].to_numpy())
     _name_ranks(ranks, numbers)
     pairs = "; ".join(
         f"{label(row['method'])} rank {row['randomization_rank']:.0f} "
