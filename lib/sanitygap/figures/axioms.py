@@ -132,7 +132,7 @@ def bars(numbers: pd.DataFrame, panels: Sequence[str], caption: str, xlabel: str
     """
     methods = list(dict.fromkeys(numbers["method"]))
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(3.1 * len(panels) + 1.2, 0.34 * len(methods) + 1.2),
+        1, len(panels), figsize=(min(3.1 * len(panels), 7.4) + 1.8, 0.34 * len(methods) + 1.2),
         squeeze=False, sharey=True,
     )  # fmt: skip
     places = {name: place for place, name in enumerate(methods)}
@@ -145,6 +145,7 @@ def bars(numbers: pd.DataFrame, panels: Sequence[str], caption: str, xlabel: str
         axis.plot(rows["printed"], y, ls="", marker="D", ms=5, color="#b34a00")
         axis.set_title(panel, fontsize=10)
         axis.set_xlabel(xlabel)
+        axis.locator_params(axis="x", nbins=4)
     axes[0][0].set_yticks(range(len(methods)), [label(name) for name in methods])
     axes[0][0].invert_yaxis()
     sentences = [

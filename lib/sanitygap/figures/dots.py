@@ -36,8 +36,8 @@ def interval_dots(
     wide = len(panels) if len(panels) < 4 else 2
     tall = -(-len(panels) // wide)
     figure, axes = plt.subplots(
-        tall, wide, figsize=(2.4 + 3.1 * wide, (1.3 + 0.36 * len(rows)) * tall), sharey=True,
-        squeeze=False,
+        tall, wide, figsize=(2.4 + min(3.1 * wide, 7.0), (1.3 + 0.36 * len(rows)) * tall),
+        sharey=True, squeeze=False,
     )  # fmt: skip
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()

@@ -33,7 +33,11 @@ def interval_dots(
     )
     height = 1.5 + 0.34 * len(rows) * max(1.0, 0.6 * len(series))
     figure, axes = plt.subplots(
-        1, len(panels), figsize=(3.0 + 2.9 * len(panels), height), sharey=True, squeeze=False
+        1,
+        len(panels),
+        figsize=(2.7 + min(2.9 * len(panels), 6.3), height),
+        sharey=True,
+        squeeze=False,
     )
     colors = sns.color_palette("colorblind", len(series))
     shifts = np.linspace(-0.22, 0.22, len(series)) if len(series) > 1 else [0.0]
@@ -57,6 +61,7 @@ def interval_dots(
         else:
             axis.axvline(0, color="0.7", lw=0.8)
         axis.set_title(panel)
+        axis.locator_params(axis="x", nbins=5)
         axis.grid(False, axis="y")
     axes[0][0].set_yticks(range(len(rows)), rows)
     axes[0][0].set_ylim(len(rows) - 0.5, -0.5)

@@ -67,7 +67,7 @@ def map_grid(
     lines = -(-len(maps) // MAPS_IN_A_ROW)
     wide = -(-len(maps) // lines)
     figure, axes = plt.subplots(
-        lines * len(pictures), wide + 1, figsize=(1.45 * (wide + 1), 1.62 * lines * len(pictures)),
+        lines * len(pictures), wide + 1, figsize=(1.2 * (wide + 1), 1.42 * lines * len(pictures)),
         squeeze=False, layout="constrained",
     )  # fmt: skip
     for axis in axes.flat:
@@ -109,7 +109,7 @@ def stage_grid(
         for row in similarity.to_dict("records")
     }
     figure, axes = plt.subplots(
-        len(maps), len(steps) + 1, figsize=(1.45 * (len(steps) + 1), 1.55 * len(maps)),
+        len(maps), len(steps) + 1, figsize=(1.2 * (len(steps) + 1) + 1.2, 1.4 * len(maps)),
         squeeze=False, layout="constrained",
     )  # fmt: skip
     for line, (method, row) in zip(axes, maps.items(), strict=True):

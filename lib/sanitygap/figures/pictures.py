@@ -1,6 +1,7 @@
 """Photographs side by side."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -25,14 +26,15 @@ def picture_row(
         numbers: the table behind the notes.
     """
     count = len(pictures)
-    figure, axes = plt.subplots(1, count, figsize=(1.75 * count, 2.2), squeeze=False)
+    figure, axes = plt.subplots(1, count, figsize=(1.4 * count, 2.0), squeeze=False)
     for axis, (title, values), note in zip(axes[0], pictures.items(), notes, strict=True):
         if values.ndim == 3:
             axis.imshow(values.permute(1, 2, 0).numpy())
         else:
             axis.imshow(values.numpy(), cmap="magma")
-        axis.set(xticks=[], yticks=[], xlabel=note)
-        axis.set_title(title, fontsize=9)
+        axis.set(xticks=[], yticks=[])
+        axis.set_xlabel(note, fontsize=9)
+        axis.set_title(fill(title, 14), fontsize=9)
         axis.grid(False)
     alt = "Pictures, from left to right: " + "; ".join(
         f"{title} ({note})" for title, note in zip(pictures, notes, strict=True)

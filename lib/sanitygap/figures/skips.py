@@ -1,6 +1,7 @@
 """Figures about skips that preserve a baseline (Binder et al. 2022, Sec. 4.2)."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,7 +35,7 @@ def logit_scatter(
         caption: the figure's caption.
     """
     figure, axes = plt.subplots(
-        len(rows), len(after), figsize=(1.75 * len(after) + 0.8, 1.75 * len(rows) + 0.4),
+        len(rows), len(after), figsize=(1.26 * len(after) + 0.6, 1.4 * len(rows) + 0.4),
         sharex="row", squeeze=False,
     )  # fmt: skip
     records = []
@@ -42,10 +43,11 @@ def logit_scatter(
         for axis, (layer, values) in zip(line, after.items(), strict=True):
             new = values[index]
             correlation = float(np.corrcoef(old.numpy(), new.numpy())[0, 1])
-            axis.plot(old, new, ".", ms=2, color="#00639c", alpha=0.5, rasterized=True)
+            axis.plot(old, new, ".", ms=1.5, color="#00639c", alpha=0.5, rasterized=True)
             heading = f"{layer}\n" if index == 0 else ""
-            axis.set_title(f"{heading}r = {correlation:.2f}", fontsize=8)
+            axis.set_title(f"{heading}r = {correlation:.2f}", fontsize=7.5)
             axis.tick_params(labelsize=7)
+            axis.locator_params(nbins=3)
             records += [
                 {"image": name, "layer": layer, "before": a, "after": b}
                 for a, b in zip(old.tolist(), new.tolist(), strict=True)
@@ -156,7 +158,7 @@ def surrogate_lines(numbers: pd.DataFrame, limit: float, caption: str) -> Plate:
         "correlation": "correlation of the logits before and after",
         "constant": "correlation of B(x) with the logits after",
     }
-    figure, axes = plt.subplots(1, len(panels), figsize=(11.5, 3.9))
+    figure, axes = plt.subplots(1, len(panels), figsize=(9.4, 3.7))
     blocks = list(dict.fromkeys(numbers["block"]))
     looks = list(zip(blocks, sns.color_palette("colorblind", len(blocks)), "oDs^", strict=False))
     for axis, (value, title) in zip(axes, panels.items(), strict=True):
@@ -174,7 +176,7 @@ def surrogate_lines(numbers: pd.DataFrame, limit: float, caption: str) -> Plate:
                 fmt=f"{marker}-", color=color, ms=5, lw=1, capsize=2, label=block,
             )  # fmt: skip
         axis.set_xticks(range(len(ticks)), ticks, rotation=25, ha="right")
-        axis.set_title(title, fontsize=10)
+        axis.set_title(fill(title, 30), fontsize=10)
         axis.set_ylim(bottom=min(0.0, float(rows["low"].min())))
     axes[0].axhline(limit, color="0.35", ls="--", lw=1.1)
     axes[0].legend(frameon=False, title="split at")
