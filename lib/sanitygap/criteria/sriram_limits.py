@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 from scipy.stats import pearsonr, spearmanr
 
@@ -54,6 +55,13 @@ def methods_agree(tables: Tables, context: CriterionContext) -> Verdict:
     )
 
 
+def _correlated(scores: np.ndarray) -> float:
+    """Pearson correlation of two columns; NaN if one of them is constant."""
+    if (scores == scores[0]).all(axis=0).any():
+        return float("nan")
+    return float(pearsonr(scores[:, 0], scores[:, 1]).statistic)
+
+
 @criterion("sriram-compose", tables=("ipr-composition", "ipr-test"))
 def composition(tables: Tables, context: CriterionContext) -> Verdict:
     scores = of_methods(tables["ipr-test"], ("guided-backprop", "guided-grad-cam")).dropna()
@@ -73,9 +81,7 @@ def composition(tables: Tables, context: CriterionContext) -> Verdict:
             evidence=f"{first} {len(scores)} images are too few for a correlation.",
         )
     try:
-        interval = bootstrap(
-            scores, lambda values: float(pearsonr(values[:, 0], values[:, 1]).statistic)
-        )
+        interval = bootstrap(scores, _correlated)
     except ValueError:  # a resample of very few images can be constant
         return Verdict(
             value="undecided" if product else "false",

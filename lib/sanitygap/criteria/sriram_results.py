@@ -134,8 +134,11 @@ def groups(tables: Tables, context: CriterionContext) -> Verdict:
     def gap(values: np.ndarray) -> float:
         with np.errstate(invalid="ignore"):
             found = np.corrcoef(values, rowvar=False)
-        pairs = [[found[pair] for pair in kind] for kind in (within, between)]
-        return float(np.nanmean(pairs[0]) - np.nanmean(pairs[1]))
+        pairs = [np.array([found[pair] for pair in kind]) for kind in (within, between)]
+        known = [kind[~np.isnan(kind)] for kind in pairs]
+        if not all(map(len, known)):  # a resample of very few images can be constant
+            return float("nan")
+        return float(known[0].mean() - known[1].mean())
 
     try:
         interval = bootstrap(scores, gap)
