@@ -23,7 +23,7 @@ from sanitygap.inference import Interval, proportion_interval
 from sanitygap.pages.axiom_examples import about_samples
 from sanitygap.pages.axiom_examples import example_plate as example_plate  # part of this page
 from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import display_table
+from sanitygap.pages.shared import display_table, plural
 from sanitygap.runs import Study
 
 
@@ -160,7 +160,7 @@ def statement_rows(table: pd.DataFrame) -> pd.DataFrame:
             {
                 "claim": f'<a href="../book/ledger.html#{claim}">{claim}</a>',
                 "cases": len(cases),
-                "what was computed": f"<details><summary>{counted(len(part), 'value')}</summary>"
+                "what was computed": f"<details><summary>{plural(len(part), 'value')}</summary>"
                 f"{lines}</details>",
             }
         )
@@ -172,11 +172,6 @@ def shown_value(value: float) -> str:
     if np.isinf(value):
         return "∞" if value > 0 else "−∞"
     return "0" if abs(value) < ROUNDING else f"{value:.3g}".replace("-", "−")
-
-
-def counted(number: int, noun: str) -> str:
-    """``1 value``, ``2 values``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def toy_table(study: Study) -> Styler | Markdown:
@@ -323,7 +318,7 @@ def variant_table(study: Study, scenario: str) -> Styler | Markdown:
     formulas = "; ".join(f"{m.variant}: {m.formula}" for m in METRICS if m.name == scenario)
     return display_table(
         grid.reset_index().rename_axis(columns=None),
-        f"{formulas}. 95 % bootstrap intervals over {counted(n, 'accepted sample')}; undefined: "
+        f"{formulas}. 95 % bootstrap intervals over {plural(n, 'accepted sample')}; undefined: "
         "too few samples, no spread, or a division by 0."
         + (f" Undefined for every method, so not shown: {'; '.join(left_out)}." if left_out else "")
         + f" {about_samples(study, 'axioms-scores', scenario)}.",

@@ -16,7 +16,7 @@ from sanitygap.figures.pictures import picture_row
 from sanitygap.figures.rank_lines import rank_lines
 from sanitygap.images import load_images
 from sanitygap.pages.noise import nothing_recorded
-from sanitygap.pages.shared import about, display_table, with_intervals
+from sanitygap.pages.shared import about, display_table, listed, plural, with_intervals
 from sanitygap.replacements import REPLACEMENTS, replaced
 from sanitygap.runs import Study
 from sanitygap.seeds import normal, stable_seed
@@ -72,7 +72,8 @@ def outlier_plate(study: Study) -> Plate:
         "Feature distance: to the centre of other, unchanged images, in the space of the features "
         "below the classifier, covariance after Ledoit and Wolf. Colours: RGB in 0 to 1, "
         f"averaged over the replaced regions. {about(study, OUTLIERS)}, "
-        f"{table['seed'].nunique()} random orders. Bars: 95 % bootstrap intervals over images.",
+        f"{plural(table['seed'].nunique(), 'random order')}. Bars: 95 % bootstrap intervals "
+        "over images.",
         xlabels={panel: words for panel, (_, words) in STATISTICS.items()},
     )
 
@@ -92,7 +93,7 @@ def replacement_ranks(study: Study, value: str = "softmax") -> Plate | Markdown:
     return rank_lines(
         numbers,
         ylabel="rank under occlusion (1 = most faithful)",
-        caption=f"Ranks by the mean {value} after {', '.join(map(str, every))} replaced regions of "
+        caption=f"Ranks by the mean {value} after {listed(every)} replaced regions of "
         "15 × 15 pixels, for five replacements; on the right for regions ranked by the mean of "
         f"absolute values. {about(study, REPLACED)}.",
     )

@@ -20,7 +20,7 @@ from sanitygap.figures.methods import label
 from sanitygap.figures.tests_of_maps import curves
 from sanitygap.inference import proportion_interval
 from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import about, display_table, with_intervals
+from sanitygap.pages.shared import about, display_table, plural, with_intervals
 from sanitygap.randomization import RandomTwin, Redraw, steps
 from sanitygap.runs import Study
 from sanitygap.similarity import Reference
@@ -167,7 +167,7 @@ def cascade_plate(study: Study, network: str = "CNN") -> Plate | Markdown:
         ticks=dict(zip(numbers["step"].astype(float), numbers["stage"], strict=True)),
         caption="Rank correlation of maps before and after cascading randomisation with a truncated"
         f" normal, trained on {table['data'].iloc[0]}. {table['image'].nunique()} test images, "
-        f"{table['seed'].nunique()} redraws, which are averaged first. {about(study, name)}. "
+        f"{plural(table['seed'].nunique(), 'redraw')}, averaged first. {about(study, name)}. "
         "Bands: 95 % bootstrap intervals over images.",
     )
 

@@ -154,8 +154,8 @@ def agreements(studies: Study | Iterable[Study]) -> Styler:
     several = [studies] if isinstance(studies, Study) else studies
     for study in {study.settings.run: study for study in several}.values():
         for methods, words in (
-            (held(tables_of(study)), "of Figs. 1 and 2: counts"),
-            (None, "all of the run: shown"),
+            (held(tables_of(study)), "of Figs. 1 and 2, for the verdict"),
+            (None, "all of the run, for comparison"),
         ):
             random, occluded = both_scores(tables_of(study), methods)
             tau = shown_agreement(random, occluded)

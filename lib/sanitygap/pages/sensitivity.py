@@ -177,7 +177,7 @@ def method_differences(study: Study) -> Styler:
     )
     return display_table(
         shown,
-        f"Dunn's pairwise comparisons of S^i ({len(scores)} images). All methods alike: "
+        f"Dunn's pairwise comparisons of $S^i$ ({len(scores)} images). All methods alike: "
         f"Kruskal-Wallis p = {found['kruskal']:.2g}, which takes them for different images; "
         f"Friedman, for the same images, p = {found['friedman']:.2g}. {about(study, IPR)}.",
     )
@@ -199,8 +199,8 @@ def image_correlations(study: Study) -> Styler:
     frame = pd.DataFrame(shown, index=[label(str(name)) for name in scores]).T
     return display_table(
         frame.rename_axis("method").reset_index(),
-        "Correlation of S^i over images: Spearman above the diagonal, Pearson below. Marks: * p ≤ "
-        "0.05, ** p ≤ 0.01, *** p ≤ 0.001, each after Holm's correction over the pairs. "
+        "Correlation of $S^i$ over images: Spearman above the diagonal, Pearson below. Marks: * p "
+        "≤ 0.05, ** p ≤ 0.01, *** p ≤ 0.001, each after Holm's correction over the pairs. "
         f"n = {len(scores)} images. {about(study, IPR)}.",
     )
 

@@ -2,6 +2,7 @@
 
 import functools
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
@@ -30,11 +31,22 @@ def about(study: Study, table: str) -> str:
     settings, made = study.settings.public(), study.made(table)
     words = f"{settings['model']}, "
     if made["images"]:  # some tables look at no photograph of the run
-        words += f"{settings['images']}, n = {made['images']} images, "
+        words += f"{settings['images']}, n = {plural(made['images'], 'image')}, "
     words += f"seed {settings['seed']}, profile {settings['profile']}"
     if study.recorded and not study.is_current(table):
         words += "; computed by an earlier version of the code"
     return words
+
+
+def plural(number: int, noun: str) -> str:
+    """``1 image``, ``2 images``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(values: Sequence[object]) -> str:
+    """``1``, ``1 and 2``, ``1, 2 and 3``."""
+    *others, last = map(str, values)
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def panel(study: Study, table: str) -> str:
@@ -102,12 +114,18 @@ def verdicts(study: Study, *claims: str) -> Styler:
         {
             "claim and verdict": f'<a href="../book/ledger.html#{row["claim"]}">{row["claim"]}</a>'
             f"<br>{VERDICTS[row['verdict']].sign} <b>{row['verdict']}</b>",
-            "statement": find_claim(row["claim"]).statement,
-            "evidence": f"{row['evidence']} {row['reason']}".strip(),
+            "statement": marked(find_claim(row["claim"]).statement),
+            "evidence": marked(f"{row['evidence']} {row['reason']}".strip()),
         }
         for row in judged.to_dict("records")
     ]
     return display_table(pd.DataFrame(rows), f"Verdicts of the run {study.settings.run}.")
+
+
+def marked(text: str) -> str:
+    """Words of the ledger for a table: code between backticks, and raised letters as such."""
+    coded = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
+    return re.sub(r"\bS\^([iI])\b(?!\$)", r"S<sup>\1</sup>", coded)
 
 
 def references(study: Study) -> list[Study]:
@@ -140,7 +158,7 @@ def beside_reference(study: Study) -> Styler | Markdown:
 
 def display_table(table: pd.DataFrame, caption: str) -> Styler:
     """A table for a page: caption on top, no index, three decimals."""
-    numbers = dict.fromkeys(table.select_dtypes("float"), "{:.3f}")
+    numbers = dict.fromkeys(table.select_dtypes("float"), "{:z.3f}")  # z: no minus before 0.000
     return (
         table.style.format({str(column): shown for column, shown in numbers.items()}, na_rep="–")
         .hide(axis="index")

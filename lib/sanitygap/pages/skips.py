@@ -20,7 +20,7 @@ from sanitygap.figures.skips import (
 )
 from sanitygap.pages.irrelevance import interval, pictured, row_names, seen
 from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import about
+from sanitygap.pages.shared import about, plural
 from sanitygap.preservation.skips import (
     PARTS,
     blocks_of,
@@ -185,9 +185,9 @@ def part_plate(study: Study) -> Plate | Markdown:
     return interval_dots(
         pd.DataFrame(numbers),
         f"Maps split at the addition of {block}, before and after {layer} is redrawn "
-        f"({table['seed'].nunique()} redraws). Left: Pearson correlation over pixels; dashed is "
-        f"the criterion's {LEAST_SKIP_CORRELATION} for the skip's part. Right: sum of a part's "
-        "absolute values over that of the whole map; parts of opposite signs can exceed 1 "
+        f"({plural(table['seed'].nunique(), 'redraw')}). Left: Pearson correlation over pixels; "
+        f"dashed is the criterion's {LEAST_SKIP_CORRELATION} for the skip's part. Right: sum of "
+        "a part's absolute values over that of the whole map; parts of opposite signs can exceed 1 "
         f"together. {about(study, 'skip-relevance')}. Bars: 95 % bootstrap intervals over images.",
         reference={correlation: LEAST_SKIP_CORRELATION},
     )
@@ -242,8 +242,9 @@ def network_plate(study: Study) -> Plate | Markdown:
     return network_lines(
         pd.DataFrame(numbers),
         "Two small networks of the same layers, trained on handwritten digits "
-        f"({table['training'].nunique()} trainings; accuracy {listed}). One convolution is redrawn "
-        f"at a time ({table['seed'].nunique()} redraws); SSIM of the maps before and after, n = "
-        f"{table['image'].nunique()} digits. E{{B}} removed: only what flows through the branch of "
-        "the redrawn layer is explained. Bars: 95 % bootstrap intervals over images.",
+        f"({plural(table['training'].nunique(), 'training')}; accuracy {listed}). One convolution "
+        f"is redrawn at a time ({plural(table['seed'].nunique(), 'redraw')}); SSIM of the maps "
+        f"before and after, n = {table['image'].nunique()} digits. E{{B}} removed: only "
+        "what flows through the branch of the redrawn layer is explained. Bars: 95 % bootstrap "
+        "intervals over images.",
     )

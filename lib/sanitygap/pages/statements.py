@@ -15,7 +15,15 @@ from sanitygap.criteria.theory.activations import PAIRS, frequencies
 from sanitygap.figures import Plate, theme, theory_networks, theory_normalizers
 from sanitygap.figures.methods import label
 from sanitygap.inference import proportion_interval
-from sanitygap.pages.shared import about, display_table, panel, shown_mean, with_intervals
+from sanitygap.pages.shared import (
+    about,
+    display_table,
+    listed,
+    panel,
+    plural,
+    shown_mean,
+    with_intervals,
+)
 from sanitygap.runs import Study
 
 
@@ -31,7 +39,7 @@ def statement_plate(study: Study, table: str, draw: Callable[[pd.DataFrame], Fig
     numbers = study.table(table)
     about_it = " ".join((draw.__doc__ or "").split())
     made = study.made(table)
-    knobs = ", ".join(f"{name} = {value}" for name, value in made["knobs"].items())
+    knobs = ", ".join(f"{name} = {shown_knob(value)}" for name, value in made["knobs"].items())
     caption = f"{about_it} Simulated: {knobs}, seed {study.settings.seed}."
     return Plate(draw(numbers), about_it, caption, numbers)
 
@@ -42,7 +50,7 @@ def proof_table(study: Study, table: str) -> Styler:
     shown = pd.DataFrame(
         {
             "asked": [
-                escape(typeset(f"Mutant: {text}" if kind == "mutant" else text))
+                lowered(escape(typeset(f"Mutant: {text}" if kind == "mutant" else text)))
                 for text, kind in zip(rows["statement"], rows["kind"], strict=True)
             ],
             "of": rows["method"],
@@ -66,16 +74,27 @@ def _answer(row: Mapping[Hashable, str]) -> str:
     words = {"proved": "✓ proved", "counterexample": "✗ refuted"}
     answer = words.get(row["outcome"], f"? {row['outcome']}")
     if row["witness"]:
-        answer += f": {escape(typeset(row['witness']))}"
+        answer += f": {lowered(escape(typeset(row['witness'])))}"
     if row["outcome"] != row["expected"]:
         answer += f" (expected: {row['expected']})"
     return answer
+
+
+def shown_knob(value: object) -> str:
+    """A setting for a caption: lists without their brackets."""
+    return listed(value) if isinstance(value, list | tuple) and value else str(value)
 
 
 SYMBOLS = {
     "gamma": "γ", "beta": "β", "lambda": "λ", "sigma": "σ", "rho": "ρ", "phi": "φ", "theta": "θ",
     "pi": "π", "sqrt": "√", "oo": "∞",
 }  # fmt: skip
+
+
+def lowered(text: str) -> str:
+    """Indices of a solver's names below the line: ``var_a`` as HTML."""
+    text = re.sub(r"(?<=[^\W_])_([A-Za-z0-9]+)", r"<sub>\1</sub>", text)
+    return re.sub(r"\bv_(?!\w)", "v<sub>∅</sub>", text)  # a game without players
 
 
 def typeset(text: str) -> str:
@@ -188,8 +207,7 @@ def mse_terms(study: Study) -> Styler:
         row: dict[str, object] = {"method": label(str(method))}
         for column, name in names.items():
             interval = shown_mean(part.groupby("image")[column].mean())
-            row |= {name: interval.estimate, f"{name}: low": interval.low}
-            row[f"{name}: high"] = interval.high
+            row[name] = f"{interval.estimate:z.3f} [{interval.low:z.3f}, {interval.high:z.3f}]"
         shown.append(row)
     return display_table(
         pd.DataFrame(shown),
@@ -257,8 +275,8 @@ def normalizer_rankings(study: Study) -> Styler:
         shown.reset_index(),
         "Mean squared difference between the map of the trained network and that of the network "
         "with all weights redrawn, after dividing both maps by the quantity named; in brackets the "
-        f"rank, 1 for the largest. {len(zero)} images are left out, because a method's map of the "
-        f"redrawn network is zero everywhere. {about(study, 'map-normalizers')}.",
+        f"rank, 1 for the largest. {plural(len(zero), 'image')} left out, because a method's map "
+        f"of the redrawn network is zero everywhere. {about(study, 'map-normalizers')}.",
     )
 
 

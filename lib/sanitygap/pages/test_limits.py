@@ -10,7 +10,7 @@ from sanitygap.figures import Plate, theme
 from sanitygap.figures.methods import label
 from sanitygap.figures.sensitivity import change_lines
 from sanitygap.inference import bootstrap_mean
-from sanitygap.pages.shared import about, display_table, with_intervals
+from sanitygap.pages.shared import about, display_table, plural, with_intervals
 from sanitygap.runs import Study
 from sanitygap.sensitivity.scores import THRESHOLD, criteria, layer_table
 
@@ -60,7 +60,7 @@ def choice_table(study: Study) -> Styler:
                 {
                     "method": label(str(method)),
                     "reference or surrogate": choice,
-                    "S^I": float(scores[choice].mean()),
+                    "$S^I$": float(scores[choice].mean()),
                     "low": found.low if found else float("nan"),
                     "high": found.high if found else float("nan"),
                     "images": len(scores),
@@ -68,8 +68,8 @@ def choice_table(study: Study) -> Styler:
             )
     return display_table(
         pd.DataFrame(rows),
-        f"S^I over {table['stage'].nunique()} layers. 95 % bootstrap intervals over images. "
-        f"{about(study, 'ipr-references')}.",
+        f"$S^I$ over {plural(table['stage'].nunique(), 'layer')}. 95 % bootstrap intervals over "
+        f"images. {about(study, 'ipr-references')}.",
     )
 
 
@@ -100,8 +100,8 @@ def what_tests_tell(study: Study) -> Styler:
             {
                 "explainer": label(name),
                 "what it depends on": truth,
-                "S^I": found["S"],
-                "passes S^I ≥ 0.01": _word(found["S"] >= THRESHOLD),
+                "$S^I$": found["S"],
+                "passes $S^I$ ≥ 0.01": _word(found["S"] >= THRESHOLD),
                 "images that meet Definition 2": found["meets"],
                 "S, same network asked twice": again.get(name, np.nan),
                 f"S, weights moved by {smallest:g}": float(robust.get(name, np.nan)),
