@@ -17,7 +17,9 @@ def test_lists_end_with_and():
 
 def test_marks_of_the_ledger_become_html():
     assert marked("`layer4` has S^I ≥ 0.01") == "<code>layer4</code> has S<sup>I</sup> ≥ 0.01"
-    assert marked("of $S^I$") == "of $S^I$"
+    assert marked("of $S^I$, c^2") == "of $S^I$, c<sup>2</sup>"
+    assert marked("a<b") == "a&lt;b"
+    assert marked("at most 0.0e+00, 0e+00, 10e+00") == "at most 0, 0, 10e+00"
 
 
 def test_rounded_zero_has_no_sign():

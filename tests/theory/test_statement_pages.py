@@ -151,6 +151,12 @@ def test_proof_table_shows_what_was_not_expected():
     assert "Not as expected: 1." in html
 
 
+def test_answer_without_values_of_symbols_does_not_end_in_at():
+    rows = proofs().assign(witness=["", "-0.25 != 0 at "])
+    html = statements.proof_table(FakeStudy(p=rows), "p").to_html()
+    assert "✗ refuted: -0.25 ≠ 0<" in html
+
+
 def test_only_whole_words_become_signs():
     assert statements.typeset("pixels of lambda_1 != oo, Gradient x Input") == (
         "pixels of λ_1 ≠ ∞, Gradient × Input"

@@ -4,6 +4,7 @@ import functools
 import math
 import re
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
@@ -119,13 +120,24 @@ def verdicts(study: Study, *claims: str) -> Styler:
         }
         for row in judged.to_dict("records")
     ]
-    return display_table(pd.DataFrame(rows), f"Verdicts of the run {study.settings.run}.")
+    table = display_table(pd.DataFrame(rows), f"Verdicts of the run {study.settings.run}.")
+    return table.set_table_attributes('class="dataframe sanitygap-table verdict-cards"')
+
+
+MARKS = {
+    r"`([^`]+)`": r"<code>\1</code>",
+    r"\b([A-Za-z])\^([A-Za-z0-9])\b": r"\1<sup>\2</sup>",
+    r"(?<![\d.])0(\.0+)?e\+00\b": "0",
+}
 
 
 def marked(text: str) -> str:
-    """Words of the ledger for a table: code between backticks, and raised letters as such."""
-    coded = re.sub(r"`([^`]+)`", r"<code>\1</code>", text)
-    return re.sub(r"\bS\^([iI])\b(?!\$)", r"S<sup>\1</sup>", coded)
+    """Words of the ledger as HTML: code, raised letters and zeros outside of formulas."""
+    parts = re.split(r"(\$[^$]*\$)", escape(text, quote=False))
+    for place in range(0, len(parts), 2):
+        for written, shown in MARKS.items():
+            parts[place] = re.sub(written, shown, parts[place])
+    return "".join(parts)
 
 
 def references(study: Study) -> list[Study]:

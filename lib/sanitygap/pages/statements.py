@@ -19,6 +19,7 @@ from sanitygap.pages.shared import (
     about,
     display_table,
     listed,
+    marked,
     panel,
     plural,
     shown_mean,
@@ -74,7 +75,7 @@ def _answer(row: Mapping[Hashable, str]) -> str:
     words = {"proved": "✓ proved", "counterexample": "✗ refuted"}
     answer = words.get(row["outcome"], f"? {row['outcome']}")
     if row["witness"]:
-        answer += f": {lowered(escape(typeset(row['witness'])))}"
+        answer += f": {lowered(escape(typeset(row['witness'].removesuffix(' at '))))}"
     if row["outcome"] != row["expected"]:
         answer += f" (expected: {row['expected']})"
     return answer
@@ -333,8 +334,8 @@ def audit(study: Study) -> Styler:
                 "statement": f'<a href="../book/ledger.html#{claim.id}">{claim.id}</a>',
                 "where": place,
                 "verdict": f"{VERDICTS[verdict['verdict']].sign} {verdict['verdict']}",
-                "evidence": escape(verdict["evidence"]),
-                "corrected statement": escape(corrected),
+                "evidence": marked(verdict["evidence"]),
+                "corrected statement": marked(corrected),
             }
         )
     return display_table(
