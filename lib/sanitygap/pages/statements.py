@@ -272,12 +272,17 @@ def normalizer_rankings(study: Study) -> Styler:
     ranks = means.rank(ascending=False).astype(int)
     shown = means.map("{:.3f}".format).astype(object) + " (" + ranks.astype(str) + ")"
     shown.index = pd.Index([label(str(name)) for name in shown.index], name="method")
+    left_out = (
+        f"{plural(len(zero), 'image')} left out, because a method's map of the redrawn network is "
+        "zero everywhere. "
+        if len(zero)
+        else ""
+    )
     return display_table(
         shown.reset_index(),
         "Mean squared difference between the map of the trained network and that of the network "
         "with all weights redrawn, after dividing both maps by the quantity named; in brackets the "
-        f"rank, 1 for the largest. {plural(len(zero), 'image')} left out, because a method's map "
-        f"of the redrawn network is zero everywhere. {about(study, 'map-normalizers')}.",
+        f"rank, 1 for the largest. {left_out}{about(study, 'map-normalizers')}.",
     )
 
 
