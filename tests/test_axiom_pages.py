@@ -9,8 +9,9 @@ import pytest
 import torch
 from IPython.display import Markdown
 
+from sanitygap import pages
 from sanitygap.figures.axioms import BAND, MapRow, map_rows
-from sanitygap.pages import axioms
+from sanitygap.pages import axioms, shared
 
 METHODS = ("grad-cam", "patch-shapley")
 
@@ -108,3 +109,19 @@ def test_many_maps_stand_in_bands(methods, shape):
     assert grid.ncols <= BAND + 1
     titles = [axis.get_title() for axis in plate.figure.axes if axis.get_title()]
     assert [title for title in titles if title != "input"] == list(maps)
+
+
+def test_a_recorded_run_stands_in_where_nothing_was_accepted(monkeypatch, capsys):
+    def study(run: str, samples: int, held: bool = True) -> FakeStudy:
+        fake = FakeStudy(axioms_scores=scores("null", samples))
+        fake.settings.run = run
+        fake.made = lambda table: {"table": table} if held else {}
+        return fake
+
+    own, bare, other = study("mine", 0), study("bare", 0, held=False), study("recorded", 3)
+    monkeypatch.setattr(shared, "references", lambda _: [bare, other])
+    assert pages.with_samples(own, "axioms-scores") is other
+    assert pages.with_samples(study("mine", 1), "axioms-scores").settings.run == "mine"
+    monkeypatch.setattr(shared, "references", lambda _: [own])  # no run is recorded
+    assert pages.with_samples(own, "axioms-scores") is own
+    assert capsys.readouterr().out.count("Markdown") == 1, "it is said where it is so"

@@ -110,6 +110,7 @@ from sanitygap.pages.shared import (
     beside_reference,
     references,
     verdicts,
+    with_samples,
 )
 from sanitygap.pages.skips import (
     layer_plate,
@@ -249,6 +250,7 @@ __all__ = [
     "threshold_table",
     "tile_plate",
     "verdicts",
+    "with_samples",
     "what_tests_tell",
     "axiom_statements",
     "depth_table",

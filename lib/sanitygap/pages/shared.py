@@ -8,7 +8,7 @@ from html import escape
 from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
-from IPython.display import Markdown
+from IPython.display import Markdown, display
 from pandas.io.formats.style import Styler
 
 from sanitygap.book.verdicts import VERDICTS
@@ -144,6 +144,29 @@ def references(study: Study) -> list[Study]:
     """The recorded runs that stand beside this one."""
     others = recorded_runs(study.folder.parents[2])
     return [other for other in others if other.settings.run != study.settings.run] or [study]
+
+
+def with_samples(study: Study, *tables: str) -> Study:
+    """The run, or a recorded one in its place if no feature could be generated for its network.
+
+    Which one it is, is said on the page.
+
+    Args:
+        study: the run, which has the tables.
+        tables: of generated features; the first one is empty where there are none.
+    """
+    if not len(study.table(tables[0])):
+        for other in references(study):
+            if other is not study and all(other.made(table) for table in tables):
+                own, name = study.settings.public()["model"], other.settings.public()["model"]
+                words = (
+                    f"> No generated feature was accepted for {own}, so the figures and tables of "
+                    f"this page show the recorded run `{other.settings.run}`, about {name}. The "
+                    f"verdicts are those of {own}."
+                )
+                display(Markdown(words))
+                return other
+    return study
 
 
 def beside_reference(study: Study) -> Styler | Markdown:
