@@ -86,7 +86,8 @@ def few(found: pd.DataFrame, scenario: str, needed: Sequence[str]) -> Verdict | 
     missing = [name for name in needed if name not in found]
     if len(found) >= LEAST and not missing:
         return None
-    evidence = f"{len(found)} accepted samples of the scenario {scenario!r}."
+    noun = "sample" if len(found) == 1 else "samples"
+    evidence = f"{len(found)} accepted {noun} of the scenario {scenario!r}."
     if missing and len(found.columns):
         return Verdict(
             value="not-run", evidence=evidence, reason=f"the run lacks {', '.join(missing)}."
