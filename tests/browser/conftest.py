@@ -4,9 +4,9 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.book.smoke import smoke_site
+from tests.browser.tour import Seen, take
 
 FLAGS = (
     "--headless",
@@ -126,18 +127,25 @@ def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     server.server_close()
 
 
-@pytest.fixture
-def watch(browser: Any, site: Site) -> Iterator[Any]:
-    """A function that opens a watched page: ``watch(width=…, color_scheme=…)``."""
-    contexts = []
+class Watch:
+    """Opens watched pages: ``watch(width=…, color_scheme=…)``.
 
-    def open_page(width: int = 1200, **options: Any) -> Watched:
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
+    Args:
+        browser: a running one.
+        site: requests to other addresses are problems.
+    """
+
+    def __init__(self, browser: Any, site: Site) -> None:
+        self._browser, self._site = browser, site
+        self._contexts: list[Any] = []
+
+    def __call__(self, width: int = 1200, **options: Any) -> Watched:
+        context = self._browser.new_context(viewport={"width": width, "height": 900}, **options)
+        self._contexts.append(context)
         watched = Watched(context.new_page())
 
         def request_seen(request: Any) -> None:
-            if not request.url.startswith((site.address, "data:", "blob:")):
+            if not request.url.startswith((self._site.address, "data:", "blob:")):
                 watched.problems.append(f"asks another host: {request.url}")
 
         def answered(response: Any) -> None:
@@ -154,6 +162,43 @@ def watch(browser: Any, site: Site) -> Iterator[Any]:
         watched.page.on("pageerror", lambda error: watched.problems.append(f"script: {error}"))
         return watched
 
-    yield open_page
-    for context in contexts:
-        context.close()
+    def close(self) -> None:
+        """Close all that was opened."""
+        for context in self._contexts:
+            context.close()
+
+
+@pytest.fixture
+def watch(browser: Any, site: Site) -> Iterator[Watch]:
+    """A function that opens a watched page."""
+    opener = Watch(browser, site)
+    yield opener
+    opener.close()
+
+
+Tour = Callable[[str], dict[str, Seen]]
+
+
+@pytest.fixture(scope="session")
+def tour(browser: Any, site: Site) -> Tour:
+    """What is to be seen on every page in a view; each view is taken once."""
+    # rows of the ledger that are filtered out are not looked at: all would take minutes
+    ledger, filtered = "book/ledger.html", "book/ledger.html?words=thm1"
+    every = ["search.html", "genindex.html", *site.pages, filtered]
+    chapters = {f"notebooks/{name}.html" for name in ("theorem-1", "theorem-4", "gap", "gallery")}
+    # a look of axe takes a second; what the dark changes are colours, which the pages share
+    ask = {
+        "light": {*every} - {ledger, "genindex.html"},
+        "dark": {path for path in every if path.startswith("book/") or path in chapters} - {ledger},
+        "narrow": set(),
+    }
+
+    @cache
+    def taken(view: str) -> dict[str, Seen]:
+        opener = Watch(browser, site)
+        try:
+            return take(opener, view, site.address, every, ask[view])
+        finally:
+            opener.close()
+
+    return taken

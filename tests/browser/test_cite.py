@@ -7,7 +7,7 @@ import pytest
 from pybtex.database import parse_string
 
 from tests.browser.conftest import Site, Watched
-from tests.browser.test_pages import show
+from tests.browser.tour import show
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def theorem(watch: Any, site: Site) -> Watched:
     """The page of a theorem, opened."""
     watched = watch()
     watched.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    show(watched.page, site, "notebooks/theorem-1.html")
+    show(watched.page, site.address + "notebooks/theorem-1.html")
     return watched
 
 
@@ -52,7 +52,7 @@ def test_dialog_by_keyboard(theorem: Watched, site: Site) -> None:
 def test_every_part_has_a_button_and_an_entry(watch: Any, site: Site) -> None:
     watched = watch()
     for path in site.pages:
-        show(watched.page, site, path)
+        show(watched.page, site.address + path)
         data = json.loads(watched.page.locator("#citations").inner_text())
         buttons = watched.page.locator(".cite-button")
         assert buttons.count() == len(data["parts"]) > 0, path

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.browser.conftest import Site, Watched
-from tests.browser.test_pages import WIDER_THAN_SCREEN
+from tests.browser.tour import WIDER_THAN_SCREEN
 
 PAGE = "notebooks/gallery.html"
 LIMIT = 2_000_000

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import Site, Watched
-from tests.browser.test_pages import CONTRASTS, WIDER_THAN_SCREEN
+from tests.browser.tour import CONTRASTS, WIDER_THAN_SCREEN
 
 VIEWS = {"attribution-maps": "map at this stage", "occlusion": "what the network sees"}
 
