@@ -79,6 +79,8 @@ def initialised_alike(rows: pd.DataFrame, first: str, second: str) -> list[Verdi
     chosen = rows[rows["weights"].isin([first, second])]
     verdicts = []
     for (method, stage, maps), part in chosen.groupby(["method", "stage", "maps"], sort=False):
+        if set(part["weights"]) != {first, second}:
+            continue  # a slow method is tried with one of them only
         means = part.groupby(["image", "weights"])["spearman"].agg(
             lambda values: values.mean(skipna=False)
         )
