@@ -115,7 +115,7 @@ def difference(before: pd.DataFrame, now: pd.DataFrame) -> dict[str, Any]:
     """
     shared = [str(c) for c in now if c in before and c not in NO_RESULTS]
     values = [c for c in shared if all(_measured(frame[c]) for frame in (before, now))]
-    keys = [c for c in shared if c not in values]
+    keys = [c for c in shared if c not in values and not _pictured(now[c])]
     if any(_ambiguous(frame, keys) for frame in (before, now)):
         keys += [c for c in values if set(before[c].dropna()) == set(now[c].dropna())]
         values = [c for c in values if c not in keys]
@@ -202,6 +202,11 @@ def _ambiguous(table: pd.DataFrame, keys: Sequence[str]) -> bool:
 def _measured(column: pd.Series) -> bool:
     """Whether a column holds what was measured, and not what a row is about."""
     return pd.api.types.is_float_dtype(column) or pd.api.types.is_bool_dtype(column)
+
+
+def _pictured(column: pd.Series) -> bool:
+    """Whether a column holds pictures or maps as bytes, which name no row."""
+    return any(isinstance(value, bytes) for value in column)
 
 
 def _images(table: pd.DataFrame) -> int | None:
