@@ -1,7 +1,6 @@
 """What the pages about generated features show of the tables of a run."""
 
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -12,22 +11,9 @@ from IPython.display import Markdown
 from sanitygap import pages
 from sanitygap.figures.axioms import BAND, MapRow, map_rows
 from sanitygap.pages import axioms, shared
+from tests.fake_study import FakeStudy
 
 METHODS = ("grad-cam", "patch-shapley")
-
-
-class FakeStudy:
-    """Tables of a run, without a run."""
-
-    recorded = False
-
-    def __init__(self, **tables: pd.DataFrame) -> None:
-        self.tables = {name.replace("_", "-"): table for name, table in tables.items()}
-        public = {"model": "squeezenet1_1", "images": "photos", "seed": 0, "profile": "quick"}
-        self.settings = SimpleNamespace(public=lambda: public, seed=0, run="fake")
-
-    def table(self, name: str) -> pd.DataFrame:
-        return self.tables[name]
 
 
 def scores(scenario: str, samples: int) -> pd.DataFrame:
@@ -125,3 +111,16 @@ def test_a_recorded_run_stands_in_where_nothing_was_accepted(monkeypatch, capsys
     monkeypatch.setattr(shared, "references", lambda _: [own])  # no run is recorded
     assert pages.with_samples(own, "axioms-scores") is own
     assert capsys.readouterr().out.count("Markdown") == 1, "it is said where it is so"
+
+
+def test_a_page_about_one_scenario_needs_a_sample_of_that_one(monkeypatch, capsys):
+    def study(scenario: str) -> FakeStudy:
+        return FakeStudy(axioms_scores=scores(scenario, 2))
+
+    own, useless, other = study("single"), study("double"), study("null")
+    monkeypatch.setattr(shared, "references", lambda _: [useless, other])
+    assert pages.with_samples(own, "axioms-scores") is own
+    assert pages.with_samples(own, "axioms-scores", scenario="single") is own
+    assert capsys.readouterr().out == ""
+    assert pages.with_samples(own, "axioms-scores", scenario="null") is other
+    assert "Markdown" in capsys.readouterr().out

@@ -3,7 +3,8 @@
 import pandas as pd
 import pytest
 
-from sanitygap.pages.shared import display_table, listed, marked, plural
+from sanitygap.pages.shared import display_table, marked
+from sanitygap.words import listed, plural
 
 
 @pytest.mark.parametrize(("number", "words"), [(0, "0 images"), (1, "1 image"), (2, "2 images")])

@@ -195,16 +195,27 @@ def features(
     model: Annotated[str, typer.Argument(help="Model spec; see `sanitygap models`.")],
     scenario: Annotated[list[str] | None, typer.Option(help="Scenarios; all if none.")] = None,
     attempts: Annotated[int, typer.Option(min=1, help="Samples tried in each scenario.")] = 24,
+    steps: Annotated[int, typer.Option(min=1, help="Steps before a sample is given up.")] = 240,
+    least_reference: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help="Give a sample up at once where a logit that has to stay is smaller on a bare "
+            "background, in standard deviations of all logits.",
+        ),
+    ] = 1.5,
     device: Device = "cpu",
     seed: Seed = 0,
 ) -> None:
     """Generate features for the axiom tests and keep them in data/features; can be resumed."""
+    from sanitygap.axioms.recipes import Recipe
     from sanitygap.axioms.scenarios import SCENARIOS, find_scenario
     from sanitygap.experiments.keep_features import keep_features
     from sanitygap.models import load_model
 
     wanted = [find_scenario(name) for name in scenario or SCENARIOS]
-    for path, made in keep_features(load_model(model, device), wanted, attempts, seed):
+    recipe = Recipe(max_steps=steps, least_reference=least_reference)
+    for path, made in keep_features(load_model(model, device), wanted, attempts, seed, recipe):
         accepted = sum(sample.accepted for sample in made)
         print(f"{path.name}: {accepted} of {len(made)} accepted, {path.stat().st_size} bytes")
 

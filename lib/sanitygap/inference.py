@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -143,17 +144,22 @@ def bootstrap(
 
     Args:
         table: images x columns; whole rows are resampled, so columns stay paired.
-        statistic: of an array of that shape.
+        statistic: of an array of that shape, whatever the order of its rows.
 
     Raises:
         ValueError: a NaN in the table, fewer than two images, or a wrong shape.
         UndefinedStatisticError: a NaN from the statistic.
     """
     scores = _checked(table, ndim=2)
+    estimate = float(statistic(scores))
+    if np.isnan(estimate):
+        return _percentile(estimate, np.empty(0), len(scores), level)
     rng = np.random.default_rng(seed)
-    draws = (rng.integers(len(scores), size=len(scores)) for _ in range(resamples))
-    values = np.array([statistic(scores[draw]) for draw in draws])
-    return _percentile(float(statistic(scores)), values, len(scores), level)
+    draws = np.array([rng.integers(len(scores), size=len(scores)) for _ in range(resamples)])
+    # few images have few resamples that differ by more than their order
+    distinct, which = np.unique(np.sort(draws, axis=1), axis=0, return_inverse=True)
+    values = np.array([statistic(scores[draw]) for draw in distinct])
+    return _percentile(estimate, values[which.ravel()], len(scores), level)
 
 
 def rank_agreement(
@@ -330,12 +336,25 @@ def _resampled_means(table: Array, resamples: int, seed: int) -> Iterator[Array]
     How often each image is drawn is multinomial, so a block of resamples is one matrix product.
     """
     n = len(table)
+    if resamples * n <= BLOCK:
+        yield _counts(n, resamples, seed) @ table / n
+        return
     rng = np.random.default_rng(seed)
     left = resamples
     while left > 0:
         block = min(left, max(1, BLOCK // n))
-        yield rng.multinomial(n, np.full(n, 1 / n), size=block) @ table / n
+        yield _drawn(rng, n, block) @ table / n
         left -= block
+
+
+@lru_cache(maxsize=4)
+def _counts(n: int, resamples: int, seed: int) -> Array:
+    """How often each image is drawn; pages ask for many intervals over the same images."""
+    return _drawn(np.random.default_rng(seed), n, resamples)
+
+
+def _drawn(rng: np.random.Generator, n: int, resamples: int) -> Array:
+    return rng.multinomial(n, np.full(n, 1 / n), size=resamples).astype(np.float64)
 
 
 def _percentile(estimate: float, values: Array, n: int, level: float) -> Interval:

@@ -299,8 +299,9 @@ def test_a_set_is_kept_reused_and_refused_if_damaged(tmp_path):
     store.features(*arguments, "other code", tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UsageError, match="damaged"):
-        store.read(path)
+    for reader in (store.read, store.read_recipe):
+        with pytest.raises(UsageError, match="damaged"):
+            reader(path)
 
 
 def test_a_set_that_the_project_carries_lists_what_was_given_up_without_patches(tmp_path):
@@ -308,8 +309,11 @@ def test_a_set_that_the_project_carries_lists_what_was_given_up_without_patches(
     patches = torch.full((1, 3, 15, 15), 7, dtype=torch.uint8)
     made = [Sample("single", number, (0, 5), patches, number == 1, 9, 0.5) for number in range(3)]
     assert store.kept(model, scenario, tmp_path) is None
-    store.keep(model, scenario, made, tmp_path)
-    found = store.read(store.kept(model, scenario, tmp_path))
+    recipe = Recipe(max_steps=9, bounds=None, least_reference=2.5)
+    path = store.keep(model, scenario, made, recipe, tmp_path)
+    assert path == store.kept(model, scenario, tmp_path)
+    assert store.read_recipe(path) == recipe
+    found = store.read(path)
     assert [sample.accepted for sample in found] == [False, True, False]
     assert [int(sample.patches.sum() > 0) for sample in found] == [0, 1, 0]
     assert torch.equal(found[1].patches, patches)
@@ -322,6 +326,7 @@ def test_sets_are_generated_block_by_block_and_kept_whole(tmp_path, monkeypatch)
     found = list(keep_features(model, wanted, BLOCK + 1, 3, recipe, tmp_path))
     assert [path for path, _ in found] == [store.kept(model, one, tmp_path) for one in wanted]
     assert [sample.number for sample in store.read(found[0][0])] == list(range(BLOCK + 1))
+    assert [store.read_recipe(path) for path, _ in found] == [recipe, recipe]
     blocks = list((tmp_path / "cache").rglob("*.npz"))
     assert len(blocks) == 2 * len(wanted)  # the last one holds the sample above a whole block
     monkeypatch.setattr(store, "Generation", None)  # a second run takes all of them from disk

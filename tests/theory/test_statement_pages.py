@@ -1,29 +1,11 @@
 """What pages about statements compute from tables before anything is drawn."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from sanitygap.pages import statements
-
-
-class FakeStudy:
-    """Tables of a run, without a run."""
-
-    recorded = False
-
-    def __init__(self, **tables: pd.DataFrame) -> None:
-        self.tables = {name.replace("_", "-"): table for name, table in tables.items()}
-        public = {"model": "squeezenet1_1", "images": "photos", "seed": 0, "profile": "quick"}
-        self.settings = SimpleNamespace(public=lambda: public, seed=0, run="fake")
-
-    def table(self, name: str) -> pd.DataFrame:
-        return self.tables[name]
-
-    def made(self, name: str) -> dict[str, object]:
-        return {"images": 3, "knobs": {"redraws": 4}}
+from tests.fake_study import FakeStudy
 
 
 def redrawn() -> pd.DataFrame:

@@ -101,7 +101,7 @@ class Recipe:
     change: float = CHANGE
     average: float = 0.9
     confirmations: int = 64
-    failures: int = 5
+    failures: int = 3
     patience: int = 5
     rest: int = 4
     least_reference: float = 1.5

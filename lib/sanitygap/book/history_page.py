@@ -10,6 +10,7 @@ from docutils import nodes  # type: ignore[import-untyped]
 from sanitygap.book.directives import Cell, FactsDirective, badge, details, row
 from sanitygap.book.passport import when
 from sanitygap.book.verdicts import VERDICTS
+from sanitygap.words import plural
 
 
 class RecordedRuns(FactsDirective):
@@ -63,7 +64,7 @@ class Changes(FactsDirective):
             shown.append(line)
             moved = [self.change(claim, old, new) for claim, old, new in one["moved"]]
             if moved:
-                summary = f"{len(moved)} verdicts changed"
+                summary = f"{plural(len(moved), 'verdict')} changed"
                 shown.append(details(summary, [nodes.bullet_list("", *moved)]))
         return shown or [nodes.paragraph("", NO_HISTORY)]
 

@@ -22,6 +22,7 @@ from sanitygap.criteria.gap import shown, summary
 from sanitygap.criteria.khakzar_features import LEAST
 from sanitygap.criteria.khakzar_formal import QUANTITIES, published
 from sanitygap.inference import Interval, bootstrap, kendall_tau, paired_difference
+from sanitygap.words import plural
 
 Tables = Mapping[str, pd.DataFrame]
 SCORES = ("axioms-scores",)
@@ -86,8 +87,7 @@ def few(found: pd.DataFrame, scenario: str, needed: Sequence[str]) -> Verdict | 
     missing = [name for name in needed if name not in found]
     if len(found) >= LEAST and not missing:
         return None
-    noun = "sample" if len(found) == 1 else "samples"
-    evidence = f"{len(found)} accepted {noun} of the scenario {scenario!r}."
+    evidence = f"{plural(len(found), 'accepted sample')} of the scenario {scenario!r}."
     if missing and len(found.columns):
         return Verdict(
             value="not-run", evidence=evidence, reason=f"the run lacks {', '.join(missing)}."

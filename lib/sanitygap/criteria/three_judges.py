@@ -12,6 +12,7 @@ from sanitygap.criteria.khakzar_features import LEAST
 from sanitygap.criteria.khakzar_methods import null_share, per_sample
 from sanitygap.inference import RESAMPLES, Interval
 from sanitygap.scores import randomization_scores
+from sanitygap.words import plural
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -60,7 +61,8 @@ def null_feature_and_randomization(tables: Tables, context: CriterionContext) ->
     if len(null) < LEAST or len(methods) < 3:
         return Verdict(
             value="undecided",
-            evidence=f"{len(null)} accepted samples and {len(methods)} shared methods.",
+            evidence=f"{plural(len(null), 'accepted sample')} and "
+            f"{plural(len(methods), 'shared method')}.",
             reason=f"At least {LEAST} samples and 3 methods are needed.",
         )
     interval = rank_correlation(null[methods], random[methods].dropna())

@@ -178,6 +178,8 @@ def first_accepted(load: Loader, limit: int | None) -> list[Sample]:
         "softmax_b": "softmax of output b",
         "softmax_least": "threshold of acceptance: softmax of every goal above this",
         "change_most": "threshold of acceptance: relative change of every constraint below this",
+        "reference_least": "given up at once below this: a bare background's logit that a "
+        "constraint compares with, in standard deviations of all its logits",
         "source": "kept with the project, or new",
     },
 )
@@ -206,20 +208,28 @@ def axioms_samples(
     """
     recipe = Recipe(max_steps=max_steps)
     for scenario in map(find_scenario, which):
+        carried = store.kept(context.model, scenario) if source == "kept" else None
+        used = store.read_recipe(carried) if carried else recipe
         for made, load in sample_sets(context, scenario, samples, source, recipe):
             settings = {**made, "scenario": scenario.name, "draws": draws, "limit": limit}
-            settings["seed"] = context.seed
+            settings |= {"seed": context.seed, "reference_least": used.least_reference}
 
             def compute(
-                scenario: Scenario = scenario, load: Loader = load, made: Any = made
+                scenario: Scenario = scenario,
+                load: Loader = load,
+                used: Recipe = used,
+                origin: Source = "kept" if carried else "new",
             ) -> pd.DataFrame:
                 samples = load()
                 chosen = first_accepted(load, limit)
                 chosen += [sample for sample in samples if not sample.accepted]
                 rows = fresh_outputs(context, scenario, chosen, draws, given_up=0)
-                least, most = recipe.softmax, recipe.change
-                origin = "kept" if "kept" in made else "new"
-                return rows.assign(softmax_least=least, change_most=most, source=origin)
+                return rows.assign(
+                    softmax_least=used.softmax,
+                    change_most=used.change,
+                    reference_least=used.least_reference,
+                    source=origin,
+                )
 
             yield Chunk(settings, (placement, samples_room, scenarios, fresh_outputs), compute)
 

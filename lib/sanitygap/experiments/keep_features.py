@@ -13,13 +13,15 @@ from sanitygap.experiments.axiom_sets import BLOCK
 from sanitygap.experiments.experiment import code_sha256
 from sanitygap.models.explainable import Explainable
 
+OURS = Recipe()
+
 
 def keep_features(
     model: Explainable,
     scenarios: Sequence[Scenario],
     attempts: int,
     seed: int = 0,
-    recipe: Recipe | None = None,
+    recipe: Recipe = OURS,
     root: Path | None = None,
 ) -> Iterator[tuple[Path, list[Sample]]]:
     """Generate features, kept where :func:`sanitygap.axioms.store.kept` looks for them.
@@ -31,7 +33,7 @@ def keep_features(
         scenarios: what the patches have to do.
         attempts: samples that are tried in each scenario.
         seed: of every draw.
-        recipe: of the generation; ours by default.
+        recipe: of the generation.
         root: the project's folder.
 
     Yields:
@@ -42,7 +44,5 @@ def keep_features(
         made: list[Sample] = []
         for start in range(0, attempts, BLOCK):
             numbers = range(start, min(start + BLOCK, attempts))
-            made += store.features(
-                model, scenario, numbers, recipe or Recipe(), seed, code, progress=True
-            )
-        yield store.keep(model, scenario, made, root), made
+            made += store.features(model, scenario, numbers, recipe, seed, code, progress=True)
+        yield store.keep(model, scenario, made, recipe, root), made

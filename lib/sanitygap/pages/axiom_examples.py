@@ -15,6 +15,7 @@ from sanitygap.figures.axioms import MapRow, map_rows
 from sanitygap.figures.methods import label
 from sanitygap.pages.noise import holding, nothing_recorded
 from sanitygap.runs import Study
+from sanitygap.words import plural
 
 #: what the metric of a scenario's examples is called
 WORDS = {
@@ -35,7 +36,7 @@ def about_samples(study: Study, table: str, scenario: str | None = None) -> str:
         return words
     by = ["scenario", "sample"] if "scenario" in rows else ["sample"]
     count = len(rows.drop_duplicates(by))
-    words += f", {count} sample{'' if count == 1 else 's'}"
+    words += f", {plural(count, 'sample')}"
     if study.recorded and not study.is_current(table):
         words += "; computed by an earlier version of the code"
     return words

@@ -23,8 +23,9 @@ from sanitygap.inference import Interval, proportion_interval
 from sanitygap.pages.axiom_examples import about_samples
 from sanitygap.pages.axiom_examples import example_plate as example_plate  # part of this page
 from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import display_table, plural
+from sanitygap.pages.shared import display_table
 from sanitygap.runs import Study
+from sanitygap.words import plural
 
 
 def feature_report(study: Study) -> Styler | Markdown:
@@ -54,6 +55,7 @@ def feature_report(study: Study) -> Styler | Markdown:
             }
         )
     draws, origin = table["draw"].nunique(), ", ".join(sorted(set(table["source"])))
+    least = " or ".join(f"{value:g}" for value in sorted(set(table["reference_least"])))
     counts = [int(str(row["accepted"])) for row in rows]
     handful = (
         ""
@@ -66,9 +68,10 @@ def feature_report(study: Study) -> Styler | Markdown:
         f"Accepted samples, measured again on {draws} fresh backgrounds and positions each: every "
         f"softmax above {table['softmax_least'].iloc[0]:g} and every relative change below "
         f"{table['change_most'].iloc[0]:g}. Given up at once: the constraint compares with a logit "
-        "near 0. In brackets: 95 % Wilson intervals over samples; draws of one sample are not "
-        "independent, so their share has none. Means are over draws, of the worst goal and "
-        f"constraint. {about_samples(study, 'axioms-samples')}; source: {origin}.{handful}",
+        f"below {least} standard deviations of all logits. In brackets: 95 % Wilson intervals over "
+        "samples; draws of one sample are not independent, so their share has none. Means are over "
+        "draws, of the worst goal and constraint. "
+        f"{about_samples(study, 'axioms-samples')}; source: {origin}.{handful}",
     )
 
 

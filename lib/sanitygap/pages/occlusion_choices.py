@@ -16,10 +16,11 @@ from sanitygap.figures.pictures import picture_row
 from sanitygap.figures.rank_lines import rank_lines
 from sanitygap.images import load_images
 from sanitygap.pages.noise import nothing_recorded
-from sanitygap.pages.shared import about, display_table, listed, plural, with_intervals
+from sanitygap.pages.shared import about, display_table, with_intervals
 from sanitygap.replacements import REPLACEMENTS, replaced
 from sanitygap.runs import Study
 from sanitygap.seeds import normal, stable_seed
+from sanitygap.words import listed, plural
 
 REPLACED, OUTLIERS = "occlusion-replacements", "outlier-images"
 

@@ -20,10 +20,11 @@ from sanitygap.figures.methods import label
 from sanitygap.figures.tests_of_maps import curves
 from sanitygap.inference import proportion_interval
 from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import about, display_table, plural, with_intervals
+from sanitygap.pages.shared import about, display_table, with_intervals
 from sanitygap.randomization import RandomTwin, Redraw, steps
 from sanitygap.runs import Study
 from sanitygap.similarity import Reference
+from sanitygap.words import plural
 
 #: test accuracy that the appendix states for MNIST, in percent
 STATED = {"CNN": CNN_ACCURACY, "MLP": MLP_ACCURACY}

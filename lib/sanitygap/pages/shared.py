@@ -22,6 +22,7 @@ from sanitygap.inference import (
     rank_agreement,
 )
 from sanitygap.runs import Study
+from sanitygap.words import plural
 
 Parameters = ParamSpec("Parameters")
 Shown = TypeVar("Shown")
@@ -37,17 +38,6 @@ def about(study: Study, table: str) -> str:
     if study.recorded and not study.is_current(table):
         words += "; computed by an earlier version of the code"
     return words
-
-
-def plural(number: int, noun: str) -> str:
-    """``1 image``, ``2 images``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def listed(values: Sequence[object]) -> str:
-    """``1``, ``1 and 2``, ``1, 2 and 3``."""
-    *others, last = map(str, values)
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def panel(study: Study, table: str) -> str:
@@ -146,26 +136,34 @@ def references(study: Study) -> list[Study]:
     return [other for other in others if other.settings.run != study.settings.run] or [study]
 
 
-def with_samples(study: Study, *tables: str) -> Study:
+def with_samples(study: Study, *tables: str, scenario: str | None = None) -> Study:
     """The run, or a recorded one in its place if no feature could be generated for its network.
 
     Which one it is, is said on the page.
 
     Args:
         study: the run, which has the tables.
-        tables: of generated features; the first one is empty where there are none.
+        tables: of generated features; the first one has no row of the scenario if there is none.
+        scenario: that the page is about; any of them by default.
     """
-    if not len(study.table(tables[0])):
-        for other in references(study):
-            if other is not study and all(other.made(table) for table in tables):
-                own, name = study.settings.public()["model"], other.settings.public()["model"]
-                words = (
-                    f"> No generated feature was accepted for {own}, so the figures and tables of "
-                    f"this page show the recorded run `{other.settings.run}`, about {name}. The "
-                    f"verdicts are those of {own}."
-                )
-                display(Markdown(words))
-                return other
+
+    def has_samples(one: Study) -> bool:
+        table = one.table(tables[0])
+        return bool(len(table) if scenario is None else (table["scenario"] == scenario).any())
+
+    if has_samples(study):
+        return study
+    for other in references(study):
+        if other is not study and all(map(other.made, tables)) and has_samples(other):
+            own, name = study.settings.public()["model"], other.settings.public()["model"]
+            kind = f" of the scenario {scenario!r}" if scenario else ""
+            words = (
+                f"> No generated feature{kind} was accepted for {own}, so the figures and tables "
+                f"of this page show the recorded run `{other.settings.run}`, about {name}. The "
+                f"verdicts are those of {own}."
+            )
+            display(Markdown(words))
+            return other
     return study
 
 

@@ -20,7 +20,7 @@ from sanitygap.figures.skips import (
 )
 from sanitygap.pages.irrelevance import interval, pictured, row_names, seen
 from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import about, plural
+from sanitygap.pages.shared import about
 from sanitygap.preservation.skips import (
     PARTS,
     blocks_of,
@@ -31,6 +31,7 @@ from sanitygap.preservation.skips import (
 )
 from sanitygap.randomization import RandomTwin
 from sanitygap.runs import Study
+from sanitygap.words import plural
 
 #: profile -> photographs in the pictures
 PICTURES = {"smoke": 1, "quick": 1, "full": 2}
@@ -51,6 +52,10 @@ def no_skips(study: Study) -> Markdown:
         "There is nothing to split, and this section says nothing about it. Run the page with "
         "`--model efficientnet_lite0` or a ResNet of torchvision."
     )
+
+
+#: what stands further down such a page
+NOTHING_EITHER = "> Without a skip connection there is nothing to measure here either."
 
 
 def spread_out(names: list[str], count: int) -> list[str]:
@@ -162,7 +167,7 @@ def part_plate(study: Study) -> Plate | Markdown:
         return nothing_recorded("skip-relevance")
     table = study.table("skip-relevance")
     if table.empty:
-        return no_skips(study)
+        return Markdown(NOTHING_EITHER)
     correlation, mass = "correlation before and after", "share of the map's absolute values"
     held = {
         f"LRP-β, β = {beta:g}": rows_of(table, method=method)
@@ -200,7 +205,7 @@ def surrogate_plate(study: Study) -> Plate | Markdown:
         return nothing_recorded("skip-surrogate")
     table = study.table("skip-surrogate")
     if table.empty:
-        return no_skips(study)
+        return Markdown(NOTHING_EITHER)
     numbers = [
         {"block": block, "change": change, "size": size, "value": value}
         | interval(by_image(rows, value))

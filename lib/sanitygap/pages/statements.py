@@ -15,17 +15,9 @@ from sanitygap.criteria.theory.activations import PAIRS, frequencies
 from sanitygap.figures import Plate, theme, theory_networks, theory_normalizers
 from sanitygap.figures.methods import label
 from sanitygap.inference import proportion_interval
-from sanitygap.pages.shared import (
-    about,
-    display_table,
-    listed,
-    marked,
-    panel,
-    plural,
-    shown_mean,
-    with_intervals,
-)
+from sanitygap.pages.shared import about, display_table, marked, panel, shown_mean, with_intervals
 from sanitygap.runs import Study
+from sanitygap.words import listed, plural
 
 
 def statement_plate(study: Study, table: str, draw: Callable[[pd.DataFrame], Figure]) -> Plate:

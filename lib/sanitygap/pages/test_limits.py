@@ -10,9 +10,10 @@ from sanitygap.figures import Plate, theme
 from sanitygap.figures.methods import label
 from sanitygap.figures.sensitivity import change_lines
 from sanitygap.inference import bootstrap_mean
-from sanitygap.pages.shared import about, display_table, plural, with_intervals
+from sanitygap.pages.shared import about, display_table, with_intervals
 from sanitygap.runs import Study
 from sanitygap.sensitivity.scores import THRESHOLD, criteria, layer_table
+from sanitygap.words import plural
 
 CHANGES = "small-changes"
 

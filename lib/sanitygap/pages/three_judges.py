@@ -57,7 +57,7 @@ def judges_plate(study: Study) -> Plate | Markdown:
         ylabel="rank (1: best)",
         caption="Ranks by the share of a null feature in absolute maps, by mean SSIM after "
         "top-down randomisation, and by mean softmax under occlusion; low is good in all three. "
-        f"{about_samples(study, 'axioms-scores')}; {about(study, 'randomization')}.",
+        f"{about_samples(study, 'axioms-scores', 'null')}; {about(study, 'randomization')}.",
     )
 
 

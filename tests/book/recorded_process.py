@@ -1,0 +1,45 @@
+"""The chapters of a recorded run, in this process.
+
+    python -m tests.book.recorded_process RUN CHAPTER ...
+
+A kernel for each chapter would cost minutes, and IPython takes over ``__main__``, so a test starts
+this as a process of its own.
+"""
+
+import gc
+import os
+import sys
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+from IPython.core.interactiveshell import InteractiveShell
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+
+from sanitygap import runs
+from sanitygap.book import Project
+from sanitygap.errors import NotRecordedError
+from tests.book.one_process import run_chapter
+from tests.book.toy import CHECKOUT
+
+
+def main(run: str, chapters: Sequence[str]) -> None:
+    """Execute the chapters one after the other; print those that the run holds too little for."""
+    torch.set_num_threads(1)
+    os.chdir(CHECKOUT)  # recorded runs are read and never written
+    runs.load_model = cache(runs.load_model)
+    pyplot.switch_backend("agg")
+    Figure.savefig = lambda *args, **kwargs: None  # the smoke site draws all figures
+    gc.freeze()  # IPython collects garbage for every chapter, and these modules are large
+    shell, project = InteractiveShell.instance(), Project(CHECKOUT)
+    for chapter in chapters:
+        print(f"chapter {chapter}", flush=True)
+        try:
+            run_chapter(shell, project, chapter, {"run": run})
+        except NotRecordedError as error:
+            print(f"not recorded {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])
