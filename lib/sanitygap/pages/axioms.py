@@ -45,8 +45,10 @@ def feature_report(study: Study) -> Styler | Markdown:
                 "attempts": len(each),
                 "given up at once": int((each["steps"] == 0).sum()),
                 "accepted": accepted,
-                "median steps": float(each.loc[each["accepted"], "steps"].median()),
-                "processor s an accepted one": float(each["seconds"].sum()) / max(accepted, 1),
+                "median steps": shown_value(each.loc[each["accepted"], "steps"].median()),
+                "processor s an accepted one": shown_value(each["seconds"].sum() / accepted)
+                if accepted
+                else "–",
                 "fresh draws that hold": shares(measured["holds"]),
                 "samples: first fresh draw holds": shares(by_sample.first()),
                 "samples: most fresh draws hold": shares((by_sample.mean() > 0.5).astype(float)),
@@ -171,7 +173,9 @@ def statement_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def shown_value(value: float) -> str:
-    """Three digits; what rounding leaves of 0 is 0."""
+    """Three digits; what rounding leaves of 0 is 0, and a dash where there is none."""
+    if np.isnan(value):
+        return "–"
     if np.isinf(value):
         return "∞" if value > 0 else "−∞"
     return "0" if abs(value) < ROUNDING else f"{value:.3g}".replace("-", "−")

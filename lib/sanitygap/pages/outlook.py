@@ -215,7 +215,7 @@ def baseline_plate(study: Study) -> Plate | Markdown:
         return nothing_recorded("outlook-baseline")
     table = study.table("outlook-baseline")
     if table.empty:
-        return _no_skip(study)
+        return Markdown("> Without a part to leave out there is no ranking to compare.")
     faithful = occlusion_scores(study.table("occlusion"))
     names = {"whole map": "total", "without the skip's part": "residual"}
     scores = {words: component_scores(table, component) for words, component in names.items()}
