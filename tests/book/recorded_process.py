@@ -10,7 +10,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 
 import torch
 from IPython.core.interactiveshell import InteractiveShell
@@ -18,8 +18,10 @@ from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from sanitygap import runs
+from sanitygap.axioms.metrics import metric_of
 from sanitygap.book import Project
 from sanitygap.errors import NotRecordedError
+from sanitygap.pages import axioms
 from tests.book.one_process import run_chapter
 from tests.book.toy import CHECKOUT
 
@@ -31,6 +33,7 @@ def main(run: str, chapters: Sequence[str]) -> None:
     runs.load_model = cache(runs.load_model)
     pyplot.switch_backend("agg")
     Figure.savefig = lambda *args, **kwargs: None  # the smoke site draws all figures
+    axioms.metric_of = partial(metric_of, resamples=20)  # other tests look at intervals
     gc.freeze()  # IPython collects garbage for every chapter, and these modules are large
     shell, project = InteractiveShell.instance(), Project(CHECKOUT)
     for chapter in chapters:
