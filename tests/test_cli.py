@@ -1,5 +1,6 @@
 """The command line: what it prints, and one clear line with exit status 2 for bad input."""
 
+import inspect
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from PIL import Image
 import sanitygap
 from sanitygap import archive, cli
 from sanitygap.attribution import METHODS
+from sanitygap.axioms.recipes import Recipe
 from sanitygap.claims import CriterionContext, Record, Verdict, find_claim, write_verdicts
 from sanitygap.comparison import METRICS
 from tests.models.tiny import TINY, photographs, project
@@ -181,6 +183,7 @@ def test_bad_input_to_the_command_as_it_is_installed(root):
         (["features", "nonsense"], "unknown model 'nonsense'"),
         (["features", TINY, "--scenario", "nul"], "did you mean null"),
         (["features", TINY, "--attempts", "0"], "Invalid value for '--attempts'"),
+        (["features", TINY, "--least-reference", "-1"], "Invalid value for '--least-reference'"),
         (["fetch", "everything"], "everything"),
     ],
 )
@@ -257,6 +260,12 @@ def test_an_error_of_the_library_itself_is_not_hidden(sanitygap_, monkeypatch):
 
 def rows(text: str) -> list[list[str]]:
     return [line.split("\t") for line in text.splitlines()]
+
+
+def test_options_of_features_default_to_our_recipe():
+    options = inspect.signature(cli.features).parameters
+    assert options["steps"].default == Recipe.max_steps
+    assert options["least_reference"].default == Recipe.least_reference
 
 
 def test_help(sanitygap_):
