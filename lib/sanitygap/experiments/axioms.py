@@ -276,7 +276,7 @@ def reference_rows(
     "axioms-layers",
     knobs={
         "smoke": {"source": "new", "samples": 1, "max_steps": 2},
-        "quick": {"samples": 4, "limit": 4, "max_steps": 4},
+        "quick": {"samples": 4, "limit": 2, "max_steps": 4},
         "full": {"source": "new"},
     },
     columns=SCORE_COLUMNS | {"layer": "name of the layer", "depth": "1 is nearest to the input"},
