@@ -314,6 +314,12 @@ def test_a_set_that_the_project_carries_lists_what_was_given_up_without_patches(
     assert path == store.kept(model, scenario, tmp_path)
     assert store.read_recipe(path) == recipe
     found = store.read(path)
+    for text in ("{", "{}", '{"bounds": null, "unknown": 1}'):
+        with np.load(path) as file:
+            arrays = dict(file) | {"recipe": np.array(text)}
+        np.savez(tmp_path / "other.npz", **arrays)
+        with pytest.raises(UsageError, match="damaged"):
+            store.read_recipe(tmp_path / "other.npz")
     assert [sample.accepted for sample in found] == [False, True, False]
     assert [int(sample.patches.sum() > 0) for sample in found] == [0, 1, 0]
     assert torch.equal(found[1].patches, patches)

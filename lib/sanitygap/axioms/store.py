@@ -144,11 +144,21 @@ def read_recipe(path: Path) -> Recipe:
     """The recipe that made a set.
 
     Raises:
-        UsageError: the file is damaged.
+        UsageError: the file is damaged, or its recipe has other numbers than ours.
     """
-    settings = json.loads(str(_columns(path, "recipe")[0]))
-    bounds = settings.pop("bounds")
-    return Recipe(**settings, bounds=tuple(bounds) if bounds else None)
+    text = str(_columns(path, "recipe")[0])
+    try:
+        settings = json.loads(text)
+        bounds = settings.pop("bounds")
+        return Recipe(**settings, bounds=tuple(bounds) if bounds else None)
+    except (ValueError, KeyError, TypeError):
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> UsageError:
+    return UsageError(
+        f"the generated set {path.name} is damaged; delete it and run the same command again"
+    )
 
 
 def _columns(path: Path, *names: str) -> list[np.ndarray]:
@@ -156,9 +166,7 @@ def _columns(path: Path, *names: str) -> list[np.ndarray]:
         with np.load(path, allow_pickle=False) as file:
             return [file[name] for name in names]
     except (ValueError, KeyError, OSError, zipfile.BadZipFile):
-        raise UsageError(
-            f"the generated set {path.name} is damaged; delete it and run the same command again"
-        ) from None
+        raise _damaged(path) from None
 
 
 def read(path: Path) -> list[Sample]:
