@@ -21,7 +21,7 @@ from sanitygap import runs
 from sanitygap.axioms.metrics import metric_of
 from sanitygap.book import Project
 from sanitygap.errors import NotRecordedError
-from sanitygap.pages import axioms
+from sanitygap.pages import axioms, steppers
 from tests.book.one_process import run_chapter
 from tests.book.toy import CHECKOUT
 
@@ -34,6 +34,7 @@ def main(run: str, chapters: Sequence[str]) -> None:
     pyplot.switch_backend("agg")
     Figure.savefig = lambda *args, **kwargs: None  # the smoke site draws all figures
     axioms.metric_of = partial(metric_of, resamples=20)  # other tests look at intervals
+    steppers.OCCLUSIONS["full"] = steppers.OCCLUSIONS["smoke"]  # of a picture, not of a table
     gc.freeze()  # IPython collects garbage for every chapter, and these modules are large
     shell, project = InteractiveShell.instance(), Project(CHECKOUT)
     for chapter in chapters:

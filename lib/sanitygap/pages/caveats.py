@@ -1,5 +1,7 @@
 """Pages about what the outcome of the check depends on: the sign of maps, and the task."""
 
+from itertools import product
+
 import pandas as pd
 from pandas.io.formats.style import Styler
 
@@ -27,19 +29,18 @@ def sign_plate(study: Study) -> Plate:
     """Similarity of absolute maps minus that of signed maps, as the network is redrawn."""
     theme()
     table = study.table("randomization")
-    steps = sorted(table.loc[table["order"] == "top-down", "step"].unique())
-    methods = [name for name in dict.fromkeys(table["method"]) if name not in CONTROLS]
+    table = table[(table["order"] == "top-down") & ~table["method"].isin(CONTROLS)]
+    by_step = dict(list(table.groupby(["method", "step"])))
+    methods, steps = dict.fromkeys(table["method"]), sorted(table["step"].unique())
     rows = []
-    for value, panel in SIMILARITIES.items():
-        for method in methods:
-            for step in steps:
-                gap = or_nan(excess, table, method, step, value)
-                rows.append(
-                    {
-                        "panel": panel, "method": method, "step": step, "mean": gap.estimate,
-                        "low": gap.low, "high": gap.high, "n": gap.n,
-                    }
-                )  # fmt: skip
+    for (value, panel), method, step in product(SIMILARITIES.items(), methods, steps):
+        gap = or_nan(excess, by_step[method, step], method, step, value)
+        rows.append(
+            {
+                "panel": panel, "method": method, "step": step, "mean": gap.estimate,
+                "low": gap.low, "high": gap.high, "n": gap.n,
+            }
+        )  # fmt: skip
     return curves(
         pd.DataFrame(rows),
         "step",

@@ -144,7 +144,7 @@ def with_samples(study: Study, *tables: str, scenario: str | None = None) -> Stu
     Args:
         study: the run, which has the tables.
         tables: of generated features; the first one has no row of the scenario if there is none.
-        scenario: that the page is about; any of them by default.
+        scenario: that the next figures are about; any of them by default.
     """
 
     def has_samples(one: Study) -> bool:
@@ -158,9 +158,9 @@ def with_samples(study: Study, *tables: str, scenario: str | None = None) -> Stu
             own, name = study.settings.public()["model"], other.settings.public()["model"]
             kind = f" of the scenario {scenario!r}" if scenario else ""
             words = (
-                f"> No generated feature{kind} was accepted for {own}, so the figures and tables "
-                f"of this page show the recorded run `{other.settings.run}`, about {name}. The "
-                f"verdicts are those of {own}."
+                f"> No generated feature{kind} was accepted for {own}, so the next figures and "
+                f"tables show the recorded run `{other.settings.run}`, about {name}. The verdicts "
+                f"are those of {own}."
             )
             display(Markdown(words))
             return other
