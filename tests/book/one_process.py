@@ -1,6 +1,6 @@
 """Every method and every chapter for one network, in this process.
 
-    python -m tests.book.one_process FOLDER JSON-OF-PARAMETERS
+    python -m tests.book.one_process FOLDER JSON-OF-PARAMETERS [undrawn]
 
 A kernel for each chapter would cost minutes. IPython takes over ``__main__``, chapters change more
 than that, and networks are large, so a test starts this as a process of its own.
@@ -17,6 +17,7 @@ import jupytext
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 from matplotlib import pyplot
+from matplotlib.figure import Figure
 
 from sanitygap import runs
 from sanitygap.attribution import METHODS, Sampling, attribute
@@ -58,7 +59,13 @@ def run_methods(spec: str) -> dict[str, str]:
     return refused
 
 
-def main(folder: str, parameters: str) -> None:
+def leave_figures_undrawn() -> None:
+    """Figures are made and not drawn: drawing takes a quarter of a chapter's time."""
+    pyplot.switch_backend("agg")
+    Figure.savefig = lambda *args, **kwargs: None
+
+
+def main(folder: str, parameters: str, *undrawn: str) -> None:
     """Execute the chapters of the checkout in a folder that is a project of its own."""
     torch.set_num_threads(1)
     runs.load_model = cache(runs.load_model)  # drawing the weights of VGG-16 takes seconds
@@ -68,6 +75,8 @@ def main(folder: str, parameters: str) -> None:
     Path("refused.json").write_text(json.dumps(refused), encoding="utf-8")
     pyplot.switch_backend("agg")
     plate.PIXELS_PER_INCH = 30  # pictures are drawn, but nobody looks at them
+    if undrawn:
+        leave_figures_undrawn()
     gc.freeze()  # IPython collects garbage for every chapter, and these modules are large
     shell, project = InteractiveShell.instance(), Project(CHECKOUT)
     for chapter in project.chapters:
@@ -76,4 +85,4 @@ def main(folder: str, parameters: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])

@@ -14,15 +14,13 @@ from functools import cache, partial
 
 import torch
 from IPython.core.interactiveshell import InteractiveShell
-from matplotlib import pyplot
-from matplotlib.figure import Figure
 
 from sanitygap import runs
 from sanitygap.axioms.metrics import metric_of
 from sanitygap.book import Project
 from sanitygap.errors import NotRecordedError
 from sanitygap.pages import axioms, steppers
-from tests.book.one_process import run_chapter
+from tests.book.one_process import leave_figures_undrawn, run_chapter
 from tests.book.toy import CHECKOUT
 
 
@@ -31,8 +29,7 @@ def main(run: str, chapters: Sequence[str]) -> None:
     torch.set_num_threads(1)
     os.chdir(CHECKOUT)  # recorded runs are read and never written
     runs.load_model = cache(runs.load_model)
-    pyplot.switch_backend("agg")
-    Figure.savefig = lambda *args, **kwargs: None  # the smoke site draws all figures
+    leave_figures_undrawn()  # the smoke site draws them
     axioms.metric_of = partial(metric_of, resamples=20)  # other tests look at intervals
     steppers.OCCLUSIONS["full"] = steppers.OCCLUSIONS["smoke"]  # of a picture, not of a table
     gc.freeze()  # IPython collects garbage for every chapter, and these modules are large

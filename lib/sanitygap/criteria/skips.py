@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from statistics import median
 
-import numpy as np
 import pandas as pd
 
 from sanitygap.claims import CriterionContext, Verdict, criterion
