@@ -153,7 +153,7 @@ EXAMPLE_COLUMNS = {
             "path_steps": 2,
             "extremal_steps": 2,
         },
-        "quick": {"samples": 4, "shown": 2, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
+        "quick": {"samples": 4, "shown": 1, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
         "full": {"source": "new"},
     },
     columns=EXAMPLE_COLUMNS,

@@ -74,7 +74,7 @@ SCORE_COLUMNS = {
             "path_steps": 2,
             "extremal_steps": 2,
         },
-        "quick": {"samples": 4, "limit": 4, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
+        "quick": {"samples": 4, "limit": 2, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
         "full": {"source": "new"},
     },
     columns=SCORE_COLUMNS,
