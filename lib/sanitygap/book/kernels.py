@@ -74,6 +74,10 @@ def _become_kernel(connection: socket.socket) -> None:
 
     from ipykernel.kernelapp import IPKernelApp
 
+    # Jupyter interrupts a kernel before it ends it, which is nothing to tell
+    logging.getLogger(IPKernelApp.__name__).addFilter(
+        lambda record: "KeyboardInterrupt" not in record.getMessage()
+    )
     IPKernelApp.launch_instance(
         [
             *("-f", asked["connection_file"], "--log-level=ERROR"),

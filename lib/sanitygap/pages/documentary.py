@@ -12,7 +12,7 @@ from sanitygap.criteria.gap import CONTROLS
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.rank_lines import rank_lines
 from sanitygap.pages.noise import nothing_recorded
-from sanitygap.pages.shared import about, display_table, shown_agreement
+from sanitygap.pages.shared import about, display_table, shown_agreement, text_table
 from sanitygap.runs import Study
 from sanitygap.scores import complete
 
@@ -38,7 +38,7 @@ def family_table() -> Styler:
         }
         for name, (table, column) in STATISTICS.items()
     ]
-    return display_table(pd.DataFrame(rows), "Five families of tests, one statistic each.")
+    return text_table(pd.DataFrame(rows), "Five families of tests, one statistic each.")
 
 
 def _scores(study: Study) -> dict[str, pd.DataFrame]:
@@ -105,7 +105,7 @@ def summary_table(study: Study) -> Styler:
         }
         for name in claims
     ]
-    return display_table(
+    return text_table(
         pd.DataFrame(rows),
         f"{len(rows)} sentences of the summary, judged in the run {study.settings.run}.",
     )

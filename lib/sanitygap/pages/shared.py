@@ -110,8 +110,7 @@ def verdicts(study: Study, *claims: str) -> Styler:
         }
         for row in judged.to_dict("records")
     ]
-    table = display_table(pd.DataFrame(rows), f"Verdicts of the run {study.settings.run}.")
-    return table.set_table_attributes('class="dataframe sanitygap-table verdict-cards"')
+    return text_table(pd.DataFrame(rows), f"Verdicts of the run {study.settings.run}.")
 
 
 MARKS = {
@@ -198,3 +197,13 @@ def display_table(table: pd.DataFrame, caption: str) -> Styler:
         .set_caption(caption)
         .set_table_attributes('class="dataframe sanitygap-table"')
     )
+
+
+def text_table(table: pd.DataFrame, caption: str) -> Styler:
+    """A table of sentences for a page; on a narrow screen its rows are cards with labels."""
+    labelled = table.copy()
+    for name in table.columns[1:]:
+        words = table[name].astype(str)
+        labelled[name] = f'<span class="narrow-label">{name}: </span>' + words
+    attributes = 'class="dataframe sanitygap-table text-cards"'
+    return display_table(labelled, caption).set_table_attributes(attributes)

@@ -15,7 +15,15 @@ from sanitygap.criteria.theory.activations import PAIRS, frequencies
 from sanitygap.figures import Plate, theme, theory_networks, theory_normalizers
 from sanitygap.figures.methods import label
 from sanitygap.inference import proportion_interval
-from sanitygap.pages.shared import about, display_table, marked, panel, shown_mean, with_intervals
+from sanitygap.pages.shared import (
+    about,
+    display_table,
+    marked,
+    panel,
+    shown_mean,
+    text_table,
+    with_intervals,
+)
 from sanitygap.runs import Study
 from sanitygap.words import listed, plural
 
@@ -52,7 +60,7 @@ def proof_table(study: Study, table: str) -> Styler:
     )
     unexpected = int((rows["outcome"] != rows["expected"]).sum())
     mutants = int((rows["kind"] == "mutant").sum())
-    return display_table(
+    return text_table(
         shown,
         f"What the solver was asked and what it answered. {mutants} of {len(rows)} rows are "
         "mutants: false variants, of which a sound check has to find a counterexample. "
@@ -335,7 +343,7 @@ def audit(study: Study) -> Styler:
                 "corrected statement": marked(corrected),
             }
         )
-    return display_table(
+    return text_table(
         pd.DataFrame(rows),
         f"{len(rows)} formal statements, judged on the tables of the run {study.settings.run}.",
     )
