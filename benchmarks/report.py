@@ -215,6 +215,12 @@ def verdicts(test: str, rows: Mapping[str, Mapping[str, Any]], threads: int) -> 
                 f"{test}, {name}: {peer} takes {ratios[kind]} times the {clock}, "
                 f"aim at least {AIM_QUANTUS:g}: {_met(ratios[kind].median >= AIM_QUANTUS)}"
             )
+    for peer in rows[OURS]["faster_than"]:
+        bound = rows[peer]["over_bare"][kind]
+        lines.append(
+            f"{test}, {peer}: {bound} times the {clock} of the bare passes, and nothing that makes "
+            "all of these passes as they are can be faster than it by more"
+        )
     return lines
 
 

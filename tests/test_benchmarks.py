@@ -87,6 +87,13 @@ def test_aims_are_judged_by_the_median_of_the_clock_that_fits(benchmark: Benchma
     for threads, verdict in ((1, "met"), (2, "missed")):
         lines = benchmark.report.verdicts("occlusion", rows, threads)
         assert [line.rpartition(": ")[2] for line in lines] == [verdict, verdict]
+    peer = {"wall": benchmark.report.Ratio(2.5, 2.4, 2.6)}
+    rows |= {
+        "Quantus": row | {"over_bare": peer},
+        "sanitygap": row | {"faster_than": {"Quantus": peer}},
+    }
+    *_, bound = benchmark.report.verdicts("occlusion", rows, 2)
+    assert bound.startswith("occlusion, Quantus: 2.50 [2.40, 2.60] times the wall time of the bare")
 
 
 def test_different_work_is_refused(benchmark: Benchmark, measured: Any) -> None:
