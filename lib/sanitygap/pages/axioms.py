@@ -223,7 +223,7 @@ def metric_plate(study: Study) -> Plate | Markdown:
     return bars(
         numbers,
         [title for title in titles.values() if title in set(numbers["panel"])],
-        "The four metrics as the authors' code computes them. Bars: this run, lines: 95 % "
+        "The metrics as the authors' code computes them. Bars: this run, lines: 95 % "
         "bootstrap intervals over samples where there are enough of them. Diamonds: the paper's "
         "Table 1, "
         f"ResNet-18. {about_samples(study, 'axioms-scores')} ({counts}).",
