@@ -274,6 +274,17 @@ def test_a_patch_that_rests_stays_as_it_is():
         assert torch.equal(state["square_avg"][0], old[0])
 
 
+def test_a_step_in_which_everything_rests_changes_nothing():
+    recipe = Recipe(at_once=1, rest=1000, max_steps=9, patience=1000)
+    run = Generation(tiny(), GOAL_ONLY, [0], recipe, 0)
+    run.advance()
+    run.slots[0].goals[0] = 0.999
+    before = [tensor.detach().clone() for tensor in run.prior.parameters]
+    assert run.advance() == []
+    assert run.slots[0].step == 2
+    assert all(map(torch.equal, run.prior.parameters, before))
+
+
 def test_patches_that_saturate_move_together():
     for seed in range(20):
         place = draw_place(224, 2, seed, offset=(128 / 224, 0.25))

@@ -183,6 +183,19 @@ class Generation:
         turns = {place: self._turn(slot) for place, slot in slots.items()}
         count = self.scenario.patches
         moved = sorted({s * count + patch for s, _, patch in self._rows(turns)})
+        if moved:  # else every term is met by far and rests
+            self._descend(turns, moved)
+        finished = []
+        for place, slot in slots.items():
+            slot.step += 1
+            sample = self._finished(slot, self.pixels[place])
+            if sample is not None:
+                finished.append(sample)
+                self._refill(place)
+        return finished
+
+    def _descend(self, turns: dict[int, _Turn], moved: list[int]) -> None:
+        """One step of the optimisation of the patches with these places."""
         patches = self.prior.patches(moved)
         self.pixels.view(-1, *self.pixels.shape[2:])[moved] = patches.detach()
         slopes = torch.zeros_like(self.pixels)
@@ -192,14 +205,6 @@ class Generation:
         self.optimizer.zero_grad()
         torch.autograd.backward(patches, slopes.flatten(0, 1)[moved])
         self._step(moved)
-        finished = []
-        for place, slot in slots.items():
-            slot.step += 1
-            sample = self._finished(slot, self.pixels[place])
-            if sample is not None:
-                finished.append(sample)
-                self._refill(place)
-        return finished
 
     def _turn(self, slot: _Slot) -> _Turn:
         """The terms that are looked at in this step: those that are met by far rest."""
