@@ -261,6 +261,20 @@ def test_variant_criteria():
     assert verdict("khakzar-placement", axioms_variants=variants(1.0, "pixels")).value == "not-run"
 
 
+@pytest.mark.parametrize(
+    ("reached", "tried", "value"),
+    [(3, 3, "undecided"), (7, 8, "undecided"), (1, 8, "not-reproduced"), (60, 60, "reproduced")],
+)
+def test_goals_reached_are_judged_by_their_interval(reached: int, tried: int, value: str):
+    rows = pd.DataFrame(
+        {"variant": "Eq. 1", "coalition": "first", "sample": range(tried), "steps": 9,
+         "softmax_a": [0.99] * reached + [0.1] * (tried - reached)}
+    )  # fmt: skip
+    found = verdict("khakzar-eq1", axioms_variants=rows)
+    assert found.value in {value, "direction" if value == "reproduced" else value}
+    assert "after at most 9 steps" in found.evidence
+
+
 def test_rank_correlation_of_different_units():
     rng = np.random.default_rng(0)
     names = list("abcd")

@@ -163,12 +163,9 @@ def activation(tables: Tables, context: CriterionContext) -> Verdict:
         return not_run("Eq. 1")
     first = rows[rows["coalition"] == "first"].groupby("sample")["softmax_a"].mean()
     share = proportion_interval(int((first > REACHED).sum()), len(first))
+    value = verdict_from_interval(share.low, share.high, 0.9, "above")
     return Verdict(
-        value="undecided"
-        if len(first) < LEAST
-        else "reproduced"
-        if share.estimate >= 0.9
-        else "not-reproduced",
+        value="undecided" if len(first) < LEAST else _claimed(value),
         evidence=f"Softmax above {REACHED} on fresh backgrounds for {share.estimate:.0%} "
         f"[{share.low:.0%}, {share.high:.0%}] of {len(first)} random targets, after at most "
         f"{int(rows['steps'].max())} steps.",
@@ -187,7 +184,8 @@ def constant_value(tables: Tables, context: CriterionContext) -> Verdict:
     distance = bootstrap_mean((first - 0.95).abs())
     return Verdict(
         value=_claimed(verdict_from_interval(distance.low, distance.high, 0.05, "below")),
-        evidence=f"Distance of the softmax from c = 0.95: {distance} over {len(first)} targets.",
+        evidence=f"Distance of the softmax from c = 0.95: {distance} over {len(first)} targets, "
+        f"after at most {int(rows['steps'].max())} steps.",
         reason="The cross-entropy of a scalar is undefined; this is the code's squared distance.",
         numbers={"distance": distance.estimate},
     )
@@ -285,6 +283,6 @@ def any_model(tables: Tables, context: CriterionContext) -> Verdict:
     return Verdict(
         value=_claimed(value),
         evidence=f"Untrained network: Eq. (1) reached for {rates[0]}, Eq. (3) and (4) for "
-        f"{rates[1]} of {rates[0].n} samples.",
+        f"{rates[1]} of {rates[0].n} samples, after at most {int(goal['steps'].max())} steps.",
         numbers={"Eq. 1": rates[0].estimate, "Eq. 3-4": rates[1].estimate},
     )
