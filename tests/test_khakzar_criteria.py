@@ -263,7 +263,7 @@ def test_variant_criteria():
 
 @pytest.mark.parametrize(
     ("reached", "tried", "value"),
-    [(3, 3, "undecided"), (7, 8, "undecided"), (1, 8, "not-reproduced"), (60, 60, "reproduced")],
+    [(3, 3, "undecided"), (7, 8, "undecided"), (1, 8, "not-reproduced"), (60, 60, "direction")],
 )
 def test_goals_reached_are_judged_by_their_interval(reached: int, tried: int, value: str):
     rows = pd.DataFrame(
@@ -271,7 +271,7 @@ def test_goals_reached_are_judged_by_their_interval(reached: int, tried: int, va
          "softmax_a": [0.99] * reached + [0.1] * (tried - reached)}
     )  # fmt: skip
     found = verdict("khakzar-eq1", axioms_variants=rows)
-    assert found.value in {value, "direction" if value == "reproduced" else value}
+    assert found.value == value
     assert "after at most 9 steps" in found.evidence
 
 
