@@ -83,16 +83,21 @@ def test_nothing_of_this_machine_is_published(executed: Project) -> None:
     assert notebook.metadata.kernelspec.name == "python3"
 
 
-def test_progress_bars_are_not_published_and_warnings_are(project: Project) -> None:
+@pytest.mark.parametrize(
+    ("said", "published"), [("a warning", ["a warning"]), (r"\r    ", [])], ids=["warning", "blank"]
+)
+def test_progress_bars_are_not_published_and_warnings_are(
+    project: Project, said: str, published: list[str]
+) -> None:
     path = project.source("theorem-1")
     text = path.read_text(encoding="utf-8").replace(
-        "    pass\n", "    import sys; print('a warning', file=sys.stderr)\n"
+        "    pass\n", f"    pass\nimport sys; print('{said}', end='', file=sys.stderr)\n"
     )
     path.write_text(text, encoding="utf-8")
     execute(project, ["theorem-1"], {}, "toy")
-    shown = json.dumps(read(project, "theorem-1"))
-    assert "it/s" not in shown
-    assert "a warning" in shown
+    outputs = [o for cell in read(project, "theorem-1").cells for o in cell.get("outputs", [])]
+    shown = [o.text for o in outputs if o.output_type == "stream" and o.name == "stderr"]
+    assert [text.strip() for text in shown] == published
 
 
 def test_page_shows_the_values_that_were_used_and_no_defaults(executed: Project) -> None:

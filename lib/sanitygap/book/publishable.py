@@ -40,7 +40,9 @@ def publishable(notebook: Any, local: LocalPaths) -> None:
             if output.output_type == "stream" and output.name == "stderr":
                 output.text = _PROGRESS_BAR.sub("", output.text).strip("\n")
         cell.outputs = [
-            output for output in cell.outputs if output.output_type != "stream" or output.text
+            output
+            for output in cell.outputs
+            if output.output_type != "stream" or output.text.strip()  # bars leave blanks behind
         ]
         for output in cell.outputs:
             for key, value in output.items():

@@ -173,11 +173,13 @@ def statement_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def shown_value(value: float) -> str:
-    """Three digits; what rounding leaves of 0 is 0, and a dash where there is none."""
+    """Three digits, all of a larger number; 0 for what rounding leaves of it, a dash for none."""
     if np.isnan(value):
         return "–"
     if np.isinf(value):
         return "∞" if value > 0 else "−∞"
+    if 1000 <= abs(value) < 1e6:
+        return f"{value:.0f}".replace("-", "−")
     return "0" if abs(value) < ROUNDING else f"{value:.3g}".replace("-", "−")
 
 
@@ -377,7 +379,7 @@ def variants_table(study: Study) -> Styler | Markdown:
                 "variant": name,
                 "samples": len(each),
                 "accepted": int(each["accepted"].sum()),
-                "median steps": float(each["steps"].median()),
+                "median steps": shown_value(each["steps"].median()),
                 "mean softmax of output a": float(first["softmax_a"].mean()),
                 "variation of the patch": float(each["variation"].mean()),
             }
