@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from sanitygap.pages.shared import display_table, marked
+from sanitygap.pages.shared import display_table, marked, text_table
 from sanitygap.words import listed, plural
 
 
@@ -28,3 +28,10 @@ def test_rounded_zero_has_no_sign():
     assert ">0.000<" in html
     assert "-0.000" not in html
     assert ">-0.250<" in html
+
+
+def test_each_cell_of_a_card_but_the_first_says_its_column():
+    html = text_table(pd.DataFrame({"claim": ["a"], "verdict": ["holds"]}), "Verdicts.").to_html()
+    assert '<span class="narrow-label">verdict: </span>holds' in html
+    assert html.count("narrow-label") == 1
+    assert "text-cards" in html

@@ -343,6 +343,7 @@ def depth_table(study: Study) -> Styler | Markdown:
     layers = dict(zip(table["depth"].astype(int), table["layer"], strict=True))
     rows = []
     for name in ("null", "double", "single"):
+        lacking = "no interval" if (table["scenario"] == name).any() else "no sample"
         for paper, method in (("IBA", "iba"), ("GradCAM++", "grad-cam-plus-plus")):
             printed = published("Table 2", QUANTITIES[name])[paper]
             own = values[(values["method"] == method) & (values["metric"] == name)]
@@ -350,7 +351,7 @@ def depth_table(study: Study) -> Styler | Markdown:
             rows.append(
                 {"metric": name, "method": label(method)}
                 | {
-                    f"layer {depth}": f"{known[depth]:.3f}" if depth in known else "no interval"
+                    f"layer {depth}": f"{known[depth]:.3f}" if depth in known else lacking
                     for depth in range(1, 5)
                 }
                 | {f"paper {depth}": f"{printed[f'layer {depth}']:.3f}" for depth in range(1, 5)}
