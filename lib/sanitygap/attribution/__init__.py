@@ -33,7 +33,8 @@ def select(names: Sequence[str]) -> list[Method]:
 
     Args:
         names: from the registry; ``grad-cam@layer3`` is Grad-CAM at the layer of that name,
-            ``lime@200`` is LIME with 200 samples.
+            ``lime@200`` is LIME with 200 samples, ``lrp-z-plus@biases`` LRP with biases in its
+            denominators.
 
     Raises:
         UsageError: for a name that is not in the registry.
@@ -48,7 +49,9 @@ def select(names: Sequence[str]) -> list[Method]:
 
 
 def _with_choice(name: str, choice: str) -> Method:
-    """The method with what stands behind the @: its size, or a layer."""
+    """The method with what stands behind the @: its size, a layer, or a reading of biases."""
+    if name in lrp.PRESETS:
+        return lrp.with_choice(name, choice)
     return with_size(name, choice) if name in SIZED else cam.at_layer(name, choice)
 
 

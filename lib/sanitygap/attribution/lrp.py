@@ -6,6 +6,8 @@ bare functions and products are treated is told in :mod:`sanitygap.models.canoni
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
 
 import torch
 from torch import nn
@@ -25,7 +27,8 @@ from sanitygap.attribution.lrp_rules import (
     nonzero,
     printed_adaptive_beta,
 )
-from sanitygap.attribution.method import Pass, Request, method
+from sanitygap.attribution.method import METHODS, Method, Pass, Request, method
+from sanitygap.errors import UsageError
 from sanitygap.models import canonizers
 from sanitygap.models.canonizers import FunctionRules
 from sanitygap.models.explainable import Explainable
@@ -77,22 +80,24 @@ def composite(
 
 
 def relevance(model: Explainable, composite: Composite, request: Request) -> torch.Tensor:
-    """Relevance of the pixels for each image's target logit.
+    """Relevance of the pixels for each image's target, starting with 1 whatever its logit.
+
+    Started with the logit instead, the whole map would change its sign with it, and a network with
+    redrawn weights gives half of its logits the other sign.
 
     The composite is registered for this pass only: zennit puts the weights it found back on exit,
     so a model has to be randomised before.
 
     Returns:
-        Tensor of the shape of the inputs; its sum over an image is the target logit wherever the
-        rules conserve relevance.
+        Tensor of the shape of the inputs; its sum over an image is 1, less what neurons keep.
     """
     leaf = request.inputs.detach().requires_grad_()
     functions = FunctionRules(lambda module: composite.module_map({}, "", module))
     with composite.context(model.module) as module:
         with functions:
             logits = module(leaf)
-        chosen = torch.zeros_like(logits).scatter_(1, request.targets[:, None], 1.0)
-        return torch.autograd.grad(logits, leaf, grad_outputs=chosen * logits.detach())[0]
+        start = torch.zeros_like(logits).scatter_(1, request.targets[:, None], 1.0)
+        return torch.autograd.grad(logits, leaf, grad_outputs=start)[0]
 
 
 def box(model: Explainable) -> Hook:
@@ -101,76 +106,112 @@ def box(model: Explainable) -> Hook:
     return ZBox(low=low, high=high)
 
 
-def decaying_gamma(layers: int) -> list[Hook]:
+def decaying_gamma(layers: int, biases: bool = False) -> list[Hook]:
     """Gamma rules whose gamma falls exponentially from layer to layer, 1 to 0.01."""
     start, end = GAMMA_DECAY
     steps = max(1, layers - 1)
-    return [Gamma(start * (end / start) ** (layer / steps)) for layer in range(layers)]
+    return [Gamma(start * (end / start) ** (layer / steps), biases) for layer in range(layers)]
 
 
-def _pass(make: Callable[[Explainable], Composite]) -> Pass:
+Preset = Callable[[Explainable, bool], Composite]
+"""From a network, and whether biases count as contributions, to the rules of its layers."""
+
+PRESETS: dict[str, Preset] = {
+    "lrp-epsilon-plus": lambda model, biases: composite(
+        model, Beta(0.0, biases), Epsilon(TINY, biases)
+    ),
+    "lrp-alpha2-beta1": lambda model, biases: composite(
+        model, Beta(1.0, biases), Epsilon(TINY, biases)
+    ),
+    "lrp-gamma-box": lambda model, biases: composite(
+        model, Gamma(0.25, biases), Epsilon(TINY, biases), first=box(model)
+    ),
+    "lrp-gamma": lambda model, biases: composite(
+        model,
+        lambda layers: decaying_gamma(layers, biases),
+        Epsilon(nonzero, biases),
+        first=box(model),
+        pooling=SquaredPooling(),
+    ),
+    "lrp-z-plus": lambda model, biases: composite(model, Beta(0.0, biases), Beta(0.0, biases)),
+    "lrp-adaptive-beta": lambda model, biases: composite(
+        model, Beta(adaptive_beta, biases), Epsilon(TINY, biases)
+    ),
+    "lrp-adaptive-beta-printed": lambda model, biases: composite(
+        model, Beta(printed_adaptive_beta, biases), Epsilon(TINY, biases)
+    ),
+}
+"""The methods that leave biases out of their denominators; ``NAME@biases`` takes them in."""
+
+
+@cache
+def _pass(preset: str, biases: bool = False) -> Pass:
     def compute(request: Request) -> torch.Tensor:
-        return relevance(request.model, make(request.model), request)
+        return relevance(request.model, PRESETS[preset](request.model, biases), request)
 
     return compute
 
 
-@method("lrp-epsilon-plus", _pass(lambda model: composite(model, Beta(0.0), Epsilon(TINY))))
+def with_choice(name: str, choice: str) -> Method:
+    """A method of :data:`PRESETS` whose denominators include the biases: ``NAME@biases``.
+
+    Raises:
+        UsageError: another choice.
+    """
+    if choice != "biases":
+        raise UsageError(f"{name}@{choice} is no method; write {name} or {name}@biases")
+    return replace(METHODS[name], name=f"{name}@biases", compute=_pass(name, True))
+
+
+@method("lrp-epsilon-plus", _pass("lrp-epsilon-plus"))
 def lrp_epsilon_plus(values: torch.Tensor, request: Request) -> torch.Tensor:
     """LRP: z-plus rule (beta 0) in convolutions, epsilon in dense layers (Bach et al. 2015)."""
     return values.sum(1)
 
 
-@method("lrp-alpha2-beta1", _pass(lambda model: composite(model, Beta(1.0), Epsilon(TINY))))
+@method("lrp-alpha2-beta1", _pass("lrp-alpha2-beta1"))
 def lrp_alpha2_beta1(values: torch.Tensor, request: Request) -> torch.Tensor:
     """LRP: alpha 2, beta 1 in convolutions, epsilon rule in dense layers (Bach et al. 2015)."""
     return values.sum(1)
 
 
-@method(
-    "lrp-gamma-box",
-    _pass(lambda model: composite(model, Gamma(0.25), Epsilon(TINY), first=box(model))),
-)
+@method("lrp-gamma-box", _pass("lrp-gamma-box"))
 def lrp_gamma_box(values: torch.Tensor, request: Request) -> torch.Tensor:
     """LRP: z-B rule first, gamma rule in convolutions, epsilon in dense layers."""
     return values.sum(1)
 
 
-@method(
-    "lrp-zero",
-    _pass(lambda model: composite(model, Epsilon(nonzero), Epsilon(nonzero), stabilizer=nonzero)),
-)
+def _zero(request: Request) -> torch.Tensor:
+    rule = Epsilon(nonzero, biases=True)
+    return relevance(
+        request.model, composite(request.model, rule, rule, stabilizer=nonzero), request
+    )
+
+
+@method("lrp-zero", _zero)
 def lrp_zero(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """LRP-0 in all layers; gradient x input on a ReLU network (Bach et al. 2015)."""
-    return values.sum(1)
+    """LRP-0 in all layers; gradient x input over the logit on a ReLU network (Bach et al. 2015).
 
-
-def _epsilon(model: Explainable) -> Composite:
-    rule = Epsilon(Stabilizer(RELATIVE_EPSILON, norm_scale=True))
-    return composite(model, rule, rule)
-
-
-@method("lrp-epsilon", _pass(_epsilon))
-def lrp_epsilon(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """LRP-epsilon in all layers, epsilon 0.25 of their outputs' root mean square (Montavon 2019).
-
-    Each layer keeps the share of relevance that epsilon takes, so the sum is below the logit.
+    Its denominators are the outputs themselves, biases included.
     """
     return values.sum(1)
 
 
-@method(
-    "lrp-gamma",
-    _pass(
-        lambda model: composite(
-            model,
-            decaying_gamma,
-            Epsilon(nonzero),
-            first=box(model),
-            pooling=SquaredPooling(),
-        )
-    ),
-)
+def _epsilon(request: Request) -> torch.Tensor:
+    rule = Epsilon(Stabilizer(RELATIVE_EPSILON, norm_scale=True), biases=True)
+    return relevance(request.model, composite(request.model, rule, rule), request)
+
+
+@method("lrp-epsilon", _epsilon)
+def lrp_epsilon(values: torch.Tensor, request: Request) -> torch.Tensor:
+    """LRP-epsilon in all layers, epsilon 0.25 of their outputs' root mean square (Montavon 2019).
+
+    Each layer keeps the shares that epsilon and its biases take, so the sum is below 1.
+    """
+    return values.sum(1)
+
+
+@method("lrp-gamma", _pass("lrp-gamma"))
 def lrp_gamma(values: torch.Tensor, request: Request) -> torch.Tensor:
     """LRP-gamma, gamma from 1 to 0.01 with depth, z-B rule first (Binder et al. 2022, Fig. 4).
 
@@ -179,25 +220,19 @@ def lrp_gamma(values: torch.Tensor, request: Request) -> torch.Tensor:
     return values.sum(1)
 
 
-@method("lrp-z-plus", _pass(lambda model: composite(model, Beta(0.0), Beta(0.0))))
+@method("lrp-z-plus", _pass("lrp-z-plus"))
 def lrp_z_plus(values: torch.Tensor, request: Request) -> torch.Tensor:
     """LRP: z-plus rule in all layers, dense ones included (Montavon et al. 2017)."""
     return values.sum(1)
 
 
-@method(
-    "lrp-adaptive-beta",
-    _pass(lambda model: composite(model, Beta(adaptive_beta), Epsilon(TINY))),
-)
+@method("lrp-adaptive-beta", _pass("lrp-adaptive-beta"))
 def lrp_adaptive_beta(values: torch.Tensor, request: Request) -> torch.Tensor:
     """LRP: beta from each neuron's contributions, solved from Eq. (10), at most 3 (Binder 2022)."""
     return values.sum(1)
 
 
-@method(
-    "lrp-adaptive-beta-printed",
-    _pass(lambda model: composite(model, Beta(printed_adaptive_beta), Epsilon(TINY))),
-)
+@method("lrp-adaptive-beta-printed", _pass("lrp-adaptive-beta-printed"))
 def lrp_adaptive_beta_printed(values: torch.Tensor, request: Request) -> torch.Tensor:
     """LRP: beta from each neuron's contributions by Eq. (11) as printed (Binder et al. 2022)."""
     return values.sum(1)

@@ -1,13 +1,22 @@
 """Rules of layer-wise relevance propagation: how a module's relevance goes to its inputs.
 
 They are hooks for zennit's composites. In all of them ``c_ij = w_ij x_i`` is what input ``i``
-contributes to output ``j``, ``z_j`` the output, ``R_j`` its relevance, and a bias is one more
-contribution, which keeps its share.
+contributes to output ``j``, ``R_j`` is the relevance of that output, and ``z_j = sum_i c_ij`` is
+its sum *without* the bias, as in Eq. (61) of Binder et al. (2022): a bias gets no relevance.
+
+That leaves neurons to which the inputs contribute nothing of the sign a rule asks for, such as one
+behind a depthwise filter of negative weights, which only its bias makes active. Relevance has
+nowhere to go from there, so the neuron **keeps** it. :func:`recorded_flow` counts what is kept;
+with what arrives at the pixels it adds up to what was started with.
+
+The other reading, ``biases=True``, takes the bias for one more contribution that keeps its share.
 """
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,6 +29,38 @@ from sanitygap.errors import UsageError
 LARGEST_BETA = 3.0
 
 Modifier = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Relevance that entered one module from above and left it below.
+
+    Attributes:
+        module: the module.
+        entered, left: sums over each image, ``(N,)``; the difference is what the module kept.
+    """
+
+    module: nn.Module
+    entered: torch.Tensor
+    left: torch.Tensor
+
+
+_RECORDS: list[list[Flow]] = []
+
+
+@contextmanager
+def recorded_flow() -> Iterator[list[Flow]]:
+    """The flow through every linear and convolutional module of the passes made inside.
+
+    Yields:
+        A list that fills as relevance goes down, the modules nearest to the output first.
+    """
+    record: list[Flow] = []
+    _RECORDS.append(record)
+    try:
+        yield record
+    finally:
+        _RECORDS.remove(record)
 
 
 class _Redistribution(torch.autograd.Function):
@@ -76,7 +117,10 @@ class Rule(Hook):
             return None
 
         def rule(relevance: torch.Tensor) -> torch.Tensor:
-            return self.redistribute(module, inputs, outputs, relevance).detach()
+            result = self.redistribute(module, inputs, outputs, relevance).detach()
+            for record in _RECORDS:
+                record.append(Flow(module, relevance.flatten(1).sum(1), result.flatten(1).sum(1)))
+            return result
 
         return _Redistribution.apply(before, outputs.detach(), rule)
 
@@ -103,21 +147,18 @@ def nonzero(denominator: torch.Tensor) -> torch.Tensor:
     return denominator + (denominator == 0)
 
 
-def stable(denominator: torch.Tensor) -> torch.Tensor:
-    """zennit's stabiliser of 1e-6 in a third of its steps, which are what its rules wait for."""
-    return denominator + torch.copysign(denominator.new_tensor(1e-6), denominator)
-
-
 class Epsilon(Rule):
     """``R_i = sum_j c_ij R_j / (z_j + epsilon sign z_j)`` (Bach et al. 2015); 0 gives LRP-0.
 
     Args:
         stabilizer: epsilon, or a function from ``z`` to the denominator.
+        biases: whether ``z`` includes the bias.
     """
 
-    def __init__(self, stabilizer: float | Modifier) -> None:
+    def __init__(self, stabilizer: float | Modifier, biases: bool = False) -> None:
         super().__init__()
         self.stabilizer = Stabilizer.ensure(stabilizer)
+        self.biases = biases
 
     def redistribute(
         self,
@@ -127,8 +168,17 @@ class Epsilon(Rule):
         relevance: torch.Tensor,
     ) -> torch.Tensor:
         """See :meth:`Rule.redistribute`."""
-        weighed = relevance / self.stabilizer(outputs.detach())
+        sums = outputs.detach() if self.biases else _without_bias(module, outputs.detach())
+        weighed = relevance / self.stabilizer(sums)
         return inputs * torch.autograd.grad(outputs, inputs, weighed)[0]
+
+
+def _without_bias(module: nn.Module, outputs: torch.Tensor) -> torch.Tensor:
+    """Outputs of a linear module ``(N, ..., C)`` or a convolution ``(N, C, ...)`` less its bias."""
+    bias = getattr(module, "bias", None)
+    if bias is None:
+        return outputs
+    return outputs - (bias if isinstance(module, nn.Linear) else bias.view(-1, 1, 1))
 
 
 class _Share:
@@ -139,19 +189,25 @@ class _Share:
         inputs: what it is given.
         above: from its parameters to those that positive inputs meet.
         below: the same for negative inputs; they bring no bias.
+        biases: whether the bias counts as a contribution.
 
     Attributes:
         total: sums of these contributions, of the shape of the module's outputs.
     """
 
     def __init__(
-        self, module: nn.Module, inputs: torch.Tensor, above: Modifier, below: Modifier
+        self,
+        module: nn.Module,
+        inputs: torch.Tensor,
+        above: Modifier,
+        below: Modifier,
+        biases: bool,
     ) -> None:
         inputs = inputs.detach()
         signed = bool((inputs < 0).any())  # after a ReLU half of the work is nothing but zeros
         positive = inputs.clamp(min=0) if signed else inputs.detach()
         self._leaves = [positive.requires_grad_()]
-        self._sums = [self._apply(module, positive, above, [])]
+        self._sums = [self._apply(module, positive, above, [] if biases else ["bias"])]
         self.total = self._sums[0].detach()
         if signed:
             self._leaves.append(inputs.clamp(max=0).requires_grad_())
@@ -166,8 +222,8 @@ class _Share:
             return changed.forward(inputs)
 
     def redistribute(self, relevance: torch.Tensor) -> torch.Tensor:
-        """The relevance of the outputs, distributed in proportion to these contributions."""
-        weighed = relevance / stable(self.total)
+        """Relevance of the outputs in proportion to these contributions; none where they are 0."""
+        weighed = relevance / nonzero(self.total)
         gradients = torch.autograd.grad(self._sums, self._leaves, [weighed] * len(self._sums))
         parts = [leaf.detach() * part for leaf, part in zip(self._leaves, gradients, strict=True)]
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
@@ -182,21 +238,27 @@ def _negative(value: torch.Tensor) -> torch.Tensor:
 
 
 class Beta(Rule):
-    """``R_i = sum_j ((1 + beta) c+_ij / P_j + beta c-_ij / N_j) R_j`` (Bach et al. 2015).
+    """``R_i = sum_j ((1 + beta) c+_ij / P_j - beta c-_ij / -N_j) R_j`` (Bach et al. 2015).
 
-    ``P_j`` is the sum of the positive contributions ``c+``, ``-N_j`` that of the negative ``c-``.
-    With ``beta = 0`` it is the z-plus rule. A neuron that has contributions of one sign only keeps
-    the part of its relevance that was for the other.
+    ``P_j`` is the sum of the positive contributions ``c+``, ``-N_j`` that of the negative ``c-``
+    (Binder et al. 2022, Eq. 61). With ``beta = 0`` it is the z-plus rule. Where there are no
+    negative contributions ``beta`` is 0, for nothing could be taken from them; where there are no
+    positive ones the neuron keeps its relevance.
 
     Args:
         beta: a constant, or a function of ``P`` and ``N`` that gives one for each neuron.
+        biases: whether ``P`` and ``N`` include the bias; then a neuron with contributions of one
+            sign only keeps the part of its relevance that was for the other.
     """
 
     def __init__(
-        self, beta: float | Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = 0.0
+        self,
+        beta: float | Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = 0.0,
+        biases: bool = False,
     ) -> None:
         super().__init__()
         self.beta = beta
+        self.biases = biases
 
     def redistribute(
         self,
@@ -206,27 +268,28 @@ class Beta(Rule):
         relevance: torch.Tensor,
     ) -> torch.Tensor:
         """See :meth:`Rule.redistribute`."""
-        plus = _Share(module, inputs, _positive, _negative)
+        plus = _Share(module, inputs, _positive, _negative, self.biases)
         if self.beta == 0:
             return plus.redistribute(relevance)
-        minus = _Share(module, inputs, _negative, _positive)
+        minus = _Share(module, inputs, _negative, _positive, self.biases)
         beta = self.beta(plus.total, -minus.total) if callable(self.beta) else self.beta
         surplus = beta * relevance
+        if not self.biases:
+            surplus = surplus * ((plus.total > 0) & (minus.total < 0))
         return plus.redistribute(relevance + surplus) - minus.redistribute(surplus)
 
 
 def adaptive_beta(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
     """The solution of Eq. (10) of Binder et al. (2022), ``N / (P - N)``, at most 3.
 
-    Where negative contributions outweigh the positive ones, no beta solves it; the limit is taken
-    from the other side, which is the largest beta.
+    Where negative contributions outweigh the positive ones no beta solves it, and it is 0.
 
     Args:
         positive: ``P``, non-negative, any shape.
         negative: ``N``, non-negative, the same shape.
     """
-    surplus = (positive - negative).clamp_min(torch.finfo(positive.dtype).tiny)
-    return (negative / surplus).clamp_max(LARGEST_BETA)
+    surplus = positive - negative
+    return torch.where(surplus > 0, (negative / nonzero(surplus)).clamp_max(LARGEST_BETA), 0.0)
 
 
 def printed_adaptive_beta(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
@@ -240,16 +303,27 @@ def printed_adaptive_beta(positive: torch.Tensor, negative: torch.Tensor) -> tor
 
 
 class Gamma(Rule):
-    """Contributions of the output's own sign count ``1 + gamma`` times (Montavon et al. 2019).
+    """Contributions of the neuron's own sign count ``1 + gamma`` times (Montavon et al. 2019).
 
-    For outputs above zero ``R_i = sum_j (c_ij + gamma c+_ij) R_j / sum_k (c_kj + gamma c+_kj)``;
-    below zero with ``c-`` for ``c+`` (Andéol et al. 2021). An output of exactly zero keeps its
-    relevance.
+    For ``z_j`` above zero ``R_i = sum_j (c_ij + gamma c+_ij) R_j / sum_k (c_kj + gamma c+_kj)``;
+    below zero with ``c-`` for ``c+`` (Andéol et al. 2021). One sum, that without the bias, decides
+    the case and divides.
+
+    A neuron that owes its output to its bias more than to its inputs, ``0 <= z_j < b_j`` or with
+    ``z_j`` of the other sign, shares by the contributions of its output's sign alone. This is the
+    rule's limit for large gamma. The sum in the denominator would be near zero there while the
+    relevance is not, and such a neuron would amplify it without bound.
+
+    Args:
+        gamma: not negative.
+        biases: whether the bias is a contribution like the others; then the output decides the
+            case, and no neuron is treated apart.
     """
 
-    def __init__(self, gamma: float) -> None:
+    def __init__(self, gamma: float, biases: bool = False) -> None:
         super().__init__()
         self.gamma = gamma
+        self.biases = biases
 
     def redistribute(
         self,
@@ -267,13 +341,19 @@ class Gamma(Rule):
             return value + self.gamma * value.clamp(max=0)
 
         outputs = outputs.detach()
-        above, below = relevance * (outputs > 0), relevance * (outputs < 0)
+        sums = outputs if self.biases else _without_bias(module, outputs)
+        above, below = sums > 0, sums < 0
+        cases = [(above, more_positive, more_negative), (below, more_negative, more_positive)]
+        if not self.biases:
+            lifted = (outputs > 0) & (2 * sums < outputs)
+            lowered = (outputs < 0) & (2 * sums > outputs)
+            cases = [(case & ~lifted & ~lowered, *rest) for case, *rest in cases]
+            cases += [(lifted, _positive, _negative), (lowered, _negative, _positive)]
         result = torch.zeros_like(inputs)
-        if above.any():
-            result = _Share(module, inputs, more_positive, more_negative).redistribute(above)
-        if below.any():  # before a ReLU nothing is: its zeros have no relevance
-            share = _Share(module, inputs, more_negative, more_positive)
-            result = result + share.redistribute(below)
+        for case, above_zero, below_zero in cases:
+            if (part := relevance * case).any():  # before a ReLU half of the cases are empty
+                share = _Share(module, inputs, above_zero, below_zero, self.biases)
+                result = result + share.redistribute(part)
         return result
 
 
