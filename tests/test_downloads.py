@@ -64,7 +64,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     served.url = f"http://127.0.0.1:{http.server_port}/base/"
     threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
     checksums = {name: hashlib.sha256(data).hexdigest() for name, data in FILES.items()}
-    monkeypatch.setattr(downloads, "sample_checksums", lambda: checksums)
+    monkeypatch.setattr(downloads, "checksums", lambda name: checksums)
     monkeypatch.setattr(downloads, "BACKOFF", 0.01)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     yield served
@@ -225,6 +225,12 @@ def test_no_server_is_one_clear_line(
     assert len(list(tmp_path.iterdir())) == 12
 
 
+def test_only_what_is_needed_is_fetched(server: Server, tmp_path: Path) -> None:
+    fetch("cifar-resnet", tmp_path, only=[NAMES[4]], base_url=server.url, progress=False)
+    assert server.requests == Counter([NAMES[4]])
+    assert [file.name for file in tmp_path.iterdir()] == [NAMES[4]]
+
+
 def test_redirection_to_another_host_over_http_is_not_followed(
     server: Server, tmp_path: Path
 ) -> None:
@@ -250,7 +256,7 @@ def test_insecure_base_is_refused(server: Server, tmp_path: Path, url: str) -> N
 
 
 def test_https_session_has_no_way_to_http() -> None:
-    with downloads._session(downloads.IMAGENET_SAMPLE_URL) as session:
+    with downloads._session(downloads.REPOSITORIES["imagenet-sample"].url) as session:
         assert list(session.adapters) == ["https://"]
         assert session.verify is True
 
@@ -302,11 +308,12 @@ def test_checksums_cover_the_thousand_classes() -> None:
 def test_sources_state_what_is_used() -> None:
     repository = Path(__file__).parents[1]
     sources = tomllib.loads((repository / "data" / "sources.toml").read_text(encoding="utf-8"))
-    sample = sources["imagenet-sample"]
-    listing = repository / sample["checksums"]
-    assert hashlib.sha256(listing.read_bytes()).hexdigest() == sample["sha256"]
-    assert sample["download"] == downloads.IMAGENET_SAMPLE_URL
-    assert sample["version"] in sample["download"]
+    for name, home in downloads.REPOSITORIES.items():
+        source = sources[name]
+        listing = repository / source["checksums"]
+        assert hashlib.sha256(listing.read_bytes()).hexdigest() == source["sha256"]
+        assert source["download"] == home.url
+        assert source["version"] in source["download"]
     assert set(downloads.FETCHABLE) <= set(sources)
     assert all(
         {"what", "version", "licence", "used"} <= set(entry)

@@ -190,6 +190,20 @@ def test_class_folders_agree_with_torchvision(tmp_path: Path) -> None:
     assert load_images(f"folder:{tmp_path}").labels == (None,) * 7
 
 
+def test_folders_named_by_the_classes_of_cifar10_give_its_labels(tmp_path: Path) -> None:
+    names = (  # in the order of the published indices
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    )
+    for i, name in enumerate(names[::-1]):
+        save(tmp_path / name / "0.jpg", i)
+    images = load_images(f"folder:{tmp_path}")
+    assert images.names == tuple(f"{name}/0.jpg" for name in names)
+    assert images.labels == tuple(range(10))
+    (tmp_path / "frog" / "0.jpg").unlink()
+    assert load_images(f"folder:{tmp_path}").labels == (None,) * 9, "cats and dogs of any set"
+
+
 def test_a_thousand_class_folders_are_ranked(tmp_path: Path) -> None:
     content = save(tmp_path / "class000" / "x.png").read_bytes()
     for i in range(1, 1000):
@@ -353,7 +367,7 @@ def test_imagenet_sample_ranks_are_classes(tmp_path: Path, monkeypatch: pytest.M
     content = save(tmp_path / "any.jpg").read_bytes()
     names = [f"{wordnet_id}_thing.JPEG" for wordnet_id in wordnet_ids()]
     checksums = dict.fromkeys(names, hashlib.sha256(content).hexdigest())
-    monkeypatch.setattr(downloads, "sample_checksums", lambda: checksums)
+    monkeypatch.setattr(downloads, "checksums", lambda name: checksums)
     monkeypatch.setattr("sanitygap.images.sample_checksums", lambda: checksums)
     cached = tmp_path / "cache" / "imagenet-sample"
     cached.mkdir(parents=True)

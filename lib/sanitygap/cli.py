@@ -154,13 +154,13 @@ def check_model(model: str, device: Device = "cpu") -> None:
 
 @app.command()
 def fetch(
-    images: Annotated[str, typer.Argument(help="What to download: imagenet-sample.")],
+    name: Annotated[str, typer.Argument(help="What: imagenet-sample, cifar-resnet, cifar10 ...")],
     folder: Annotated[Path | None, typer.Option(help="Where to; the cache by default.")] = None,
 ) -> None:
-    """Download images, each checked by its checksum; can be interrupted and resumed."""
+    """Download images or weights, checked by their checksums; can be interrupted and resumed."""
     from sanitygap.downloads import fetch as download
 
-    print(download(images, folder))
+    print(download(name, folder))
 
 
 @app.command()

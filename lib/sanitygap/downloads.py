@@ -1,12 +1,15 @@
-"""Checksummed downloads of the image sets that no installed package carries."""
+"""Checksummed downloads of images and weights that no installed package carries."""
 
 import contextlib
 import hashlib
 import io
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -17,18 +20,38 @@ from tqdm import tqdm
 from urllib3.util import Retry
 
 from sanitygap.errors import UsageError, unknown_name
-from sanitygap.imagenet import sample_checksums
 
-#: the raw files of the public repository, at the commit that the checksums belong to
-IMAGENET_SAMPLE_URL = (
-    "https://raw.githubusercontent.com/EliSchwartz/imagenet-sample-images/"
-    "bc69043e2862758a1906c6a24a792bb28c6bb2ff/"
-)
+
+@dataclass(frozen=True)
+class Repository:
+    """A public repository, of which :func:`checksums` lists files.
+
+    Attributes:
+        url: of its raw files, at the commit that the checksums belong to.
+        instead: what a person without network can do but put the files there by hand.
+    """
+
+    url: str
+    instead: str
+
+
+REPOSITORIES = {
+    "imagenet-sample": Repository(
+        "https://raw.githubusercontent.com/EliSchwartz/imagenet-sample-images/"
+        "bc69043e2862758a1906c6a24a792bb28c6bb2ff/",
+        "pass --images folder:PATH with images of your own",
+    ),
+    "cifar-resnet": Repository(
+        "https://raw.githubusercontent.com/akamaster/pytorch_resnet_cifar10/"
+        "d5489e8995e81e91ce6b1d69dcc98ad579b0b153/pretrained_models/",
+        "name a file of weights of your own, as in cifar_resnet20@PATH",
+    ),
+}
 
 #: image sets that torchvision downloads and checks itself, and their classes there
 TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10"}
 
-FETCHABLE = ("imagenet-sample", *TORCHVISION)
+FETCHABLE = (*REPOSITORIES, *TORCHVISION)
 
 CONNECTIONS = 8
 TIMEOUT = (10, 30)  # seconds to connect, seconds between two packets
@@ -37,24 +60,38 @@ BACKOFF = 0.5  # seconds; doubled from one repetition to the next
 TRANSIENT = (429, 500, 502, 503, 504)
 
 
+@cache
+def checksums(name: str) -> dict[str, str]:
+    """File name -> SHA-256 of what is fetched of a repository, sorted by name.
+
+    Args:
+        name: a key of :data:`REPOSITORIES`.
+    """
+    text = (files("sanitygap") / "data" / f"{name}.sha256").read_text(encoding="utf-8")
+    return dict(sorted((file, digest) for digest, file in map(str.split, text.splitlines())))
+
+
 def fetch(
     name: str = "imagenet-sample",
     folder: Path | None = None,
     *,
-    base_url: str = IMAGENET_SAMPLE_URL,
+    only: Collection[str] | None = None,
+    base_url: str | None = None,
     progress: bool = True,
 ) -> Path:
-    """Download an image set unless it is there already.
+    """Download images or weights unless they are there already.
 
     A file takes its name only after its SHA-256 was found right, so a download that was
     interrupted at any moment continues where it stopped, and nothing is fetched twice. No network
-    is touched for a complete folder. (MNIST, Fashion-MNIST and CIFAR-10 come through torchvision,
-    which checks MD5 sums.)
+    is touched for a complete folder, so files may be put there by hand, under the names that
+    :func:`checksums` lists. (MNIST, Fashion-MNIST and CIFAR-10 come through torchvision, which
+    checks MD5 sums.)
 
     Args:
-        name: ``imagenet-sample``, ``mnist``, ``fashion-mnist`` or ``cifar10``.
+        name: ``imagenet-sample``, ``cifar-resnet``, ``mnist``, ``fashion-mnist`` or ``cifar10``.
         folder: where the files are or shall be; ``cache_folder() / name`` if None.
-        base_url: where the files of ``imagenet-sample`` are; https, or http on this machine.
+        only: names of the files that are needed; all that a repository has if None.
+        base_url: where a repository's files are, if not at home; https, or http on this machine.
         progress: show a progress bar.
 
     Returns:
@@ -73,7 +110,9 @@ def fetch(
         if name in TORCHVISION:
             torchvision_dataset(name, folder, train=False)
         else:
-            _fetch_imagenet_sample(folder, base_url, progress)
+            wanted = {k: v for k, v in checksums(name).items() if only is None or k in only}
+            repository = REPOSITORIES[name]
+            _fetch_files(wanted, folder, base_url or repository.url, repository.instead, progress)
     except OSError as error:
         raise UsageError(
             f"{folder} cannot be used ({error.strerror or error}); make room or name another folder"
@@ -116,9 +155,10 @@ def torchvision_dataset(name: str, root: Path, *, train: bool) -> Any:
         ) from error
 
 
-def _fetch_imagenet_sample(folder: Path, base_url: str, progress: bool) -> None:
-    checksums = sample_checksums()
-    missing = _missing(folder)
+def _fetch_files(
+    wanted: Mapping[str, str], folder: Path, base_url: str, instead: str, progress: bool
+) -> None:
+    missing = _missing(wanted, folder)
     if not missing:
         return
     with _session(base_url) as session:
@@ -126,39 +166,44 @@ def _fetch_imagenet_sample(folder: Path, base_url: str, progress: bool) -> None:
         base_url = base_url.rstrip("/")
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             jobs = {
-                pool.submit(_download, session, base_url, folder / name, checksums[name]): name
+                pool.submit(_download, session, base_url, folder / name, wanted[name]): name
                 for name in missing
             }
             try:
-                refused = _finish(jobs, len(checksums), progress)
+                refused = _finish(jobs, len(wanted), folder.name, progress)
             except BaseException as error:  # an interruption by the keyboard, too
                 pool.shutdown(wait=True, cancel_futures=True)
                 if isinstance(error, requests.RequestException):
-                    there = f"{len(checksums) - len(_missing(folder))} of {len(checksums)}"
-                    raise _unreachable(error, base_url, there) from error
+                    missing = _missing(wanted, folder)
+                    rest = (
+                        f"{len(wanted) - len(missing)} of {len(wanted)} files are in {folder}; "
+                        "run this again to continue, put "
+                        f"{missing[0] if len(missing) == 1 else 'the others'} there by hand, "
+                        f"or {instead}"
+                    )
+                    raise _unreachable(error, base_url, rest) from error
                 raise
     if refused:
         more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
         raise UsageError(
             f"the server's {', '.join(refused[:5])}{more} does not have the recorded SHA-256 and "
-            "was not kept; try again later, or pass --images folder:PATH"
+            f"was not kept; try again later, or {instead}"
         )
 
 
-def _missing(folder: Path) -> list[str]:
-    """Names of the images that the folder lacks or holds with other content."""
-    checksums = sample_checksums()
-    return [name for name, digest in checksums.items() if _sha256(folder / name) != digest]
+def _missing(wanted: Mapping[str, str], folder: Path) -> list[str]:
+    """Names of the files that the folder lacks or holds with other content."""
+    return [name for name, digest in wanted.items() if _sha256(folder / name) != digest]
 
 
-def _finish(jobs: dict["Future[bool]", str], total: int, progress: bool) -> list[str]:
+def _finish(jobs: dict["Future[bool]", str], total: int, name: str, progress: bool) -> list[str]:
     """Wait for all downloads; the names of those that were refused."""
     done: Iterable[Future[bool]] = tqdm(
         as_completed(jobs),
-        "imagenet-sample",
+        name,
         total=total,
         initial=total - len(jobs),
-        unit="image",
+        unit="file",
         disable=not progress,
     )
     return sorted(jobs[job] for job in done if not job.result())
@@ -172,7 +217,7 @@ def _session(base_url: str) -> requests.Session:
     parts = urlsplit(base_url)
     local = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost"}
     if parts.scheme != "https" and not local:
-        raise UsageError(f"images are downloaded over https only, not from {base_url}")
+        raise UsageError(f"files are downloaded over https only, not from {base_url}")
     retry = Retry(
         total=TRIES,
         connect=2,
@@ -217,11 +262,7 @@ def _answer(session: requests.Session, url: str) -> bytes:
     return response.content
 
 
-def _unreachable(error: requests.RequestException, base_url: str, there: str) -> UsageError:
-    rest = (
-        f"{there} images are there; run this again to continue, or pass --images folder:PATH "
-        "with images of your own"
-    )
+def _unreachable(error: requests.RequestException, base_url: str, rest: str) -> UsageError:
     if isinstance(error, requests.HTTPError) and error.response is not None:
         answer = f"{error.response.status_code} for {error.response.url}"
         return UsageError(f"the server answered {answer}; {rest}")

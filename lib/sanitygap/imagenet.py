@@ -2,24 +2,22 @@
 
 import re
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
+from sanitygap.downloads import checksums
 from sanitygap.errors import UsageError
 
 #: files that tell the classes of a flat ImageNet validation folder, in it or beside it
 GROUND_TRUTHS = ("LOC_val_solution.csv", "val.txt", "imagenet_2012_validation_synset_labels.txt")
 
 
-@cache
 def sample_checksums() -> dict[str, str]:
     """File name -> SHA-256 of ``imagenet-sample``, one image a class.
 
     The names begin with the WordNet ids of their classes and are sorted, so that the rank of a
     file is the class index of its image.
     """
-    text = (files("sanitygap") / "data" / "imagenet-sample.sha256").read_text(encoding="utf-8")
-    return dict(sorted((name, digest) for digest, name in map(str.split, text.splitlines())))
+    return checksums("imagenet-sample")
 
 
 @cache

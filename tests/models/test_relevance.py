@@ -17,6 +17,7 @@ from sanitygap.experiments import EXPERIMENTS, Context
 from sanitygap.images import load_images
 from sanitygap.models import Explainable, Preprocessing
 from sanitygap.models.canonizers import FunctionRules, canonizers_for, merge_pairs
+from sanitygap.models.cifar_resnet import CifarResNet
 from sanitygap.models.efficientnet_lite import EfficientNetLite0
 from sanitygap.models.loading import weights_sha256
 from sanitygap.randomization import RandomTwin, steps
@@ -160,6 +161,7 @@ NETWORKS = {
     "squeezenet1_1": 32,  # concatenations
     "shufflenet_v2_x1_0": 32,  # a bare mean over space
     "efficientnet_lite0": 32,
+    "cifar_resnet20": 32,  # skips that are padded with zeros
 }
 
 
@@ -168,6 +170,8 @@ def untrained(name: str) -> tuple[Explainable, torch.Tensor]:
     torch.manual_seed(0)
     if name == "efficientnet_lite0":
         module: nn.Module = EfficientNetLite0()
+    elif name == "cifar_resnet20":
+        module = CifarResNet(20)
     elif name.startswith("vgg"):  # with dense layers small enough for a test
         module = VGG(models.get_model(name, init_weights=False).features, 9, init_weights=False)
     else:

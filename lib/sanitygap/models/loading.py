@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 from sanitygap.errors import UsageError, unknown_name
+from sanitygap.models import cifar_resnet
 from sanitygap.models.canonizers import canonizers_for
 from sanitygap.models.efficientnet_lite import PREPROCESSING as EFFICIENTNET_PREPROCESSING
 from sanitygap.models.efficientnet_lite import EfficientNetLite0, pretrained_efficientnet_lite0
@@ -24,8 +26,8 @@ from sanitygap.models.stages import AUXILIARY, stages_for
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """A network whose trained weights arrive with the installed packages."""
+class NamedNetwork:
+    """A network with trained weights that has a name of its own."""
 
     pretrained: Callable[[], nn.Module]
     architecture: Callable[[], nn.Module]
@@ -39,14 +41,15 @@ def _random_squeezenet() -> nn.Module:
     return squeezenet1_1(weights=None)
 
 
+#: networks whose weights arrive with the installed packages
 EMBEDDED = {
-    "efficientnet_lite0": Embedded(
+    "efficientnet_lite0": NamedNetwork(
         pretrained_efficientnet_lite0,
         EfficientNetLite0,
         EFFICIENTNET_PREPROCESSING,
         "EfficientNet-Lite0, ImageNet weights, 224 pixels, batch normalisation, ReLU6, skips",
     ),
-    "squeezenet1_1": Embedded(
+    "squeezenet1_1": NamedNetwork(
         pretrained_squeezenet1_1,
         _random_squeezenet,
         SQUEEZENET_PREPROCESSING,
@@ -54,13 +57,26 @@ EMBEDDED = {
     ),
 }
 
+#: networks whose weights are downloaded when they are first used
+DOWNLOADED = {
+    f"cifar_resnet{depth}": NamedNetwork(
+        partial(cifar_resnet.pretrained_cifar_resnet, depth),
+        partial(cifar_resnet.CifarResNet, depth),
+        cifar_resnet.PREPROCESSING,
+        f"ResNet-{depth} for CIFAR-10, downloaded, 32 pixels, batch normalisation, ReLU, skips",
+    )
+    for depth in cifar_resnet.DEPTHS
+}
+
+NAMED = EMBEDDED | DOWNLOADED
+
 # torchvision feeds these two, inside the network, with values from -1 to 1, as they were trained
 HALVES = (0.5, 0.5, 0.5)
 CONVERTED = ("inception_v3", "googlenet")
 
 FORMS = (
-    "efficientnet_lite0, squeezenet1_1, torchvision:NAME, timm:NAME or package.module:factory, "
-    "each with an optional @weights.pth"
+    f"{', '.join(NAMED)}, torchvision:NAME, timm:NAME or package.module:factory, each with an "
+    "optional @weights.pth"
 )
 
 
@@ -68,7 +84,7 @@ def load_model(spec: str, device: str = "cpu", seed: int = 0) -> Explainable:
     """Load the network that a spec names.
 
     Args:
-        spec: ``efficientnet_lite0``, ``squeezenet1_1``, ``torchvision:NAME``, ``timm:NAME`` or
+        spec: a key of :data:`NAMED`, ``torchvision:NAME``, ``timm:NAME`` or
             ``package.module:factory``, each with an optional ``@PATH`` to a state dictionary.
         device: a torch device such as ``cpu`` or ``cuda``.
         seed: seeds the initial weights of a network for which no weights are given.
@@ -77,8 +93,8 @@ def load_model(spec: str, device: str = "cpu", seed: int = 0) -> Explainable:
         The network in evaluation mode, channels-last, with parameters that need no gradient.
 
     Raises:
-        UsageError: unknown spec, unreadable or unfitting weights, unavailable device, or a
-            network that does not map its input to logits.
+        UsageError: unknown spec, unreadable or unfitting weights, no network for a download,
+            unavailable device, or a network that does not map its input to logits.
     """
     source, separator, weights = spec.partition("@")
     if separator and not weights:
@@ -104,7 +120,7 @@ def load_model(spec: str, device: str = "cpu", seed: int = 0) -> Explainable:
 
 def model_specs() -> list[dict[str, str]]:
     """What can be written as a model spec, with a description of each form."""
-    rows = [{"spec": name, "what": entry.description} for name, entry in EMBEDDED.items()]
+    rows = [{"spec": name, "what": entry.description} for name, entry in NAMED.items()]
     rows += [
         {"spec": "torchvision:NAME", "what": "an architecture of torchvision, random weights"},
         {"spec": "timm:NAME", "what": "an architecture of timm (extra `timm`), random weights"},
@@ -125,8 +141,8 @@ def weights_sha256(module: nn.Module) -> str:
 
 
 def _build(source: str, load_trained: bool, seed: int) -> tuple[nn.Module, Preprocessing, bool]:
-    if source in EMBEDDED:
-        entry = EMBEDDED[source]
+    if source in NAMED:
+        entry = NAMED[source]
         network = entry.pretrained() if load_trained else entry.architecture()
         return network, entry.preprocessing, load_trained
     kind, separator, name = source.partition(":")
@@ -138,7 +154,7 @@ def _build(source: str, load_trained: bool, seed: int) -> tuple[nn.Module, Prepr
             return *_timm(name), False
         if separator:
             return _own_factory(kind, name)
-    raise unknown_name("model", source, [*EMBEDDED, "torchvision:NAME", "package.module:factory"])
+    raise unknown_name("model", source, [*NAMED, "torchvision:NAME", "package.module:factory"])
 
 
 def _check_device(device: str) -> None:
