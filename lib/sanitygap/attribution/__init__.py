@@ -87,6 +87,6 @@ def attribute(
     maps = {}
     for chosen in select(methods):
         if chosen.compute not in shared:
-            shared[chosen.compute] = chosen.compute(request).detach()
+            shared[chosen.compute] = chosen.values(request)
         maps[chosen.name] = chosen.finish(shared[chosen.compute], request)
     return maps

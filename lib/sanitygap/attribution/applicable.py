@@ -68,7 +68,7 @@ def _refusal(model: Explainable, method: Method) -> str:
     inputs = torch.randn(1, 3, size, size, generator=source).to(model.device)
     targets = torch.zeros(1, dtype=torch.int64, device=model.device)
     try:
-        method.compute(Request(model, inputs, targets, (0,), Sampling(1, 1)))
+        method.values(Request(model, inputs, targets, (0,), Sampling(1, 1)))
     except UsageError as error:
         return str(error)
     return ""

@@ -67,6 +67,11 @@ class Method:
     compute: Pass
     finish: Finish
 
+    def values(self, request: Request) -> torch.Tensor:
+        """The expensive half for a request, of the scores that are explained; detached."""
+        with request.model.explained():
+            return self.compute(request).detach()
+
     @property
     def summary(self) -> str:
         """First line of the method's description."""

@@ -65,7 +65,7 @@ def unpooled(
             return guided * coarse
         [chosen] = select([name])
         if chosen.compute not in passes:
-            passes[chosen.compute] = chosen.compute(request).detach()
+            passes[chosen.compute] = chosen.values(request)
         found = passes[chosen.compute]
         if name.partition("@")[0] in ONE_VALUE_A_PIXEL:
             return chosen.finish(found, request)[:, None]

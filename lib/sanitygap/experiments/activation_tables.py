@@ -261,7 +261,7 @@ def activation_sparsity(context: Context, max_images: int | None = None) -> Iter
         "position": "place of the image in the set",
         "method": "attribution method",
         "state": "trained, upper half of the stages redrawn, or all redrawn",
-        "logit": "logit of the target in that state",
+        "logit": "explained score of the target in that state",
         "relevance": "sum of the map",
     },
 )
@@ -295,11 +295,11 @@ def sums_of_maps(context: Context, positions: Sequence[int]) -> pd.DataFrame:
                 context.batch_size,
             )  # fmt: skip
             with torch.no_grad():
-                logit = model.module(batch.inputs).gather(1, batch.targets[:, None])[:, 0]
+                score = model.scores(batch.inputs).gather(1, batch.targets[:, None])[:, 0]
         rows += [
             image_rows(
                 batch,
-                {"logit": logit, "relevance": values.double().sum((1, 2))},
+                {"logit": score, "relevance": values.double().sum((1, 2))},
                 method=name,
                 state=state,
             )

@@ -47,7 +47,7 @@ AGREEMENT_COLUMNS = {
     "other": "the second; captum's begin with captum",
     "relative": "norm of their difference over the norm of the second",
     "correlation": "Pearson correlation over pixels",
-    "completeness": "DeepLIFT only: sum of the first minus the change of the logit from the "
+    "completeness": "DeepLIFT only: sum of the first minus the change of the score from the "
     "zero baseline, over the latter",
     "refused": "why one of them could not be computed; empty if both were",
 }
@@ -138,9 +138,9 @@ def compare_versions(
             return own(f"captum-{name}")
         kind, options = explainers[name]
         inputs = batch.inputs.detach().clone()
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), model.explained() as module:
             warnings.simplefilter("ignore")  # it says that it makes the inputs need gradients
-            values = kind(model.module).attribute(inputs, target=batch.targets, **options)
+            values = kind(module).attribute(inputs, target=batch.targets, **options)
         found: torch.Tensor = values.detach().sum(1)
         return found
 
@@ -148,8 +148,8 @@ def compare_versions(
         keep(name, partial(own, name))
         keep(f"captum {name}", partial(theirs, name))
     with torch.no_grad():
-        logits, baseline = (
-            model.module(values).gather(1, batch.targets[:, None])[:, 0]
+        scores, baseline = (
+            model.scores(values).gather(1, batch.targets[:, None])[:, 0]
             for values in (batch.inputs, torch.zeros_like(batch.inputs))
         )
     rows = []
@@ -163,7 +163,7 @@ def compare_versions(
             values["correlation"] = pearson(made[second], made[first])
         if first in made and first.endswith("deeplift"):
             total = made[first].sum((1, 2), dtype=torch.float64)
-            values["completeness"] = (total - (logits - baseline)) / (logits - baseline)
+            values["completeness"] = (total - (scores - baseline)) / (scores - baseline)
         rows.append(
             image_rows(batch, values, network=network, method=first, other=second, refused=why)
         )

@@ -118,7 +118,7 @@ def maps_of(
 ) -> dict[str, torch.Tensor]:
     """Method -> maps (N, H, W) of the network in its present state, with the l2 norm first."""
     model, inputs, targets = context.model, batch.inputs, batch.targets
-    norm = gradient.input_gradient(model.module, inputs, targets).norm(dim=1)
+    norm = gradient.input_gradient(model.scores, inputs, targets).norm(dim=1)
     keys = batch.seeds(context.seed, state)
     return {SENSITIVITY: norm} | attribute(
         model, inputs, targets, methods, keys, sampling, context.batch_size

@@ -233,9 +233,10 @@ def by_choice(
             model, batch.inputs, batch.targets, keys, Sampling(path_steps), context.batch_size
         )
         found = {}
-        for name in choices:
-            found["integrated-gradients", name] = references.path_from(request, name)
-            found["deeplift", name] = references.deeplift_from(request, name)
+        with model.explained():
+            for name in choices:
+                found["integrated-gradients", name] = references.path_from(request, name)
+                found["deeplift", name] = references.deeplift_from(request, name)
         names = [f"{name}@{lime_samples}" for name in surrogates]
         fitted = attribute(
             model, batch.inputs, batch.targets, names, keys, batch_size=context.batch_size

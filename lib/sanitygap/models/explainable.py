@@ -1,6 +1,7 @@
 """What the rest of the library knows of a model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,6 +94,7 @@ class Explainable:
         stages: from the output to the input; together they own every parameter.
         class_names: one a class; empty if unknown.
         canonizers: makes fresh zennit canonizers for LRP.
+        final_activation: name of a ReLU behind which the module only pools; empty if there is none.
         weights_sha256: over names and values of all parameters and buffers.
         pretrained: False for a network with random weights.
     """
@@ -103,6 +105,7 @@ class Explainable:
     stages: tuple[Stage, ...]
     class_names: tuple[str, ...] = ()
     canonizers: Callable[[], Sequence[Any]] = field(default=list)
+    final_activation: str = ""
     weights_sha256: str = ""
     pretrained: bool = True
 
@@ -114,6 +117,37 @@ class Explainable:
     def class_name(self, index: int) -> str:
         """The name of a class, or ``class 7`` where names are unknown."""
         return self.class_names[index] if index < len(self.class_names) else f"class {index}"
+
+    @contextmanager
+    def explained(self) -> Iterator[nn.Module]:
+        """The network whose outputs attribution maps explain: the scores of the classes.
+
+        They are the logits. Where a network takes a ReLU's outputs for logits, after pooling, the
+        score of a class is what is pooled *without* that ReLU: where all of them are 0, as in a
+        network with random weights they may well be, a logit depends on no pixel. What the network
+        predicts is told by its logits all the same.
+
+        Yields:
+            The module, with an identity in the place of that ReLU until the end of the context.
+        """
+        if not self.final_activation:
+            yield self.module
+            return
+        parent, _, name = self.final_activation.rpartition(".")
+        owner, activation = (
+            self.module.get_submodule(path) for path in (parent, self.final_activation)
+        )
+        setattr(owner, name, nn.Identity())
+        try:
+            yield self.module
+        finally:
+            setattr(owner, name, activation)
+
+    def scores(self, inputs: torch.Tensor) -> torch.Tensor:
+        """What attribution maps explain, ``(N, C)``; see :meth:`explained`."""
+        with self.explained() as module:
+            scores: torch.Tensor = module(inputs)
+        return scores
 
     def prepare(self, images: Sequence[Image.Image]) -> torch.Tensor:
         """Inputs ``(N, 3, H, W)`` for photographs, float32, channels-last, on the device."""

@@ -20,6 +20,7 @@ from sanitygap.models.canonizers import canonizers_for
 from sanitygap.models.efficientnet_lite import PREPROCESSING as EFFICIENTNET_PREPROCESSING
 from sanitygap.models.efficientnet_lite import EfficientNetLite0, pretrained_efficientnet_lite0
 from sanitygap.models.explainable import Explainable, Preprocessing
+from sanitygap.models.scores import final_activation
 from sanitygap.models.squeezenet import PREPROCESSING as SQUEEZENET_PREPROCESSING
 from sanitygap.models.squeezenet import pretrained_squeezenet1_1
 from sanitygap.models.stages import AUXILIARY, stages_for
@@ -113,6 +114,7 @@ def load_model(spec: str, device: str = "cpu", seed: int = 0) -> Explainable:
         stages=stages_for(network, example),
         class_names=_class_names(network, classes),
         canonizers=canonizers_for(network, example),
+        final_activation=final_activation(network, example),
         weights_sha256=weights_sha256(network),
         pretrained=pretrained or bool(weights),
     )

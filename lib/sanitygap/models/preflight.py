@@ -89,7 +89,7 @@ def _repeatable(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
 
 def _input_gradient(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
     leaf = inputs.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(model.module(leaf)[:, 0].sum(), leaf)
+    (gradient,) = torch.autograd.grad(model.scores(leaf)[:, 0].sum(), leaf)
     passed = bool(torch.isfinite(gradient).all() and gradient.abs().sum() > 0)
     return passed, f"mean magnitude {float(gradient.abs().mean()):.1e}"
 
@@ -150,7 +150,7 @@ def _conserved(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
     targets = bare.predict(exact)
     maps = attribute(bare, exact, targets, ["lrp-zero"], [0, 1])["lrp-zero"]
     with torch.no_grad():
-        logits = bare.module(exact).gather(1, targets[:, None])[:, 0]
+        logits = bare.scores(exact).gather(1, targets[:, None])[:, 0]
     shares = maps.sum((1, 2)) / logits
     passed = bool((shares - 1).abs().max() < 1e-3)
     return passed, f"it sums to {float(shares.min()):.1%} to {float(shares.max()):.1%} of it"

@@ -170,6 +170,7 @@ def feature_sum(model: Explainable, cut: Cut) -> Explainable:
         module=FeatureSum(model.module, cut.place).eval(),
         stages=(),
         class_names=("sum of activations",),
+        final_activation="",
         canonizers=lambda: [_Inside(canonizer, inner) for canonizer in model.canonizers()],
     )
 
