@@ -1,20 +1,25 @@
 """Faithfulness by occlusion: blur the regions a map calls important and watch the prediction.
 
-Region perturbation (Samek et al. 2017) as in Binder et al. 2022, A.1: regions are square tiles,
-ranked by their mean attribution; the highest are replaced, one after the other and for good, by
-the same place of a blurred copy of the image.
+Region perturbation (Samek et al. 2017) as in Binder et al. 2022, A.1: regions are squares, ranked
+by their mean attribution; the highest are replaced, one after the other and for good, by the same
+place of a blurred copy of the image. Lengths are those of the paper's 224-pixel inputs and scale
+with the size of the input (:func:`scaled`), so that a network for small images can be tested.
 """
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
+from sanitygap.errors import unknown_name
 from sanitygap.models.explainable import Explainable
 from sanitygap.similarity import sums_of_neighbours
 
 BLUR = 15
 REGIONS = 30
+
+Tiling = Literal["tiles", "sliding"]
 
 
 @dataclass(frozen=True)
@@ -37,46 +42,146 @@ def blurred(inputs: torch.Tensor, kernel: int = BLUR) -> torch.Tensor:
     return sums_of_neighbours(sums_of_neighbours(padded, kernel, 2), kernel, 3) / kernel**2
 
 
+def scaled(length: int, size: int) -> int:
+    """A length in pixels of an ImageNet network's 224, for inputs of another size; at least 1."""
+    return max(1, round(length * size / 224))
+
+
+def odd(length: int) -> int:
+    """The length, or the next longer one that is odd, as a square around a pixel needs it."""
+    return length + 1 - length % 2
+
+
+def _margins(length: int, patch: int) -> tuple[int, int]:
+    """Pixels before and behind the full tiles that fit into a length, the tiles in the middle."""
+    rest = length % patch
+    return rest // 2, rest - rest // 2
+
+
 def region_means(maps: torch.Tensor, patch: int) -> torch.Tensor:
     """Mean attribution of each tile, row by row.
 
-    Tiles start at the upper left corner; the last row and column are cut where the image ends and
-    are averaged over what is left of them.
+    Only full tiles count, in the middle of the image: a sliver at its edge would hide fewer pixels
+    than the others and, averaged over fewer, be chosen more often.
 
     Args:
         maps: ``(N, H, W)``.
-        patch: side of a tile in pixels.
+        patch: side of a tile in pixels, at most that of the image.
 
     Returns:
-        ``(N, rows * columns)`` with ``rows = ceil(H / patch)``, likewise for columns.
+        ``(N, rows * columns)`` with ``rows = H // patch``, likewise for columns.
     """
-    return avg_pool2d(
-        maps[:, None], patch, stride=patch, ceil_mode=True, count_include_pad=False
-    ).flatten(1)
+    (top, _), (left, _) = (_margins(length, patch) for length in maps.shape[1:])
+    return avg_pool2d(maps[:, None, top:, left:], patch, stride=patch).flatten(1)
 
 
-def occlusion_steps(maps: torch.Tensor, patch: int, regions: int = REGIONS) -> torch.Tensor:
+def occlusion_steps(
+    maps: torch.Tensor, patch: int, regions: int = REGIONS, tiling: Tiling = "tiles"
+) -> torch.Tensor:
     """At which step each pixel is replaced.
 
     Args:
-        maps: signed attribution maps ``(N, H, W)``; higher means more in favour of the target.
-        patch: side of a tile in pixels.
-        regions: how many tiles are replaced.
+        maps: attribution maps ``(N, H, W)``; higher is replaced earlier.
+        patch: side of a region in pixels.
+        regions: how many are replaced.
+        tiling: ``tiles`` of a fixed grid, or ``sliding`` windows, which may lie on every third of
+            their side; each is the best one of those that do not touch an earlier one.
 
     Returns:
-        int64 ``(N, H, W)``: 1 for the pixels of the highest tile, 2 for the next ..., and
-        ``regions + 1`` for those that stay. Ties go to the earlier tile in reading order.
+        int64 ``(N, H, W)``: 1 for the pixels of the highest region, 2 for the next ..., and
+        ``regions + 1`` for those that stay. Ties go to the earlier region in reading order.
+
+    Raises:
+        UsageError: unknown tiling.
     """
+    if tiling == "tiles":
+        return _tile_steps(maps, patch, regions)
+    if tiling == "sliding":
+        return _window_steps(maps, patch, regions)
+    raise unknown_name("tiling", tiling, list(get_args(Tiling)))
+
+
+def _tile_steps(maps: torch.Tensor, patch: int, regions: int) -> torch.Tensor:
     images, height, width = maps.shape
-    rows, columns = -(-height // patch), -(-width // patch)
     means = region_means(maps, patch)
     order = means.argsort(dim=1, descending=True, stable=True)[:, :regions]
     step = torch.full_like(means, regions + 1)
     numbers = torch.arange(1, order.shape[1] + 1).to(means).expand_as(order)
     step.scatter_(1, order, numbers)
-    grid = step.view(images, 1, rows, columns)
-    full = interpolate(grid, scale_factor=patch, mode="nearest")[:, 0, :height, :width]
-    return full.long()
+    grid = step.view(images, 1, height // patch, width // patch)
+    tiles = interpolate(grid, scale_factor=patch, mode="nearest")
+    edges = (*_margins(width, patch), *_margins(height, patch))
+    return pad(tiles, edges, value=regions + 1)[:, 0].long()
+
+
+def _window_steps(maps: torch.Tensor, patch: int, regions: int) -> torch.Tensor:
+    images, height, width = maps.shape
+    stride = max(1, patch // 3)
+    means = avg_pool2d(maps[:, None], patch, stride=stride)[:, 0]
+    rows = torch.arange(means.shape[1], device=maps.device) * stride
+    columns = torch.arange(means.shape[2], device=maps.device) * stride
+    open_windows = means.clone()
+    step = torch.full(maps.shape, regions + 1, device=maps.device)
+    for number in range(1, regions + 1):
+        best = open_windows.flatten(1).argmax(1)
+        top, left = rows[best // len(columns)], columns[best % len(columns)]
+        free = open_windows.flatten(1).amax(1) > -torch.inf
+        for image in free.nonzero()[:, 0].tolist():
+            y, x = int(top[image]), int(left[image])
+            step[image, y : y + patch, x : x + patch] = number
+            touching = ((rows - y).abs() < patch)[:, None] & ((columns - x).abs() < patch)
+            open_windows[image].masked_fill_(touching, -torch.inf)
+    return step
+
+
+@torch.no_grad()
+def greedy_steps(
+    model: Explainable,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    patch: int,
+    regions: int = REGIONS,
+    blur: int = BLUR,
+    batch_size: int = 10,
+) -> torch.Tensor:
+    """The steps of an order that no map gives: next comes the tile that hurts the softmax most.
+
+    It is what a perfect ranking could do one tile at a time, a bound for all methods, and costs a
+    pass for every tile that is left at every step.
+
+    Args:
+        model: the network.
+        inputs: ``(N, 3, H, W)``.
+        targets: explained classes ``(N,)``.
+        patch: side of a tile in pixels.
+        regions: how many are replaced.
+        blur: side of the averaging square of the blurred copy.
+        batch_size: occluded images in one pass.
+
+    Returns:
+        As :func:`occlusion_steps`.
+    """
+    height, width = inputs.shape[2:]
+    rows, columns = height // patch, width // patch
+    (top, _), (left, _) = _margins(height, patch), _margins(width, patch)
+    result = torch.full((len(inputs), height, width), regions + 1, device=inputs.device)
+    for number, (image, soft) in enumerate(zip(inputs, blurred(inputs, blur), strict=True)):
+        current, left_over = image.clone(), list(range(rows * columns))
+        for step in range(1, min(regions, rows * columns) + 1):
+            scores = []
+            for start in range(0, len(left_over), batch_size):
+                tiles = left_over[start : start + batch_size]
+                states = current.expand(len(tiles), -1, -1, -1).clone()
+                for state, tile in zip(states, tiles, strict=True):
+                    y, x = top + tile // columns * patch, left + tile % columns * patch
+                    state[:, y : y + patch, x : x + patch] = soft[:, y : y + patch, x : x + patch]
+                batch = states.contiguous(memory_format=torch.channels_last)
+                scores.append(model.module(batch).softmax(1)[:, targets[number]])
+            tile = left_over.pop(int(torch.cat(scores).argmin()))
+            y, x = top + tile // columns * patch, left + tile % columns * patch
+            current[:, y : y + patch, x : x + patch] = soft[:, y : y + patch, x : x + patch]
+            result[number, y : y + patch, x : x + patch] = step
+    return result
 
 
 @torch.no_grad()

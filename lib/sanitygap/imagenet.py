@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from importlib import resources
 from pathlib import Path
 
 from sanitygap.downloads import checksums
@@ -18,6 +19,17 @@ def sample_checksums() -> dict[str, str]:
     file is the class index of its image.
     """
     return checksums("imagenet-sample")
+
+
+@cache
+def seen_sample() -> frozenset[str]:
+    """File names of ``imagenet-sample`` that a criterion was explored on, or that a trial used.
+
+    These are the 100 of the recorded runs, and those of the trials in which the reduction of maps
+    and the rules of LRP were settled.
+    """
+    text = resources.files("sanitygap").joinpath("data/imagenet-sample-seen.txt").read_text("utf-8")
+    return frozenset(text.split())
 
 
 @cache

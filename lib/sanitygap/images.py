@@ -20,7 +20,7 @@ from tqdm import tqdm
 from sanitygap import cifar10
 from sanitygap.downloads import TORCHVISION, fetch, torchvision_dataset
 from sanitygap.errors import UsageError, unknown_name
-from sanitygap.imagenet import ground_truth, sample_checksums, wordnet_ids
+from sanitygap.imagenet import ground_truth, sample_checksums, seen_sample, wordnet_ids
 from sanitygap.seeds import stable_seed
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -172,6 +172,8 @@ def load_images(
       ranks of these.
     - ``imagenet-sample``: one ImageNet image a class, downloaded when first used, or
       ``imagenet-sample:PATH`` for a folder that has them or shall have them.
+    - ``imagenet-sample-unseen``: those of them that no one had looked at when the criteria were
+      fixed, for confirming what the others suggested; with ``:PATH`` likewise.
     - ``imagenet-val:PATH``: ImageNet's validation images, one folder a WordNet id (as
       ``torchvision.datasets.ImageNet`` lays them out), or all ``ILSVRC2012_val_*.JPEG`` in one
       folder with a ground truth beside them (:func:`sanitygap.imagenet.ground_truth`).
@@ -336,6 +338,12 @@ def _imagenet_sample(spec: str, path: Path | None, cache: Path | None) -> ImageS
     return ImageSet(spec, names, tuple(range(len(names))), sources)
 
 
+def _imagenet_sample_unseen(spec: str, path: Path | None, cache: Path | None) -> ImageSet:
+    everything = _imagenet_sample(spec, path, cache)
+    seen = seen_sample()
+    return everything.select([i for i, name in enumerate(everything.names) if name not in seen])
+
+
 def _imagenet_val(spec: str, path: Path | None, cache: Path | None) -> ImageSet:
     assert path is not None
     _check_folder(path)
@@ -414,6 +422,14 @@ def _kinds() -> dict[str, _Kind]:
             _imagenet_sample,
             str(len(sample_checksums())),
             "one image of each ImageNet class, EliSchwartz/imagenet-sample-images",
+            imagenet,
+            "109 MB",
+        ),
+        _Kind(
+            "imagenet-sample-unseen[:PATH]",
+            _imagenet_sample_unseen,
+            str(len(sample_checksums()) - len(seen_sample())),
+            "those of imagenet-sample on which no criterion of this book was explored",
             imagenet,
             "109 MB",
         ),

@@ -14,11 +14,10 @@ import torchvision
 from scipy.stats import norm, spearmanr
 from torch import nn
 
-from sanitygap.attribution import Sampling, attribute
+from sanitygap.attribution import Sampling, attribute, unpooled
 from sanitygap.attribution.cam import features_and_gradients, last_spatial_layer
 from sanitygap.attribution.gradient import GuidedReLU, guided_pass, input_gradient, noisy_pass
 from sanitygap.attribution.method import Request
-from sanitygap.attribution.unpooled import unpooled
 from sanitygap.models.explainable import Explainable, Preprocessing
 from sanitygap.seeds import stable_seed
 from sanitygap.small_networks.mnist_networks import cnn

@@ -13,8 +13,8 @@ from sanitygap.adebayo_metrics import (
     diverging_map,
     gaussian_ssim,
 )
-from sanitygap.attribution import Sampling, attribute
-from sanitygap.attribution.unpooled import ONE_VALUE_A_PIXEL, unpooled
+from sanitygap.attribution import Sampling, attribute, unpooled
+from sanitygap.criteria.adebayo_definitions import ONE_VALUE_A_PIXEL
 from sanitygap.errors import UsageError
 from sanitygap.hog import hog
 

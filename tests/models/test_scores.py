@@ -8,9 +8,8 @@ import torch
 from torch import nn
 from torchvision import models
 
-from sanitygap.attribution import attribute
+from sanitygap.attribution import attribute, unpooled
 from sanitygap.attribution.applicable import undefined
-from sanitygap.attribution.unpooled import unpooled
 from sanitygap.faithfulness import occlusion_curves
 from sanitygap.models import Explainable, Preprocessing, load_model
 from sanitygap.models.canonizers import canonizers_for

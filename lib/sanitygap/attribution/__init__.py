@@ -24,8 +24,9 @@ from sanitygap.attribution.method import METHODS, Method, Request, Sampling
 from sanitygap.attribution.sized import SIZED, with_size
 from sanitygap.errors import unknown_name
 from sanitygap.models.explainable import Explainable
+from sanitygap.reductions import Reduction, reduce
 
-__all__ = ["METHODS", "Method", "Request", "Sampling", "attribute", "select"]
+__all__ = ["METHODS", "Method", "Request", "Sampling", "attribute", "select", "unpooled"]
 
 
 def select(names: Sequence[str]) -> list[Method]:
@@ -55,7 +56,7 @@ def _with_choice(name: str, choice: str) -> Method:
     return with_size(name, choice) if name in SIZED else cam.at_layer(name, choice)
 
 
-def attribute(
+def unpooled(
     model: Explainable,
     inputs: torch.Tensor,
     targets: torch.Tensor,
@@ -64,7 +65,7 @@ def attribute(
     sampling: Sampling | None = None,
     batch_size: int = 10,
 ) -> dict[str, torch.Tensor]:
-    """Attribution maps of several methods for one batch of images.
+    """Attribution of several methods for one batch of images, a value for each colour channel.
 
     Args:
         model: the network, possibly with randomised stages.
@@ -76,7 +77,8 @@ def attribute(
         batch_size: how many inputs a sampling method puts through the network at once.
 
     Returns:
-        Name -> signed maps, detached, float, ``(N, H, W)``.
+        Name -> signed values, detached, float, ``(N, 3, H, W)``, or ``(N, 1, H, W)`` for methods
+        that give one value a pixel. :func:`sanitygap.reductions.reduce` makes maps of them.
 
     Raises:
         UsageError: unknown method, or one that is not defined for this model.
@@ -84,9 +86,36 @@ def attribute(
     sampling = sampling or Sampling()
     request = Request(model, inputs, targets, tuple(keys), sampling, batch_size)
     shared: dict[object, torch.Tensor] = {}
-    maps = {}
+    made = {}
     for chosen in select(methods):
         if chosen.compute not in shared:
             shared[chosen.compute] = chosen.values(request)
-        maps[chosen.name] = chosen.finish(shared[chosen.compute], request)
-    return maps
+        values = chosen.finish(shared[chosen.compute], request)
+        made[chosen.name] = values if values.ndim == 4 else values[:, None]
+    return made
+
+
+def attribute(
+    model: Explainable,
+    inputs: torch.Tensor,
+    targets: torch.Tensor,
+    methods: Sequence[str],
+    keys: Sequence[int],
+    sampling: Sampling | None = None,
+    batch_size: int = 10,
+    reduction: Reduction = "signed",
+) -> dict[str, torch.Tensor]:
+    """Attribution maps of several methods for one batch of images.
+
+    Args:
+        model, inputs, targets, methods, keys, sampling, batch_size: as in :func:`unpooled`.
+        reduction: of the colour channels to one value a pixel.
+
+    Returns:
+        Name -> maps, detached, float, ``(N, H, W)``.
+
+    Raises:
+        UsageError: unknown method, or one that is not defined for this model.
+    """
+    values = unpooled(model, inputs, targets, methods, keys, sampling, batch_size)
+    return {name: reduce(channels, reduction) for name, channels in values.items()}

@@ -49,7 +49,7 @@ def guided_pass(request: Request) -> torch.Tensor:
 @method("captum-guided-backprop", guided_pass)
 def captum_guided_backprop(values: torch.Tensor, request: Request) -> torch.Tensor:
     """Guided backpropagation as captum does it: only modules of the class nn.ReLU are guided."""
-    return values.sum(1)
+    return values
 
 
 def guided_grad_cam_pass(request: Request) -> torch.Tensor:
@@ -63,7 +63,7 @@ def guided_grad_cam_pass(request: Request) -> torch.Tensor:
 @method("captum-guided-grad-cam", guided_grad_cam_pass)
 def captum_guided_grad_cam(values: torch.Tensor, request: Request) -> torch.Tensor:
     """Guided Grad-CAM as captum does it: only modules of the class nn.ReLU are guided."""
-    return values.sum(1)
+    return values
 
 
 def deeplift_pass(request: Request) -> torch.Tensor:
@@ -74,4 +74,4 @@ def deeplift_pass(request: Request) -> torch.Tensor:
 @method("captum-deeplift", deeplift_pass)
 def captum_deeplift(values: torch.Tensor, request: Request) -> torch.Tensor:
     """DeepLIFT as captum does it: only modules of classes that it knows are rescaled."""
-    return values.sum(1)
+    return values

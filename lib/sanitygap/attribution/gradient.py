@@ -37,13 +37,13 @@ def gradient_pass(request: Request) -> torch.Tensor:
 @method("gradient", gradient_pass)
 def gradient(values: torch.Tensor, request: Request) -> torch.Tensor:
     """Gradient of the target logit, summed over colour channels (Simonyan et al. 2014)."""
-    return values.sum(1)
+    return values
 
 
 @method("gradient-x-input", gradient_pass)
 def gradient_x_input(values: torch.Tensor, request: Request) -> torch.Tensor:
     """Gradient times input, summed over colour channels (Shrikumar et al. 2016)."""
-    return (values * request.inputs).sum(1)
+    return values * request.inputs
 
 
 def _gradient_moments(
@@ -86,7 +86,7 @@ def path_pass(request: Request) -> torch.Tensor:
 @method("integrated-gradients", path_pass)
 def integrated_gradients(values: torch.Tensor, request: Request) -> torch.Tensor:
     """Integrated gradients (Sundararajan et al. 2017), baseline 0 in the model's input space."""
-    return (values * request.inputs).sum(1)
+    return values * request.inputs
 
 
 def noisy_pass(request: Request) -> torch.Tensor:
@@ -111,13 +111,13 @@ def noisy_pass(request: Request) -> torch.Tensor:
 @method("smoothgrad", noisy_pass)
 def smoothgrad(values: torch.Tensor, request: Request) -> torch.Tensor:
     """SmoothGrad (Smilkov et al. 2017): mean gradient over copies with Gaussian noise."""
-    return values[:, :3].sum(1)
+    return values[:, :3]
 
 
 @method("vargrad", noisy_pass)
 def vargrad(values: torch.Tensor, request: Request) -> torch.Tensor:
     """VarGrad (Adebayo et al. 2018): variance of the gradient over copies with Gaussian noise."""
-    return values[:, 3:].sum(1)
+    return values[:, 3:]
 
 
 class _GuidedStep(torch.autograd.Function):
@@ -192,4 +192,4 @@ def guided_pass(request: Request) -> torch.Tensor:
 @method("guided-backprop", guided_pass)
 def guided_backprop(values: torch.Tensor, request: Request) -> torch.Tensor:
     """Guided backpropagation (Springenberg et al. 2015), summed over colour channels."""
-    return values.sum(1)
+    return values

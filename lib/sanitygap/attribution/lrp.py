@@ -166,19 +166,19 @@ def with_choice(name: str, choice: str) -> Method:
 @method("lrp-epsilon-plus", _pass("lrp-epsilon-plus"))
 def lrp_epsilon_plus(values: torch.Tensor, request: Request) -> torch.Tensor:
     """LRP: z-plus rule (beta 0) in convolutions, epsilon in dense layers (Bach et al. 2015)."""
-    return values.sum(1)
+    return values
 
 
 @method("lrp-alpha2-beta1", _pass("lrp-alpha2-beta1"))
 def lrp_alpha2_beta1(values: torch.Tensor, request: Request) -> torch.Tensor:
     """LRP: alpha 2, beta 1 in convolutions, epsilon rule in dense layers (Bach et al. 2015)."""
-    return values.sum(1)
+    return values
 
 
 @method("lrp-gamma-box", _pass("lrp-gamma-box"))
 def lrp_gamma_box(values: torch.Tensor, request: Request) -> torch.Tensor:
     """LRP: z-B rule first, gamma rule in convolutions, epsilon in dense layers."""
-    return values.sum(1)
+    return values
 
 
 def _zero(request: Request) -> torch.Tensor:
@@ -194,7 +194,7 @@ def lrp_zero(values: torch.Tensor, request: Request) -> torch.Tensor:
 
     Its denominators are the outputs themselves, biases included.
     """
-    return values.sum(1)
+    return values
 
 
 def _epsilon(request: Request) -> torch.Tensor:
@@ -208,7 +208,7 @@ def lrp_epsilon(values: torch.Tensor, request: Request) -> torch.Tensor:
 
     Each layer keeps the shares that epsilon and its biases take, so the sum is below 1.
     """
-    return values.sum(1)
+    return values
 
 
 @method("lrp-gamma", _pass("lrp-gamma"))
@@ -217,22 +217,22 @@ def lrp_gamma(values: torch.Tensor, request: Request) -> torch.Tensor:
 
     Pooling shares relevance out by squared activations; dense layers have LRP-0.
     """
-    return values.sum(1)
+    return values
 
 
 @method("lrp-z-plus", _pass("lrp-z-plus"))
 def lrp_z_plus(values: torch.Tensor, request: Request) -> torch.Tensor:
     """LRP: z-plus rule in all layers, dense ones included (Montavon et al. 2017)."""
-    return values.sum(1)
+    return values
 
 
 @method("lrp-adaptive-beta", _pass("lrp-adaptive-beta"))
 def lrp_adaptive_beta(values: torch.Tensor, request: Request) -> torch.Tensor:
     """LRP: beta from each neuron's contributions, solved from Eq. (10), at most 3 (Binder 2022)."""
-    return values.sum(1)
+    return values
 
 
 @method("lrp-adaptive-beta-printed", _pass("lrp-adaptive-beta-printed"))
 def lrp_adaptive_beta_printed(values: torch.Tensor, request: Request) -> torch.Tensor:
     """LRP: beta from each neuron's contributions by Eq. (11) as printed (Binder et al. 2022)."""
-    return values.sum(1)
+    return values

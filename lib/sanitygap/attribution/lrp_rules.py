@@ -343,11 +343,14 @@ class Gamma(Rule):
         outputs = outputs.detach()
         sums = outputs if self.biases else _without_bias(module, outputs)
         above, below = sums > 0, sums < 0
-        cases = [(above, more_positive, more_negative), (below, more_negative, more_positive)]
+        cases: list[tuple[torch.Tensor, Modifier, Modifier]] = [
+            (above, more_positive, more_negative),
+            (below, more_negative, more_positive),
+        ]
         if not self.biases:
             lifted = (outputs > 0) & (2 * sums < outputs)
             lowered = (outputs < 0) & (2 * sums > outputs)
-            cases = [(case & ~lifted & ~lowered, *rest) for case, *rest in cases]
+            cases = [(case & ~lifted & ~lowered, up, down) for case, up, down in cases]
             cases += [(lifted, _positive, _negative), (lowered, _negative, _positive)]
         result = torch.zeros_like(inputs)
         for case, above_zero, below_zero in cases:

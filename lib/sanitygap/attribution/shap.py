@@ -51,4 +51,4 @@ def deepshap_pass(request: Request) -> torch.Tensor:
 @method("deepshap", deepshap_pass)
 def deepshap(values: torch.Tensor, request: Request) -> torch.Tensor:
     """DeepSHAP (Lundberg & Lee 2017): DeepLIFT, mean over 10 baselines of grey noise."""
-    return values.sum(1)
+    return values

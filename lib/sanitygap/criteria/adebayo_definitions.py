@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from sanitygap.attribution.unpooled import ONE_VALUE_A_PIXEL
 from sanitygap.claims import CriterionContext, Verdict, criterion
 from sanitygap.claims.verdicts import Value
 from sanitygap.criteria.irrelevance import rows_of
@@ -50,6 +49,10 @@ def missing(names: Sequence[str], found: Mapping[str, float]) -> Verdict | None:
         value="not-run",
         reason=f"The run's table lacks {', '.join(absent)}; use profile quick or full.",
     )
+
+
+#: methods that give one value a pixel, whatever the number of channels
+ONE_VALUE_A_PIXEL = ("grad-cam", "grad-cam-plus-plus", "noise", "noise-fixed", "edges")
 
 
 @criterion("adebayo-def", tables=TABLE)

@@ -35,6 +35,7 @@ from sanitygap.experiments import (  # noqa: F401  (they register)
     setup,
     skip_networks,
     skips,
+    specifications,
     task_dependence,
     theory_checks,
 )

@@ -6,8 +6,7 @@ import pandas as pd
 import torch
 
 from sanitygap.adebayo_metrics import Scaled
-from sanitygap.attribution import Sampling
-from sanitygap.attribution.unpooled import unpooled
+from sanitygap.attribution import Sampling, unpooled
 from sanitygap.experiments.experiment import CHUNK, Chunk, Context, experiment, image_rows
 from sanitygap.experiments.grey_networks import (
     ARCHITECTURES,

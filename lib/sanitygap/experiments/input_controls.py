@@ -9,9 +9,8 @@ from skimage.feature import canny
 from torch.nn.functional import max_pool2d
 
 from sanitygap.adebayo_metrics import Scaled, absolute_map, diverging_map
-from sanitygap.attribution import Sampling
+from sanitygap.attribution import Sampling, unpooled
 from sanitygap.attribution.applicable import defined
-from sanitygap.attribution.unpooled import unpooled
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.experiments.parameter_test import SCORES, code_for, scaled
 from sanitygap.models.explainable import Explainable

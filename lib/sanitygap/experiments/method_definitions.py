@@ -12,7 +12,7 @@ from sanitygap import (
     method_definitions,
     similarity,
 )
-from sanitygap.attribution import cam, deeplift, gradient, lrp, lrp_rules, unpooled
+from sanitygap.attribution import cam, deeplift, gradient, lrp, lrp_rules
 from sanitygap.attribution import method as method_room
 from sanitygap.attribution.applicable import defined
 from sanitygap.experiments.experiment import Chunk, Code, Context, experiment
@@ -29,7 +29,7 @@ NETWORKS = ("resnet18", "resnet50", "vgg16", "mobilenet_v2", "inception_v3")
 
 CODE: tuple[Code, ...] = (
     adebayo_metrics, cam, canonizers, cnn, deeplift, gradient, hog, lrp, lrp_rules,
-    method_definitions, method_room, similarity, unpooled,
+    method_definitions, method_room, similarity,
 )  # fmt: skip
 
 COLUMNS = {

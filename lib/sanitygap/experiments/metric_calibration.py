@@ -10,14 +10,13 @@ from scipy.ndimage import gaussian_filter
 from sanitygap import adebayo_metrics, hog, seeds, similarity
 from sanitygap.adebayo_metrics import CELL, DATA_RANGE, WINDOW
 from sanitygap.attribution import Sampling, unpooled
-from sanitygap.attribution.unpooled import unpooled as values_of
 from sanitygap.experiments.experiment import CHUNK, Chunk, Code, Context, experiment
 from sanitygap.experiments.parameter_test import code_for
 from sanitygap.hog import hog as features_of
 from sanitygap.seeds import normal, stable_seed
 from sanitygap.similarity import pearson, ranks, spearman, ssim
 
-ROOMS: tuple[Code, ...] = (adebayo_metrics, hog, seeds, similarity, unpooled)
+ROOMS: tuple[Code, ...] = (adebayo_metrics, hog, seeds, similarity)
 
 #: side of the masks of the appendix, the input of Inception v3, in pixels
 SIDE = 299
@@ -146,7 +145,7 @@ def compare_with_masks(
     batch = context.batch(positions)
     side = batch.inputs.shape[-1]
     keys = batch.seeds(context.seed, "calibration")
-    made = values_of(
+    made = unpooled(
         context.model, batch.inputs, batch.targets, methods, keys, sampling, context.batch_size
     )
     tables = []
@@ -270,7 +269,7 @@ def shuffled_nulls(
 ) -> pd.DataFrame:
     """One row an image and method."""
     batch = context.batch(positions)
-    made = values_of(context.model, batch.inputs, batch.targets, methods, batch.keys)
+    made = unpooled(context.model, batch.inputs, batch.targets, methods, batch.keys)
     rows = []
     for method, values in made.items():
         maps = values.sum(1).cpu()

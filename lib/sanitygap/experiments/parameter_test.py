@@ -13,10 +13,8 @@ import torch
 
 from sanitygap import adebayo_metrics, hog, randomization, similarity
 from sanitygap.adebayo_metrics import SCALINGS, Scaled
-from sanitygap.attribution import Sampling
-from sanitygap.attribution import unpooled as unpooled_room
+from sanitygap.attribution import Sampling, unpooled
 from sanitygap.attribution.applicable import defined
-from sanitygap.attribution.unpooled import unpooled
 from sanitygap.experiments.experiment import CHUNK, Chunk, Code, Context, experiment, image_rows
 from sanitygap.experiments.grey_networks import (
     ARCHITECTURES,
@@ -162,7 +160,7 @@ def parameter_test(
 
 def code_for(methods: Sequence[str]) -> tuple[Code, ...]:
     """The code behind a comparison of these methods."""
-    rooms = (randomization, similarity, adebayo_metrics, hog, unpooled_room, compare_choices)
+    rooms = (randomization, similarity, adebayo_metrics, hog, compare_choices)
     own = dict.fromkeys(piece for family in families(methods) for piece in code_of(family))
     return (*rooms, *own)
 

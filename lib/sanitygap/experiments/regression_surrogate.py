@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from sanitygap.adebayo_metrics import Scaled
-from sanitygap.attribution.unpooled import unpooled
+from sanitygap.attribution import unpooled
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.experiments.grey_networks import inside
 from sanitygap.experiments.parameter_test import SCORES, code_for, scaled

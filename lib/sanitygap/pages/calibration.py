@@ -5,8 +5,8 @@ import pandas as pd
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
+from sanitygap.attribution import unpooled
 from sanitygap.attribution.applicable import defined
-from sanitygap.attribution.unpooled import unpooled
 from sanitygap.criteria.adebayo_controls import calibrated
 from sanitygap.criteria.irrelevance import rows_of
 from sanitygap.experiments.input_controls import edge_masks, thick
