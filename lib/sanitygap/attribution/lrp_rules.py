@@ -14,7 +14,7 @@ The other reading, ``biases=True``, takes the bias for one more contribution tha
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -150,9 +150,12 @@ def nonzero(denominator: torch.Tensor) -> torch.Tensor:
 class Epsilon(Rule):
     """``R_i = sum_j c_ij R_j / (z_j + epsilon sign z_j)`` (Bach et al. 2015); 0 gives LRP-0.
 
+    Neurons that their bias drives share by the contributions of their output's sign alone, see
+    :func:`driven_by_bias`.
+
     Args:
         stabilizer: epsilon, or a function from ``z`` to the denominator.
-        biases: whether ``z`` includes the bias.
+        biases: whether ``z`` includes the bias; then no neuron is treated apart.
     """
 
     def __init__(self, stabilizer: float | Modifier, biases: bool = False) -> None:
@@ -168,9 +171,34 @@ class Epsilon(Rule):
         relevance: torch.Tensor,
     ) -> torch.Tensor:
         """See :meth:`Rule.redistribute`."""
-        sums = outputs.detach() if self.biases else _without_bias(module, outputs.detach())
+        sums, apart = outputs.detach(), torch.zeros_like(inputs)
+        if not self.biases:
+            sums = _without_bias(module, outputs.detach())
+            lifted, lowered = driven_by_bias(outputs.detach(), sums)
+            cases = [(lifted, _positive, _negative), (lowered, _negative, _positive)]
+            apart = _shared(module, inputs, relevance, cases)
+            relevance = relevance * ~(lifted | lowered)
         weighed = relevance / self.stabilizer(sums)
-        return inputs * torch.autograd.grad(outputs, inputs, weighed)[0]
+        return inputs.detach() * torch.autograd.grad(outputs, inputs, weighed)[0] + apart
+
+
+def driven_by_bias(
+    outputs: torch.Tensor, sums: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Neurons that owe more than half of their output to their bias.
+
+    ``z_j`` may be near zero there while the relevance is not, and a rule that divides by ``z_j``
+    would amplify it without bound. All other neurons have ``|z_j| >= |z_j + b_j| / 2``, so that
+    they multiply it at most twice as much as under the rule that counts the bias.
+
+    Args:
+        outputs: ``z_j + b_j``, any shape.
+        sums: ``z_j``, the same shape.
+
+    Returns:
+        Which neurons a bias makes positive, and which it makes negative.
+    """
+    return (outputs > 0) & (2 * sums < outputs), (outputs < 0) & (2 * sums > outputs)
 
 
 def _without_bias(module: nn.Module, outputs: torch.Tensor) -> torch.Tensor:
@@ -227,6 +255,25 @@ class _Share:
         gradients = torch.autograd.grad(self._sums, self._leaves, [weighed] * len(self._sums))
         parts = [leaf.detach() * part for leaf, part in zip(self._leaves, gradients, strict=True)]
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
+
+
+Case = tuple[torch.Tensor, Modifier, Modifier]
+"""Which outputs, and the contributions by which they share: ``above`` and ``below`` of a share."""
+
+
+def _shared(
+    module: nn.Module,
+    inputs: torch.Tensor,
+    relevance: torch.Tensor,
+    cases: Sequence[Case],
+    biases: bool = False,
+) -> torch.Tensor:
+    """Relevance of the inputs where outputs differ in what they share by."""
+    result = torch.zeros_like(inputs)
+    for case, above, below in cases:
+        if (part := relevance * case).any():  # most cases are empty
+            result = result + _Share(module, inputs, above, below, biases).redistribute(part)
+    return result
 
 
 def _positive(value: torch.Tensor) -> torch.Tensor:
@@ -309,10 +356,8 @@ class Gamma(Rule):
     below zero with ``c-`` for ``c+`` (Andéol et al. 2021). One sum, that without the bias, decides
     the case and divides.
 
-    A neuron that owes its output to its bias more than to its inputs, ``0 <= z_j < b_j`` or with
-    ``z_j`` of the other sign, shares by the contributions of its output's sign alone. This is the
-    rule's limit for large gamma. The sum in the denominator would be near zero there while the
-    relevance is not, and such a neuron would amplify it without bound.
+    A neuron that its bias drives (:func:`driven_by_bias`) shares by the contributions of its
+    output's sign alone, which is the rule's limit for large gamma.
 
     Args:
         gamma: not negative.
@@ -343,21 +388,13 @@ class Gamma(Rule):
         outputs = outputs.detach()
         sums = outputs if self.biases else _without_bias(module, outputs)
         above, below = sums > 0, sums < 0
-        cases: list[tuple[torch.Tensor, Modifier, Modifier]] = [
-            (above, more_positive, more_negative),
-            (below, more_negative, more_positive),
-        ]
+        cases: list[Case] = []
         if not self.biases:
-            lifted = (outputs > 0) & (2 * sums < outputs)
-            lowered = (outputs < 0) & (2 * sums > outputs)
-            cases = [(case & ~lifted & ~lowered, up, down) for case, up, down in cases]
-            cases += [(lifted, _positive, _negative), (lowered, _negative, _positive)]
-        result = torch.zeros_like(inputs)
-        for case, above_zero, below_zero in cases:
-            if (part := relevance * case).any():  # before a ReLU half of the cases are empty
-                share = _Share(module, inputs, above_zero, below_zero, self.biases)
-                result = result + share.redistribute(part)
-        return result
+            lifted, lowered = driven_by_bias(outputs, sums)
+            cases = [(lifted, _positive, _negative), (lowered, _negative, _positive)]
+            above, below = (case & ~(lifted | lowered) for case in (above, below))
+        cases += [(above, more_positive, more_negative), (below, more_negative, more_positive)]
+        return _shared(module, inputs, relevance, cases, self.biases)
 
 
 class SquaredPooling(Rule):
