@@ -16,7 +16,7 @@ from torch import nn
 
 from sanitygap.attribution import Sampling, attribute, unpooled
 from sanitygap.attribution.cam import features_and_gradients, last_spatial_layer
-from sanitygap.attribution.gradient import GuidedReLU, guided_pass, input_gradient, noisy_pass
+from sanitygap.attribution.gradient import GuidedRectifiers, guided_pass, input_gradient, noisy_pass
 from sanitygap.attribution.method import Request
 from sanitygap.models.explainable import Explainable, Preprocessing
 from sanitygap.seeds import stable_seed
@@ -172,7 +172,7 @@ def guided_backpropagation(seed: int, networks: Iterable[str]) -> list[Row]:
         with _quiet_hooks():
             guided = captum.attr.GuidedBackprop(model.module)
             theirs = guided.attribute(inputs.clone().requires_grad_(), target=request.targets)
-        with GuidedReLU() as mode:
+        with GuidedRectifiers() as mode:
             model.module(inputs)
         rows += [
             row(claim, "difference to captum", name, largest(own - theirs)),

@@ -13,12 +13,12 @@ from tests.conftest import make_explainable
 
 
 class Smooth(nn.Module):
-    """A network without a ReLU."""
+    """A network without a ReLU or anything like it."""
 
-    def __init__(self) -> None:
+    def __init__(self, activation: nn.Module) -> None:
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 3, padding=1)
-        self.act = nn.SiLU()
+        self.act = activation
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.fc = nn.Linear(4, 5)
@@ -41,7 +41,7 @@ class Block(nn.Module):
 @pytest.fixture
 def smooth():
     torch.manual_seed(0)
-    return make_explainable(Smooth())
+    return make_explainable(Smooth(nn.Tanh()))
 
 
 def test_guided_backprop_is_left_out_where_no_unit_is_rectified(smooth, small):
@@ -71,6 +71,6 @@ def test_nothing_left_is_an_error(smooth):
 def test_activations_of_functions_are_found_at_the_innermost_module():
     network = nn.Sequential(Block(3), nn.Sequential(Block(4)), nn.Conv2d(4, 2, 1))
     assert layers_of(network, torch.randn(1, 3, 8, 8)) == ["0", "1.0"]
-    assert layers_of(Smooth(), torch.randn(1, 3, 8, 8)) == ["act"]
+    assert layers_of(Smooth(nn.SiLU()), torch.randn(1, 3, 8, 8)) == ["act"]
     with pytest.raises(UsageError, match="no activation modules"):
         layers_of(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), torch.randn(1, 3, 2, 2))

@@ -9,6 +9,7 @@ from zennit.canonizers import SequentialMergeBatchNorm
 from zennit.composites import EpsilonAlpha2Beta1, EpsilonGammaBox, EpsilonPlus
 
 from sanitygap.attribution import METHODS, Sampling, attribute
+from sanitygap.attribution.gradient import GuidedRectifiers
 from sanitygap.errors import UsageError
 from tests.conftest import SmallNet, make_explainable
 
@@ -210,8 +211,140 @@ def test_guided_backprop_guides_where_hooks_on_relu_modules_do_not(name, size, m
     assert not close(maps["gradient"], expected, 0.1)
 
 
-def test_guided_backprop_is_refused_without_relu():
-    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+#: activation -> a module, the function, and keywords; some fall somewhere
+RECTIFIERS = {
+    "relu": (nn.ReLU, nn.functional.relu, {}),
+    "relu6": (nn.ReLU6, nn.functional.relu6, {}),
+    "hardtanh": (lambda: nn.Hardtanh(0, 2), nn.functional.hardtanh, {"max_val": 2, "min_val": 0}),
+    "leaky relu": (nn.LeakyReLU, nn.functional.leaky_relu, {}),
+    "elu": (nn.ELU, nn.functional.elu, {}),
+    "selu": (nn.SELU, torch.selu, {}),
+    "celu": (nn.CELU, nn.functional.celu, {}),
+    "softplus": (nn.Softplus, nn.functional.softplus, {}),
+    "silu": (nn.SiLU, nn.functional.silu, {}),
+    "gelu": (nn.GELU, nn.functional.gelu, {}),
+    "mish": (nn.Mish, nn.functional.mish, {}),
+    "hardswish": (nn.Hardswish, nn.functional.hardswish, {}),
+    "prelu": (lambda: nn.PReLU(init=-0.3), nn.functional.prelu, {"weight": torch.tensor([-0.3])}),
+}
+IN_PLACE = {"silu", "mish", "hardswish", "elu", "relu", "relu6", "leaky relu", "celu", "hardtanh"}
+
+
+class Rectified(nn.Module):
+    """Two convolutions with an activation behind each, which is given."""
+
+    def __init__(self, activation) -> None:
+        super().__init__()
+        torch.manual_seed(6)
+        self.a, self.b, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Linear(8, 5)
+        self.activation = activation
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.activation(self.a(3 * x))
+        x = self.activation(self.b(x))
+        return self.head(x.mean((2, 3)))
+
+
+def derivative(activation, x: torch.Tensor) -> torch.Tensor:
+    leaf = x.detach().clone().requires_grad_()
+    (found,) = torch.autograd.grad(activation(leaf).sum(), leaf)
+    return found
+
+
+def stopped_by_hand(net: Rectified, x: torch.Tensor, target: int) -> torch.Tensor:
+    """Negative gradients stopped before and behind each activation, layer by layer."""
+    a = net.a(3 * x)
+    b = net.b(net.activation(a.clone()))
+    r = (net.head.weight[target] / b[0, 0].numel()).view(1, 8, 1, 1).expand_as(b)
+    r = (r.clamp_min(0) * derivative(net.activation, b)).clamp_min(0)
+    r = nn.functional.conv_transpose2d(r, net.b.weight)
+    r = (r.clamp_min(0) * derivative(net.activation, a)).clamp_min(0)
+    return 3 * nn.functional.conv_transpose2d(r, net.a.weight)
+
+
+@pytest.mark.parametrize("name", RECTIFIERS)
+@pytest.mark.parametrize("form", ["module", "function"])
+def test_guided_backprop_stops_negative_gradients_at_any_rectifier(name, form):
+    module, function, options = RECTIFIERS[name]
+    net = Rectified(module() if form == "module" else lambda x: function(x, **options))
+    x = torch.randn(1, 3, 12, 12)
+    maps = attribute(make_explainable(net), x, torch.tensor([2]), ["guided-backprop"], [0])
+    expected = stopped_by_hand(net, x, 2).sum(1)
+    assert expected.abs().sum() > 0
+    assert close(maps["guided-backprop"], expected)
+
+
+@pytest.mark.parametrize("name", sorted(IN_PLACE))
+@pytest.mark.parametrize("used", ["result", "argument"])
+def test_guided_activations_work_in_place(name, used):
+    """What an activation in place returned was right; what it left behind was not."""
+    _, function, options = RECTIFIERS[name]
+
+    def in_place(x: torch.Tensor) -> torch.Tensor:
+        result = function(x, inplace=True, **options)
+        return result if used == "result" else x
+
+    x = torch.randn(1, 3, 12, 12)
+    net = Rectified(in_place)
+    found = attribute(make_explainable(net), x, torch.tensor([2]), ["guided-backprop"], [0])
+    net.activation = lambda x: function(x, **options)
+    assert close(found["guided-backprop"], stopped_by_hand(net, x, 2).sum(1))
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "bounds"),
+    [
+        ((), {"inplace": True}, (-1, 1)),
+        ((), {"max_val": 2.0, "min_val": 0.0}, (0, 2)),
+        ((0.0,), {"max_val": 2.0, "inplace": True}, (0, 2)),
+        ((0.0, 2.0, True), {}, (0, 2)),
+        ((-0.5,), {}, (-0.5, 1)),
+    ],
+)
+@pytest.mark.parametrize("direct", [True, False])
+def test_hardtanh_keeps_its_bounds_whatever_their_order(args, kwargs, bounds, direct):
+    """torch sorts keywords before it asks, not in every version."""
+    x, mode = torch.linspace(-3, 3, 13), GuidedRectifiers()
+    hardtanh = nn.functional.hardtanh
+    if direct:
+        found = mode.__torch_function__(hardtanh, (), (x.clone(), *args), dict(kwargs))
+    else:
+        with mode:
+            found = hardtanh(x.clone(), *args, **kwargs)
+    assert torch.equal(found, x.clamp(*bounds))
+    assert mode.calls == (bounds[0] == 0)
+
+
+def test_only_what_passes_an_activation_is_stopped():
+    """A second path from the activation's input keeps its gradient."""
+    x = torch.tensor([-2.0, 1.0], requires_grad=True)
+    with GuidedRectifiers():
+        value = nn.functional.silu(x).sum() - 3 * x.sum()
+    (found,) = torch.autograd.grad(value, x)
+    assert torch.allclose(found, derivative(nn.functional.silu, x).clamp_min(0) - 3)
+
+
+def test_guided_backprop_of_efficientnet_b0():
+    """It was refused: the network has SiLU in the place of ReLU."""
+    from torchvision import models
+
+    torch.manual_seed(0)
+    net = models.efficientnet_b0(weights=None, num_classes=4)
+    x = torch.randn(2, 3, 64, 64)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    net.train()(x)
+    model = make_explainable(net)
+    maps = attribute(model, x, torch.tensor([0, 3]), ["guided-backprop", "gradient"], [0, 1])
+    assert torch.isfinite(maps["guided-backprop"]).all()
+    assert (maps["guided-backprop"].flatten(1).abs().amax(1) > 0).all()
+    assert not close(maps["gradient"], maps["guided-backprop"], 0.1)
+
+
+@pytest.mark.parametrize("activation", [nn.Identity, nn.Tanh, nn.Sigmoid])
+def test_guided_backprop_is_refused_without_a_rectifier(activation):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), activation(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     model = make_explainable(net)
     with pytest.raises(UsageError, match="no ReLU"):
         attribute(model, torch.randn(1, 3, 8, 8), torch.tensor([0]), ["guided-backprop"], [0])

@@ -1,4 +1,4 @@
-"""Which methods are defined for a network: guided backpropagation needs ReLUs, for example."""
+"""Which methods are defined for a network: guided backpropagation needs rectifiers, for example."""
 
 import warnings
 import weakref

@@ -3,7 +3,7 @@
 captum's DeepLift hooks modules. It refuses a reused ReLU (torchvision's ResNets), passes over
 functions and ReLU6, and behind some convolutions its rule for max pooling does not add up to the
 difference to be explained. Here the functions themselves are intercepted, whoever calls them, as
-:class:`~sanitygap.attribution.gradient.GuidedReLU` does.
+:class:`~sanitygap.attribution.gradient.GuidedRectifiers` does.
 """
 
 from collections.abc import Callable

@@ -8,7 +8,12 @@ from torch.overrides import TorchFunctionMode
 
 from sanitygap.attribution.method import Request, method
 from sanitygap.errors import UsageError
+from sanitygap.models import activation_functions
+from sanitygap.models.activation_functions import FALLING, is_in_place, is_rectifier
 from sanitygap.seeds import normal
+
+#: what these maps depend on besides this module; part of the address of every result
+RELIES_ON = (activation_functions,)
 
 
 def input_gradient(
@@ -120,23 +125,14 @@ def vargrad(values: torch.Tensor, request: Request) -> torch.Tensor:
     return values[:, 3:]
 
 
-class _GuidedStep(torch.autograd.Function):
-    """A clamp whose backward pass lets through only positive gradients of active units."""
+class GuidedRectifiers(TorchFunctionMode):
+    """Every ReLU called inside, or what stands for one, is guided, whoever calls it.
 
-    @staticmethod
-    def forward(ctx: Any, inputs: torch.Tensor, ceiling: float | None) -> torch.Tensor:
-        active = inputs > 0 if ceiling is None else (inputs > 0) & (inputs < ceiling)
-        ctx.save_for_backward(active)
-        return inputs.clamp(0, ceiling)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        (active,) = ctx.saved_tensors
-        return gradients[0].clamp_min(0) * active, None
-
-
-class GuidedReLU(TorchFunctionMode):
-    """Every ReLU and ReLU6 called inside is guided, whether a module or a function calls it.
+    Negative gradients are stopped at each of them. With f the activation, x its input and R the
+    gradient that arrives at its output, what it hands on is ``max(f'(x), 0) max(R, 0)``. For ReLU
+    this is the formula of Springenberg et al. (2015), ``1[x > 0] max(R, 0)``. For others, such as
+    the SiLU of EfficientNet, it is this library's reading: Binder et al. (2022) run the method on
+    EfficientNet-B0 and do not say what they do there. A gate (sigmoid) keeps its gradient.
 
     Hooks on ``nn.ReLU`` modules, the usual way, miss functional calls and ReLU6: guided
     backpropagation then silently equals the plain gradient.
@@ -145,16 +141,6 @@ class GuidedReLU(TorchFunctionMode):
         calls: how many activations were guided.
     """
 
-    RELU = (
-        torch.nn.functional.relu,
-        torch.nn.functional.relu_,
-        torch.relu,
-        torch.relu_,
-        torch.Tensor.relu,
-        torch.Tensor.relu_,
-    )
-    RELU6 = (torch.nn.functional.relu6,)
-
     def __init__(self) -> None:
         super().__init__()
         self.calls = 0
@@ -162,34 +148,48 @@ class GuidedReLU(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        ceiling = None
-        if func in self.RELU6:
-            ceiling = 6.0
-        elif func is torch.nn.functional.hardtanh:
-            low, high = (*args[1:3], *(kwargs or {}).values())[:2] or (-1.0, 1.0)
-            if low != 0:
-                return func(*args, **(kwargs or {}))
-            ceiling = float(high)
-        elif func not in self.RELU:
-            return func(*args, **(kwargs or {}))
+        """Compute a function, and stop negative gradients before and behind a rectifier."""
+        kwargs = kwargs or {}
+        if not is_rectifier(func, args, kwargs):
+            return func(*args, **kwargs)
         self.calls += 1
-        inputs = args[0] if args else (kwargs or {})["input"]
-        return _GuidedStep.apply(inputs, ceiling)
+        if func not in FALLING:  # behind the others nothing is left to be stopped
+            return _guarded(func(*args, **kwargs))
+        inputs, rest = (args[0], args[1:]) if args else (kwargs["input"], ())
+        options = {name: value for name, value in kwargs.items() if name != "input"}
+        # a tensor of its own, so that only what comes through this call is stopped
+        outputs = _guarded(func(_guarded(inputs.clone()), *rest, **options))
+        return inputs.copy_(outputs) if is_in_place(func, kwargs) else outputs
+
+
+def _guarded(values: torch.Tensor) -> torch.Tensor:
+    """The same values; no negative gradient passes them."""
+    if values.requires_grad:
+        values.register_hook(lambda gradients: gradients.clamp_min(0))
+    return values
 
 
 def guided_pass(request: Request) -> torch.Tensor:
-    """Gradient with guided activations."""
-    with GuidedReLU() as mode:
+    """Gradient with guided activations.
+
+    Raises:
+        UsageError: the network has none.
+    """
+    with GuidedRectifiers() as mode:
         values = input_gradient(request.model.module, request.inputs, request.targets)
     if mode.calls == 0:
         raise UsageError(
-            f"{request.model.spec} calls no ReLU or ReLU6, so guided backpropagation is not "
-            "defined for it; leave the method guided-backprop out"
+            f"{request.model.spec} calls no ReLU nor an activation that stands for one, so guided "
+            "backpropagation is not defined for it; leave the method guided-backprop out"
         )
     return values
 
 
 @method("guided-backprop", guided_pass)
 def guided_backprop(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """Guided backpropagation (Springenberg et al. 2015), summed over colour channels."""
+    """Guided backpropagation (Springenberg et al. 2015), summed over colour channels.
+
+    On a network without ReLU negative gradients are stopped at the activations that it has in its
+    place; see :class:`GuidedRectifiers`.
+    """
     return values

@@ -20,6 +20,8 @@ from zennit.layer import Sum
 from zennit.torchvision import ResNetBasicBlockCanonizer, ResNetBottleneckCanonizer
 from zennit.types import Activation, AvgPool, BatchNorm, Linear, MaxPool
 
+from sanitygap.models.activation_functions import ACTIVATIONS, is_in_place
+
 
 class MergeBatchNorm(NamedMergeBatchNorm):
     """Merges named batch normalisations so that what is left of them is exactly the identity.
@@ -65,15 +67,6 @@ POOLS: dict[Any, type[nn.Module]] = {
     functional.adaptive_avg_pool2d: nn.AdaptiveAvgPool2d,
     functional.max_pool2d: nn.MaxPool2d,
 }
-ACTIVATIONS = tuple(
-    getattr(room, name)
-    for name in (
-        *("relu", "relu_", "relu6", "hardtanh", "hardtanh_", "silu", "hardswish", "gelu", "elu"),
-        *("leaky_relu", "mish", "sigmoid", "hardsigmoid", "tanh", "softplus", "selu", "celu"),
-    )
-    for room in (functional, torch, torch.Tensor)
-    if hasattr(room, name)
-)
 
 
 class FunctionRules(TorchFunctionMode):
@@ -135,7 +128,7 @@ class FunctionRules(TorchFunctionMode):
             result = self._with_rule(func, (args[1], args[0]), kwargs)  # a constant times a signal
         if result is None:
             return func(*args, **kwargs)
-        if kwargs.get("inplace") or getattr(func, "__name__", "").endswith("_"):
+        if is_in_place(func, kwargs):
             return args[0].copy_(result)
         return result
 
