@@ -182,9 +182,7 @@ class Epsilon(Rule):
         return inputs.detach() * torch.autograd.grad(outputs, inputs, weighed)[0] + apart
 
 
-def driven_by_bias(
-    outputs: torch.Tensor, sums: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def driven_by_bias(outputs: torch.Tensor, sums: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Neurons that owe more than half of their output to their bias.
 
     ``z_j`` may be near zero there while the relevance is not, and a rule that divides by ``z_j``

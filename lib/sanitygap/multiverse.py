@@ -1,0 +1,363 @@
+"""The gap between both tests under every specification: a multiverse of one claim.
+
+From the tables ``occlusion-specifications`` and ``randomization-specifications`` come, for each set
+of choices, the differences that Binder et al. (2022) claim, paired over images, with Student's
+95 % intervals, and Kendall's tau between both rankings with a bootstrap interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations, product
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from sanitygap.errors import UsageError
+from sanitygap.inference import UndefinedStatisticError
+
+GUIDED = "guided-backprop"
+GRADIENTS = ("gradient", "gradient-x-input", "integrated-gradients")
+LRP_VARIANTS = ("lrp-epsilon-plus", "lrp-adaptive-beta")
+SIMILARITIES = ("ssim", "ssim_robust", "ssim_L1", "ssim_L2", "spearman", "mse")
+
+#: choices that both tests share, and those of one
+SHARED = ("reduction", "LRP", "start", "biases", "images")
+OCCLUSION = (*SHARED, "patch", "tiling", "outcome", "target")
+RANDOMIZATION = (*SHARED, "similarity", "norms")
+
+#: the specification nearest to the text of the paper, choice by choice; "the paper" in figures
+READING = {
+    "reduction": "signed",  # A.1 averages map scores, and section 4.3 asks for signed ones
+    "LRP": "lrp-adaptive-beta",  # the one variant that A.2 names for this test
+    "start": "one",  # as in the authors' published code
+    "biases": "out",  # Eq. (61)
+    "images": "all",
+    "patch": 15,  # Fig. 1
+    "tiling": "tiles",
+    "outcome": "softmax",
+    "target": "predicted",
+    "similarity": "ssim_L2",  # scikit-image's default range for such maps at that time
+    "norms": "reset",  # A.1 resets layers as He et al. initialise them
+}
+
+RESAMPLES = 500
+"""Of the bootstrap behind each interval of tau."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one test: images x (method, start, further choices of its table).
+
+    Attributes:
+        values: one row an image.
+        correct: by image, whether the network predicts the label.
+    """
+
+    values: pd.DataFrame
+    correct: pd.Series
+
+    def of(self, key: Mapping[str, object], methods: Sequence[str]) -> pd.DataFrame:
+        """Images x methods under one specification, complete rows only.
+
+        Args:
+            key: the specification.
+            methods: names without what a specification adds to them.
+
+        Returns:
+            One column a method; empty if the table does not hold one of them.
+        """
+        rows = self.values
+        if key["images"] == "correct":
+            rows = rows[self.correct.reindex(rows.index).fillna(False).astype(bool)]
+        columns = {}
+        for method in methods:
+            lrp = method.startswith("lrp-")
+            name = f"{method}@biases" if lrp and key["biases"] == "in" else method
+            # the start is a sign, which only a signed map of LRP shows
+            start = key["start"] if lrp and key["reduction"] == "signed" else "one"
+            reduction = key["reduction"] if method != "noise" else "signed"
+            levels = (name, start, reduction, *self._further(key))
+            if levels not in rows.columns:
+                return pd.DataFrame()
+            columns[method] = rows[levels]
+        return pd.DataFrame(columns).dropna()
+
+    def _further(self, key: Mapping[str, object]) -> tuple[object, ...]:
+        return tuple(key[str(name)] for name in self.values.columns.names[3:])
+
+
+def occlusion_scores(table: pd.DataFrame) -> Scores:
+    """Scores of the table ``occlusion-specifications``.
+
+    Where the predicted class is the label, the label's scores are those of the prediction.
+    """
+    by = ["method", "start", "reduction", "patch", "tiling", "target"]
+    values = table.melt(
+        ["image", "correct", *by], ["softmax", "logit"], var_name="outcome", value_name="score"
+    )
+    own = values[(values["target"] == "predicted") & (values["tiling"] == "tiles")]
+    labelled = set(table.loc[table["target"] == "label", "image"])
+    covered = own[own["image"].isin(_label_images(table, labelled))]
+    same = covered[covered["correct"].fillna(False)].assign(target="label")
+    values = pd.concat([values, same], ignore_index=True)
+    wide = values.pivot_table(index="image", columns=[*by, "outcome"], values="score")
+    return Scores(wide, _correct(table))
+
+
+def _label_images(table: pd.DataFrame, labelled: set[str]) -> set[str]:
+    """The images whose labels were explained: those up to the last one that needed a map."""
+    if not labelled:
+        return set()
+    last = table.loc[table["image"].isin(labelled), "position"].max()
+    return set(table.loc[table["position"] <= last, "image"])
+
+
+def randomization_scores(table: pd.DataFrame) -> Scores:
+    """Scores of ``randomization-specifications``: means over steps, then over seeds.
+
+    The mean squared error is taken negatively, so that more means more similar under each of them.
+    """
+    by = ["method", "start", "reduction", "norms"]
+    signs = {name: -1.0 if name == "mse" else 1.0 for name in SIMILARITIES}
+    signed = table.assign(**{name: table[name] * sign for name, sign in signs.items()})
+    steps = signed.groupby(["image", "seed", *by], sort=False)[list(SIMILARITIES)]
+    means = steps.mean().where(steps.count() == steps.size().to_frame().to_numpy())
+    means = means.groupby(["image", *by], sort=False).mean().reset_index()
+    values = means.melt(["image", *by], list(SIMILARITIES), "similarity", "score")
+    wide = values.pivot_table(index="image", columns=[*by, "similarity"], values="score")
+    return Scores(wide, _correct(table))
+
+
+def _correct(table: pd.DataFrame) -> pd.Series:
+    return table.drop_duplicates("image").set_index("image")["correct"]
+
+
+def specifications(names: Sequence[str], scores: Scores) -> Iterator[dict[str, object]]:
+    """Every combination of choices that makes a difference and that a table holds.
+
+    Args:
+        names: :data:`OCCLUSION` or :data:`RANDOMIZATION`.
+        scores: of the test.
+    """
+    columns = scores.values.columns
+    held: dict[str, list[object]] = {
+        str(name): list(dict.fromkeys(columns.get_level_values(place)))
+        for place, name in enumerate(columns.names)
+    }
+    levels: dict[str, list[object]] = {
+        "reduction": held["reduction"],
+        "LRP": [name for name in LRP_VARIANTS if name in held["method"]],
+        "start": ["one", "logit"],
+        "biases": ["out", "in"],
+        "images": ["all", "correct"],
+    } | {name: held[name] for name in held if name not in ("method", "start", "reduction")}
+    for values in product(*(levels[name] for name in names)):
+        key = dict(zip(names, values, strict=True))
+        if key.get("target") == "label" and key["images"] == "correct":
+            continue  # the prediction is the label there
+        yield key
+
+
+def differences(names: Sequence[str], scores: Scores) -> pd.DataFrame:
+    """The claimed differences of one test under every specification.
+
+    Args:
+        names: :data:`OCCLUSION` or :data:`RANDOMIZATION`.
+        scores: of the test.
+
+    Returns:
+        A row for each specification, ``part`` (guided backpropagation or LRP) and gradient method
+        ``against``: the choices, ``difference`` (first minus second), its 95 % interval ``low`` and
+        ``high``, and ``n`` images.
+    """
+    rows = []
+    for key in specifications(names, scores):
+        variant = str(key["LRP"])
+        table = scores.of(key, (GUIDED, variant, *GRADIENTS))
+        if len(table) < 2:
+            continue
+        values = table.to_numpy(float)
+        for place, part in ((0, "guided backpropagation"), (1, "LRP")):
+            for other, against in enumerate(GRADIENTS, start=2):
+                gaps = values[:, place] - values[:, other]
+                half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / len(gaps) ** 0.5
+                rows.append(
+                    {
+                        **key,
+                        "part": part,
+                        "against": against,
+                        "difference": gaps.mean(),
+                        "low": gaps.mean() - half,
+                        "high": gaps.mean() + half,
+                        "n": len(gaps),
+                    }
+                )
+    if not rows:
+        raise UndefinedStatisticError("no specification has two images with all its maps")
+    return pd.DataFrame(rows)
+
+
+def outcomes(found: pd.DataFrame, names: Sequence[str], claimed: int) -> pd.DataFrame:
+    """Whether a part of the claim holds, specification by specification.
+
+    It holds if all three differences have the claimed sign with intervals that exclude 0, it is
+    contradicted if one has the other sign so, and open otherwise.
+
+    Args:
+        found: from :func:`differences`.
+        names: the choices.
+        claimed: the sign that is claimed, -1 for occlusion and 1 for randomisation.
+
+    Returns:
+        A row for each specification and part: ``outcome`` (``holds``, ``contradicted``, ``open``)
+        and the ``margin``: the weakest of the three differences, in the claimed direction, with
+        its interval.
+    """
+    signed = found.assign(
+        margin=claimed * found["difference"],
+        margin_low=np.where(claimed > 0, found["low"], -found["high"]),
+        margin_high=np.where(claimed > 0, found["high"], -found["low"]),
+    )
+    groups = signed.groupby([*names, "part"], sort=False)
+    weakest = signed.loc[groups["margin"].idxmin()].set_index([*names, "part"])
+    held = groups["margin_low"].min() > 0
+    against = groups["margin_high"].min() < 0
+    outcome = np.select([held, against], ["holds", "contradicted"], "open")
+    table = pd.DataFrame({"outcome": outcome}, index=held.index)
+    return table.join(weakest[["margin", "margin_low", "margin_high", "n"]]).reset_index()
+
+
+def agreement(occluded: Scores, randomized: Scores, seed: int = 0) -> pd.DataFrame:
+    """Kendall's tau between both rankings of five methods, under every joint specification.
+
+    The methods are guided backpropagation, the variant of LRP and the three gradient methods; both
+    scores are lower for the better method of their test, so agreement is above 0. The images are
+    those that both tables hold, and are resampled together.
+
+    Returns:
+        A row for each joint specification: the choices, ``tau``, ``low``, ``high``, ``n`` and
+        ``outcome`` of the claim that tau is below 0.
+    """
+    pairs = list(combinations(range(2 + len(GRADIENTS)), 2))
+    rows = []
+    for shared, left, right in _joint(occluded, randomized):
+        common = _common(left, right)
+        if len(common) < 2:
+            continue
+        weights = _resamples(len(common), seed)
+        first, second = (_pair_signs(side, common, weights, pairs) for side in (left, right))
+        choices = [list(side) for side in (first, second)]
+        for a, b in product(range(len(choices[0])), range(len(choices[1]))):
+            one, other = first[choices[0][a]], second[choices[1][b]]
+            taus = (one * other).mean(1)
+            low, high = np.quantile(taus[1:], (0.025, 0.975))
+            outcome = "holds" if high < 0 else "contradicted" if low > 0 else "open"
+            rows.append(
+                dict(shared)
+                | dict(choices[0][a])
+                | dict(choices[1][b])
+                | {"tau": taus[0], "low": low, "high": high, "n": len(common), "outcome": outcome}
+            )
+    if not rows:
+        raise UndefinedStatisticError("no specification has two images in both tests")
+    return pd.DataFrame(rows)
+
+
+Side = dict[tuple[tuple[str, object], ...], pd.DataFrame]
+"""Own choices of one test -> images x methods."""
+
+
+def _joint(
+    occluded: Scores, randomized: Scores
+) -> Iterator[tuple[tuple[tuple[str, object], ...], Side, Side]]:
+    """The two tests' tables of scores, grouped by the choices that they share."""
+    sides: list[dict[tuple[tuple[str, object], ...], Side]] = []
+    for names, scores in ((OCCLUSION, occluded), (RANDOMIZATION, randomized)):
+        groups: dict[tuple[tuple[str, object], ...], Side] = {}
+        for key in specifications(names, scores):
+            table = scores.of(key, (GUIDED, str(key["LRP"]), *GRADIENTS))
+            shared = tuple((name, key[name]) for name in SHARED)
+            own = tuple((name, key[name]) for name in names if name not in SHARED)
+            if len(table) >= 2:
+                groups.setdefault(shared, {})[own] = table
+        sides.append(groups)
+    for shared, left in sides[0].items():
+        if shared in sides[1]:
+            yield shared, left, sides[1][shared]
+
+
+def _common(left: Side, right: Side) -> list[str]:
+    """The images that all tables hold."""
+    indices = [set(table.index) for table in (*left.values(), *right.values())]
+    return sorted(set.intersection(*indices))
+
+
+def _resamples(n: int, seed: int) -> np.ndarray:
+    """Weights of images, ``(1 + RESAMPLES, n)``: first all alike, then a bootstrap."""
+    rng = np.random.default_rng(seed)
+    counts = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES)
+    return np.vstack([np.ones(n), counts]) / n
+
+
+def _pair_signs(
+    side: Side, images: Sequence[str], weights: np.ndarray, pairs: Sequence[tuple[int, int]]
+) -> dict[tuple[tuple[str, object], ...], np.ndarray]:
+    """Own choices -> signs of all pairs' differences, ``(1 + RESAMPLES, pairs)``."""
+    first, second = (list(places) for places in zip(*pairs, strict=True))
+    signs = {}
+    for own, table in side.items():
+        means = weights @ table.loc[list(images)].to_numpy(float)
+        signs[own] = np.sign(means[:, first] - means[:, second])
+    return signs
+
+
+def shares(table: pd.DataFrame) -> dict[str, float]:
+    """Share of the specifications with each outcome, 0 to 1."""
+    counts = table["outcome"].value_counts(normalize=True)
+    return {name: float(counts.get(name, 0.0)) for name in ("holds", "contradicted", "open")}
+
+
+def deciding(table: pd.DataFrame, names: Sequence[str], value: str) -> pd.Series:
+    """How much of the variance of a value each choice explains by itself, the largest first.
+
+    It is the variance of the means over a choice's levels, over the variance of all
+    specifications (first-order sensitivity).
+
+    Args:
+        table: a row for each specification.
+        names: the choices.
+        value: a numeric column.
+
+    Returns:
+        Choice -> share, 0 to 1; choices with one level are left out.
+    """
+    total = float(table[value].var(ddof=0))
+    parts = {}
+    for name in names:
+        if table[name].nunique() > 1:
+            means = table.groupby(name)[value].transform("mean")
+            parts[name] = float(means.var(ddof=0)) / total if total else 0.0
+    return pd.Series(parts, dtype=float).sort_values(ascending=False)
+
+
+def at(table: pd.DataFrame, names: Sequence[str], **choices: object) -> pd.DataFrame:
+    """The rows of the reading nearest to the paper, with some choices made otherwise.
+
+    Args:
+        table: a row for each specification, and perhaps part.
+        names: the choices.
+        choices: those that differ from :data:`READING`.
+
+    Raises:
+        UsageError: the table has no such row.
+    """
+    wanted = {name: choices.get(name, READING[name]) for name in names}
+    rows = table
+    for name, value in wanted.items():
+        rows = rows[rows[name] == value]
+    if rows.empty:
+        raise UsageError(f"no specification has {wanted}; compute more of them")
+    return rows
