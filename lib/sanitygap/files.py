@@ -6,6 +6,7 @@ Nothing here needs torch, so the ledger and the command line can use it cheaply.
 import hashlib
 import json
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,3 +91,13 @@ def read_json(path: Path) -> dict[str, Any]:
         raise UsageError(
             f"{path.parent.name}/{path.name} is damaged; delete it and run the same command again"
         ) from None
+
+
+def git_output(root: Path, *arguments: str) -> bytes:
+    """What git prints in a folder; nothing where it fails, as outside a repository."""
+    try:
+        return subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return b""

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 
 from sanitygap.errors import UsageError
-from sanitygap.files import find_root
+from sanitygap.files import find_root, git_output
 
 VERSIONS = ("torch", "torchvision", "zennit", "captum", "numpy", "scipy", "scikit-image", "pandas")
 
@@ -75,12 +74,7 @@ def checked_out(root: Path) -> tuple[str | None, bool]:
     """
 
     def git(*arguments: str) -> str:
-        try:
-            return subprocess.run(
-                ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
-            ).stdout.strip()
-        except (OSError, subprocess.CalledProcessError):
-            return ""
+        return git_output(root, *arguments).decode().strip()
 
     return git("rev-parse", "--verify", "--quiet", "HEAD") or None, bool(
         git("status", "--porcelain")

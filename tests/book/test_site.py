@@ -13,6 +13,7 @@ from sanitygap.book.site import ledger_rows
 from sanitygap.book.stage import stage, title_of
 from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import Value
+from sanitygap.claims.amendments import load_amendments, load_earlier
 from sanitygap.errors import UsageError
 from tests.book.toy import ADDRESS, execute_all, invented_claims, make_project
 
@@ -148,6 +149,36 @@ def counted(cell: Tag) -> Counter[str]:
     lines = [line.get_text().replace(line.select(".shown-on")[0].get_text(), "").split()
              for line in cell.select("p")]  # fmt: skip
     return Counter({verdict: int(number) for _, verdict, number in lines})
+
+
+def test_amendments_show_their_reasons_and_the_verdicts_before_and_after(site: Path) -> None:
+    page = soup(site, "book/changelog.html")
+    earlier = load_earlier()
+    now = {(row["id"], row["run"]): row["verdict"] for row in invented_claims() if row["run"]}
+    amendments = load_amendments()
+    for number, amendment in enumerate(amendments, 1):
+        table = one(page, f"table#table-amendment-{number}")
+        later = {claim for other in amendments[number:] for claim in other.claims}
+        _, *runs = texts(table, "thead th")
+        assert texts(table, "tbody td:first-child") == list(amendment.claims)
+        for line, claim in zip(table.select("tbody tr"), amendment.claims, strict=True):
+            before = earlier.get((amendment.until, claim), {})
+            for run, cell in zip(runs, texts(line, "td")[1:], strict=True):
+                old, new = cell.split("→")
+                assert old.split()[-1] == before.get(run, "no verdict").split()[-1]
+                if claim not in later:
+                    assert new.split()[-1] == now.get((claim, run), "no verdict").split()[-1]
+    told = page.select("dl.amendment")
+    assert len(told) == len(amendments)
+    for shown, amendment in zip(told, reversed(amendments), strict=True):
+        assert texts(shown, "dt") == [
+            "Was",
+            "Is now",
+            "Reason",
+            "Seen before the change",
+            "Confirmed",
+        ]
+        assert amendment.reason.split("`")[0].split()[0] in shown.get_text()
 
 
 def test_claims_of_a_part_are_marked_in_the_ledger(site: Path) -> None:

@@ -47,6 +47,62 @@ class RecordedRuns(FactsDirective):
         ]
 
 
+class Amendments(FactsDirective):
+    """Every change of a criterion, newest first: what, why, and the verdicts before and after."""
+
+    def run(self) -> list[nodes.Node]:
+        found = list(enumerate(self.facts["amendments"], 1))[::-1]
+        shown = [part for number, one in found for part in self.amendment(number, one)]
+        return shown or [nodes.paragraph("", "No criterion was changed.")]
+
+    def amendment(self, number: int, one: Mapping[str, Any]) -> list[nodes.Node]:
+        """One change: its texts, and a table of claims and recorded runs."""
+        head = nodes.paragraph("", "", nodes.strong("", one["date"]), nodes.Text(": "))
+        for place, claim in enumerate(one["claims"]):
+            head += [nodes.Text(", " if place else ""), self.ledger_link(claim, claim)]
+        texts = nodes.definition_list(classes=["amendment"])
+        for term, key in AMENDED.items():
+            body = nodes.definition("", *self.markdown(one[key]))
+            texts += nodes.definition_list_item("", nodes.term("", term), body)
+        verdicts = {
+            claim: {
+                run: (told["before"].get(run), after)
+                for run, after in self.after(claim, told).items()
+            }
+            for claim, told in one["verdicts"].items()
+        }
+        runs = sorted({run for pairs in verdicts.values() for run in pairs})
+        rows = [
+            row([self.link(claim), *(self.step(*pairs.get(run, (None, None))) for run in runs)])
+            for claim, pairs in verdicts.items()
+        ]
+        steps = [pair for pairs in verdicts.values() for pair in pairs.values()]
+        moved = sum(before != after for before, after in steps)
+        summary = f"{moved} of {plural(len(steps), 'verdict')} changed"
+        table = self.table(["Claim", *runs], rows, [f"amendment-{number}"])
+        table[0]["classes"].append("recordings")
+        return [head, texts, details(summary, [table])]
+
+    def after(self, claim: str, told: Mapping[str, Any]) -> dict[str, str | None]:
+        """Recorded run -> its verdict after the change, in the order of the runs' names."""
+        after = told["after"]
+        if after is None:  # no later change: the present verdict is the outcome
+            recorded = {one["name"] for one in self.facts["runs"] if one["recorded"]}
+            recorded |= set(told["before"])
+            rows = self.claims.get(claim, [])
+            after = {one["run"]: one["verdict"] for one in rows if one["run"] in recorded}
+        return {run: after.get(run) for run in sorted({*told["before"], *after})}
+
+    def link(self, claim: str) -> nodes.Node:
+        """The id of a claim, as a link to the ledger."""
+        return nodes.paragraph("", "", self.ledger_link(claim, claim))
+
+    def step(self, before: str | None, after: str | None) -> nodes.Node:
+        """Two verdicts, one after the other."""
+        arrow = nodes.Text(" → ")
+        return nodes.paragraph("", "", verdict_or_none(before), arrow, verdict_or_none(after))
+
+
 class Changes(FactsDirective):
     """What changed in the recorded results, from the history of their files."""
 
@@ -138,7 +194,7 @@ class RecordedClaims(FactsDirective):
         about = f" {state['date'][:10]}"
         if state.get("n_images"):
             about += f", {state['n_images']} images"
-        verdict = badge(state["verdict"]) if state["verdict"] in VERDICTS else nodes.inline()
+        verdict = verdict_or_none(state["verdict"])
         return [
             nodes.paragraph("", "", verdict, nodes.Text(about)),
             *self.markdown(state.get("evidence")),
@@ -181,6 +237,21 @@ class RecordedTables(FactsDirective):
         """Date, rows and images of one recording."""
         images = f", {state['images']} images" if state["images"] else ""
         return f"{state['date'][:10]}: {state['rows']} rows{images}"
+
+
+AMENDED = {
+    "Was": "was",
+    "Is now": "now",
+    "Reason": "reason",
+    "Seen before the change": "seen",
+    "Confirmed": "confirmed",
+}
+"""Heads of an amendment's texts -> their fields."""
+
+
+def verdict_or_none(verdict: str | None) -> nodes.Node:
+    """The badge of a verdict; words where there is none, or one that is not used any more."""
+    return badge(verdict) if verdict in VERDICTS else nodes.Text(verdict or "no verdict")
 
 
 NO_HISTORY = "The history of the recorded results is not at hand here."

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+
+from sanitygap.files import git_output
 
 UNCHANGED = 1e-4
 """Relative difference up to which two numbers count as the same."""
@@ -153,7 +154,7 @@ def history(root: Path, paths: Sequence[str]) -> dict[str, list[State]]:
         root: the checkout.
         paths: files or folders below it.
     """
-    lines = _git(
+    lines = git_output(
         root, "log", "--format=%H %cI", "--raw", "--no-abbrev", "--no-renames", "--reverse",
         "--", *paths,
     ).decode()  # fmt: skip
@@ -182,7 +183,7 @@ def blob_id(content: bytes) -> str:
 
 def _content(root: Path, path: str, state: State) -> bytes:
     if state.blob:
-        return _git(root, "cat-file", "blob", state.blob)
+        return git_output(root, "cat-file", "blob", state.blob)
     return (root / path).read_bytes()
 
 
@@ -211,12 +212,3 @@ def _pictured(column: pd.Series) -> bool:
 
 def _images(table: pd.DataFrame) -> int | None:
     return int(table["image"].nunique()) if "image" in table else None
-
-
-def _git(root: Path, *arguments: str) -> bytes:
-    try:
-        return subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, check=True
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return b""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from sanitygap.book.project import Project
 from sanitygap.book.recordings import recorded_claims, recorded_tables
+from sanitygap.claims.amendments import amended_verdicts, load_amendments, load_earlier
 from sanitygap.errors import UsageError
+from sanitygap.files import git_output
 from sanitygap.provenance import commits_of
 
 GLOB = ":(glob)data/runs/*/verdicts.json"
@@ -22,7 +23,8 @@ def results(project: Project, run: str) -> dict[str, Any]:
 
     Returns:
         ``runs`` (:func:`shown_runs`), ``recorded_claims``, ``recorded_tables`` (see
-        :mod:`sanitygap.book.recordings`), ``changes`` (:func:`changes`) and ``drift``
+        :mod:`sanitygap.book.recordings`), ``amendments`` (see
+        :mod:`sanitygap.claims.amendments`), ``changes`` (:func:`changes`) and ``drift``
         (:func:`drift`).
     """
     shown = shown_runs(project, run)
@@ -32,6 +34,7 @@ def results(project: Project, run: str) -> dict[str, Any]:
         "runs": shown,
         "recorded_claims": recorded_claims(project.root, recorded),
         "recorded_tables": recorded_tables(project.root, recorded),
+        "amendments": amended_verdicts(load_amendments(), load_earlier()),
         "changes": changes(project.root),
         "drift": drift(project, run),
     }
@@ -75,7 +78,9 @@ def changes(root: Path) -> list[dict[str, Any]]:
         number of claims) and ``moved`` (id, verdict before, verdict after; None where there is
         none). The first record of a run has moved nothing. Empty outside git.
     """
-    lines = _git(root, "log", "--format=%H %cI", "--name-only", "--reverse", "--", GLOB)
+    lines = git_output(
+        root, "log", "--format=%H %cI", "--name-only", "--reverse", "--", GLOB
+    ).decode()
     before: dict[str, dict[str, str]] = {}
     found: list[dict[str, Any]] = []
     commit = date = ""
@@ -84,7 +89,7 @@ def changes(root: Path) -> list[dict[str, Any]]:
             commit, _, date = line.partition(" ")
             continue
         run = Path(line).parent.name
-        verdicts = _verdicts(_git(root, "show", f"{commit}:{line}"))
+        verdicts = _verdicts(git_output(root, "show", f"{commit}:{line}"))
         old = before.get(run)
         before[run] = verdicts
         moved = [
@@ -105,21 +110,12 @@ def changes(root: Path) -> list[dict[str, Any]]:
     return found[::-1]
 
 
-def _verdicts(text: str) -> dict[str, str]:
+def _verdicts(text: bytes) -> dict[str, str]:
     """Claim -> verdict of a ``verdicts.json``; empty where it was deleted or is not one."""
     try:
         return {one["claim"]: one["verdict"] for one in json.loads(text)}
     except (ValueError, TypeError, KeyError):
         return {}
-
-
-def _git(root: Path, *arguments: str) -> str:
-    try:
-        return subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return ""
 
 
 def drift(project: Project, run: str) -> dict[str, Any]:

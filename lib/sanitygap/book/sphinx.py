@@ -14,6 +14,8 @@ Directives, all without a number or a verdict of their own:
     The pages of the part that a page introduces, and the verdicts on their claims.
 ``{executions}``, ``{runs}``
     When, how long and from what each chapter was executed, and each run computed.
+``{amendments}``
+    The changes of criteria, with their reasons and the verdicts before and after.
 ``{changes}``
     How the recorded verdicts changed, from the history of their files.
 ``{recorded-claims}``, ``{recorded-tables}``
@@ -57,6 +59,7 @@ DIRECTIVES = {
     "part": part_page.PartPages,
     "executions": directives.Executions,
     "runs": history_page.RecordedRuns,
+    "amendments": history_page.Amendments,
     "changes": history_page.Changes,
     "recorded-claims": history_page.RecordedClaims,
     "recorded-tables": history_page.RecordedTables,

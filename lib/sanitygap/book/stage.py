@@ -85,6 +85,7 @@ def stage(
         "changes": [],
         "recorded_claims": [],
         "recorded_tables": [],
+        "amendments": [],
         "drift": {},
         **(results or {}),
         "claims": list(claims),
