@@ -116,6 +116,45 @@ def test_the_fixed_set_names_methods_and_no_control():
     assert {*GRADIENTS, GUIDED, LRP} <= set(FIGURE_METHODS)
 
 
+def ranged(values: dict[str, dict[str, float]]) -> dict[str, pd.DataFrame]:
+    """A randomisation whose SSIM has another level under each data range."""
+    table = randomization(SSIM, shares=(0.3, 0.6, 1.0))
+    for column, levels in values.items():
+        moved = table["method"].map(levels) - table["method"].map(SSIM)
+        table[column] = table["ssim"] + moved.fillna(0.0)
+    return {"randomization": table}
+
+
+OTHERS = {"lrp-alpha2-beta1": 0.1, "lrp-gamma-box": 0.2}
+"""Two methods that the claim on Fig. 2 does not name, in the opposite order."""
+
+
+@pytest.mark.parametrize("claim", ["binder-fig2", "binder-app2"])
+def test_methods_that_the_claim_does_not_name_cannot_open_it(claim):
+    verdict = judge(claim, ranged({"ssim_L2": SSIM | OTHERS}), CONTEXT)
+    assert verdict.value == "direction"
+    # two steps beyond the classifier, two methods against three, four data ranges
+    assert (verdict.numbers["held"], verdict.numbers["against"]) == (48, 0)
+
+
+def test_a_data_range_that_turns_a_difference_round_leaves_the_claim_under_specified():
+    low = SSIM | {LRP: 0.0}
+    verdict = judge("binder-fig2", ranged({"ssim_L1": low, "ssim_L2": low}), CONTEXT)
+    assert verdict.value == "under-specified"
+    assert "L = joint 12 of 12" in verdict.reason
+    assert "L = 2 6 of 12" in verdict.reason
+    assert verdict.numbers["held, L = 1"] == 6
+    assert verdict.numbers["against, L = 1"] == 6
+    assert verdict.numbers["held, L = robust"] == 12
+
+
+def test_differences_that_fail_under_every_data_range_refute_the_claim():
+    tables = {"randomization": randomization(SSIM | {GUIDED: 0.1})}
+    verdict = judge("binder-fig2", tables, CONTEXT)
+    assert verdict.value == "not-reproduced"
+    assert GUIDED in verdict.evidence
+
+
 def noise_curve(ssim=(0.8, 0.5, 0.1), softmax=(0.3, 0.31, 0.5)):
     rng = np.random.default_rng(2)
     return pd.DataFrame(

@@ -180,7 +180,7 @@ def _real_reversals(table: pd.DataFrame) -> tuple[list[str], int]:
     scores = dict(zip(RANGES, frames, strict=True))
     base = scores["ssim"]
     pvalues = {}
-    for name in RANGES[1:]:
+    for name in list(RANGES)[1:]:
         for first, second in combinations(base, 2):
             differences = [frame[first] - frame[second] for frame in (base, scores[name])]
             reversed_ = differences[0].mean() * differences[1].mean() < 0
