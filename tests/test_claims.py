@@ -25,6 +25,7 @@ from sanitygap.claims import (
     commands_for,
     criterion,
     find_claim,
+    find_criterion,
     in_order,
     judge,
     load_claims,
@@ -37,6 +38,8 @@ from sanitygap.claims import (
 from sanitygap.claims.judging import _CRITERIA
 from sanitygap.criteria import load_criteria
 from sanitygap.errors import UsageError
+from sanitygap.experiments import EXPERIMENTS, Context
+from sanitygap.images import load_images
 from sanitygap.inference import paired_difference, rank_agreement
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -125,6 +128,23 @@ def test_pretrained_claims_of_a_paper_name_its_setting():
     """A claim with tier P either describes the paper's setting or has none of its own."""
     without = {claim.id for claim in load_claims() if claim.tier == ("P",) and not claim.faithful}
     assert without == {"adebayo-bone", "adebayo-fig7"}  # weights and radiographs are not public
+
+
+def test_verdicts_about_other_networks_need_no_network_of_a_run():
+    """What the ledger calls trained for the check is computed without the model of a run."""
+
+    def refuse() -> None:
+        raise AssertionError("the model of the run is asked for")
+
+    context = Context(refuse, lambda: load_images("photos"), 0)
+    named = [claim for claim in load_claims() if claim.networks]
+    assert "binder-skip-predicts" in {claim.id for claim in named}
+    for claim in named:
+        for name in find_criterion(claim.id).tables:
+            entry = EXPERIMENTS[name]
+            chunks = list(entry.chunks(context, **entry.knobs["smoke"]))
+            assert chunks, claim.id
+            assert not any(chunk.needs_model for chunk in chunks), (claim.id, name)
 
 
 def write_ledger(path: Path, entries: object) -> Path:

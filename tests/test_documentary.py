@@ -4,8 +4,17 @@ import re
 
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 
-from sanitygap.claims import CriterionContext, Verdict, find_claim, judge, load_claims, registry
+from sanitygap.claims import (
+    CriterionContext,
+    Verdict,
+    find_claim,
+    judge,
+    load_claims,
+    read_verdicts,
+    registry,
+)
 from sanitygap.claims.concordance import (
     as_csv,
     counts,
@@ -15,10 +24,21 @@ from sanitygap.claims.concordance import (
     sections,
     terms_sha256,
 )
-from sanitygap.claims.documentary import SUMMARY, Concordance, Entry, Part, load_entries
+from sanitygap.claims.documentary import (
+    SUMMARY,
+    Concordance,
+    Entry,
+    Part,
+    Substance,
+    load_entries,
+    standing,
+    substance,
+)
 from sanitygap.claims.ledger import default_ledger
-from sanitygap.criteria.documentary import anchored, with_substance
+from sanitygap.criteria.documentary import anchored
 from sanitygap.errors import UsageError
+from sanitygap.pages.documentary import summary_table
+from tests.test_recorded import RUNS, study
 
 PAPER_TEXT = """\
 # A Title of Words
@@ -148,44 +168,36 @@ def test_the_text_comes_first(tmp_path, parts, value):
 # ---- the substance
 
 
-def verdicts(**values: str) -> dict[str, Verdict]:
-    return {
-        name.replace("_", "-"): Verdict(value=value, evidence="1.", reason="Because.")
-        for name, value in values.items()
-    }
+def test_the_substance_never_moves_the_verdict_on_a_text():
+    """A sentence that reports the paper rightly holds, whatever a run finds about the paper."""
+    for value in ("direction", "not-reproduced", "undecided"):
+        known = {"binder-gap": Verdict(value=value, evidence="1.", reason="Because.")}
+        context = CriterionContext("tiny", "folder", 0, verdicts=known)
+        assert judge("qa-gap-lrp", {}, context) == judge("qa-gap-lrp", {}, CONTEXT)
+    assert judge("qa-gap-lrp", {}, CONTEXT).value == "holds"
 
 
-TEXT = Verdict(value="holds", evidence="1 of 1.")
-BOTH = ("binder-gap", "binder-thm1")
+def test_the_substance_is_that_of_the_claims_it_rests_on():
+    found = substance(
+        entry(part("bottom up"), rests_on=("binder-gap", "binder-thm1")),
+        {"binder-gap": "not-reproduced", "binder-fig1": "direction"},
+    )
+    assert found == [
+        Substance("binder-gap", "not-reproduced", ""),
+        Substance("binder-thm1", "not-run", ""),
+    ]
+    assert standing(found) == "0 of 2 claims that it rests on hold in this run"
+    assert standing([Substance("binder-thm1", "slip", "")]).startswith("1 of 1")
+    assert substance(entry(part("bottom up")), {}) == []
 
 
-@pytest.mark.parametrize(
-    ("known", "value"),
-    [
-        (verdicts(binder_gap="direction", binder_thm1="holds"), "holds"),
-        (verdicts(binder_gap="reproduced", binder_thm1="slip"), "holds"),
-        (verdicts(binder_gap="direction", binder_thm1="caveat"), "caveat"),
-        (verdicts(binder_gap="not-reproduced", binder_thm1="holds"), "caveat"),
-        (verdicts(binder_gap="direction", binder_thm1="false"), "caveat"),
-        (verdicts(binder_gap="undecided", binder_thm1="holds"), "undecided"),
-        (verdicts(binder_gap="under-specified", binder_thm1="holds"), "undecided"),
-        (verdicts(binder_thm1="holds"), "undecided"),
-        ({}, "not-run"),
-    ],
-)
-def test_the_substance_is_that_of_the_claims_it_rests_on(known, value):
-    verdict = with_substance(TEXT, known, BOTH)
-    assert verdict.value == value
-    assert bool(verdict.reason) == (value != "holds")
-    if value == "not-run":
-        assert "sanitygap execute gap" in verdict.reason
-
-
-def test_substance_cannot_mend_a_text():
-    text = Verdict(value="false", evidence="0 of 1.", reason="It is not there.")
-    good = verdicts(binder_gap="direction", binder_thm1="holds")
-    assert with_substance(text, good, BOTH).value == "false"
-    assert with_substance(TEXT, {}, ()) is TEXT
+def test_other_networks_say_nothing_about_the_network_of_a_run():
+    """Networks trained for the purpose have skips; a network without any shows nothing of them."""
+    skip = next(entry for entry in ENTRIES if entry.id == "qa-skip")
+    verdicts = {"binder-fig7": "not-run", "binder-skip-predicts": "direction"}
+    fig7, predicts = substance(skip, verdicts)
+    assert (fig7.verdict, predicts.verdict) == ("not-run", "not-run")
+    assert find_claim("binder-skip-predicts").networks in predicts.note
 
 
 def test_minimising_the_mse_is_contradicted_by_measurement():
@@ -201,6 +213,23 @@ def test_minimising_the_mse_is_contradicted_by_measurement():
     assert value(2.0, 1.0) == "false"
     assert value(1.0, 2.0) == "caveat", "the text alone: the paper does not say so of the MSE"
     assert value(1.0, 1.0) == "undecided"
+
+
+def test_the_page_shows_the_substance_in_a_column_of_its_own():
+    recorded = study(RUNS[0])
+    html = summary_table(recorded).to_html()
+    judged = {r.claim: r.value for r in read_verdicts(recorded.folder / "verdicts.json")}
+    rows = BeautifulSoup(html, "html.parser").select("tbody tr")
+    shown = {row.a.get_text(): row for row in rows}
+    assert set(shown) == {claim.id for claim in load_claims() if claim.paper == SUMMARY}
+    for sentence in ENTRIES:
+        if sentence.id in shown:
+            verdict, _, cell = shown[sentence.id].select("td")[-3:]
+            assert judged[sentence.id] in verdict.get_text()
+            assert [link.get_text() for link in cell.select("a")] == list(sentence.rests_on)
+            for name in sentence.rests_on:
+                if not find_claim(name).networks:
+                    assert judged[name] in cell.get_text()
 
 
 # ---- the families of tests
@@ -249,8 +278,7 @@ def test_every_sentence_of_the_summary_has_an_entry_and_a_criterion():
     ours = [claim.id for claim in load_claims() if claim.paper == SUMMARY]
     assert [entry.id for entry in ENTRIES if entry.id.startswith("qa-")] == ours
     assert set(ours) <= set(registry())
-    for name in ours:
-        assert registry()[name].rests_on == next(e.rests_on for e in ENTRIES if e.id == name)
+    assert not any(registry()[name].rests_on for name in ours), "a text is judged by itself"
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)

@@ -14,6 +14,7 @@ from sanitygap.book.stage import stage, title_of
 from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import Value
 from sanitygap.claims.amendments import load_amendments, load_earlier
+from sanitygap.claims.documentary import standing
 from sanitygap.errors import UsageError
 from tests.book.toy import ADDRESS, execute_all, invented_claims, make_project
 
@@ -108,9 +109,14 @@ def test_ledger_lists_every_claim_with_all_its_verdicts(site: Path) -> None:
         own = [row for row in rows if row["id"] == line["id"]]
         # those of runs first; the models that wait for one are folded below them
         ordered = sorted(own, key=lambda row: bool(row["model"]) and not row["run"])
-        assert [words.split()[-1] for words in texts(line, ".verdict")] == [
+        assert [words.split()[-1] for words in texts(line, ".finding > p > .verdict")] == [
             row["verdict"] for row in ordered
         ]
+        networks = [own[0]["networks"]] if own[0]["networks"] else []
+        judged = sum(bool(row["run"]) for row in own)
+        assert (
+            texts(line, ".finding > .networks") == [f"about {words}" for words in networks] * judged
+        )
         waiting = [row["model"] for row in own if row["model"] and not row["run"]]
         assert texts(line, "details .finding .shown-on") == waiting
         assert f"kind-{own[0]['kind']}" in line["class"]
@@ -149,6 +155,22 @@ def counted(cell: Tag) -> Counter[str]:
     lines = [line.get_text().replace(line.select(".shown-on")[0].get_text(), "").split()
              for line in cell.select("p")]  # fmt: skip
     return Counter({verdict: int(number) for _, verdict, number in lines})
+
+
+def test_ledger_shows_the_substance_of_a_sentence_beside_its_verdict(site: Path) -> None:
+    page = soup(site, "book/ledger.html")
+    sentences = [row for row in invented_claims() if row.get("substance")]
+    assert sentences
+    for row in sentences:
+        findings = page.select(f'tr[id="{row["id"]}"] .finding')
+        shown = next(f for f in findings if row["model"] in texts(f, ".shown-on"))
+        folded = next(d for d in shown.select("details") if "Substance" in texts(d, "summary")[0])
+        assert texts(folded, "summary") == [f"Substance: {standing(row['substance'])}"]
+        assert texts(folded, "a") == [found.claim for found in row["substance"]]
+        assert [words.split()[-1] for words in texts(folded, ".verdict")] == [
+            found.verdict for found in row["substance"]
+        ]
+        assert all(found.note in folded.get_text() for found in row["substance"])
 
 
 def test_amendments_show_their_reasons_and_the_verdicts_before_and_after(site: Path) -> None:
@@ -333,14 +355,20 @@ def test_ledger_rows_are_those_of_recorded_runs_and_of_this_one(tmp_path: Path) 
 
     record = {"claim": "binder-thm1", "verdict": "caveat", "evidence": "1 of 2.", "reason": ""}
     record |= {"model": "efficientnet_lite0", "images": "photos", "n_images": 3}
+    sentence = record | {"claim": "qa-compare", "verdict": "holds"}
     for run, recorded in (("reference-a", True), ("mine", False), ("another", False)):
         folder = tmp_path / "data" / "runs" / run
         folder.mkdir(parents=True)
         (folder / "run.json").write_text(json.dumps({"recorded": recorded}))
-        (folder / "verdicts.json").write_text(json.dumps([record]))
+        (folder / "verdicts.json").write_text(json.dumps([record, sentence]))
     rows = ledger_rows(Project(tmp_path), "mine")
-    shown = [row for row in rows if row["verdict"] != "not-run"]
+    shown = [row for row in rows if row["verdict"] not in ("not-run", "holds")]
     assert [row["run"] for row in shown] == ["mine", "reference-a"]
+    (told,) = (row for row in rows if row["id"] == "qa-compare" and row["run"] == "mine")
+    assert told["substance"] == [
+        ("binder-thm1", "caveat", ""),
+        ("binder-thm2", "not-run", ""),
+    ]
     assert all(row["place"] and row["check"] for row in rows)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from sanitygap.book import Project, execute
 from sanitygap.claims import ALLOWED, load_claims
+from sanitygap.claims.documentary import load_entries, substance
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -69,10 +70,11 @@ def invented_claims() -> list[dict[str, Any]]:
 
     Every fifth of the others waits for a run on a third model, the paper's own.
     """
+    entries = {entry.id: entry for entry in load_entries()}
     rows = []
     for number, claim in enumerate(load_claims()):
         shared = claim.model_dump(
-            include={"id", "paper", "statement", "criterion"} | {"place", "kind"}
+            include={"id", "paper", "statement", "criterion"} | {"place", "kind", "networks"}
         )
         shared |= {"tier": list(claim.tier), "notebook": ("theorem-1", "gap", None)[number % 3]}
         if number % 7 == 6:
@@ -90,6 +92,8 @@ def invented_claims() -> list[dict[str, Any]]:
                 | {"verdict": allowed[(number + offset) % len(allowed)]}
                 | {"evidence": "The difference is 0.5, $n = 3$.", "reason": ""}
             )
+            if claim.id in entries:
+                rows[-1]["substance"] = substance(entries[claim.id], {"binder-gap": "direction"})
         if number % 5 == 0:
             rows.append(
                 shared

@@ -283,6 +283,11 @@ def verdict_line(verdict: str, model: str | None) -> nodes.paragraph:
     return line
 
 
+def networks_line(one: Mapping[str, Any]) -> nodes.paragraph:
+    """Which networks a verdict is about that is not about the network of a run."""
+    return nodes.paragraph("", f"about {one['networks']}", classes=["networks"])
+
+
 def of_a_run(one: Mapping[str, Any]) -> bool:
     """Whether a row of the ledger comes from a run; a model of the paper may wait for one."""
     return bool(one["run"] and one["model"])

@@ -12,13 +12,16 @@ from sphinx.util.nodes import make_refnode
 
 from sanitygap.book.directives import (
     FactsDirective,
+    badge,
     claim_place,
     details,
+    networks_line,
     of_a_run,
     row,
     verdict_line,
 )
 from sanitygap.book.part_page import part_classes
+from sanitygap.claims.documentary import Substance, standing
 
 PAPERS = {
     "binder-2022": "Binder et al. (2022)",
@@ -91,9 +94,21 @@ class Ledger(FactsDirective):
         """One verdict on a claim, the model it was reached on, and what it rests on."""
         shown = columns.get((one["run"], one["model"]), one["model"])
         line = verdict_line(one["verdict"], shown)
+        about = [networks_line(one)] if of_a_run(one) and one.get("networks") else []
         body = [*self.markdown(one["evidence"]), *self.markdown(one["reason"])]
         classes = ["finding", f"found-{one['verdict']}", *(["of-run"] if of_a_run(one) else [])]
-        return nodes.container("", line, details("Evidence", body), classes=classes)
+        parts = [line, *about, details("Evidence", body), self.substance(one)]
+        return nodes.container("", *parts, classes=classes)
+
+    def substance(self, one: Mapping[str, Any]) -> nodes.Node:
+        """How the claims that a sentence rests on fared in a run: no part of the verdict on it."""
+        found = [Substance(*values) for values in one.get("substance", [])]
+        lines = []
+        for rests_on in found:
+            line = nodes.paragraph("", "", self.ledger_link(rests_on.claim, rests_on.claim))
+            line += [nodes.Text(" "), badge(rests_on.verdict), nodes.Text(f" {rests_on.note}")]
+            lines.append(line)
+        return details(f"Substance: {standing(found)}", lines)
 
 
 def place(one: Mapping[str, Any]) -> nodes.Node:

@@ -72,16 +72,26 @@ def ledger_rows(project: Project, run: str) -> list[dict[str, Any]]:
     """Every claim with the verdicts of the recorded runs and of this run.
 
     Returns:
-        The rows of ``sanitygap.claims.collect``, each with the place, check, caveat and kind
-        of its claim as well.
+        The rows of ``sanitygap.claims.collect``, each with the place, check, caveat, kind and
+        networks of its claim as well. A verdict of a run on a sentence has ``substance``, too: the
+        claims that it rests on as :class:`~sanitygap.claims.documentary.Substance`.
     """
     from sanitygap.claims import collect, load_claims
+    from sanitygap.claims.documentary import load_entries, substance
 
     about = {
-        claim.id: claim.model_dump(include={"place", "check", "caveat", "kind"})
+        claim.id: claim.model_dump(include={"place", "check", "caveat", "kind", "networks"})
         for claim in load_claims()
     }
-    return [about[row["id"]] | row for row in collect(project.shown_runs(run))]
+    entries = {entry.id: entry for entry in load_entries()}
+    rows = [about[row["id"]] | row for row in collect(project.shown_runs(run))]
+    verdicts: dict[str, dict[str, str]] = {}
+    for row in rows:
+        verdicts.setdefault(row["run"], {})[row["id"]] = row["verdict"]
+    for row in rows:
+        if row["run"] and row["id"] in entries:
+            row["substance"] = substance(entries[row["id"]], verdicts[row["run"]])
+    return rows
 
 
 def _jupyter_book(project: Project, source: Path) -> Path:

@@ -6,16 +6,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import pandas as pd
 import yaml
 from pydantic import Field
 
-from sanitygap.claims.ledger import Strict, Text, default_ledger, one_line, validated
+from sanitygap.claims.ledger import (
+    Strict,
+    Text,
+    default_ledger,
+    find_claim,
+    one_line,
+    validated,
+)
 from sanitygap.errors import UsageError
 
 PAPER = "binder-2022"
@@ -108,6 +115,52 @@ class Concordance:
             return "stated", stated
         mentioned = [name for name in part.mentioned_in if self.stands(PAPER, name, part.terms)]
         return ("mentioned", mentioned) if mentioned else ("absent", [])
+
+
+class Substance(NamedTuple):
+    """What a run found about a claim that a sentence rests on.
+
+    Attributes:
+        claim: its id.
+        verdict: of the run; ``not-run`` where the run says nothing about its own network.
+        note: why it does not; empty otherwise.
+    """
+
+    claim: str
+    verdict: str
+    note: str
+
+
+STANDS = ("holds", "slip", "reproduced", "direction")
+"""Verdicts under which what a sentence reports stands."""
+
+
+def substance(entry: Entry, verdicts: Mapping[str, str]) -> list[Substance]:
+    """What a run found about the claims that a sentence rests on.
+
+    It says whether the sentence is right about a network, not whether it reports the paper, and so
+    has no part in the verdict on the sentence. A claim that is judged on networks trained for the
+    purpose tells nothing about the network of the run.
+
+    Args:
+        entry: the sentence.
+        verdicts: of the run, by claim.
+    """
+    found = []
+    for name in entry.rests_on:
+        networks = find_claim(name).networks
+        found.append(
+            Substance(name, "not-run", f"judged on {networks} only")
+            if networks
+            else Substance(name, verdicts.get(name, "not-run"), "")
+        )
+    return found
+
+
+def standing(found: list[Substance]) -> str:
+    """How many of these claims hold, in words."""
+    holding = sum(one.verdict in STANDS for one in found)
+    return f"{holding} of {len(found)} claims that it rests on hold in this run"
 
 
 _MAKER = "sanitygap.claims.concordance"

@@ -91,6 +91,7 @@ class Claim(Strict):
     audit: Audit | None = None
     requires: Text | None = None
     faithful: Faithful | None = None
+    networks: Text | None = None
     notebook: Text | None = None
 
 

@@ -1,10 +1,9 @@
-"""Criteria for documentary claims: what a text says, and what becomes of it here.
+"""Criteria for documentary claims: does a text say what a sentence reports of it?
 
-One rule turns an entry of ``data/documentary.yml`` into a verdict. The text comes first: if no
-piece of the sentence stands in the paper the verdict is ``false``, if only some do, or only in
-passing, it is ``caveat``. Then the substance: a sentence that reports the paper faithfully gets
-``holds`` only where the claims that it rests on hold in the same run; where one of them does not
-hold as it stands the verdict is ``caveat``, and where one is open it is ``undecided``.
+One rule turns an entry of ``data/documentary.yml`` into a verdict: if no piece of the sentence
+stands in the paper the verdict is ``false``, if only some do, or only in passing, it is ``caveat``.
+Whether what the sentence reports holds on a network is another question, with another answer:
+:func:`sanitygap.claims.documentary.substance`.
 """
 
 from collections.abc import Mapping
@@ -12,24 +11,13 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from sanitygap.claims import (
-    CriterionContext,
-    Value,
-    Verdict,
-    commands_for,
-    criterion,
-    find_claim,
-)
+from sanitygap.claims import CriterionContext, Value, Verdict, criterion, find_claim
 from sanitygap.claims.documentary import SUMMARY, Concordance, Entry, load_entries
 from sanitygap.criteria.gap import methods_of
 from sanitygap.inference import kendall_tau, paired_difference
 from sanitygap.scores import complete, occlusion_scores, randomization_scores
 
 Tables = Mapping[str, pd.DataFrame]
-
-#: verdicts under which what a sentence reports stands, and those under which it does not as it is
-STANDS = ("holds", "slip", "reproduced", "direction")
-DOES_NOT = ("caveat", "false", "not-reproduced")
 
 #: family of tests, as the paper names it -> table and column with its statistic; low is good
 STATISTICS = {
@@ -70,57 +58,6 @@ def anchored(entry: Entry, concordance: Concordance) -> Verdict:
     )
 
 
-def with_substance(
-    text: Verdict, verdicts: Mapping[str, Verdict], rests_on: tuple[str, ...]
-) -> Verdict:
-    """The verdict on a text that stands in the paper, given those on the claims it rests on.
-
-    Args:
-        text: of :func:`anchored`.
-        verdicts: of the run, by claim.
-        rests_on: ids of the claims.
-    """
-    if not rests_on:
-        return text
-    found = {name: verdicts[name].value for name in rests_on if name in verdicts}
-    holding = sum(value in STANDS for value in found.values())
-    value, reason = text.value, text.reason
-    if value == "holds" and any(one in DOES_NOT for one in found.values()):
-        value = "caveat"
-        reason = "The sentence reports the paper, whose claim does not hold here as it stands."
-    elif value == "holds" and not found:
-        value = "not-run"
-        reason = (
-            "The sentence stands in the paper; its substance is not judged in this run. "
-            f"{_how_to_judge(rests_on)}"
-        )
-    elif value == "holds" and holding < len(rests_on):
-        value = "undecided"
-        reason = "The sentence stands in the paper; its substance is open in this run."
-    listed = ", ".join(f"{name} {found.get(name, 'not judged in this run')}" for name in rests_on)
-    return Verdict(
-        value=value,
-        evidence=(
-            f"{text.evidence} {holding} of {len(rests_on)} claims that it rests on hold: {listed}."
-        ),
-        reason=reason,
-        numbers=text.numbers | {"rests on": len(rests_on), "holding": holding},
-    )
-
-
-def _how_to_judge(claims: tuple[str, ...]) -> str:
-    commands = [line for name in claims for line in commands_for(find_claim(name))[:1]]
-    if not commands:
-        return "No page computes it yet."
-    return f"Run `{' && '.join(dict.fromkeys(commands))}` first."
-
-
-def judge_sentence(entry: Entry, context: CriterionContext) -> Verdict:
-    """The rule of this module, for one entry."""
-    text = anchored(entry, Concordance.read())
-    return with_substance(text, context.verdicts, entry.rests_on)
-
-
 def mse_is_minimized(tables: Tables, context: CriterionContext) -> Verdict:
     """Contradicted if zero covariance makes the normalised MSE larger than positive covariance."""
     table = tables["theorem-4"]
@@ -132,7 +69,7 @@ def mse_is_minimized(tables: Tables, context: CriterionContext) -> Verdict:
         larger += int((zero["low"] > positive["high"]).sum())
         smaller += int((zero["high"] < positive["low"]).sum())
     total = sum(int((part["correlation"] > 0).sum()) for part in families)
-    text = judge_sentence(_entry("qa-mse-min"), context)
+    text = anchored(_entry("qa-mse-min"), Concordance.read())
     value: Value = "undecided"
     if larger:
         value = "false"
@@ -212,13 +149,13 @@ def _register() -> None:
         if find_claim(entry.id).paper != SUMMARY:
             continue
         if entry.id == "qa-mse-min":
-            criterion(entry.id, tables=("theorem-4",), rests_on=entry.rests_on)(mse_is_minimized)
+            criterion(entry.id, tables=("theorem-4",))(mse_is_minimized)
             continue
 
         def sentence(tables: Tables, context: CriterionContext, entry: Entry = entry) -> Verdict:
-            return judge_sentence(entry, context)
+            return anchored(entry, Concordance.read())
 
-        criterion(entry.id, rests_on=entry.rests_on)(sentence)
+        criterion(entry.id)(sentence)
 
 
 _register()

@@ -5,8 +5,8 @@ from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from sanitygap.book.verdicts import VERDICTS
-from sanitygap.claims import find_claim, load_claims
-from sanitygap.claims.documentary import SUMMARY, Entry, load_entries
+from sanitygap.claims import collect, find_claim, load_claims
+from sanitygap.claims.documentary import SUMMARY, Entry, Substance, load_entries, substance
 from sanitygap.criteria.documentary import STATISTICS, family_scores
 from sanitygap.criteria.gap import CONTROLS
 from sanitygap.figures import Plate, theme
@@ -90,24 +90,27 @@ def family_agreement(study: Study) -> Styler:
 
 
 def summary_table(study: Study) -> Styler:
-    """Every sentence of the summary: where the paper says it, what it rests on, its verdict."""
+    """Every sentence of the summary: where the paper says it, its verdict, and its substance."""
     entries = {entry.id: entry for entry in load_entries()}
     claims = [claim.id for claim in load_claims() if claim.paper == SUMMARY]
     judged = {row["claim"]: row for row in study.judge(*claims).to_dict("records")}
+    verdicts = {row["id"]: row["verdict"] for row in collect([study.folder]) if row["run"]}
     rows = [
         {
             "sentence": f'<a href="../book/ledger.html#{name}">{name}</a>: '
             f"{find_claim(name).statement}",
             "in the paper": _places(entries[name]),
-            "rests on": _links(entries[name]),
             "verdict": f"{VERDICTS[judged[name]['verdict']].sign} {judged[name]['verdict']}",
             "evidence": f"{judged[name]['evidence']} {judged[name]['reason']}".strip(),
+            "substance in this run": _substance(substance(entries[name], verdicts)),
         }
         for name in claims
     ]
     return text_table(
         pd.DataFrame(rows),
-        f"{len(rows)} sentences of the summary, judged in the run {study.settings.run}.",
+        f"{len(rows)} sentences of the summary, judged in the run {study.settings.run}. The "
+        "verdict is about the text. The last column says how the claims that a sentence rests on "
+        "fared, and has no part in the verdict.",
     )
 
 
@@ -115,6 +118,11 @@ def _places(entry: Entry) -> str:
     return "; ".join(f"{part.says}: {', '.join(part.stated_in)}" for part in entry.parts)
 
 
-def _links(entry: Entry) -> str:
-    links = [f'<a href="../book/ledger.html#{name}">{name}</a>' for name in entry.rests_on]
-    return ", ".join(links) or "–"
+def _substance(found: list[Substance]) -> str:
+    """The claims that a sentence rests on, each with its verdict in the run."""
+    lines = [
+        f'<a href="../book/ledger.html#{one.claim}">{one.claim}</a> '
+        f"{VERDICTS[one.verdict].sign} {one.verdict}" + (f" ({one.note})" if one.note else "")
+        for one in found
+    ]
+    return "<br>".join(lines) or "–"
