@@ -288,6 +288,9 @@ def measured(value: str, **numbers: float) -> Verdict:
         (["reproduced", "direction"], "direction"),
         (["direction", "undecided"], "undecided"),
         (["undecided", "not-reproduced", "direction"], "not-reproduced"),
+        (["no-data", "no-data"], "no-data"),
+        (["no-data", "direction"], "undecided"),
+        (["no-data", "not-reproduced"], "not-reproduced"),
     ],
 )
 def test_combine(parts, whole):
@@ -385,10 +388,25 @@ def test_a_criterion_without_a_defined_statistic_is_undecided(criteria):
     assert "2 images the statistic is undefined" in verdict.evidence
 
 
+def test_a_criterion_without_any_row_has_no_data(criteria):
+    """Nothing measured is not the same as measured and not settled."""
+
+    @criterion("binder-gap", tables=("scores", "others"))
+    def correlated(tables, context):
+        paired_difference(tables["scores"]["gradient"], tables["scores"]["gbp"])
+        raise AssertionError("no image has a score")
+
+    empty, some = pd.DataFrame({"gradient": [], "gbp": []}), pd.DataFrame({"x": [1]})
+    verdict = judge("binder-gap", {"scores": empty, "others": some}, SURROGATE)
+    assert verdict.value == "no-data"
+    assert "not 0" in verdict.evidence
+
+
 def test_allowed_values_differ_by_kind():
     assert set(ALLOWED["formal"]) & set(ALLOWED["empirical"]) == {
         "undecided",
         "under-specified",
+        "no-data",
         "not-run",
     }
     assert ALLOWED["documentary"] == ALLOWED["formal"]

@@ -5,8 +5,16 @@ import pandas as pd
 import pytest
 
 from sanitygap.attribution import METHODS
-from sanitygap.claims import CriterionContext, judge
-from sanitygap.criteria.gap import CONTROLS, FIGURE_METHODS, GRADIENTS, GUIDED, LRP, both_scores
+from sanitygap.claims import CriterionContext, Verdict, judge
+from sanitygap.criteria.gap import (
+    CONTROLS,
+    FIGURE_METHODS,
+    GRADIENTS,
+    GUIDED,
+    LRP,
+    both_scores,
+    summary,
+)
 from sanitygap.criteria.noise import not_improved, successive, sweep
 
 CONTEXT = CriterionContext("efficientnet_lite0", "photos", 12)
@@ -153,6 +161,11 @@ def test_differences_that_fail_under_every_data_range_refute_the_claim():
     verdict = judge("binder-fig2", tables, CONTEXT)
     assert verdict.value == "not-reproduced"
     assert GUIDED in verdict.evidence
+
+
+def test_conditions_without_data_are_counted_as_open():
+    parts = [Verdict(value=value, evidence="1.") for value in ("direction", "undecided", "no-data")]
+    assert summary(parts, "parts").numbers == {"held": 1, "against": 0, "open": 2}
 
 
 def noise_curve(ssim=(0.8, 0.5, 0.1), softmax=(0.3, 0.31, 0.5)):

@@ -106,7 +106,7 @@ def test_feature_criteria(claim, scenario):
     assert verdict(claim, axioms_samples=samples(scenario, 0.04)).value == "direction"
     assert verdict(claim, axioms_samples=samples(scenario, 0.3)).value == "not-reproduced"
     given_up = samples(scenario, 0.04).assign(accepted=False)
-    assert verdict(claim, axioms_samples=given_up).value == "undecided"
+    assert verdict(claim, axioms_samples=given_up).value == "no-data"
 
 
 def scores(scenario: str, first: dict[str, float], count: int = 20) -> pd.DataFrame:
@@ -148,7 +148,7 @@ def test_null_criterion_needs_the_three_below_the_four():
     assert verdict("khakzar-null", axioms_scores=good).value == "direction"
     bad = scores("null", LOW | HIGH | BETWEEN | {"iba": 1.5})
     assert verdict("khakzar-null", axioms_scores=bad).value == "not-reproduced"
-    assert verdict("khakzar-null", axioms_scores=good[good["sample"] < 2]).value == "undecided"
+    assert verdict("khakzar-null", axioms_scores=good[good["sample"] < 2]).value == "no-data"
 
 
 def test_single_and_double_and_saturation_criteria():
@@ -193,7 +193,7 @@ def test_printed_tables_against_a_count_by_hand():
 def test_table2_is_open_where_nothing_was_measured():
     empty = scores("null", {"iba": 0.5}).assign(depth=1.0, layer="x").iloc[:0]
     found = verdict("khakzar-table2", axioms_layers=empty)
-    assert found.value == "undecided"
+    assert found.value == "no-data"
     assert "3 of 6 rows" in found.evidence
     measured = pd.concat(
         scores(scenario, {"iba": 1 / depth}).assign(depth=float(depth), layer=str(depth))
@@ -263,7 +263,7 @@ def test_variant_criteria():
 
 @pytest.mark.parametrize(
     ("reached", "tried", "value"),
-    [(3, 3, "undecided"), (7, 8, "undecided"), (1, 8, "not-reproduced"), (60, 60, "direction")],
+    [(3, 3, "no-data"), (7, 8, "undecided"), (1, 8, "not-reproduced"), (60, 60, "direction")],
 )
 def test_goals_reached_are_judged_by_their_interval(reached: int, tried: int, value: str):
     rows = pd.DataFrame(

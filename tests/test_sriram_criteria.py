@@ -331,7 +331,7 @@ def test_intervals_cover():
     assert found.value == "direction"
     assert 0.86 <= found.numbers["coverage"] <= 0.94
     one = ALL[ALL["image"] == IMAGES[0]]
-    assert verdict_of("sriram-dataset", {"ipr-test": one}).value == "undecided"
+    assert verdict_of("sriram-dataset", {"ipr-test": one}).value == "no-data"
 
 
 def test_intervals_that_do_not_cover_are_refused(monkeypatch):

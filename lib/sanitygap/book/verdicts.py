@@ -32,6 +32,9 @@ VERDICTS = {
     "not-reproduced": Shown("✗", "disagrees", "Measured, and the criterion is not met."),
     "undecided": Shown("?", "open", "Measured, and the interval straddles the criterion."),
     "under-specified": Shown("…", "open", "The text does not say enough to test it."),
+    "no-data": Shown(
+        "∅", "open", "The run holds no sample to judge it by, or fewer than the test needs."
+    ),
     "not-run": Shown(
         "○", "open", "Not measured; the reason and the command that would run it are given."
     ),

@@ -159,7 +159,7 @@ def judge(claim_id: str, tables: Tables, context: CriterionContext) -> Verdict:
 
     Returns:
         The verdict; ``undecided`` where a statistic of the criterion has no value on these
-        tables. ``reproduced`` becomes ``direction`` unless model and images are the
+        tables, ``no-data`` if one of them has no row. ``reproduced`` becomes ``direction`` unless model and images are the
         paper's own.
 
     Raises:
@@ -175,7 +175,8 @@ def judge(claim_id: str, tables: Tables, context: CriterionContext) -> Verdict:
     except KeyError as error:
         verdict = _without_method(error, context)
     except UndefinedStatisticError as error:
-        verdict = Verdict(value="undecided", evidence=str(error))
+        empty = any(tables[name].empty for name in found.tables)
+        verdict = Verdict(value="no-data" if empty else "undecided", evidence=str(error))
     check_value(claim, verdict.value)
     if verdict.value != "reproduced" or (context.paper_model and context.paper_images):
         return verdict

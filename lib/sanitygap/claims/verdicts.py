@@ -13,7 +13,7 @@ from sanitygap.claims.ledger import Claim, Strict
 
 FormalValue = Literal["holds", "caveat", "slip", "false"]
 EmpiricalValue = Literal["reproduced", "direction", "not-reproduced"]
-OpenValue = Literal["undecided", "under-specified", "not-run"]
+OpenValue = Literal["undecided", "under-specified", "no-data", "not-run"]
 Value = FormalValue | EmpiricalValue | OpenValue
 
 ALLOWED: Mapping[str, tuple[str, ...]] = {
@@ -79,20 +79,23 @@ def combine(verdicts: Sequence[Verdict]) -> Verdict:
     """The verdict of a criterion with several conditions, all of which have to be met.
 
     Returns:
-        ``reproduced`` if all are reproduced, ``direction`` if all are one of the two,
-        ``not-reproduced`` if any is, else ``undecided``; evidence and numbers are joined.
+        ``reproduced`` if all are reproduced, ``direction`` if all are one of the two, ``no-data``
+        if there was nothing to judge any of them by, ``not-reproduced`` if any is, else
+        ``undecided``; evidence and numbers are joined.
 
     Raises:
         ValueError: no verdict, one that is no outcome of a measurement, or two with a number of
             the same name.
     """
     values = {verdict.value for verdict in verdicts}
-    if not values or not values <= {"reproduced", "direction", "not-reproduced", "undecided"}:
+    if not values or not values <= {*get_args(EmpiricalValue), "undecided", "no-data"}:
         raise ValueError(f"cannot combine the verdicts {sorted(values)}")
     value: Value = "undecided"
     if "not-reproduced" in values:
         value = "not-reproduced"
-    elif "undecided" not in values:
+    elif values == {"no-data"}:
+        value = "no-data"
+    elif not values & {"undecided", "no-data"}:
         value = "reproduced" if values == {"reproduced"} else "direction"
     numbers: dict[str, float] = {}
     for verdict in verdicts:

@@ -145,7 +145,7 @@ def random_labels(tables: Tables, context: CriterionContext) -> Verdict:
                 words = f"{network} on {data}, {method}: true labels again minus random labels"
                 if len(wide) < 2:
                     verdicts.append(
-                        Verdict(value="undecided", evidence=f"{words}: {len(wide)} images.")
+                        Verdict(value="no-data", evidence=f"{words}: {len(wide)} images.")
                     )
                     continue
                 gap = paired_difference(wide["true labels again"], wide["random labels"])

@@ -56,10 +56,10 @@ def gap_of(
     """The verdict of "the first of two columns is higher", on images where both have a score."""
     words = f"{what}: {first[0]} ({first[1]}) − {second[0]} ({second[1]})"
     if first not in wide or second not in wide:
-        return Verdict(value="undecided", evidence=f"{words}: 0 rows in this run.")
+        return Verdict(value="no-data", evidence=f"{words}: 0 rows in this run.")
     both = wide[[first, second]].dropna()
     if len(both) < 2:
-        return Verdict(value="undecided", evidence=f"{words}: {len(both)} images with both maps.")
+        return Verdict(value="no-data", evidence=f"{words}: {len(both)} images with both maps.")
     return condition(paired_difference(both[first], both[second]), 0, "above", words)
 
 
@@ -88,7 +88,7 @@ def initialised_alike(rows: pd.DataFrame, first: str, second: str) -> list[Verdi
         what = f"{method}, {stage}, {maps}: {first} − {second}"
         if len(wide) < 2:
             verdicts.append(
-                Verdict(value="undecided", evidence=f"{what}: {len(wide)} images with both maps.")
+                Verdict(value="no-data", evidence=f"{what}: {len(wide)} images with both maps.")
             )
             continue
         gap = paired_difference(wide[first], wide[second])
@@ -220,7 +220,7 @@ def _below(wide: pd.DataFrame, column: tuple[str, str], bound: float, what: str)
     words = f"{what}: {column[0]} ({column[1]})"
     values = wide[column].dropna() if column in wide else pd.Series(dtype=float)
     if len(values) < 2:
-        return Verdict(value="undecided", evidence=f"{words}: {len(values)} images with a map.")
+        return Verdict(value="no-data", evidence=f"{words}: {len(values)} images with a map.")
     return condition(bootstrap_mean(values), bound, "below", words)
 
 

@@ -60,7 +60,7 @@ def summary(verdicts: list[Verdict], what: str) -> Verdict:
     """Many conditions as one verdict: how many hold, and the ones that do not."""
     joined = combine(verdicts)
     failed = [v for v in verdicts if v.value == "not-reproduced"]
-    undecided = [v for v in verdicts if v.value == "undecided"]
+    undecided = [v for v in verdicts if v.value in ("undecided", "no-data")]
     held = len(verdicts) - len(failed) - len(undecided)
     parts = [f"{held} of {len(verdicts)} differences ({what}) have the claimed sign beyond chance."]
     if failed:

@@ -41,7 +41,7 @@ def condition(interval: Interval, threshold: float, direction: Direction, what: 
 
 def enough(verdict: Verdict, count: int, wanted: int, what: str) -> Verdict:
     """The verdict, open if the run holds fewer draws than the ledger's check asks for."""
-    if count >= wanted or verdict.value in ("not-run", "under-specified"):
+    if count >= wanted or verdict.value in ("not-run", "no-data", "under-specified"):
         return verdict
     reason = f"The check asks for at least {wanted} {what}, and this run has {count}."
     return verdict.model_copy(
@@ -70,7 +70,7 @@ def one_verdict(readings: Mapping[str, Verdict], what: str) -> Verdict:
             value=first.value, evidence=evidence, reason=" ".join(reasons).strip(), numbers=numbers
         )
     listed = ", ".join(f"{name} {value!r}" for name, value in values.items())
-    if {"undecided", "not-run"} & set(values.values()):
+    if {"undecided", "no-data", "not-run"} & set(values.values()):
         reason = f"The paper does not say {what}, and not every reading is settled: {listed}."
         return Verdict(value="undecided", evidence=evidence, reason=reason, numbers=numbers)
     return Verdict(

@@ -29,13 +29,13 @@ def coalitions_of(table: pd.DataFrame, scenario: str, value: str) -> pd.DataFram
 
 
 def too_few(table: pd.DataFrame, scenario: str) -> Verdict | None:
-    """An open verdict if a scenario has too few accepted samples to say anything."""
+    """``no-data`` if a scenario has too few accepted samples to say anything."""
     each = table[table["scenario"] == scenario].drop_duplicates("sample")
     accepted = int(each["accepted"].sum())
     if accepted >= LEAST:
         return None
     return Verdict(
-        value="undecided",
+        value="no-data",
         evidence=f"{accepted} of {len(each)} samples of the scenario {scenario!r} were accepted.",
         reason=f"At least {LEAST} accepted samples are needed; generate more, with more steps.",
     )
@@ -165,7 +165,7 @@ def activation(tables: Tables, context: CriterionContext) -> Verdict:
     share = proportion_interval(int((first > REACHED).sum()), len(first))
     value = verdict_from_interval(share.low, share.high, 0.9, "above")
     return Verdict(
-        value="undecided" if len(first) < LEAST else _claimed(value),
+        value="no-data" if len(first) < LEAST else _claimed(value),
         evidence=f"Softmax above {REACHED} on fresh backgrounds for {share.estimate:.0%} "
         f"[{share.low:.0%}, {share.high:.0%}] of {len(first)} random targets, after at most "
         f"{int(rows['steps'].max())} steps.",
@@ -180,7 +180,7 @@ def constant_value(tables: Tables, context: CriterionContext) -> Verdict:
         return not_run("Eq. 2")
     first = rows[rows["coalition"] == "first"].groupby("sample")["softmax_a"].mean()
     if len(first) < LEAST:
-        return Verdict(value="undecided", evidence=f"{len(first)} targets only.")
+        return Verdict(value="no-data", evidence=f"{len(first)} targets only.")
     distance = bootstrap_mean((first - 0.95).abs())
     return Verdict(
         value=_claimed(verdict_from_interval(distance.low, distance.high, 0.05, "below")),
@@ -203,7 +203,7 @@ def compared(tables: Tables, first: str, second: str) -> tuple[pd.Series, pd.Ser
             return not_run(name)
     one, other = (successes(rows) for rows in pair)
     if len(one) < LEAST:
-        return Verdict(value="undecided", evidence=f"{len(one)} samples only.")
+        return Verdict(value="no-data", evidence=f"{len(one)} samples only.")
     return one, other
 
 
@@ -258,7 +258,7 @@ def random_placement(tables: Tables, context: CriterionContext) -> Verdict:
         rows = rows[rows["coalition"] == "first"]
         spread.append(rows.groupby("sample")["logit_a"].var())
     if len(spread[0]) < LEAST:
-        return Verdict(value="undecided", evidence=f"{len(spread[0])} samples only.")
+        return Verdict(value="no-data", evidence=f"{len(spread[0])} samples only.")
     less = paired_difference(spread[0], spread[1])
     return Verdict(
         value=_claimed(verdict_from_interval(less.low, less.high, 0.0, "below")),

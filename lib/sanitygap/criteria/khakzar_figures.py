@@ -56,7 +56,7 @@ def table2(tables: Tables, context: CriterionContext) -> Verdict:
     values = layer_metrics(tables["axioms-layers"])
     if values.empty or int(values["n"].min()) < LEAST or values["depth"].nunique() < 4:
         return Verdict(
-            value="undecided",
+            value="no-data",
             evidence=text,
             reason="Too few accepted samples to measure the rows again.",
         )

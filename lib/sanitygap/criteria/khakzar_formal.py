@@ -55,7 +55,7 @@ def background(tables: Tables, context: CriterionContext) -> Verdict:
     if absent:
         return Verdict(value="not-run", evidence=text, reason=f"the run lacks {', '.join(absent)}.")
     if len(edges) < 2:
-        return Verdict(value="undecided", evidence=f"{text} Edges: {len(edges)} images only.")
+        return Verdict(value="no-data", evidence=f"{text} Edges: {len(edges)} images only.")
     more = paired_difference(edges["guided-backprop"], edges["gradient"])
     text += f" Correlation with edges, guided backpropagation − gradient: {more}."
     if gap > EXACT or more.high < 0:

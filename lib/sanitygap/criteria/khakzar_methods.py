@@ -83,7 +83,7 @@ def smaller_share(table: pd.DataFrame) -> pd.Series:
 
 
 def few(found: pd.DataFrame, scenario: str, needed: Sequence[str]) -> Verdict | None:
-    """A verdict that decides nothing if methods or samples are missing."""
+    """``not-run`` if methods are missing, ``no-data`` if samples are."""
     missing = [name for name in needed if name not in found]
     if len(found) >= LEAST and not missing:
         return None
@@ -93,7 +93,7 @@ def few(found: pd.DataFrame, scenario: str, needed: Sequence[str]) -> Verdict | 
             value="not-run", evidence=evidence, reason=f"the run lacks {', '.join(missing)}."
         )
     return Verdict(
-        value="undecided",
+        value="no-data",
         evidence=evidence,
         reason=f"At least {LEAST} accepted samples are needed.",
     )
@@ -272,7 +272,7 @@ def other_references(tables: Tables, context: CriterionContext) -> Verdict:
             return open_
         means[str(background)] = found.mean()
     if len(means) < 2:
-        return Verdict(value="undecided", evidence=f"{len(means)} background only.")
+        return Verdict(value="no-data", evidence=f"{len(means)} background only.")
     base = means.pop("noise")
     taus = {name: float(kendall_tau(base, row.reindex(base.index))) for name, row in means.items()}
     listed = ", ".join(f"{name} {tau:.2f}" for name, tau in taus.items())
@@ -317,7 +317,7 @@ def disagreement(tables: Tables, context: CriterionContext) -> Verdict:
     table = tables["axioms-agreement"].dropna(subset="spearman")
     wide_ = table.pivot(index="sample", columns=["first", "second"], values="spearman")
     if len(wide_) < LEAST:
-        return Verdict(value="undecided", evidence=f"{len(wide_)} accepted samples.")
+        return Verdict(value="no-data", evidence=f"{len(wide_)} accepted samples.")
     interval = bootstrap(
         wide_.dropna().to_numpy(), lambda rows: float(np.median(rows.mean(axis=0)))
     )

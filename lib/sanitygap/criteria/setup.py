@@ -81,7 +81,7 @@ def _unchanged(
     what = f"{' and '.join(other)} beside {' and '.join(first)}"
     if len(before) < 2:
         return Verdict(
-            value="undecided", evidence=f"{what}: {len(before)} images with all maps, 2 needed."
+            value="no-data", evidence=f"{what}: {len(before)} images with all maps, 2 needed."
         )
     tau = rank_agreement(before, after)
     value: Value = "undecided"

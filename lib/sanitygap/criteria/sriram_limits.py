@@ -172,7 +172,7 @@ def robustness(tables: Tables, context: CriterionContext) -> Verdict:
         for name in (*STEADY, "noise"):
             scores = by_share(table, name, moved)
             if len(scores) < 2:
-                return Verdict(value="undecided", evidence=f"{name}: {len(scores)} images.")
+                return Verdict(value="no-data", evidence=f"{name}: {len(scores)} images.")
             smallest = scores.columns[0]
             interval = bootstrap_mean(scores[smallest])
             vanishes = name != "noise"
@@ -228,7 +228,7 @@ def suggestions(tables: Tables, context: CriterionContext) -> Verdict:
     }
     moved = [name for name, gap in gaps.items() if gap.excludes(0)]
     if not gaps:
-        return Verdict(value="undecided", evidence=f"{len(scores)} images are too few.")
+        return Verdict(value="no-data", evidence=f"{len(scores)} images are too few.")
     verdicts.append(
         Verdict(
             value="direction" if moved else "undecided",

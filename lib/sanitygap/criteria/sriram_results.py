@@ -52,7 +52,7 @@ def dataset_sensitivity(values: pd.Series) -> Interval | None:
 
 
 def _too_few(what: str, count: int) -> Verdict:
-    return Verdict(value="undecided", evidence=f"{what}: {count} images are too few.")
+    return Verdict(value="no-data", evidence=f"{what}: {count} images are too few.")
 
 
 def _lacking(table: pd.DataFrame, methods: Sequence[str]) -> Verdict | None:

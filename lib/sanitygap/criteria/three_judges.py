@@ -60,7 +60,7 @@ def null_feature_and_randomization(tables: Tables, context: CriterionContext) ->
     methods = [name for name in SHARED if name in random and name in null]
     if len(null) < LEAST or len(methods) < 3:
         return Verdict(
-            value="undecided",
+            value="no-data",
             evidence=f"{plural(len(null), 'accepted sample')} and "
             f"{plural(len(methods), 'shared method')}.",
             reason=f"At least {LEAST} samples and 3 methods are needed.",

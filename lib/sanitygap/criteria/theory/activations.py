@@ -48,7 +48,7 @@ def _median_bound(table: pd.DataFrame, high: float, low: float, limit: float) ->
     label = f"({high}, {low})"
     if covered.empty:
         return Verdict(
-            value="undecided",
+            value="no-data",
             evidence=f"At {label} 0 layers have quantiles that Appendix I covers.",
         )
     interval = bootstrap(covered.to_numpy(), lambda x: float(np.median(x.mean(0))))
@@ -73,7 +73,7 @@ def _frequency(table: pd.DataFrame, high: float, low: float) -> Verdict:
     rows = rows[rows["bound"].notna() & (rows["positive"] > 0)]
     label = f"({high}, {low})"
     if rows.empty:
-        return Verdict(value="undecided", evidence=f"0 neurons were simulated at {label}.")
+        return Verdict(value="no-data", evidence=f"0 neurons were simulated at {label}.")
     positive, overtaken = int(rows["positive"].sum()), int(rows["overtaken"].sum())
     bound = float((rows["bound"] * rows["positive"]).sum() / positive)
     frequency = overtaken / positive
@@ -109,7 +109,7 @@ def _redrawn(table: pd.DataFrame, high: float, low: float) -> Verdict:
     rows = rows[rows.groupby("layer_index")["image"].transform("count") > 1]
     if rows.empty:
         return Verdict(
-            value="undecided", evidence=f"At {label} 0 redrawn layers have a bound in two images."
+            value="no-data", evidence=f"At {label} 0 redrawn layers have a bound in two images."
         )
     layers = rows.assign(excess=rows["frequency"] - rows["bound"]).groupby("layer_index")
     intervals = [bootstrap_mean(layer["excess"]) for _, layer in layers]
