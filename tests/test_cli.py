@@ -55,7 +55,7 @@ print(run)
 SMALL = ["-p", 'methods=["gradient", "noise"]']
 CLAIM_KEYS = [
     "id", "paper", "statement", "criterion", "tier", "notebook", "run", "model", "verdict",
-    "evidence", "reason",
+    "evidence", "reason", "numbers",
 ]  # fmt: skip
 
 

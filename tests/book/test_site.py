@@ -9,6 +9,7 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 
 from sanitygap.book import Project, build
+from sanitygap.book.directives import conditions, percentage
 from sanitygap.book.site import ledger_rows
 from sanitygap.book.stage import stage, title_of
 from sanitygap.book.verdicts import VERDICTS
@@ -75,36 +76,81 @@ def test_number_on_the_landing_page_leads_to_the_claims_it_counts(site: Path) ->
                 assert parse_qs(query) == {"verdict": [word], "model": [model]}
 
 
-def test_headline_claims_have_one_row_and_one_badge_a_run(site: Path) -> None:
+def test_headline_claims_have_their_verdict_on_every_run(site: Path) -> None:
     page = soup(site, "book/index.html")
     table = one(page, "table.headlines")
     assert [head.split()[0] for head in texts(table, "thead th")] == ["Claim", *MODELS]
-    lines = table.select("tbody tr")
-    assert len(lines) >= 8
     waiting = set()
-    for line in lines:
-        link = one(line, 'a[href^="ledger.html#"]')
-        claim = link.get_text()
-        assert link["href"] == f"ledger.html#{claim}"
-        own = [row for row in invented_claims() if row["id"] == claim]
-        found = {row["model"]: row["verdict"] for row in own if row["run"]}
-        expected = [found.get(model, "not-run") for model in MODELS]
-        assert [words.split() for words in texts(line, ".verdict")] == [
-            [VERDICTS[verdict].sign, verdict] for verdict in expected
-        ]
-        assert texts(line, ".shown-on") == MODELS
+    parts = 0
+    for line in table.select("tbody tr"):
+        first, *cells = line.select("td")
+        names = texts(first, 'a[href^="ledger.html#"]')
+        links = first.select('a[href^="ledger.html#"]')
+        assert [link["href"] for link in links] == [f"ledger.html#{name}" for name in names]
+        own = [row for row in invented_claims() if row["id"] in names]
         waiting |= {row["model"] for row in own if row["model"] and not row["run"]}
+        found = {(row["model"], row["id"]): row["verdict"] for row in own if row["run"]}
+        judged = {found[key] for key in found}
+        networks = own[0]["networks"]
+        if networks:
+            assert f"about {networks}" in texts(first, ".networks")
+        if networks and len(judged) == 1:
+            (cell,) = cells
+            assert cell["colspan"] == str(len(MODELS))
+            assert texts(cell, ".verdict")[0].split()[-1] == judged.pop()
+            assert texts(cell, ".shown-on") == [networks]
+            continue
+        for model, cell in zip(MODELS, cells, strict=True):
+            assert set(texts(cell, ".shown-on")) == {model}
+            if cell.select("strong"):
+                parts += 1
+                continue
+            verdicts = {found.get((model, name), "not-run") for name in names}
+            if names == ["binder-gap"] and not texts(cell, ".share"):
+                verdicts = {"not-run"}  # the share that no run has
+            assert {words.split()[-1] for words in texts(cell, ".verdict")} == verdicts
+    assert parts, "a share of specifications is shown"
     assert waiting, "a model of the paper waits for a run"
     words = one(page, "p.waiting")
     assert words.get_text().startswith(f"{len(waiting)} models")
     assert one(words, "a")["href"] == "ledger.html?verdict=not-run"
 
 
+def test_parts_of_a_claim_are_shown_as_percentages(site: Path) -> None:
+    table = one(soup(site, "book/index.html"), "table.headlines")
+    rows = [line for line in table.select("tbody tr") if texts(line, "a")[0] == "binder-gap"]
+    shown = [texts(line, "td")[1].removesuffix(MODELS[0]).strip() for line in rows]
+    assert shown[0].endswith("holds in 0 % of specifications")
+    assert shown[1:] == ["87 % of specifications", "○ not-run", "> 99 % of specifications"]
+
+
+def test_claims_that_share_a_row_are_told_apart_where_they_differ(site: Path) -> None:
+    table = one(soup(site, "book/index.html"), "table.headlines")
+    line = next(line for line in table.select("tbody tr") if len(texts(line, ".links")) > 1)
+    names = texts(line, 'a[href^="ledger.html#"]')
+    found = {row["id"]: row["verdict"] for row in invented_claims() if row["model"] == MODELS[0]}
+    cell = line.select("td")[1]
+    told = dict(zip(texts(cell, ".verdict"), texts(cell, ".share"), strict=True))
+    assert {
+        name: words.split()[-1] for words, listed in told.items() for name in listed.split(", ")
+    } == {name: found.get(name, "not-run") for name in names}
+
+
+def test_numbers_of_a_verdict_in_words() -> None:
+    assert [percentage(share) for share in (0, 0.004, 0.5, 0.999, 1)] == [
+        "0\xa0%", "< 1\xa0%", "50\xa0%", "> 99\xa0%", "100\xa0%",
+    ]  # fmt: skip
+    counts = {"held": 22.0, "against": 0.0, "open": 1.0}
+    assert conditions(counts) == "22 of 23 conditions hold, 1 open"
+    assert conditions(counts | {"against": 2.0}) == "22 of 25 conditions hold, 2 refuted, 1 open"
+    assert conditions({"tau": 0.3}) == conditions({}) == ""
+
+
 def test_ledger_lists_every_claim_with_all_its_verdicts(site: Path) -> None:
     rows = invented_claims()
     page = soup(site, "book/ledger.html")
     lines = page.select("table.ledger tbody tr")
-    assert len(lines) == len({row["id"] for row in rows}) == 189
+    assert len(lines) == len({row["id"] for row in rows})
     for line in lines:
         own = [row for row in rows if row["id"] == line["id"]]
         # those of runs first; the models that wait for one are folded below them

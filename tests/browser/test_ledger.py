@@ -65,7 +65,10 @@ def test_model_and_verdict_are_asked_of_the_same_run(ledger: Watched) -> None:
     page, form = ledger.page, ledger.page.locator("form.ledger-filter")
     findings = {
         row.get_attribute("id"): [
-            (found.locator(".shown-on").all_text_contents(), found.locator(".verdict").inner_text())
+            (
+                found.locator(".shown-on").all_text_contents(),
+                found.locator("> p > .verdict").inner_text(),
+            )
             for found in row.locator(".finding.of-run").all()
         ]
         for row in page.locator("table.ledger tbody tr").all()[:20]

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from docutils import nodes  # type: ignore[import-untyped]
@@ -143,52 +143,108 @@ class VerdictMeanings(FactsDirective):
         return [self.table(["Verdict", "Meaning"], lines, ["verdict-meanings"])]
 
 
-class Verdicts(FactsDirective):
-    """One row for each claim of the body, with one verdict for each run.
+class Headline(NamedTuple):
+    """A row of ``{verdicts}``: claims, the part of the one claim that it is about, and words."""
 
-    A line of the body is the id of a claim or, to call it by fewer words than the ledger's,
-    ``id: words``. The papers' own models that no run is about are only counted.
+    claims: tuple[str, ...]
+    part: str
+    words: str
+
+    @classmethod
+    def of(cls, line: str) -> Headline:
+        """A row from ``id: words``, ``id, id: words`` or ``id#part: words``."""
+        names, _, words = line.partition(":")
+        names, _, part = names.partition("#")
+        return cls(tuple(name.strip() for name in names.split(",")), part.strip(), words.strip())
+
+
+class Verdicts(FactsDirective):
+    """One row for each line of the body, with one verdict for each run.
+
+    A line is the id of a claim, ``id: words`` to call it by fewer words than the ledger's, or
+    ``id, id: words`` for claims that share a row. ``id#part: words`` shows no verdict but the share
+    of specifications in which a part of the claim holds: the number ``share: part`` of the verdict.
+    Claims about networks that were trained for the purpose have one verdict for all runs that
+    agree on it. The papers' own models that no run is about are only counted.
     """
 
     has_content = True
 
     def run(self) -> list[nodes.Node]:
-        claims, columns = self.claims, self.columns
-        lines = [line.partition(":")[::2] for line in self.content if line.strip()]
-        words = {name.strip(): text.strip() for name, text in lines}
-        if unknown := [name for name in words if name not in claims]:
+        claims = self.claims
+        lines = [Headline.of(line) for line in self.content if line.strip()]
+        names = [name for line in lines for name in line.claims]
+        if unknown := [name for name in names if name not in claims]:
             raise self.error(f"no claim {', '.join(unknown)} in the ledger")
-        rows = []
-        for name, text in words.items():
-            found = {(one["run"], one["model"]): one["verdict"] for one in claims[name]}
-            rows.append(
-                row(
-                    [
-                        [*self.about(claims[name][0], text)],
-                        *(
-                            verdict_line(found.get(pair, "not-run"), shown)
-                            for pair, shown in columns.items()
-                        ),
-                    ]
-                )
-            )
-        waiting = [name for name in words if any(not of_a_run(one) for one in claims[name])]
+        if split := [line for line in lines if line.part and len(line.claims) > 1]:
+            raise self.error(f"a part is of one claim, not of {', '.join(split[0].claims)}")
+        waiting = [name for name in names if any(not of_a_run(one) for one in claims[name])]
         return [
-            self.table(["Claim", *self.column_heads()], rows, ["headlines", "citable"]),
-            *self.waiting(claims, waiting),
+            self.table(
+                ["Claim", *self.column_heads()],
+                [self.headline(line) for line in lines],
+                ["headlines", "citable"],
+            ),
+            *self.waiting(claims, list(dict.fromkeys(waiting))),
         ]
 
-    def about(self, claim: Mapping[str, Any], words: str) -> list[nodes.Node]:
-        """What is claimed, its place in the ledger and in the book."""
-        links = nodes.paragraph(
-            "",
-            "",
-            self.ledger_link(claim["id"], claim["id"]),
-            nodes.Text(" · "),
-            claim_place(claim=claim["id"], notebook=claim.get("notebook") or ""),
-            classes=["links"],
-        )
-        return [*self.markdown(words or claim["statement"]), links]
+    def headline(self, line: Headline) -> nodes.row:
+        """A row: what is claimed, and a cell for each run, or one for all."""
+        rows = [one for name in line.claims for one in self.claims[name]]
+        on_runs = {
+            shown: {one["id"]: one for one in rows if (one["run"], one["model"]) == pair}
+            for pair, shown in self.columns.items()
+        }
+        judged = [found for found in on_runs.values() if found]
+        networks = rows[0].get("networks") if len(line.claims) == 1 else None
+        if networks and len({found[rows[0]["id"]]["verdict"] for found in judged}) == 1:
+            made = row([[*self.about(line)], self.cell(line, judged[0], networks)])
+            made[-1]["morecols"] = len(on_runs) - 1
+            return made
+        cells = [self.cell(line, found, shown) for shown, found in on_runs.items()]
+        return row([[*self.about(line)], *cells])
+
+    def cell(
+        self, line: Headline, rows: Mapping[str, Mapping[str, Any]], shown: str
+    ) -> list[nodes.Node]:
+        """What one run says of the claims of a row; ``shown`` is what it is about."""
+        if line.part:
+            share = rows.get(line.claims[0], {}).get("numbers", {}).get(f"share: {line.part}")
+            if share is None:
+                return [verdict_line("not-run", shown)]
+            strong, words = nodes.strong("", percentage(share)), nodes.Text(" of specifications")
+            return [nodes.paragraph("", "", strong, words, _shown_on(shown), classes=["share"])]
+        verdicts = dict.fromkeys(line.claims, "not-run")
+        verdicts |= {name: one["verdict"] for name, one in rows.items()}
+        cell: list[nodes.Node] = []
+        for verdict in VERDICTS:
+            names = [name for name in line.claims if verdicts[name] == verdict]
+            if not names:
+                continue
+            cell.append(verdict_line(verdict, shown))
+            if len(names) < len(line.claims):
+                cell.append(nodes.paragraph("", ", ".join(names), classes=["share"]))
+        if len(line.claims) == 1 and rows:
+            words = conditions(rows[line.claims[0]].get("numbers", {}))
+            cell += [nodes.paragraph("", words, classes=["share"])] if words else []
+        return cell
+
+    def about(self, line: Headline) -> list[nodes.Node]:
+        """What is claimed, its places in the ledger and in the book."""
+        links = [
+            nodes.paragraph(
+                "",
+                "",
+                self.ledger_link(name, name),
+                nodes.Text(" · "),
+                claim_place(claim=name, notebook=self.claims[name][0].get("notebook") or ""),
+                classes=["links"],
+            )
+            for name in line.claims
+        ]
+        first = self.claims[line.claims[0]][0]
+        about = [networks_line(first)] if first.get("networks") else []
+        return [*self.markdown(line.words or first["statement"]), *about, *links]
 
     def waiting(
         self, claims: Mapping[str, Sequence[Mapping[str, Any]]], names: Sequence[str]
@@ -279,8 +335,34 @@ def verdict_line(verdict: str, model: str | None) -> nodes.paragraph:
     """A verdict, with the model it was reached on."""
     line = nodes.paragraph("", "", badge(verdict))
     if model:
-        line += nodes.inline("", f" {model}", classes=["shown-on"])
+        line += _shown_on(model)
     return line
+
+
+def _shown_on(model: str) -> nodes.inline:
+    """What a cell is about; on a wide screen the head of the column says it."""
+    return nodes.inline("", f" {model}", classes=["shown-on"])
+
+
+def percentage(share: float) -> str:
+    """A share as percent; never a plain 0 or 100 where it is neither."""
+    percent = f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+    if 0 < share < 1 and round(100 * share) in (0, 100):
+        return "< 1\N{NO-BREAK SPACE}%" if share < 0.5 else "> 99\N{NO-BREAK SPACE}%"
+    return percent
+
+
+def conditions(numbers: Mapping[str, float]) -> str:
+    """What the numbers of a verdict say for readers; empty if nothing."""
+    if (share := numbers.get("share: all")) is not None:
+        return f"holds in {percentage(share)} of specifications"
+    if not {"held", "against", "open"} <= set(numbers):
+        return ""
+    held, against, open_ = (int(numbers[key]) for key in ("held", "against", "open"))
+    words = [f"{held} of {held + against + open_} conditions hold"]
+    words += [f"{against} refuted"] if against else []
+    words += [f"{open_} open"] if open_ else []
+    return ", ".join(words)
 
 
 def networks_line(one: Mapping[str, Any]) -> nodes.paragraph:

@@ -31,7 +31,9 @@ VERDICTS = {
     ),
     "not-reproduced": Shown("✗", "disagrees", "Measured, and the criterion is not met."),
     "undecided": Shown("?", "open", "Measured, and the interval straddles the criterion."),
-    "under-specified": Shown("…", "open", "The text does not say enough to test it."),
+    "under-specified": Shown(
+        "…", "open", "The text leaves a choice open, and the outcome depends on that choice."
+    ),
     "no-data": Shown(
         "∅", "open", "The run holds no sample to judge it by, or fewer than the test needs."
     ),

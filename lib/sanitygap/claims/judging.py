@@ -159,8 +159,8 @@ def judge(claim_id: str, tables: Tables, context: CriterionContext) -> Verdict:
 
     Returns:
         The verdict; ``undecided`` where a statistic of the criterion has no value on these
-        tables, ``no-data`` if one of them has no row. ``reproduced`` becomes ``direction`` unless model and images are the
-        paper's own.
+        tables, ``no-data`` if one of them has no row. ``reproduced`` becomes ``direction`` unless
+        model and images are the paper's own.
 
     Raises:
         UsageError: unknown claim, no criterion, or a table that is missing.

@@ -115,10 +115,10 @@ def collect(runs: Sequence[Path], run: str | None = None) -> list[dict[str, Any]
 
     Returns:
         Rows with the keys ``id``, ``paper``, ``statement``, ``criterion``, ``tier``, ``notebook``,
-        ``run``, ``model``, ``verdict``, ``evidence`` and ``reason``. An empirical claim also has
-        a row ``not-run`` for each of the paper's own models that no run is about, and any other
-        claim without a verdict has one with no model; the reason says what it needs and how to
-        run it. So does a verdict whose tables have changed since.
+        ``run``, ``model``, ``verdict``, ``evidence``, ``reason`` and ``numbers``. An empirical
+        claim also has a row ``not-run`` for each of the paper's own models that no run is about,
+        and any other claim without a verdict has one with no model; the reason says what it needs
+        and how to run it. So does a verdict whose tables have changed since.
 
     Raises:
         UsageError: no run of that name, or an unreadable or unknown verdict in a run.
@@ -142,9 +142,14 @@ def collect(runs: Sequence[Path], run: str | None = None) -> list[dict[str, Any]
         shared = {key: fields[key] for key in COPIED}
         for folder, record in found[claim.id]:
             check_value(claim, record.value)
-            says = {"verdict": record.value, "evidence": record.evidence, "reason": record.reason}
+            says = {
+                "verdict": record.value,
+                "evidence": record.evidence,
+                "reason": record.reason,
+                "numbers": record.numbers,
+            }
             if not record.is_current(folder):
-                says = {"verdict": "not-run", "evidence": "", "reason": OUTDATED}
+                says = {"verdict": "not-run", "evidence": "", "reason": OUTDATED, "numbers": {}}
             rows.append(shared | {"run": folder.name, "model": record.model} | says)
         missing: list[str | None] = [*models_not_run(claim, {r.model for _, r in found[claim.id]})]
         if not found[claim.id] and not missing:
@@ -152,7 +157,7 @@ def collect(runs: Sequence[Path], run: str | None = None) -> list[dict[str, Any]
         rows += [
             shared
             | {"run": run if model is None else None, "model": model, "verdict": "not-run"}
-            | {"evidence": "", "reason": why_not_run(claim, model)}
+            | {"evidence": "", "reason": why_not_run(claim, model), "numbers": {}}
             for model in missing
         ]
     return rows

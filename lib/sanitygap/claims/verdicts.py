@@ -33,7 +33,11 @@ class Verdict(Strict):
         value: one of the words in :data:`ALLOWED`.
         evidence: one sentence with the numbers it rests on.
         reason: why the verdict is not a plain yes or no; required for what was not tested.
-        numbers: name -> finite number, for machines.
+        numbers: name -> finite number, for machines. Pages show two kinds of them: how many of the
+            conditions are ``held``, ``against`` the claim and ``open``; and ``share: PART``, from 0
+            to 1, the share of specifications in which that part of the claim holds, ``share: all``
+            for the whole of it. A specification is a full set of the choices that a paper leaves
+            open.
     """
 
     value: Value
