@@ -157,8 +157,14 @@ def test_criteria_follow_their_tables(tables_of, set_outcome, judge):
 def test_adaptive_beta_criterion(tables_of, set_outcome):
     names = ("appendix-a2-proofs", "adaptive-beta")
     verdict = criteria.adaptive_beta(tables_of(*names), None)
-    assert verdict.value == "false"
+    assert verdict.value == "slip"
     assert verdict.numbers["residual_solved"] < 1e-9
+    wrong = tables_of(*names)
+    set_outcome(wrong["appendix-a2-proofs"], "solved beta", "counterexample")
+    assert criteria.adaptive_beta(wrong, None).value == "false"
+    unknown = tables_of(*names)
+    set_outcome(unknown["appendix-a2-proofs"], "printed beta", "unknown")
+    assert criteria.adaptive_beta(unknown, None).value == "undecided"
     tables = tables_of(*names)
     set_outcome(tables["appendix-a2-proofs"], "printed beta", "proved")
     tables["adaptive-beta"]["max_residual"] = 0.0

@@ -138,13 +138,32 @@ def test_linearity_criterion(tables_of):
 def test_dominance_criterion(tables_of, set_outcome):
     names = ("appendix-g-proofs", "appendix-g")
     judge = dominance_criteria.dominance
-    assert judge(tables_of(*names), None).value == "false"
+    verdict = judge(tables_of(*names), None)
+    assert verdict.value == "caveat"  # methods that lack the assumption do not decide
+    assert "Gradient x Input" in verdict.evidence
     tables = tables_of(*names)
     tables["appendix-g"]["estimate"] = 0.0
-    assert judge(tables, None).value == "false"
+    assert judge(tables, None).value == "caveat"
     for name in dominance_criteria.PREMISES:
         set_outcome(tables["appendix-g-proofs"], name, "proved")
     assert judge(tables, None).value == "holds"
+
+
+@pytest.mark.parametrize(("column", "value"), [("estimate", 0.01), ("conservation_error", 1e-3)])
+def test_an_additive_rule_can_refute_dominance(tables_of, column, value):
+    tables = tables_of("appendix-g-proofs", "appendix-g")
+    table = tables["appendix-g"]
+    table.loc[table.index[table["method"] == "LRP-gamma"][0], column] = value
+    assert dominance_criteria.dominance(tables, None).value == "false"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "value"), [("counterexample", "false"), ("unknown", "undecided")]
+)
+def test_dominance_needs_its_proof(tables_of, set_outcome, outcome, value):
+    tables = tables_of("appendix-g-proofs", "appendix-g")
+    set_outcome(tables["appendix-g-proofs"], dominance_criteria.CONSERVATIVE, outcome)
+    assert dominance_criteria.dominance(tables, None).value == value
 
 
 def test_entanglement_criterion(tables_of):

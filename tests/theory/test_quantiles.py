@@ -57,9 +57,15 @@ def test_spreads_of_one_map_are_those_of_a_bootstrap():
 
 def test_equation_29_criterion(tables_of):
     name = "quantile-variance"
-    assert criteria.equation_29(tables_of(name), None).value == "false"
+    assert criteria.equation_29(tables_of(name), None).value == "slip"
+    neither = tables_of(name)
+    neither[name].loc[0, "squared"] *= 1.5
+    assert criteria.equation_29(neither, None).value == "false"
+    coarse = tables_of(name)
+    coarse[name]["high"] *= 1.1  # an interval that reaches beyond the limits
+    assert criteria.equation_29(coarse, None).value == "undecided"
     tables = tables_of(name)
-    tables[name]["printed_ratio"] = tables[name]["squared_ratio"]
+    tables[name]["printed"] = tables[name]["squared"]
     assert criteria.equation_29(tables, None).value == "holds"
 
 

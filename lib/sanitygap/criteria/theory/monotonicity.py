@@ -148,8 +148,10 @@ def adaptive_beta(tables: Tables, context: CriterionContext) -> Verdict:
     rows = {row["formula"]: row for _, row in table.iterrows()}
     printed, solved = rows["printed"], rows["solved"]
     holds = proved(proofs, "printed beta") and printed["max_residual"] <= 1e-9
+    # Eq. (10) defines beta; a wrong solution of it in print leaves the rule as it is meant
+    meant = proved(proofs, "solved beta") and solved["max_residual"] <= 1e-9
     return Verdict(
-        value="holds" if holds else "false",
+        value="holds" if holds else "slip" if meant else "false",
         evidence=(
             f"Eq. (11) as printed misses Eq. (10) by up to {printed['max_residual']:.2f}, the "
             f"solution -N / (P + N) by {solved['max_residual']:.0e}. The printed beta stays below "
@@ -157,6 +159,9 @@ def adaptive_beta(tables: Tables, context: CriterionContext) -> Verdict:
             f"neurons, with the solution on {solved['capped']:.1%}; the solved rule differs from "
             f"LRP-0 by {solved['max_difference_to_lrp_0']:.0e}."
         ),
+        reason=""
+        if holds or not meant
+        else "Eq. (10) stands and has one solution; Eq. (11) solves it with a wrong sign.",
         numbers={
             "residual_printed": printed["max_residual"],
             "residual_solved": solved["max_residual"],
