@@ -147,13 +147,13 @@ def specifications(names: Sequence[str], scores: Scores) -> Iterator[dict[str, o
         str(name): list(dict.fromkeys(columns.get_level_values(place)))
         for place, name in enumerate(columns.names)
     }
-    levels: dict[str, list[object]] = {
-        "reduction": held["reduction"],
+    own: dict[str, list[object]] = {
         "LRP": [name for name in LRP_VARIANTS if name in held["method"]],
         "start": ["one", "logit"],
         "biases": ["out", "in"],
         "images": ["all", "correct"],
-    } | {name: held[name] for name in held if name not in ("method", "start", "reduction")}
+    }
+    levels = held | own
     for values in product(*(levels[name] for name in names)):
         key = dict(zip(names, values, strict=True))
         if key.get("target") == "label" and key["images"] == "correct":
@@ -314,9 +314,70 @@ def _pair_signs(
     return signs
 
 
-def shares(table: pd.DataFrame) -> dict[str, float]:
+@dataclass(frozen=True)
+class Gap:
+    """The paper's claim about both tests, under every specification that two tables allow.
+
+    Attributes:
+        occlusion, randomization: from :func:`outcomes`, one row a specification and part.
+        tau: from :func:`agreement`, one row a joint specification.
+    """
+
+    occlusion: pd.DataFrame
+    randomization: pd.DataFrame
+    tau: pd.DataFrame
+
+    @classmethod
+    def of(cls, occluded: pd.DataFrame, randomized: pd.DataFrame) -> Gap:
+        """The claim judged on the tables of both specifications.
+
+        Raises:
+            UndefinedStatisticError: no specification has two images with all its maps.
+        """
+        key = id(occluded), id(randomized)
+        if key not in _GAPS:
+            _GAPS.clear()  # pages ask for one run after another
+            first, second = occlusion_scores(occluded), randomization_scores(randomized)
+            made = cls(
+                outcomes(differences(OCCLUSION, first), OCCLUSION, -1),
+                outcomes(differences(RANDOMIZATION, second), RANDOMIZATION, 1),
+                agreement(first, second),
+            )
+            _GAPS[key] = (occluded, randomized, made)
+        return _GAPS[key][2]
+
+    def joint(self) -> pd.DataFrame:
+        """A row for each joint specification: its choices and the outcome of each part.
+
+        Columns ``guided backpropagation`` and ``LRP`` (in both tests), ``tau`` and ``all``.
+        """
+        table = self.tau.rename(columns={"tau": "estimate", "outcome": "tau"})
+        for part in PARTS:
+            for names, found in ((OCCLUSION, self.occlusion), (RANDOMIZATION, self.randomization)):
+                own = found.loc[found["part"] == part, [*names, "outcome"]]
+                test = "occlusion" if names is OCCLUSION else "randomization"
+                table = table.merge(own.rename(columns={"outcome": f"{part}, {test}"}), on=names)
+            table[part] = _all_of(table[[f"{part}, occlusion", f"{part}, randomization"]])
+        table["all"] = _all_of(table[[*PARTS, "tau"]])
+        return table
+
+
+PARTS = ("guided backpropagation", "LRP")
+
+CHOICES = tuple(dict.fromkeys((*OCCLUSION, *RANDOMIZATION)))
+
+_GAPS: dict[tuple[int, int], tuple[pd.DataFrame, pd.DataFrame, Gap]] = {}
+
+
+def _all_of(outcomes: pd.DataFrame) -> np.ndarray:
+    """One outcome of several that are all claimed."""
+    held, against = (outcomes == "holds").all(axis=1), (outcomes == "contradicted").any(axis=1)
+    return np.select([held, against], ["holds", "contradicted"], "open")
+
+
+def shares(values: pd.Series) -> dict[str, float]:
     """Share of the specifications with each outcome, 0 to 1."""
-    counts = table["outcome"].value_counts(normalize=True)
+    counts = values.value_counts(normalize=True)
     return {name: float(counts.get(name, 0.0)) for name in ("holds", "contradicted", "open")}
 
 
