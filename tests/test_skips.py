@@ -185,7 +185,7 @@ def test_figure_5_is_refused_where_it_is_false(rows, verdict):
 
 def made_parts(
     *, skip: float = 0.97, branch: float = 0.3, masses: tuple[float, float] = (0.8, 0.2),
-    gap: float = 1e-6, redraws: int = 5, beta_1: dict[str, float] | None = None,
+    gap: float = 1e-6, redraws: int = 5, images: int = 50, beta_1: dict[str, float] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     rng = np.random.default_rng(0)
     rows = []
@@ -193,7 +193,7 @@ def made_parts(
         means = {"total": 0.95, "skip": skip, "branch": branch}
         means |= (beta_1 or {}) if method == "lrp-alpha2-beta1" else {}
         mass = {"total": 1.0, "skip": masses[0], "branch": masses[1]}
-        for image in range(20):
+        for image in range(images):
             for seed in range(redraws):
                 for part, mean in means.items():
                     share = mass[part] + rng.normal(0, 0.02)
@@ -214,6 +214,7 @@ def made_parts(
         ({"masses": (0.3, 0.7)}, "not-reproduced"),
         ({"gap": 1e-3}, "not-reproduced"),
         ({"redraws": 4}, "undecided"),
+        ({"images": 49}, "undecided"),
         ({"beta_1": {"skip": 0.5}}, "under-specified"),
     ],
 )
@@ -221,6 +222,18 @@ def test_figure_7_is_refused_where_it_is_false(changes, verdict):
     rows = made_parts(**changes)
     found = judge("binder-fig7", {"skip-relevance": rows}, context_of("binder-fig7"))
     assert found.value == verdict, found.evidence
+
+
+@pytest.mark.parametrize(
+    ("methods", "words"), [(["lrp-epsilon-plus"], "beta = 1 'not-run'"), ([], "holds no")]
+)
+def test_figure_7_stays_open_where_a_beta_was_not_measured(methods, words):
+    rows = made_parts()
+    other = rows.assign(method="gradient")
+    rows = pd.concat([rows[rows["method"].isin(methods)], other])
+    found = judge("binder-fig7", {"skip-relevance": rows}, context_of("binder-fig7"))
+    assert found.value == ("undecided" if methods else "not-run")
+    assert words in found.reason
 
 
 def test_figure_7_says_that_a_network_has_no_skips(tiny):

@@ -71,8 +71,8 @@ RELEVANCE_COLUMNS = LAYER_COLUMNS | {
 @experiment(
     "skip-relevance",
     knobs={
-        "smoke": {"methods": ("lrp-epsilon-plus",), "redraws": 1, "max_images": 2},
-        "quick": {"methods": ("lrp-epsilon-plus",), "max_images": 2},
+        "smoke": {"redraws": 1, "max_images": 2},
+        "quick": {"max_images": 2},
         "full": {},
     },
     columns=RELEVANCE_COLUMNS,
