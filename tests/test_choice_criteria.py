@@ -283,14 +283,20 @@ def test_false_alarms_of_many_images_are_sampled():
 # ---- active regions
 
 
-def regions(ratio: float = 1.5, own: float = 0.4, others: float = 0.1) -> pd.DataFrame:
+def regions(
+    ratio: float = 1.5, own: float = 0.4, others: float = 0.1, redraws: int = 5
+) -> pd.DataFrame:
+    """Two depths with features that are not negative, and one with linear features of no effect."""
     rows = [
         pd.DataFrame(
-            {"image": IMAGES, "method": method, "step": step, "stage": f"block {step}", "seed": 0}
-            | {"mass_ratio": noisy(ratio, step), "spearman": noisy(own, step + 1)}
-            | {"spearman_others": noisy(others, step + 2)}
+            {"image": IMAGES, "method": method, "step": step, "stage": f"block {step}"}
+            | {"seed": seed, "non_negative": step < 4}
+            | {"mass_ratio": noisy(ratio if step < 4 else 0.5, step + 7 * seed)}
+            | {"spearman": noisy(own, step + 7 * seed + 1)}
+            | {"spearman_others": noisy(others, step + 7 * seed + 2)}
         )
-        for step in (2, 3)
+        for seed in range(redraws)
+        for step in (2, 3, 4)
         for method in ("guided-backprop", "lrp-epsilon-plus")
     ]
     return pd.concat(rows, ignore_index=True)
@@ -303,11 +309,20 @@ def regions(ratio: float = 1.5, own: float = 0.4, others: float = 0.1) -> pd.Dat
         ({"ratio": 0.8}, "not-reproduced"),
         ({"own": 0.1, "others": 0.3}, "not-reproduced"),
         ({"ratio": 1.0}, "undecided"),
+        ({"redraws": 4}, "undecided"),
     ],
 )
 def test_preservation(levels, value):
     verdict = judge("binder-preservation", {"activated-regions": regions(**levels)}, CONTEXT)
     assert verdict.value == value, verdict.evidence
+    assert "block 4" not in verdict.evidence
+
+
+def test_preservation_is_not_judged_by_features_outside_the_theorem():
+    table = regions().assign(non_negative=False)
+    verdict = judge("binder-preservation", {"activated-regions": table}, CONTEXT)
+    assert verdict.value == "not-run"
+    assert "negative" in verdict.reason
 
 
 def test_preservation_has_to_hold_at_every_depth_for_both_methods():

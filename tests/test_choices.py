@@ -155,6 +155,10 @@ def test_active_regions_leave_out_steps_without_a_feature_map(context):
     stages = [stage.name for stage in context.model.stages]
     used = [stages[step - 1] for step in sorted(set(frame["step"]))]
     assert set(frame["stage"]) == set(used)
+    signs = frame.groupby("layer")["non_negative"].agg(set)
+    assert signs["conv2"] == {True}  # a ReLU stands before it, and a convolution before this one
+    assert signs["norm1"] == {False}
+    assert frame["seed"].nunique() == 5
     assert stages[0] not in used, "a dense layer has no positions below it"
     assert stages[-1] not in used, "nothing is kept below the lowest stage"
     noise = frame[frame["method"] == "noise"]
@@ -169,7 +173,7 @@ def test_the_null_uses_the_next_images_of_the_set(context):
     from sanitygap.randomization import RandomTwin
     from sanitygap.similarity import pearson, ranks
 
-    frame = table(context, "activated-regions", methods=["gradient"], others=1)
+    frame = table(context, "activated-regions", methods=["gradient"], others=1, redraws=1)
     step = int(frame["step"].iloc[0])
     stages = context.model.stages[:step]
     batch = context.batch([0, 1, 6])

@@ -2,9 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 
 from sanitygap.errors import UsageError
+from sanitygap.experiments.activated_regions import cuts
+from sanitygap.models import Explainable, Preprocessing, Stage
 from sanitygap.preservation.activated_regions import (
+    above_activations,
     has_positions,
     kept_features,
     mass_ratio,
@@ -26,6 +30,59 @@ def test_a_dense_layer_has_no_positions_below_it(small, inputs):
     assert not has_positions(small, inputs, classifier)
     with pytest.raises(UsageError, match="no positions"):
         kept_features(small, inputs, classifier)
+
+
+class LinearEnd(nn.Module):
+    """A block that hands on a linear feature map, and one that begins with it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down = nn.Conv2d(3, 4, 3)
+        self.expand = nn.Conv2d(4, 6, 1)
+        self.norm = nn.BatchNorm2d(6)
+        self.relu = nn.ReLU()
+        self.project = nn.Conv2d(6, 4, 1)
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Conv2d(6, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        inside = self.relu(self.norm(self.expand(self.down(x))))
+        return self.project(inside).mean((2, 3))[:, :2] + self.fc(self.pool(inside)).flatten(1)
+
+
+def test_a_stage_is_cut_behind_its_first_activation(inputs):
+    """As in blocks with linear bottlenecks: what flows into the stage has both signs."""
+    torch.manual_seed(0)
+    net = LinearEnd().eval()
+    stages = (
+        Stage("head", ("fc",)), Stage("block", ("expand", "norm", "project")),
+        Stage("stem", ("down",)),
+    )  # fmt: skip
+    model = Explainable("linear end", net, Preprocessing(32, 32), stages)
+    part = above_activations(model, inputs, stages[1])
+    assert part == Stage("block", ("project",))
+    assert (kept_features(model, inputs, stages[1]) < 0).any()
+    inside = net.relu(net.norm(net.expand(net.down(inputs))))
+    assert torch.allclose(kept_features(model, inputs, part), inside, atol=1e-6)
+    assert above_activations(model, inputs, stages[0]) is None  # one position only
+    assert above_activations(model, inputs, stages[2]) is None  # the image has both signs
+    found = cuts(model, inputs)
+    assert [(cut.step.number, cut.layer, cut.non_negative) for cut in found] == [
+        (2, "project", True)
+    ]
+    assert found[0].step.stages == (stages[0], part)
+    assert not any(module._forward_pre_hooks for module in net.modules())
+
+
+def test_a_stage_without_an_activation_keeps_its_signed_input(small, inputs):
+    lowest = next(stage for stage in small.stages if stage.name == "conv2")
+    assert above_activations(small, inputs, lowest) == lowest  # a ReLU stands before it
+    linear = small.module
+    linear.act = nn.Identity()
+    assert above_activations(small, inputs, lowest) is None
+    assert {cut.layer: cut.non_negative for cut in cuts(small, inputs)} == {
+        "conv2": False, "norm": False,
+    }  # fmt: skip
 
 
 def test_spread_keeps_a_constant_and_the_place_of_a_peak():

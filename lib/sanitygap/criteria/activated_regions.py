@@ -6,6 +6,7 @@ import pandas as pd
 
 from sanitygap.claims import CriterionContext, Verdict, criterion, verdict_from_interval
 from sanitygap.criteria.gap import GUIDED, LRP, shown, summary
+from sanitygap.criteria.irrelevance import REDRAWS, enough
 from sanitygap.inference import Interval, bootstrap_mean, paired_difference
 
 Tables = Mapping[str, pd.DataFrame]
@@ -31,8 +32,19 @@ def own_activity(table: pd.DataFrame, method: str, step: int) -> Interval:
 
 @criterion("binder-preservation", tables=("activated-regions",))
 def preservation(tables: Tables, context: CriterionContext) -> Verdict:
-    """For both methods and at every step: mass ratio above 1, correlation above the null."""
-    table = tables["activated-regions"]
+    """For both methods and at every step: mass ratio above 1, correlation above the null.
+
+    Only where the kept features are not negative, which Theorem 2 assumes.
+    """
+    every = tables["activated-regions"]
+    table = every[every["non_negative"]]
+    if table.empty:
+        return Verdict(
+            value="not-run",
+            reason=f"Every kept feature map of {context.model} has negative values, and Theorem 2, "
+            "from which the paper concludes, is about activations that are not negative; run the "
+            "page with a ReLU network.",
+        )
     steps = sorted(table["step"].unique())
     verdicts = []
     for step in steps:
@@ -52,12 +64,13 @@ def preservation(tables: Tables, context: CriterionContext) -> Verdict:
                 )
     joined = summary(
         verdicts,
-        f"{GUIDED} and {LRP} at {len(steps)} depths: mass ratio from 1, correlation with the own "
-        "image's activity from that with other images'",
+        f"{GUIDED} and {LRP} at {len(steps)} depths with features >= 0: mass ratio from 1, "
+        "correlation with the own image's activity from that with other images'",
     )
     numbers = {
         f"mass ratio {method}, step {step}": concentration(table, method, step).estimate
         for step in steps
         for method in (GUIDED, LRP)
     }
-    return joined.model_copy(update={"numbers": joined.numbers | numbers})
+    verdict = joined.model_copy(update={"numbers": joined.numbers | numbers})
+    return enough(verdict, table["seed"].nunique(), REDRAWS, "redraws")

@@ -1,19 +1,24 @@
 """Maps of networks with a random top beside the activity of the last kept feature map."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 import torch
+from pydantic import PositiveInt
 
 from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.attribution.applicable import defined
 from sanitygap.errors import UsageError
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
+from sanitygap.experiments.irrelevance import redraw_seeds
 from sanitygap.experiments.randomization_test import code_of, families, sampling_of
+from sanitygap.models.explainable import Explainable, Stage
 from sanitygap.preservation import activated_regions as room
 from sanitygap.preservation import feature_maps
 from sanitygap.preservation.activated_regions import (
+    above_activations,
     has_positions,
     kept_features,
     mass_ratio,
@@ -38,7 +43,9 @@ COLUMNS = {
     "position": "place of the image in the set",
     "method": "attribution method or control",
     "step": "how many stages are random, from the top",
-    "stage": "the lowest random stage; what flows into it is the last kept feature map",
+    "stage": "the lowest random stage",
+    "layer": "its first random layer; what flows into that is the last kept feature map",
+    "non_negative": "whether that map has no negative value, as behind a ReLU",
     "height": "rows of that feature map",
     "seed": "seed of the redrawn weights and of all sampling",
     "mass_ratio": "share of the absolute map in the most active 10 % of the image, over 10 %",
@@ -50,8 +57,8 @@ COLUMNS = {
 @experiment(
     "activated-regions",
     knobs={
-        "smoke": {"n_steps": 3},
-        "quick": {"n_steps": 4, "max_images": 8},
+        "smoke": {"n_steps": 3, "redraws": 1},
+        "quick": {"n_steps": 4, "redraws": 1, "max_images": 8},
         "full": {"max_images": 100},
     },
     columns=COLUMNS,
@@ -61,21 +68,23 @@ def activated_regions(
     methods: Sequence[str] = METHODS,
     n_steps: int | None = None,
     others: int = 5,
-    seeds: Sequence[int] | None = None,
+    redraws: PositiveInt = 5,
     path_steps: int = 50,
     noisy_copies: int = 50,
     max_images: int | None = None,
 ) -> Iterator[Chunk]:
     """Where maps lie after top-down randomisation, against the activity of the kept features.
 
-    Steps are left out where nothing is kept, and where the kept features have no positions.
+    Of the lowest stage only the part above its first activation is redrawn, if it has one, so that
+    the kept features are not negative. Steps are left out where nothing is kept, and where the kept
+    features have no positions.
 
     Args:
         context: model, images and seed.
         methods: attribution methods and controls.
         n_steps: that many steps of the top-down order, evenly spread; all by default.
         others: the null comparison uses the next so many images of the set, cyclically.
-        seeds: seeds of the redrawn weights; the run's seed by default.
+        redraws: independent draws of the weights.
         path_steps: points of integrated gradients, if it is asked for.
         noisy_copies: copies in SmoothGrad, likewise.
         max_images: use at most that many images.
@@ -90,30 +99,24 @@ def activated_regions(
     everything = [position for positions in batches for position in positions]
     if len(everything) < 2:
         raise UsageError("the comparison with other images needs at least two images; use more")
-    example = context.batch(everything[:1]).inputs
-    chosen = [
-        step
-        for step in steps(context.model.stages, "top-down", n_steps)
-        if step.number < len(context.model.stages)
-        and has_positions(context.model, example, step.stages[-1])
-    ]
+    chosen = cuts(context.model, context.batch(batches[0]).inputs, n_steps)
     if not chosen:
         raise UsageError("no step leaves a feature map with positions; use more steps")
     sampling = Sampling(path_steps, noisy_copies)
     methods = defined(context.model, methods)
     groups = families(methods)
     code = (
-        room, feature_maps, randomization, similarity, maps_and_activity,
+        room, feature_maps, randomization, similarity, cuts, maps_and_activity,
         *dict.fromkeys(piece for family in groups for piece in code_of(family)),
     )  # fmt: skip
-    for seed in seeds if seeds is not None else [context.seed]:
+    for seed in redraw_seeds(context, redraws):
         twin = RandomTwin(context.model, seed)
         for positions in batches:
             partners = _partners(positions, everything, others)
             settings = {
                 "methods": list(methods),
                 "sampling": [sampling_of(family, sampling) for family in groups],
-                "steps": [(step.number, step.name) for step in chosen],
+                "steps": [(cut.step.number, cut.layer) for cut in chosen],
                 "others": others,
                 "positions": positions,
                 "seed": seed,
@@ -131,6 +134,51 @@ def activated_regions(
             yield Chunk(settings, code, compute, (*positions, *partners))
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Where a network is cut into kept features and a random rest.
+
+    Attributes:
+        step: of the top-down order, with the part of its lowest stage that is redrawn.
+        non_negative: whether the kept features have no negative value.
+    """
+
+    step: Step
+    non_negative: bool
+
+    @property
+    def lowest(self) -> Stage:
+        """The redrawn part of the lowest random stage."""
+        return self.step.stages[-1]
+
+    @property
+    def layer(self) -> str:
+        """The first random layer; what flows into it is the last kept feature map."""
+        return self.lowest.modules[0]
+
+
+def cuts(model: Explainable, inputs: torch.Tensor, n_steps: int | None = None) -> list[Cut]:
+    """The cuts of a network that leave a feature map with positions.
+
+    Args:
+        model: the network.
+        inputs: ``(N, 3, H, W)``, by which signs are told.
+        n_steps: that many steps of the top-down order, evenly spread; all by default.
+    """
+    found = []
+    for step in steps(model.stages, "top-down", n_steps):
+        lowest = step.stages[-1]
+        part = above_activations(model, inputs, lowest)
+        whole = step.number == len(model.stages)
+        if part is None and (whole or not has_positions(model, inputs[:1], lowest)):
+            continue
+        if whole and part is not None and part.modules == lowest.modules:
+            continue  # the image itself is no feature map, even if its values are positive
+        stages = (*step.stages[:-1], part or lowest)
+        found.append(Cut(Step(step.number, step.name, stages), part is not None))
+    return found
+
+
 def _partners(positions: Sequence[int], everything: Sequence[int], others: int) -> tuple[int, ...]:
     """The images of the set that follow a batch, cyclically, and are not in it."""
     following = [
@@ -144,7 +192,7 @@ def maps_and_activity(
     positions: Sequence[int],
     partners: Sequence[int],
     methods: Sequence[str],
-    chosen: Sequence[Step],
+    chosen: Sequence[Cut],
     twin: RandomTwin,
     sampling: Sampling,
     others: int,
@@ -155,8 +203,9 @@ def maps_and_activity(
     size = (batch.inputs.shape[2], batch.inputs.shape[3])
     total = len(positions) + len(partners)
     rows = []
-    for step in chosen:
-        features = torch.cat([kept_features(model, part, step.stages[-1]) for part in around])
+    for cut in chosen:
+        step = cut.step
+        features = torch.cat([kept_features(model, part, cut.lowest) for part in around])
         activity = spread(energy(features), size)
         order = ranks(activity)
         with twin.redrawn(step.stages):
@@ -179,7 +228,8 @@ def maps_and_activity(
             rows.append(
                 image_rows(
                     batch, measured, method=name, step=step.number, stage=step.name,
-                    height=features.shape[2], seed=twin.seed,
+                    layer=cut.layer, non_negative=cut.non_negative, height=features.shape[2],
+                    seed=twin.seed,
                 )
             )  # fmt: skip
     return pd.concat(rows, ignore_index=True)[list(COLUMNS)]

@@ -6,6 +6,7 @@ from IPython.display import Markdown
 from sanitygap.attribution import attribute
 from sanitygap.attribution.applicable import defined
 from sanitygap.criteria.activated_regions import concentration, own_activity
+from sanitygap.experiments.activated_regions import cuts
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.dots import interval_dots
 from sanitygap.figures.methods import label
@@ -15,7 +16,7 @@ from sanitygap.pages.noise import nothing_recorded
 from sanitygap.pages.shared import about, or_nan
 from sanitygap.preservation.activated_regions import kept_features, mass_ratio, spread
 from sanitygap.preservation.feature_maps import energy
-from sanitygap.randomization import RandomTwin, steps
+from sanitygap.randomization import RandomTwin
 from sanitygap.runs import Study
 
 TABLE = "activated-regions"
@@ -34,7 +35,8 @@ def region_pictures(study: Study, photo: int = 0) -> Plate:
     images = load_images("photos") if study.recorded else study.images
     inputs = model.prepare([images.open(photo)])
     targets = model.predict(inputs)
-    middle = steps(model.stages, "top-down")[len(model.stages) // 2 - 1]
+    several = cuts(model, inputs)
+    middle = several[len(several) // 2].step
     features = kept_features(model, inputs, middle.stages[-1])
     size = (inputs.shape[2], inputs.shape[3])
     activity = spread(energy(features), size)
@@ -42,7 +44,7 @@ def region_pictures(study: Study, photo: int = 0) -> Plate:
         maps = attribute(model, inputs, targets, defined(model, SHOWN), [images.keys[photo]])
     pictures = {
         "photograph": model.preprocessing.to_rgb(inputs)[0].cpu(),
-        f"activity below\n{middle.name}": activity[0].sqrt().cpu(),
+        f"activity in\n{middle.name}": activity[0].sqrt().cpu(),
     }
     # square roots, because a few pixels would leave the rest dark
     pictures |= {label(name): values[0].abs().sqrt().cpu() for name, values in maps.items()}
@@ -56,10 +58,10 @@ def region_pictures(study: Study, photo: int = 0) -> Plate:
         pictures,
         notes,
         f"“{images.names[photo]}”: where the last kept feature map of "
-        f"{study.settings.public()['model']} is active, and absolute maps after all stages from "
-        f"the classifier down to {middle.name} were redrawn. Mass ratio: the map's share in the "
-        f"most active 10 % of the pixels, over 10 %. Seed {seed}; one image, a picture and not a "
-        "measurement. Brightness is the square root of the value.",
+        f"{study.settings.public()['model']} is active, and absolute maps after all layers from "
+        f"the classifier down to {middle.stages[-1].modules[0]} were redrawn. Mass ratio: the "
+        f"map's share in the most active 10 % of the pixels, over 10 %. Seed {seed}; one image, a "
+        "picture and not a measurement. Brightness is the square root of the value.",
         pd.DataFrame({"method": list(ratios), "mass_ratio": list(ratios.values())}),
     )
 
@@ -87,7 +89,7 @@ def region_plate(study: Study) -> Plate | Markdown:
     return interval_dots(
         pd.DataFrame(rows),
         caption="Absolute maps after top-down randomisation, against the sum of squared "
-        "activations of the feature map that flows into the lowest redrawn stage. Left: share of "
+        "activations of the last feature map below the redrawn layers. Left: share of "
         "the map in the most active 10 % of the pixels, over 10 %. Right: rank correlation over "
         "pixels with the activity of the same image, minus that with the activity of other "
         f"images. {about(study, TABLE)}. Bars: 95 % bootstrap intervals over images.",

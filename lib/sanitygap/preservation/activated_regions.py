@@ -2,6 +2,7 @@
 
 Write a network as g(phi(x)), with the weights of g redrawn. The paper concludes that maps remain
 dominated by the regions in which phi, the last unrandomised feature map, has large activations.
+The theorem behind it is about activations that are not negative.
 """
 
 from typing import Any
@@ -51,6 +52,52 @@ def has_positions(model: Explainable, inputs: torch.Tensor, lowest: Stage) -> bo
     except UsageError:
         return False
     return True
+
+
+@torch.no_grad()
+def above_activations(model: Explainable, inputs: torch.Tensor, lowest: Stage) -> Stage | None:
+    """The part of a stage that begins with a convolution whose inputs are not negative.
+
+    Theorem 2 assumes that of the kept features. What flows into a stage can have both signs: blocks
+    with linear ends hand on such features, and only behind their first activation none is negative.
+
+    Args:
+        model: the network.
+        inputs: ``(N, 3, H, W)``, the images by which signs are told.
+        lowest: the stage.
+
+    Returns:
+        The modules of the stage from that convolution on; None if it has none whose inputs have
+        positions and no negative value.
+    """
+    modules = model.module
+    convolutions = [
+        name
+        for name in lowest.modules
+        if isinstance(modules.get_submodule(name), nn.modules.conv._ConvNd)
+    ]
+    fitting: set[str] = set()
+
+    def examine(name: str, values: torch.Tensor) -> None:
+        positions = values.shape[2:].numel()
+        if positions > 1 and bool((values >= 0).all()):
+            fitting.add(name)
+
+    handles = [
+        modules.get_submodule(name).register_forward_pre_hook(
+            lambda _module, arguments, name=name: examine(name, arguments[0])
+        )
+        for name in convolutions
+    ]
+    try:
+        modules(inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    first = next((name for name in lowest.modules if name in fitting), None)
+    if first is None:
+        return None
+    return Stage(lowest.name, lowest.modules[lowest.modules.index(first) :])
 
 
 def spread(activity: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
