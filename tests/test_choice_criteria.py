@@ -44,6 +44,11 @@ def randomization(signed: dict[str, float], absolute: dict[str, float]) -> pd.Da
     return pd.concat(rows, ignore_index=True)
 
 
+def one_draw(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The tables of a run without other draws of the weights."""
+    return {"randomization": table, "randomization-seeds": table.iloc[:0]}
+
+
 SAME = {"ssim": 0.3, "ssim_robust": 0.3, "ssim_L1": 0.3, "ssim_L2": 0.3}
 HIGHER = {name: value + 0.2 for name, value in SAME.items()}
 
@@ -62,8 +67,9 @@ HIGHER = {name: value + 0.2 for name, value in SAME.items()}
 )
 def test_signed_against_absolute(signed, absolute, value):
     table = randomization(signed, absolute)
-    verdict = judge("binder-signed-vs-abs", {"randomization": table}, CONTEXT)
+    verdict = judge("binder-signed-vs-abs", one_draw(table), CONTEXT)
     assert verdict.value == value, verdict.evidence
+    assert "redrawn with 1 seed." in verdict.evidence
     if value == "under-specified":
         assert "ssim_L1 not-reproduced" in verdict.reason
 
@@ -72,7 +78,23 @@ def test_only_the_last_half_of_the_stages_counts():
     table = randomization(SAME | {"spearman": 0.0}, HIGHER | {"spearman": 0.4})
     early = (table["step"] <= 2) & (table["sign"] == "absolute")
     table.loc[early, [*SAME, "spearman"]] = -0.5
-    assert judge("binder-signed-vs-abs", {"randomization": table}, CONTEXT).value == "direction"
+    assert judge("binder-signed-vs-abs", one_draw(table), CONTEXT).value == "direction"
+
+
+def test_signs_are_compared_over_all_draws_of_the_weights():
+    """Four draws in which absolute maps are less alike outweigh one in which they are more."""
+    table = randomization(SAME | {"spearman": 0.0}, HIGHER | {"spearman": 0.4})
+    other = randomization(HIGHER | {"spearman": 0.0}, SAME | {"spearman": 0.4})
+    more = pd.concat([other.assign(seed=seed) for seed in (1, 2, 3, 4)])
+    tables = {"randomization": table, "randomization-seeds": more}
+    verdict = judge("binder-signed-vs-abs", tables, CONTEXT)
+    assert verdict.value == "not-reproduced"
+    assert "redrawn with 5 seeds." in verdict.evidence
+    of_other_method = more.assign(method="gradient")
+    verdict = judge(
+        "binder-signed-vs-abs", tables | {"randomization-seeds": of_other_method}, CONTEXT
+    )
+    assert verdict.value == "direction"
 
 
 # ---- replacements

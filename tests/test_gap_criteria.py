@@ -194,11 +194,29 @@ def noise_curve(ssim=(0.8, 0.5, 0.1), softmax=(0.3, 0.31, 0.5)):
     ],
 )
 def test_noise_is_optimal(noise, curve, value):
+    table = randomization(SSIM | {"noise": noise})
     tables = {
-        "randomization": randomization(SSIM | {"noise": noise}),
+        "randomization": table,
+        "randomization-seeds": table.iloc[:0],
         "noise-curve": noise_curve(**curve),
     }
     assert judge("binder-noise-optimal", tables, CONTEXT).value == value
+
+
+def test_noise_is_compared_with_each_method_over_the_seeds_that_both_have():
+    """In four more draws of two methods noise is worse than these; the others have one draw."""
+    more = randomization(SSIM | {"noise": 1.2})
+    more = more[more["method"].isin([GUIDED, LRP, "noise"])]
+    tables = {
+        "randomization": randomization(SSIM | {"noise": 0.01}),
+        "randomization-seeds": pd.concat([more.assign(seed=seed) for seed in (1, 2, 3, 4)]),
+        "noise-curve": noise_curve(),
+    }
+    verdict = judge("binder-noise-optimal", tables, CONTEXT)
+    assert verdict.value == "not-reproduced"
+    assert verdict.numbers["against"] == 2
+    assert verdict.numbers["ssim noise"] == pytest.approx((0.01 + 4 * 1.2) / 5, abs=0.02)
+    assert "1 seed (5 methods); 5 seeds (2 methods)" in verdict.evidence
 
 
 def test_steps_of_a_sweep_by_hand():
@@ -268,8 +286,10 @@ def order_tables(up=0.3, feature=0.2):
             for share in shares
         ]
     )  # fmt: skip
+    top_down = randomization({GUIDED: 0.8, LRP: 0.8, "smoothgrad": 0.1})
     return {
-        "randomization": randomization({GUIDED: 0.8, LRP: 0.8, "smoothgrad": 0.1}),
+        "randomization": top_down,
+        "randomization-seeds": top_down[top_down["method"] != "smoothgrad"].assign(seed=1),
         "randomization-bottom-up": randomization(
             {GUIDED: up, LRP: up}, "bottom-up", (0.01, 0.7, 1.0)
         ),
@@ -288,6 +308,19 @@ def order_tables(up=0.3, feature=0.2):
 )
 def test_bottom_up_loses_more_at_equal_numbers_of_parameters(change, value):
     assert judge("binder-bottomup", order_tables(**change), CONTEXT).value == value
+
+
+def test_orders_are_compared_under_the_same_draws():
+    tables = order_tables()
+    one = judge("binder-bottomup", tables, CONTEXT)
+    assert "12 images, 1 seed." in one.evidence  # bottom-up has no second one
+    second = order_tables(up=0.95)["randomization-bottom-up"].assign(seed=1)
+    tables["randomization-bottom-up"] = pd.concat([tables["randomization-bottom-up"], second])
+    both = judge("binder-bottomup", tables, CONTEXT)
+    assert "12 images, 2 seeds." in both.evidence
+    assert both.numbers[f"SSIM of {LRP}"] == pytest.approx((0.3 + 0.95) / 2 - 0.8, abs=0.03)
+    tables["randomization-bottom-up"] = second.assign(seed=7)
+    assert judge("binder-bottomup", tables, CONTEXT).value == "not-run"
 
 
 def test_bottom_up_differences_are_means_over_equal_shares():

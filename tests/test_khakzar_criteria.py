@@ -216,6 +216,39 @@ def test_a_network_without_relu_leaves_what_needs_guided_backpropagation_not_run
     assert "guided-backprop" in found.reason
 
 
+NULL_SHARES = {"gradient": 0.9, "integrated-gradients": 0.6, "guided-backprop": 0.3}
+
+
+def similarities(values: dict[str, float], seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {"image": f"{image}.png", "method": method, "order": "top-down", "step": 1, "seed": seed,
+         "sign": "signed", "ssim": value + 0.01 * rng.normal()}
+        for image in range(12) for method, value in values.items()
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ssim", "value"),
+    [
+        ({"gradient": 0.1, "integrated-gradients": 0.3, "guided-backprop": 0.8}, "direction"),
+        ({"gradient": 0.8, "integrated-gradients": 0.3, "guided-backprop": 0.1}, "not-reproduced"),
+        ({"gradient": 0.3, "integrated-gradients": 0.3, "guided-backprop": 0.3}, "undecided"),
+        ({"gradient": 0.1, "guided-backprop": 0.8}, "undecided"),
+    ],
+)
+def test_null_feature_against_randomisation(ssim, value):
+    tables = {
+        "axioms_scores": scores("null", NULL_SHARES),
+        "randomization": similarities(ssim),
+        "randomization_seeds": similarities(ssim, seed=1),
+    }
+    found = verdict("x-khakzar-binder", **tables)
+    assert found.value == value
+    if len(ssim) == 3:
+        assert "2 seeds" in found.evidence
+
+
 def test_metrics_in_closed_form():
     table = scores("null", {"gradient": 0.5}, 4).assign(second=0.5)
     expected = {

@@ -100,8 +100,8 @@ def test_tables_hold_what_is_described_once_an_observation(residual, name):
     frame = table(residual, name)
     assert list(frame) == list(EXPERIMENTS[name].columns)
     assert frame["image"].nunique() == 3
-    keys = ["image", "method", "order", "step", "sign", "amount", "lag", "copies", "threshold",
-            "component"]  # fmt: skip
+    keys = ["image", "method", "order", "step", "sign", "seed", "amount", "lag", "copies",
+            "threshold", "component"]  # fmt: skip
     assert not frame.duplicated([key for key in keys if key in frame]).any()
     again = table(residual, name)
     pd.testing.assert_frame_equal(frame, again)

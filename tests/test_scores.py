@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 
 from sanitygap.errors import UsageError
-from sanitygap.scores import complete, occlusion_scores, randomization_scores
+from sanitygap.scores import (
+    complete,
+    occlusion_scores,
+    over_seeds,
+    randomization_scores,
+    seeds_in_words,
+)
 
 
 def randomization_table(
@@ -82,6 +88,64 @@ def test_a_missing_step_does_not_make_a_score_look_better():
     scores = randomization_scores(table)
     assert np.isnan(scores.loc["i1", "noise"])
     assert scores.isna().sum().sum() == 1
+
+
+def test_seeds_that_all_methods_share_are_averaged_image_by_image():
+    own = randomization_table(images=3)
+    others = randomization_table(images=2, seeds=(1, 2)).assign(ssim=lambda rows: rows["ssim"] + 1)
+    rows, counts = over_seeds(own, others)
+    assert counts.to_dict() == {"i0": 3, "i1": 3, "i2": 1}
+    scores = randomization_scores(rows)
+    both = pd.concat([own, others])
+    for image, seeds in counts.items():
+        for method in scores:
+            values = [
+                row["ssim"]
+                for _, row in both.iterrows()
+                if (row["image"], row["method"], row["sign"]) == (image, method, "signed")
+            ]
+            assert len(values) == 3 * seeds
+            assert scores.loc[image, method] == pytest.approx(np.mean(values))
+
+
+def test_a_seed_counts_only_where_no_method_and_no_step_is_missing():
+    own = randomization_table(methods=("gradient", "noise", "smoothgrad"))
+    others = randomization_table(methods=("gradient", "noise"), seeds=(1, 2))
+    lost = (others["seed"] == 2) & (others["image"] == "i1") & (others["step"] == 3)
+    others = others[~(lost & (others["method"] == "noise"))]
+    everything, alone = over_seeds(own, others)
+    assert set(alone) == {1}  # no other seed has SmoothGrad
+    assert randomization_scores(everything).equals(randomization_scores(own))
+    rows, counts = over_seeds(own, others, ["gradient", "noise"])
+    assert counts.to_dict() == {"i0": 3, "i1": 2, "i2": 3, "i3": 3}
+    assert set(rows["method"]) == {"gradient", "noise"}
+    gradient, several = over_seeds(own, others, ["gradient"])
+    assert set(several) == {3}
+    assert len(gradient) == 3 * 4 * 3 * 2
+
+
+def test_seeds_of_other_steps_and_the_same_seed_twice_are_not_averaged_in():
+    own = randomization_table(steps=3)
+    fewer = randomization_table(steps=2, seeds=(1,))
+    assert set(over_seeds(own, fewer)[1]) == {1}
+    more = randomization_table(steps=5, seeds=(0, 1))  # seed 0 again, with other numbers
+    rows, counts = over_seeds(own, more)
+    assert set(counts) == {2}
+    assert set(rows["step"]) == {1, 2, 3}
+    first = rows[rows["seed"] == 0].reset_index(drop=True)
+    pd.testing.assert_frame_equal(first, own)
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"),
+    [
+        ([5, 5], "5 seeds"),
+        ([1], "1 seed"),
+        ([1, 5, 1], "5 seeds for 1 and 1 seed for 2 of 3 images"),
+    ],
+)
+def test_numbers_of_seeds_in_words(counts, words):
+    assert seeds_in_words(pd.Series(counts)) == words
 
 
 def test_complete_keeps_what_all_have():

@@ -4,12 +4,16 @@ Both are *lower is better* in the sense of the test that they come from: a low s
 randomisation passes the sanity check, a low prediction after occlusion is faithful.
 """
 
+from collections import Counter
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy.integrate import trapezoid
 from scipy.interpolate import interp1d
 
 from sanitygap.errors import UsageError
+from sanitygap.words import listed, plural
 
 SSIM = "ssim"
 
@@ -87,6 +91,45 @@ def occlusion_scores(table: pd.DataFrame, patch: int = 15, value: str = "softmax
         UsageError: the table holds none of that.
     """
     return _wide(_rows(table, patch=patch), value)
+
+
+def over_seeds(
+    table: pd.DataFrame, others: pd.DataFrame, methods: Sequence[str] | None = None
+) -> tuple[pd.DataFrame, pd.Series]:
+    """The rows of a test under all seeds by which its methods can be compared, image by image.
+
+    A seed counts for an image if every method has, under it, each step, order and sign that the
+    first table holds of that method: methods are compared under the same redrawn weights, and a
+    mean over seeds is a mean over the same steps.
+
+    Args:
+        table: ``randomization``.
+        others: ``randomization-seeds``, the same test with other draws of the weights.
+        methods: the methods that are compared; all of the first table by default.
+
+    Returns:
+        The rows of these methods, and the number of seeds of each image.
+    """
+    chosen = list(dict.fromkeys(table["method"])) if methods is None else list(methods)
+    rows = pd.concat([table, others], ignore_index=True)
+    rows = rows[rows["method"].isin(chosen)]
+    cell, draw = ["method", "order", "step", "sign"], ["image", "seed"]
+    rows = rows.drop_duplicates([*draw, *cell])
+    wanted = pd.MultiIndex.from_frame(table.loc[table["method"].isin(chosen), cell]).unique()
+    rows = rows[pd.MultiIndex.from_frame(rows[cell]).isin(wanted)]
+    sizes = rows.groupby(draw, sort=False).size()
+    usable = sizes.index[sizes == len(wanted)]
+    kept = rows[pd.MultiIndex.from_frame(rows[draw]).isin(usable)].reset_index(drop=True)
+    return kept, kept.groupby("image", sort=False)["seed"].nunique()
+
+
+def seeds_in_words(counts: pd.Series) -> str:
+    """Numbers of seeds of images, as a phrase: ``5 seeds``, or how many images have how many."""
+    sizes = Counter(counts.tolist())
+    if len(sizes) == 1:
+        return plural(next(iter(sizes)), "seed")
+    parts = [f"{plural(n, 'seed')} for {images}" for n, images in sorted(sizes.items())[::-1]]
+    return f"{listed(parts)} of {len(counts)} images"
 
 
 def complete(*scores: pd.DataFrame) -> tuple[pd.DataFrame, ...]:

@@ -214,14 +214,16 @@ def randomization(gap: float, noise: float = 0.01, images: int = 12) -> pd.DataF
             if method in ("noise", "smoothgrad"):
                 scores["ssim_L1"] = 0.9 if method == "noise" else 0.0
             rows.append(
-                {"image": image, "method": method, "sign": "signed", "order": "top-down", **scores}
-            )
+                {"image": image, "method": method, "sign": "signed", "order": "top-down", "step": 1,
+                 "seed": 0, **scores}
+            )  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def test_data_range_criterion(tables_of):
     name = "theorem-1-data-range"
-    tables = tables_of(name) | {"randomization": randomization(-0.1)}
+    real = randomization(-0.1)
+    tables = tables_of(name) | {"randomization": real, "randomization-seeds": real.iloc[:0]}
     tables[name]["standard_error"] = 1e-6
     verdict = criteria.data_range(tables, CONTEXT)
     assert verdict.value == "under-specified"
@@ -240,6 +242,7 @@ def test_real_maps_decide_about_the_data_range(tables_of):
     tables[name]["estimate"] = tables[name]["method"].map(order)  # no reversal in simulated maps
 
     tables["randomization"] = randomization(0.1)
+    tables["randomization-seeds"] = tables["randomization"].iloc[:0]
     verdict = criteria.data_range(tables, CONTEXT)
     assert verdict.value == "under-specified"
     assert verdict.numbers["reversals"] == 1
@@ -249,3 +252,11 @@ def test_real_maps_decide_about_the_data_range(tables_of):
     verdict = criteria.data_range(tables, CONTEXT)
     assert verdict.value == "undecided"
     assert verdict.numbers["lowest_tau"] < 1
+
+    # more draws, in which L decides, than the one in which it does not
+    tables["randomization"] = randomization(-0.1)
+    more = [randomization(0.1).assign(seed=seed) for seed in (1, 2, 3, 4)]
+    tables["randomization-seeds"] = pd.concat(more)
+    verdict = criteria.data_range(tables, CONTEXT)
+    assert verdict.numbers["reversals"] == 1
+    assert "(5 seeds)" in verdict.evidence

@@ -21,7 +21,8 @@ from sanitygap.criteria.gap import (
     summary,
 )
 from sanitygap.inference import bootstrap_mean, paired_difference
-from sanitygap.scores import randomization_scores
+from sanitygap.scores import over_seeds, randomization_scores, seeds_in_words
+from sanitygap.words import plural
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -68,23 +69,32 @@ def not_improved(scores: pd.DataFrame, what: str) -> list[Verdict]:
     return [*refuted, whole]
 
 
-@criterion("binder-noise-optimal", tables=("randomization", "noise-curve"))
+@criterion("binder-noise-optimal", tables=("randomization", "randomization-seeds", "noise-curve"))
 def noise_optimal(tables: Tables, context: CriterionContext) -> Verdict:
-    scores = randomization_scores(tables["randomization"])
-    real = methods_of(scores)
-    verdicts = [difference(scores, "noise", name, "below", "mean SSIM") for name in real]
+    table, others = tables["randomization"], tables["randomization-seeds"]
+    real = methods_of(randomization_scores(table))
+    verdicts: list[Verdict] = []
+    seeds: dict[str, list[str]] = {}
+    for name in real:
+        rows, counts = over_seeds(table, others, ["noise", name])
+        scores = randomization_scores(rows)
+        verdicts.append(difference(scores, "noise", name, "below", "mean SSIM"))
+        seeds.setdefault(seeds_in_words(counts), []).append(name)
     for method in (GUIDED, LRP):
         similarity = sweep(tables["noise-curve"], method, "amount", "ssim")
         faithful = sweep(tables["noise-curve"], method, "amount", "softmax")
         verdicts += successive(similarity, "below", f"SSIM of {method} + noise")
         verdicts += not_improved(faithful, f"softmax of {method} + noise")
-    level = bootstrap_mean(scores["noise"].dropna())
+    alone, _ = over_seeds(table, others, ["noise"])
+    level = bootstrap_mean(randomization_scores(alone)["noise"].dropna())
+    draws = "; ".join(f"{words} ({plural(len(names), 'method')})" for words, names in seeds.items())
     joined = summary(
         verdicts, f"noise below {len(real)} methods; SSIM falls and softmax does not with lambda"
     )
     return joined.model_copy(
         update={
-            "evidence": f"Fresh noise has a mean SSIM of {level.estimate:.3f}. {joined.evidence}",
+            "evidence": f"Fresh noise has a mean SSIM of {level.estimate:.3f}. {joined.evidence} "
+            f"Noise is compared over {draws}.",
             "numbers": joined.numbers | {"ssim noise": level.estimate},
         }
     )

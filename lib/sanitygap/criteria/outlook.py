@@ -16,8 +16,10 @@ from sanitygap.rankings import agreement_gain
 from sanitygap.scores import (
     complete,
     occlusion_scores,
+    over_seeds,
     randomization_scores,
     scores_at_equal_shares,
+    seeds_in_words,
 )
 
 Tables = Mapping[str, pd.DataFrame]
@@ -54,11 +56,27 @@ def _lower(new: pd.Series, old: pd.Series, what: str) -> Verdict:
     )
 
 
-@criterion("binder-bottomup", tables=("randomization", "randomization-bottom-up", "feature-map"))
+def same_draws(first: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of two tables for the images and seeds that both hold."""
+    draws = [pd.MultiIndex.from_frame(table[["image", "seed"]]) for table in (first, other)]
+    return first[draws[0].isin(draws[1])], other[draws[1].isin(draws[0])]
+
+
+@criterion(
+    "binder-bottomup",
+    tables=("randomization", "randomization-seeds", "randomization-bottom-up", "feature-map"),
+)
 def bottom_up(tables: Tables, context: CriterionContext) -> Verdict:
-    down, up = equal_shares(
-        signed(tables["randomization"]), signed(tables["randomization-bottom-up"]), "ssim"
-    )
+    rows, _ = over_seeds(tables["randomization"], tables["randomization-seeds"], [GUIDED, LRP])
+    top_down, from_input = same_draws(signed(rows), signed(tables["randomization-bottom-up"]))
+    counts = top_down.groupby("image")["seed"].nunique()
+    if counts.empty:
+        return Verdict(
+            value="not-run",
+            reason="The run holds no image under both orders with the same draw of the weights; "
+            "compute the table randomization-bottom-up with the seeds of the table randomization.",
+        )
+    down, up = equal_shares(top_down, from_input, "ssim")
     maps = tables["feature-map"]
     orders = {order: maps[maps["order"] == order] for order in ("top-down", "bottom-up")}
     kept, lost = equal_shares(orders["top-down"], orders["bottom-up"], "correlation")
@@ -71,7 +89,8 @@ def bottom_up(tables: Tables, context: CriterionContext) -> Verdict:
     numbers = {name: value for verdict in verdicts for name, value in verdict.numbers.items()}
     return joined.model_copy(
         update={
-            "evidence": f"Bottom-up minus top-down. {every} {len(down)} images.",
+            "evidence": f"Bottom-up minus top-down. {every} {len(down)} images, "
+            f"{seeds_in_words(counts)}.",
             "numbers": joined.numbers | numbers,
         }
     )

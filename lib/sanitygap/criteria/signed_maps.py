@@ -7,6 +7,7 @@ import pandas as pd
 from sanitygap.claims import CriterionContext, Verdict, combine, criterion, verdict_from_interval
 from sanitygap.criteria.gap import RANGES, last_step, shown, summary
 from sanitygap.inference import Interval, bootstrap_mean, paired_difference
+from sanitygap.scores import over_seeds, seeds_in_words
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -61,10 +62,10 @@ def _higher(table: pd.DataFrame, value: str) -> Verdict:
     return summary(verdicts, f"{value}, absolute − signed, {len(steps)} steps")
 
 
-@criterion("binder-signed-vs-abs", tables=("randomization",))
+@criterion("binder-signed-vs-abs", tables=("randomization", "randomization-seeds"))
 def signed_against_absolute(tables: Tables, context: CriterionContext) -> Verdict:
     """Both similarities have to be higher for absolute maps; the range of SSIM must not decide."""
-    table = tables["randomization"]
+    table, counts = over_seeds(tables["randomization"], tables["randomization-seeds"], [METHOD])
     rank = _higher(table, "spearman")
     structural = {name: _higher(table, name) for name in RANGES}
     last = last_step(table)
@@ -78,7 +79,8 @@ def signed_against_absolute(tables: Tables, context: CriterionContext) -> Verdic
         f"{value} absolute - signed, step {last}": excess(table, METHOD, last, value).estimate
         for value in ("spearman", *RANGES)
     }
-    evidence = f"{low.evidence} {rank.evidence} {structural['ssim'].evidence}"
+    draws = f"Weights redrawn with {seeds_in_words(counts)}."
+    evidence = f"{low.evidence} {rank.evidence} {structural['ssim'].evidence} {draws}"
     parts = [low, rank, structural["ssim"]]
     value = combine([part.model_copy(update={"numbers": {}}) for part in parts]).value
     ranges = {name: verdict.value for name, verdict in structural.items()}

@@ -11,7 +11,7 @@ from sanitygap.criteria.gap import shown
 from sanitygap.criteria.khakzar_features import LEAST
 from sanitygap.criteria.khakzar_methods import null_share, per_sample
 from sanitygap.inference import RESAMPLES, Interval
-from sanitygap.scores import randomization_scores
+from sanitygap.scores import over_seeds, randomization_scores, seeds_in_words
 from sanitygap.words import plural
 
 Tables = Mapping[str, pd.DataFrame]
@@ -53,9 +53,11 @@ def rank_correlation(
     return Interval(rho(one, other), float(low), float(high), min(len(one), len(other)))
 
 
-@criterion("x-khakzar-binder", tables=("axioms-scores", "randomization"))
+@criterion("x-khakzar-binder", tables=("axioms-scores", "randomization", "randomization-seeds"))
 def null_feature_and_randomization(tables: Tables, context: CriterionContext) -> Verdict:
-    random = randomization_scores(tables["randomization"])
+    table, others = tables["randomization"], tables["randomization-seeds"]
+    rows, counts = over_seeds(table, others, [m for m in SHARED if m in set(table["method"])])
+    random = randomization_scores(rows)
     null = per_sample(tables["axioms-scores"], "null", "absolute", null_share)
     methods = [name for name in SHARED if name in random and name in null]
     if len(null) < LEAST or len(methods) < 3:
@@ -69,6 +71,6 @@ def null_feature_and_randomization(tables: Tables, context: CriterionContext) ->
     return Verdict(
         value=verdict_from_interval(interval.low, interval.high, 0.0, "below"),
         evidence=f"Spearman correlation of null share and mean SSIM over {len(methods)} methods: "
-        f"{shown(interval)}.",
+        f"{shown(interval)}; weights redrawn with {seeds_in_words(counts)}.",
         numbers={"rho": interval.estimate},
     )

@@ -60,25 +60,32 @@ for _order in ("bottom-up", "independent"):
     },
 )  # fmt: skip
 def feature_map_test(
-    context: Context, n_steps: int | None = None, max_images: int | None = None
+    context: Context,
+    n_steps: int | None = None,
+    seeds: Sequence[int] | None = None,
+    max_images: int | None = None,
 ) -> Iterator[Chunk]:
     """How much of the place of activations in the last feature map randomisation leaves.
 
     Args:
         context: model, images and seed.
         n_steps: that many steps an order, evenly spread; all by default.
+        seeds: seeds of the redrawn weights; the run's seed by default.
         max_images: use at most that many images.
     """
     orders: tuple[Order, ...] = ("top-down", "bottom-up")
-    twin = RandomTwin(context.model, context.seed)
-    for positions in context.image_chunks(max_images):
-        settings = {"orders": orders, "n_steps": n_steps, "seed": context.seed}
+    for seed in seeds if seeds is not None else [context.seed]:
+        twin = RandomTwin(context.model, seed)
+        for positions in context.image_chunks(max_images):
+            settings = {"orders": orders, "n_steps": n_steps, "seed": seed}
 
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            return compare_feature_maps(context, positions, twin, orders, n_steps)
+            def compute(
+                positions: tuple[int, ...] = positions, twin: RandomTwin = twin
+            ) -> pd.DataFrame:
+                return compare_feature_maps(context, positions, twin, orders, n_steps)
 
-        code = (feature_maps, randomization, similarity, compare_feature_maps, random_share)
-        yield Chunk(settings, code, compute, positions)
+            code = (feature_maps, randomization, similarity, compare_feature_maps, random_share)
+            yield Chunk(settings, code, compute, positions)
 
 
 def compare_feature_maps(
