@@ -17,6 +17,7 @@ from sanitygap.faithfulness import occlusion_curves
 from sanitygap.images import load_images
 from sanitygap.models import Explainable, Preprocessing, Stage, load_model
 from sanitygap.randomization import RandomTwin, steps
+from sanitygap.seeds import normal
 from sanitygap.settings import checked_knobs
 from sanitygap.similarity import Reference, pearson
 from tests.models.tiny import TINY, photographs
@@ -25,13 +26,14 @@ from tests.models.tiny import TINY, photographs
 SMALL = {
     "noise-curve": {"n_steps": 2, "amounts": (0.0, 2.0), "regions": 2},
     "noise-controls": {"methods": ("noise", "noise-fixed", "noise-x-input"), "n_steps": 2},
+    "nearby-inputs": {"path_steps": 2, "noisy_copies": 2, "levels": (0.01, 0.1)},
     "autocorrelation": {"path_steps": 2, "noisy_copies": 2, "lags": (1, 3)},
-    "smoothgrad-copies": {"copies": (1, 3), "n_steps": 1},
+    "smoothgrad-copies": {"copies": (1, 3), "n_steps": 1, "redraws": 1},
     "randomization-bottom-up": {"methods": ("gradient",), "order": "bottom-up", "n_steps": 2},
     "randomization-independent": {"methods": ("gradient",), "order": "independent", "n_steps": 2},
     "feature-map": {"n_steps": 2},
-    "outlook-restrict": {"n_steps": 2, "thresholds": (0.0, 0.5)},
-    "outlook-baseline": {},
+    "outlook-restrict": {"n_steps": 2, "thresholds": (0.0, 0.5), "redraws": 1},
+    "outlook-baseline": {"redraws": 1},
 }
 GRADIENTS = ["gradient", "gradient-x-input"]
 
@@ -101,7 +103,7 @@ def test_tables_hold_what_is_described_once_an_observation(residual, name):
     assert list(frame) == list(EXPERIMENTS[name].columns)
     assert frame["image"].nunique() == 3
     keys = ["image", "method", "order", "step", "sign", "seed", "amount", "lag", "copies",
-            "threshold", "component"]  # fmt: skip
+            "threshold", "component", "level"]  # fmt: skip
     assert not frame.duplicated([key for key in keys if key in frame]).any()
     again = table(residual, name)
     pd.testing.assert_frame_equal(frame, again)
@@ -124,6 +126,7 @@ def test_settings_of_every_profile_are_usable_and_change_the_address(residual, n
         ("noise-curve", {"regions": 0}),
         ("autocorrelation", {"lags": (0,)}),
         ("smoothgrad-copies", {"copies": (0,)}),
+        ("nearby-inputs", {"levels": (0.0,)}),
         ("outlook-restrict", {"thresholds": (1.0,)}),
         ("outlook-restrict", {"thresholds": (-0.1,)}),
         ("outlook-baseline", {"blocks": 0}),
@@ -249,6 +252,43 @@ def test_feature_map_stays_until_it_is_reached(context):
     with RandomTwin(model, 0).redrawn([model.stages[-1]]):
         changed = energy()
     np.testing.assert_allclose(rows["bottom-up", 1], pearson(trained, changed), atol=1e-6)
+
+
+def test_maps_of_nearby_inputs_by_hand(context):
+    """One image, one level: the disturbed image is explained for the class of the undisturbed."""
+    frame = table(context, "nearby-inputs", methods=["gradient", "noise"], levels=(0.5,))
+    batch, model = context.batch((0, 1, 2)), context.model
+    x = batch.inputs
+    extent = (x.amax((1, 2, 3)) - x.amin((1, 2, 3))).view(-1, 1, 1, 1)
+    drawn = normal(tuple(x.shape[1:]), batch.seeds(0, "direction"), x)
+
+    def gradient(inputs: torch.Tensor) -> torch.Tensor:
+        leaf = inputs.clone().requires_grad_()
+        chosen = model.module(leaf).gather(1, batch.targets[:, None]).sum()
+        return torch.autograd.grad(chosen, leaf)[0].sum(1)
+
+    expected = [
+        np.corrcoef(one.ravel(), other.ravel())[0, 1]
+        for one, other in zip(gradient(x), gradient(x + 0.5 * extent * drawn), strict=True)
+    ]
+    found = frame[frame["method"] == "gradient"].set_index("position")["correlation"]
+    np.testing.assert_allclose(found.loc[[0, 1, 2]], expected, atol=1e-5)
+    assert (frame.loc[frame["method"] == "noise", "correlation"].abs() < 0.15).all()  # drawn anew
+
+
+def test_draws_of_the_repairs_are_those_of_their_seeds(residual):
+    """The second redraw is what the run's next seed gives alone."""
+    after = Context(lambda: residual.model, lambda: residual.images, 1)
+    for name, knobs in (("outlook-restrict", {"methods": GRADIENTS}), ("outlook-baseline", {})):
+        both = table(residual, name, **knobs | {"redraws": 2})
+        assert set(both["seed"]) == {0, 1}
+        values = ["ssim", "restricted"] if name == "outlook-restrict" else ["ssim", "spearman"]
+        alone = table(after, name, **knobs)
+        fixed = ~alone["method"].isin(["noise"])
+        second = both[both["seed"] == 1].reset_index(drop=True)
+        np.testing.assert_allclose(second.loc[fixed, values], alone.loc[fixed, values], rtol=1e-5)
+        first = both[both["seed"] == 0].reset_index(drop=True)
+        assert not np.allclose(first.loc[fixed, "ssim"], second.loc[fixed, "ssim"])
 
 
 def test_restriction_drops_nothing_where_nothing_is_kept(context):

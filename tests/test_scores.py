@@ -6,6 +6,7 @@ import pytest
 
 from sanitygap.errors import UsageError
 from sanitygap.scores import (
+    UNSIGNED,
     complete,
     occlusion_scores,
     over_seeds,
@@ -73,6 +74,21 @@ def test_occlusion_scores_are_means_over_the_curve(patch, value):
         for method in scores:
             at = (table["image"] == image) & (table["method"] == method) & (table["patch"] == patch)
             assert scores.loc[image, method] == pytest.approx(float(np.mean(table[at][value])))
+
+
+def test_occlusion_scores_of_one_reduction():
+    table = occlusion_table()
+    both = pd.concat(
+        [
+            table.assign(reduction="signed"),
+            table.assign(reduction=UNSIGNED, softmax=table["softmax"] + 1),
+        ]
+    )
+    signed = occlusion_scores(table)
+    pd.testing.assert_frame_equal(occlusion_scores(both), signed)
+    pd.testing.assert_frame_equal(occlusion_scores(both, reduction=UNSIGNED), signed + 1)
+    with pytest.raises(UsageError, match="reduction = 'l2'"):
+        occlusion_scores(table, reduction="l2")
 
 
 def test_the_order_of_methods_and_images_is_that_of_the_table():

@@ -17,6 +17,9 @@ from sanitygap.words import listed, plural
 
 SSIM = "ssim"
 
+#: the reduction that does not cancel where a map changes its sign inside a region
+UNSIGNED = "sum-abs"
+
 
 def randomization_scores(
     table: pd.DataFrame, similarity: str = SSIM, sign: str = "signed", order: str = "top-down"
@@ -76,13 +79,17 @@ def scores_at_equal_shares(table: pd.DataFrame, value: str, start: float) -> pd.
     return scores.unstack("method") if "method" in table else scores.to_frame(value)
 
 
-def occlusion_scores(table: pd.DataFrame, patch: int = 15, value: str = "softmax") -> pd.DataFrame:
+def occlusion_scores(
+    table: pd.DataFrame, patch: int = 15, value: str = "softmax", reduction: str = "signed"
+) -> pd.DataFrame:
     """Mean of the occlusion curve over 0 to all replaced regions (ledger: F_m).
 
     Args:
         table: the table ``occlusion``.
         patch: side of a region in pixels.
         value: ``softmax`` or ``logit``.
+        reduction: how a map becomes one number a region; a table without that column ranks
+            regions by the mean of the signed map.
 
     Returns:
         Images x methods.
@@ -90,7 +97,9 @@ def occlusion_scores(table: pd.DataFrame, patch: int = 15, value: str = "softmax
     Raises:
         UsageError: the table holds none of that.
     """
-    return _wide(_rows(table, patch=patch), value)
+    if "reduction" not in table:
+        table = table.assign(reduction="signed")
+    return _wide(_rows(table, reduction=reduction, patch=patch), value)
 
 
 def over_seeds(

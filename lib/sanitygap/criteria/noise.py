@@ -5,7 +5,8 @@ interval that excludes 0. Where it asks that something "does not improve", no st
 beyond chance, and the change over the whole sweep has to exclude an improvement.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import product
 
 import pandas as pd
 
@@ -20,6 +21,7 @@ from sanitygap.criteria.gap import (
     shown,
     summary,
 )
+from sanitygap.criteria.irrelevance import one_verdict
 from sanitygap.inference import bootstrap_mean, paired_difference
 from sanitygap.scores import over_seeds, randomization_scores, seeds_in_words
 from sanitygap.words import plural
@@ -27,6 +29,10 @@ from sanitygap.words import plural
 Tables = Mapping[str, pd.DataFrame]
 
 SMOOTHED = ("integrated-gradients", "smoothgrad")
+
+#: disturbance by which nearby inputs are judged, over the image's value range: the one that the
+#: robustness of maps is measured with
+LEVEL = 0.01
 
 
 def sweep(table: pd.DataFrame, method: str, by: str, value: str) -> pd.DataFrame:
@@ -106,33 +112,55 @@ def at_lag(table: pd.DataFrame, lag: int = 1) -> pd.DataFrame:
     return rows.groupby(["image", "method"])["autocorrelation"].mean().unstack("method")
 
 
-def _pairs(lower: Sequence[str], upper: Sequence[str]) -> list[tuple[str, str]]:
-    return [(one, other) for one in lower for other in upper]
+def nearby(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
+    """Correlation of the maps of an image and of a close neighbour, images x methods."""
+    rows = table[table["level"] == level]
+    return rows.groupby(["image", "method"])["correlation"].mean().unstack("method")
 
 
-@criterion("binder-gradnoise", tables=("autocorrelation", "smoothgrad-copies"))
-def gradient_noise(tables: Tables, context: CriterionContext) -> Verdict:
-    smooth = at_lag(tables["autocorrelation"])
-    verdicts = [
-        difference(smooth, one, other, "below", "lag 1")
-        for one, other in _pairs(("gradient",), SMOOTHED) + _pairs(SMOOTHED, (GUIDED, LRP))
+def _ordered(scores: pd.DataFrame, what: str) -> list[Verdict]:
+    """Gradient below the smoothed methods, these below guided backpropagation and LRP."""
+    pairs = [
+        *product(("gradient",), SMOOTHED),
+        *product(SMOOTHED, (GUIDED, LRP)),
     ]
+    return [difference(scores, one, other, "below", what) for one, other in pairs]
+
+
+def _levels(scores: pd.DataFrame) -> str:
+    """Mean scores of the methods in ascending order, as text."""
+    means = scores.drop(columns=list(CONTROLS), errors="ignore").mean().sort_values()
+    return ", ".join(f"{name} {value:.2f}" for name, value in means.items())
+
+
+@criterion("binder-gradnoise", tables=("autocorrelation", "nearby-inputs", "smoothgrad-copies"))
+def gradient_noise(tables: Tables, context: CriterionContext) -> Verdict:
+    """Two readings of "behaves like noise": inside one map, and between maps of nearby inputs."""
     table = tables["smoothgrad-copies"]
     signed = table[table["sign"] == "signed"]
-    verdicts += successive(
+    copies = successive(
         sweep(signed, "smoothgrad", "copies", "ssim"), "above", "SSIM of SmoothGrad by copies"
     )
-    levels = {
-        str(name): bootstrap_mean(smooth[name].dropna()).estimate
-        for name in smooth
-        if name not in CONTROLS
+    measured = {
+        "autocorrelation at lag 1 inside a map": at_lag(tables["autocorrelation"]),
+        f"correlation of maps of nearby inputs (noise of {LEVEL:.0%} of the range)": nearby(
+            tables["nearby-inputs"]
+        ),
     }
-    ordered = sorted(levels, key=lambda name: levels[name])
-    listed = ", ".join(f"{name} {levels[name]:.2f}" for name in ordered)
-    joined = summary(verdicts, "smoother maps have more autocorrelation; more copies, more SSIM")
-    return joined.model_copy(
-        update={
-            "evidence": f"Autocorrelation at lag 1: {listed}. {joined.evidence}",
-            "numbers": joined.numbers | {f"lag 1 {name}": v for name, v in levels.items()},
+    readings = {}
+    for what, scores in measured.items():
+        verdict = summary([*_ordered(scores, what), *copies], "less noise-like, more SSIM")
+        means = {
+            f"mean {name}": float(scores[name].mean()) for name in scores if name not in CONTROLS
         }
+        readings[what] = verdict.model_copy(
+            update={
+                "evidence": f"{_levels(scores)}. {verdict.evidence}",
+                "numbers": verdict.numbers | means,
+            }
+        )
+    verdict = one_verdict(readings, "what makes a map noisy")
+    seeds = seeds_in_words(table.groupby("image")["seed"].nunique())
+    return verdict.model_copy(
+        update={"evidence": f"{verdict.evidence} SmoothGrad: weights redrawn with {seeds}."}
     )

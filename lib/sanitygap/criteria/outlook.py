@@ -1,8 +1,10 @@
 """Criteria about what Binder et al. (2022) propose instead: Sec. 4.3 at its end, and Sec. 5.
 
 Both repairs are judged by how much Kendall's tau between the randomisation and the occlusion
-ranking grows, over the methods of the paper's figures that the table holds. A repair with several
-thresholds has to work at every one that is above 0: a threshold of 0 usually keeps all pixels.
+ranking grows, over the methods of the paper's figures that the tables hold. Occlusion ranks regions
+by absolute values: the mean of a signed map over a region cancels for methods whose maps alternate
+in sign. A repair with several thresholds has to work at every one that is above 0: a threshold of 0
+usually keeps all pixels.
 """
 
 from collections.abc import Mapping
@@ -14,6 +16,7 @@ from sanitygap.criteria.gap import FIGURE_METHODS, GUIDED, LRP, shown, summary
 from sanitygap.inference import Interval, paired_difference
 from sanitygap.rankings import agreement_gain
 from sanitygap.scores import (
+    UNSIGNED,
     complete,
     occlusion_scores,
     over_seeds,
@@ -107,6 +110,33 @@ def gain(new: pd.DataFrame, old: pd.DataFrame, reference: pd.DataFrame) -> tuple
     return agreement_gain(new, old, reference), new.shape[1]
 
 
+#: fewer methods make a ranking with too few values of tau to say what changed it
+LEAST_METHODS = 5
+
+
+def faithful_scores(occlusion: pd.DataFrame) -> pd.DataFrame:
+    """Occlusion scores by the order of absolute values, images x methods.
+
+    A table that was measured before regions could be ranked so has the order of signed maps only.
+    """
+    return occlusion_scores(occlusion, reduction=UNSIGNED if unsigned(occlusion) else "signed")
+
+
+def unsigned(occlusion: pd.DataFrame) -> bool:
+    """Whether a table ``occlusion`` holds the order of absolute values."""
+    return "reduction" in occlusion and UNSIGNED in set(occlusion["reduction"])
+
+
+def _without_order(occlusion: pd.DataFrame) -> Verdict | None:
+    if unsigned(occlusion):
+        return None
+    return Verdict(
+        value="not-run",
+        reason="The run ranked regions by signed maps only, whose means cancel; compute the table "
+        f"occlusion with the reduction {UNSIGNED}.",
+    )
+
+
 def restricted_scores(table: pd.DataFrame, threshold: float, value: str) -> pd.DataFrame:
     """Mean over the steps, images x methods; NaN where a step has no window left."""
     rows = table[table["threshold"] == threshold]
@@ -115,8 +145,12 @@ def restricted_scores(table: pd.DataFrame, threshold: float, value: str) -> pd.D
 
 
 def _better(interval: Interval, what: str, methods: int) -> Verdict:
+    few = methods < LEAST_METHODS
     return Verdict(
-        value=verdict_from_interval(interval.low, interval.high, 0.0, "above"),
+        value="undecided"
+        if few
+        else verdict_from_interval(interval.low, interval.high, 0.0, "above"),
+        reason=f"At least {LEAST_METHODS} methods are needed for a ranking." if few else "",
         evidence=f"{what}: Kendall's tau of {methods} methods with the occlusion ranking changes "
         f"by {shown(interval)} (n = {interval.n}).",
         numbers={what: interval.estimate},
@@ -125,7 +159,9 @@ def _better(interval: Interval, what: str, methods: int) -> Verdict:
 
 @criterion("binder-outlook-restrict", tables=("outlook-restrict", "occlusion"))
 def restrict(tables: Tables, context: CriterionContext) -> Verdict:
-    table, faithful = tables["outlook-restrict"], occlusion_scores(tables["occlusion"])
+    if verdict := _without_order(tables["occlusion"]):
+        return verdict
+    table, faithful = tables["outlook-restrict"], faithful_scores(tables["occlusion"])
     verdicts = []
     for threshold in sorted(set(table["threshold"]) - {0.0}):
         interval, methods = gain(
@@ -136,7 +172,14 @@ def restrict(tables: Tables, context: CriterionContext) -> Verdict:
         verdicts.append(_better(interval, f"without {threshold:.0%} of the mass", methods))
     joined = summary(verdicts, "tau higher with the restriction")
     every = " ".join(verdict.evidence for verdict in verdicts)
-    return joined.model_copy(update={"evidence": every})
+    reason = " ".join(dict.fromkeys(verdict.reason for verdict in verdicts)).strip()
+    evidence = f"{every} {_draws(table)}"
+    return joined.model_copy(update={"evidence": evidence, "reason": reason})
+
+
+def _draws(table: pd.DataFrame) -> str:
+    """How many draws of the weights a table holds, as a sentence."""
+    return f"Weights redrawn with {seeds_in_words(table.groupby('image')['seed'].nunique())}."
 
 
 def component_scores(table: pd.DataFrame, component: str) -> pd.DataFrame:
@@ -154,8 +197,10 @@ def baseline(tables: Tables, context: CriterionContext) -> Verdict:
             reason=f"{context.model} has no skip connection, so its explanations have no part "
             "that skips carry, and there is nothing to subtract.",
         )
+    if verdict := _without_order(tables["occlusion"]):
+        return verdict
     residual, total = (component_scores(table, name) for name in ("residual", "total"))
-    interval, methods = gain(residual, total, occlusion_scores(tables["occlusion"]))
+    interval, methods = gain(residual, total, faithful_scores(tables["occlusion"]))
     verdicts = [_better(interval, "without what the skip carries", methods)]
     both = complete(residual, total)
     verdicts += [
@@ -164,4 +209,5 @@ def baseline(tables: Tables, context: CriterionContext) -> Verdict:
         if name in both[0]
     ]
     joined = summary(verdicts, "tau higher, residual less similar than the whole map")
-    return joined.model_copy(update={"evidence": f"{verdicts[0].evidence} {joined.evidence}"})
+    evidence = f"{verdicts[0].evidence} {joined.evidence} {_draws(table)}"
+    return joined.model_copy(update={"evidence": evidence, "reason": verdicts[0].reason})

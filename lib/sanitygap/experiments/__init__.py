@@ -19,6 +19,7 @@ from sanitygap.experiments import (  # noqa: F401  (they register)
     method_definitions,
     metric_calibration,
     mprt_variants,
+    nearby_inputs,
     noise_curve,
     occlusion_replacements,
     occlusion_test,

@@ -7,6 +7,7 @@ import pandas as pd
 from sanitygap import randomization, similarity
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.experiments.randomization_test import COLUMNS, randomization_test
+from sanitygap.experiments.redraws import SEEDS as OTHER_SEEDS
 from sanitygap.models.explainable import Explainable, Stage
 from sanitygap.preservation import feature_maps
 from sanitygap.preservation.feature_maps import energy, feature_map, last_spatial_module
@@ -29,13 +30,16 @@ QUICK_METHODS = tuple(name for name in METHODS if name != "lrp-alpha2-beta1")
 #: what the criteria cannot do without, and one more to be ranked
 SMOKE_METHODS = ("gradient", "guided-backprop", "lrp-epsilon-plus")
 
+#: the run's own seed, where that is 0, and those of the table randomization-seeds
+SEEDS = (0, *OTHER_SEEDS)
+
 for _order in ("bottom-up", "independent"):
     experiment(
         f"randomization-{_order}",
         knobs={
             "smoke": {"methods": SMOKE_METHODS, "order": _order, "n_steps": 1, "max_images": 2},
             "quick": {"methods": QUICK_METHODS, "order": _order, "n_steps": 4, "max_images": 4},
-            "full": {"methods": METHODS, "order": _order, "max_images": 100},
+            "full": {"methods": METHODS, "order": _order, "seeds": SEEDS, "max_images": 100},
         },
         columns=COLUMNS,
     )(randomization_test)
@@ -46,7 +50,7 @@ for _order in ("bottom-up", "independent"):
     knobs={
         "smoke": {"n_steps": 2, "max_images": 2},
         "quick": {"n_steps": 8, "max_images": 4},
-        "full": {"max_images": 100},
+        "full": {"seeds": SEEDS, "max_images": 100},
     },
     columns={
         name: COLUMNS[name]

@@ -10,6 +10,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from sanitygap import faithfulness, noise, randomization, similarity
 from sanitygap.attribution import Method, Sampling, attribute
 from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
+from sanitygap.experiments.irrelevance import redraw_seeds
 from sanitygap.experiments.randomization_test import (
     COLUMNS,
     code_of,
@@ -268,8 +269,8 @@ def smoothness(
 @experiment(
     "smoothgrad-copies",
     knobs={
-        "smoke": {"copies": (1, 2), "n_steps": 1, "max_images": 2},
-        "quick": {"copies": (1, 5), "n_steps": 1, "max_images": 6},
+        "smoke": {"copies": (1, 2), "n_steps": 1, "redraws": 1, "max_images": 2},
+        "quick": {"copies": (1, 5), "n_steps": 1, "redraws": 1, "max_images": 6},
         "full": {"max_images": 100},
     },
     columns=COLUMNS | {"copies": "noisy copies of the image in SmoothGrad"},
@@ -278,6 +279,7 @@ def smoothgrad_copies(
     context: Context,
     copies: Sequence[PositiveInt] = (1, 5, 25, 100),
     n_steps: int | None = None,
+    redraws: PositiveInt = 5,
     max_images: int | None = None,
 ) -> Iterator[Chunk]:
     """The randomisation test of SmoothGrad with few and with many noisy copies.
@@ -286,6 +288,7 @@ def smoothgrad_copies(
         context: model, images and seed.
         copies: numbers of noisy copies.
         n_steps: that many steps, evenly spread; all by default.
+        redraws: independent draws of the weights.
         max_images: use at most that many images.
 
     Yields:
@@ -293,8 +296,9 @@ def smoothgrad_copies(
     """
     for count in copies:
         for chunk in randomization_test(
-            context, ["smoothgrad"], n_steps=n_steps, noisy_copies=count, max_images=max_images
-        ):
+            context, ["smoothgrad"], n_steps=n_steps, noisy_copies=count,
+            seeds=redraw_seeds(context, redraws), max_images=max_images,
+        ):  # fmt: skip
 
             def compute(chunk: Chunk = chunk, count: int = count) -> pd.DataFrame:
                 return chunk.compute().assign(copies=count)

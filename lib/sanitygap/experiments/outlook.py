@@ -1,17 +1,20 @@
 """The two repairs of the sanity check that Binder et al. (2022) propose in Sec. 5."""
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Annotated
 
 import pandas as pd
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from sanitygap import randomization, similarity
 from sanitygap.attribution import Method, Sampling, attribute, select
 from sanitygap.attribution.applicable import defined
-from sanitygap.experiments.bottom_up import METHODS, QUICK_METHODS, SMOKE_METHODS
+from sanitygap.experiments.bottom_up import METHODS as ONE_PASS
+from sanitygap.experiments.bottom_up import QUICK_METHODS, SMOKE_METHODS
 from sanitygap.experiments.experiment import Chunk, Code, Context, experiment, image_rows
+from sanitygap.experiments.irrelevance import redraw_seeds
 from sanitygap.experiments.randomization_test import (
     COLUMNS,
     code_of,
@@ -25,6 +28,9 @@ from sanitygap.preservation.partition import cut_model, feature_sum
 from sanitygap.preservation.restriction import local_ssim, mean_where, responsive
 from sanitygap.preservation.skips import Residual, explicit_sums, only_through, residual_blocks
 from sanitygap.randomization import RandomTwin, Step, steps
+
+#: the methods of the paper's Figs. 1 and 2, and the control
+METHODS = (*ONE_PASS, "lrp-gamma-box", "integrated-gradients")
 
 #: shares of the mass of E(sum phi) that the dropped pixels hold
 THRESHOLDS = (0.0, 0.1, 0.25, 0.5)
@@ -40,9 +46,10 @@ Share = Annotated[float, Field(ge=0, lt=1)]
     "outlook-restrict",
     knobs={
         "smoke": {
-            "methods": SMOKE_METHODS, "n_steps": 2, "thresholds": (0.0, 0.5), "max_images": 2,
+            "methods": SMOKE_METHODS, "n_steps": 2, "thresholds": (0.0, 0.5), "redraws": 1,
+            "max_images": 2,
         },
-        "quick": {"methods": QUICK_METHODS, "n_steps": 3, "max_images": 4},
+        "quick": {"methods": QUICK_METHODS, "n_steps": 3, "redraws": 1, "max_images": 4},
         "full": {"max_images": 100},
     },
     columns={
@@ -61,6 +68,7 @@ def restricted_test(
     methods: Sequence[str] = METHODS,
     thresholds: Sequence[Share] = THRESHOLDS,
     n_steps: int | None = None,
+    redraws: PositiveInt = 5,
     max_images: int | None = None,
 ) -> Iterator[Chunk]:
     """Top-down randomisation, measured only where the kept part of the network responds.
@@ -70,35 +78,39 @@ def restricted_test(
         methods: attribution methods and controls.
         thresholds: see the column.
         n_steps: that many steps, evenly spread; all by default.
+        redraws: independent draws of the weights.
         max_images: use at most that many images.
 
     Yields:
-        One chunk a batch of images: all methods share its masks.
+        One chunk a draw and a batch of images: all methods share its masks.
     """
     methods = defined(context.model, methods)
     chosen = select(methods)
     chosen_steps = steps(context.model.stages, "top-down", n_steps)
-    twin = RandomTwin(context.model, context.seed)
-    for positions in context.image_chunks(max_images):
-        settings = {
-            "methods": list(methods),
-            "sampling": sampling_of(chosen, Sampling()),
-            "response": RESPONSE,
-            "thresholds": list(thresholds),
-            "steps": [(step.number, step.name) for step in chosen_steps],
-            "seed": context.seed,
-        }
+    rooms = (partition, randomization, restriction, similarity)
+    code: set[Code] = {*rooms, compare_where_responsive, response}
+    for family in families([*methods, RESPONSE]):
+        code |= {*code_of(family)}
+    for seed in redraw_seeds(context, redraws):
+        twin = RandomTwin(context.model, seed)
+        for positions in context.image_chunks(max_images):
+            settings = {
+                "methods": list(methods),
+                "sampling": sampling_of(chosen, Sampling()),
+                "response": RESPONSE,
+                "thresholds": list(thresholds),
+                "steps": [(step.number, step.name) for step in chosen_steps],
+                "seed": seed,
+            }
 
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            return compare_where_responsive(
-                context, methods, positions, twin, chosen_steps, thresholds
-            )
+            def compute(
+                positions: tuple[int, ...] = positions, twin: RandomTwin = twin
+            ) -> pd.DataFrame:
+                return compare_where_responsive(
+                    context, methods, positions, twin, chosen_steps, thresholds
+                )
 
-        rooms = (partition, randomization, restriction, similarity)
-        code: set[Code] = {*rooms, compare_where_responsive, response}
-        for family in families([*methods, RESPONSE]):
-            code |= {*code_of(family)}
-        yield Chunk(settings, tuple(code), compute, positions)
+            yield Chunk(settings, tuple(code), compute, positions)
 
 
 def compare_where_responsive(
@@ -181,8 +193,8 @@ BASELINE_COLUMNS = {
 @experiment(
     "outlook-baseline",
     knobs={
-        "smoke": {"methods": SMOKE_METHODS, "blocks": 1, "max_images": 2},
-        "quick": {"methods": QUICK_METHODS, "blocks": 2, "max_images": 4},
+        "smoke": {"methods": SMOKE_METHODS, "blocks": 1, "redraws": 1, "max_images": 2},
+        "quick": {"methods": QUICK_METHODS, "blocks": 2, "redraws": 1, "max_images": 4},
         "full": {"max_images": 100},
     },
     columns=BASELINE_COLUMNS,
@@ -191,6 +203,7 @@ def residual_test(
     context: Context,
     methods: Sequence[str] = METHODS,
     blocks: int | None = None,
+    redraws: PositiveInt = 5,
     max_images: int | None = None,
 ) -> Iterator[Chunk]:
     """One branch beside a skip redrawn at a time; maps with and without what the skip carries.
@@ -199,33 +212,38 @@ def residual_test(
         context: model, images and seed.
         methods: attribution methods and controls.
         blocks: that many residual blocks, evenly spread; all by default.
+        redraws: independent draws of the weights.
         max_images: use at most that many images.
 
     Yields:
-        One chunk a family of methods and a batch of images; one without rows for a network that
-        has no residual block.
+        One chunk a draw, a family of methods and a batch of images; one without rows for a network
+        that has no residual block.
     """
     with explicit_sums(context.model) as model:
         chosen = branch_steps(residual_blocks(model), blocks)
-    settings = {"blocks": [step.name for step, _ in chosen], "seed": context.seed}
+    blocks_redrawn = [step.name for step, _ in chosen]
     if not chosen:
-        yield Chunk(settings, (skips,), empty_table)
+        yield Chunk({"blocks": blocks_redrawn, "seed": context.seed}, (skips,), empty_table)
         return
-    for family in families(methods, context.model):
+    for seed, family in product(redraw_seeds(context, redraws), families(methods, context.model)):
         for positions in context.image_chunks(max_images):
 
             def compute(
-                family: list[Method] = family, positions: tuple[int, ...] = positions
+                seed: int = seed,
+                family: list[Method] = family,
+                positions: tuple[int, ...] = positions,
             ) -> pd.DataFrame:
-                return compare_residuals(context, family, positions, chosen)
+                return compare_residuals(context, family, positions, chosen, seed)
 
-            own = {
+            settings = {
                 "methods": [member.name for member in family],
                 "sampling": sampling_of(family, Sampling()),
+                "blocks": blocks_redrawn,
+                "seed": seed,
             }
             rooms = (randomization, similarity, skips)
             code = (*rooms, compare_with_random, compare_residuals, branch_steps, *code_of(family))
-            yield Chunk(settings | own, code, compute, positions)
+            yield Chunk(settings, code, compute, positions)
 
 
 def empty_table() -> pd.DataFrame:
@@ -252,11 +270,12 @@ def compare_residuals(
     family: Sequence[Method],
     positions: Sequence[int],
     chosen: Sequence[tuple[Step, Residual]],
+    seed: int,
 ) -> pd.DataFrame:
     """Total and residual maps of one family of methods for one batch of images and all blocks."""
     with explicit_sums(context.model) as model:
         inside = Context(lambda: model, lambda: context.images, context.seed)
-        twin = RandomTwin(model, context.seed)
+        twin = RandomTwin(model, seed)
 
         def compare(kept: list[Step], component: str) -> pd.DataFrame:
             rows = compare_with_random(

@@ -56,6 +56,7 @@ from sanitygap.pages.method_definitions import (
 from sanitygap.pages.neighbours import disagreement_table, efficient_table, neighbour_plate
 from sanitygap.pages.noise import (
     copies_table,
+    nearby_plate,
     noise_controls,
     noise_plate,
     smoothness_plate,
@@ -198,6 +199,7 @@ __all__ = [
     "metric_agreement",
     "mse_terms",
     "neighbour_plate",
+    "nearby_plate",
     "network_plate",
     "network_table",
     "noise_against_methods",

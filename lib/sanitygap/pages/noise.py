@@ -8,6 +8,7 @@ from pandas.io.formats.style import Styler
 
 from sanitygap.criteria.noise import at_lag
 from sanitygap.figures import Plate, theme
+from sanitygap.figures.dots import interval_dots
 from sanitygap.figures.methods import label
 from sanitygap.figures.noise import SCORES, noise_curves, smoothness_scatter
 from sanitygap.pages.shared import about, display_table, panel, shown_mean, with_intervals
@@ -119,6 +120,27 @@ def smoothness_plate(study: Study) -> Plate | Markdown:
         f"at lag 1 beside the method's mean SSIM: Kendall's τ over {len(both)} methods is "
         f"{tau:+.2f}. {about(study, 'autocorrelation')}; SSIM: {about(study, 'randomization')}. "
         "Bands: 95 % bootstrap intervals over images.",
+    )
+
+
+def nearby_plate(study: Study) -> Plate | Markdown:
+    """How alike the maps of an image and of its close neighbours are."""
+    theme()
+    if not holding(study, "nearby-inputs"):
+        return nothing_recorded("nearby-inputs")
+    table = study.table("nearby-inputs")
+    numbers = with_intervals(table, ("method", "level"), "correlation")
+    panel = "maps of nearby inputs"
+    return interval_dots(
+        numbers.rename(columns={"method": "row"}).assign(
+            series=[f"{level:.1%}" for level in numbers["level"]], panel=panel
+        ),
+        caption="Pearson correlation over pixels of the signed map of an image and of the same "
+        "image with weak noise, on the trained network. Methods that draw at random draw anew. "
+        f"{about(study, 'nearby-inputs')}. Bars: 95 % bootstrap intervals over images.",
+        xlabels={panel: "correlation\n(near 0: shattered)"},
+        lines={panel: 0.0},
+        legend="noise, of the range",
     )
 
 

@@ -8,7 +8,13 @@ from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from sanitygap.criteria.gap import FIGURE_METHODS, GUIDED, LRP
-from sanitygap.criteria.outlook import component_scores, gain, restricted_scores, signed
+from sanitygap.criteria.outlook import (
+    component_scores,
+    faithful_scores,
+    gain,
+    restricted_scores,
+    signed,
+)
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.methods import label
 from sanitygap.figures.outlook import component_dots, order_curves, tau_dots
@@ -23,7 +29,7 @@ from sanitygap.pages.shared import (
     with_intervals,
 )
 from sanitygap.runs import Study
-from sanitygap.scores import complete, occlusion_scores, randomization_scores
+from sanitygap.scores import complete, randomization_scores
 
 BOTTOM_UP = "randomization-bottom-up"
 
@@ -87,7 +93,7 @@ def order_agreement(studies: Study | Iterable[Study]) -> Styler | Markdown:
     """Which order of randomisation ranks methods more as occlusion does."""
     rows = []
     for study in holding(studies, BOTTOM_UP):
-        faithful = occlusion_scores(study.table("occlusion"))
+        faithful = faithful_scores(study.table("occlusion"))
         scores = {
             order: randomization_scores(study.table(name), order=order)
             for order, name in (("top-down", "randomization"), ("bottom-up", BOTTOM_UP))
@@ -169,7 +175,7 @@ def restriction_plate(study: Study) -> Plate | Markdown:
     theme()
     if not holding(study, "outlook-restrict"):
         return nothing_recorded("outlook-restrict")
-    table, faithful = study.table("outlook-restrict"), occlusion_scores(study.table("occlusion"))
+    table, faithful = study.table("outlook-restrict"), faithful_scores(study.table("occlusion"))
     plain = "all pixels"
     thresholds = sorted(set(table["threshold"]))
     scores = {plain: restricted_scores(table, thresholds[0], "ssim")}
@@ -216,7 +222,7 @@ def baseline_plate(study: Study) -> Plate | Markdown:
     table = study.table("outlook-baseline")
     if table.empty:
         return Markdown("> Without a part to leave out there is no ranking to compare.")
-    faithful = occlusion_scores(study.table("occlusion"))
+    faithful = faithful_scores(study.table("occlusion"))
     names = {"whole map": "total", "without the skip's part": "residual"}
     scores = {words: component_scores(table, component) for words, component in names.items()}
     methods, _ = _shared(scores, faithful)
