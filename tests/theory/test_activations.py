@@ -289,20 +289,38 @@ def test_layer_numbers_of_the_swish_network_say_nothing_about_relu6(model):
     assert criteria.appendix_j(shares(dense), context).value == "reproduced"
 
 
-def test_positive_evidence_criterion():
-    def tables(negative: int) -> dict[str, pd.DataFrame]:
-        rows = [
-            {
-                "image": image, "method": method, "state": state, "logit": 3.0,
-                "relevance": -1.0 if image < negative and method != "gradient" else 1.0,
-            }
-            for image in range(200)
-            for method in ("lrp-gamma-box", "gradient")
-            for state in ("trained", "random")
-        ]  # fmt: skip
-        rows.append({**rows[0], "image": 999, "logit": -1.0, "relevance": -5.0})
-        return {"positive-evidence": pd.DataFrame(rows)}
+def evidence_table(negative: int = 0, images: int = 200, leak: float = 1.0):
+    """Sums of maps; so many images have a negative one under a conservative rule."""
+    sums = {"lrp-gamma-box": 1.0, "lrp-epsilon-plus": leak, "lrp-epsilon": 0.3, "gradient": -3.0}
+    rows = [
+        {"image": image, "method": method, "state": state, "logit": 3.0,
+         "relevance": -total if image < negative and method == "lrp-gamma-box" else total}
+        for image in range(images)
+        for method, total in sums.items()
+        for state in ("trained", "random")
+    ]  # fmt: skip
+    rows.append({**rows[0], "image": 999, "logit": -1.0, "relevance": -5.0})
+    return {"positive-evidence": pd.DataFrame(rows)}
 
-    assert criteria.positive_evidence(tables(0), CONTEXT).value == "reproduced"
-    assert criteria.positive_evidence(tables(10), CONTEXT).value == "undecided"
-    assert criteria.positive_evidence(tables(50), CONTEXT).value == "not-reproduced"
+
+def test_positive_evidence_criterion():
+    judge = criteria.positive_evidence
+    assert judge(evidence_table(0), CONTEXT).value == "reproduced"
+    assert judge(evidence_table(10), CONTEXT).value == "undecided"
+    assert judge(evidence_table(50), CONTEXT).value == "not-reproduced"
+    assert judge(evidence_table(0, images=72), CONTEXT).value == "undecided"  # 72 of 72
+    assert judge(evidence_table(0, images=74), CONTEXT).value == "reproduced"
+
+
+def test_rules_that_lose_relevance_are_reported_and_do_not_decide():
+    """LRP-epsilon keeps 30 %, and 6 % reach the pixels under epsilon-plus, with negative sums."""
+    tables = evidence_table(leak=-0.06)
+    verdict = criteria.positive_evidence(tables, CONTEXT)
+    assert verdict.value == "reproduced"
+    assert "lrp-epsilon-plus, trained (-0.06)" in verdict.evidence
+    assert set(verdict.numbers) == {"lrp-gamma-box trained", "lrp-gamma-box random"}
+    table = tables["positive-evidence"]
+    tables["positive-evidence"] = table[table["method"] != "lrp-gamma-box"]
+    verdict = criteria.positive_evidence(tables, CONTEXT)
+    assert verdict.value == "not-run"
+    assert "lrp-epsilon, trained (0.3)" in verdict.reason

@@ -1,5 +1,6 @@
 """Pages about formal statements and the activations they are applied to."""
 
+import math
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from html import escape
@@ -11,7 +12,7 @@ from pandas.io.formats.style import Styler
 
 from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import load_claims, registry
-from sanitygap.criteria.theory.activations import PAIRS, frequencies
+from sanitygap.criteria.theory.activations import PAIRS, frequencies, handed_on
 from sanitygap.figures import Plate, theme, theory_networks, theory_normalizers
 from sanitygap.figures.methods import label
 from sanitygap.inference import proportion_interval
@@ -298,9 +299,11 @@ def _intervals(table: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
 def positive_share(study: Study) -> Styler:
     """How often the map of a positive logit sums to something positive."""
     rows = study.table("positive-evidence")
-    rows = rows[rows["logit"] > 0]
     table = []
-    for (method, state), part in rows.groupby(["method", "state"], sort=False):
+    for (method, state), every in rows.groupby(["method", "state"], sort=False):
+        part = every[every["logit"] > 0]
+        if part.empty:
+            continue
         share = proportion_interval(int((part["relevance"] > 0).sum()), len(part))
         table.append(
             {
@@ -310,12 +313,15 @@ def positive_share(study: Study) -> Styler:
                 "low": share.low,
                 "high": share.high,
                 "n": len(part),
+                "handed on": handed_on(every) if str(method).startswith("lrp") else math.nan,
             }
         )
     return display_table(
         pd.DataFrame(table),
         "Share of maps of positive logits whose values sum to something positive, 95 % Wilson "
-        f"intervals. {about(study, 'positive-evidence')}.",
+        "intervals. Handed on: the sum of the map, which is what LRP hands on to the pixels of the "
+        "1 that it starts with, median over images; a conservative rule has 1. "
+        f"{about(study, 'positive-evidence')}.",
     )
 
 
