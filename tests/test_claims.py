@@ -478,6 +478,24 @@ def test_context_of_a_run_is_compared_with_the_papers_setting():
     assert (trained_on_the_spot.paper_model, trained_on_the_spot.paper_images) == (True, True)
 
 
+def test_a_factory_of_ones_own_can_be_the_papers_network():
+    """EfficientNet-B0 comes from no library, so whoever runs the book names a module."""
+    claim = find_claim("binder-app6")
+
+    def is_own(model: str) -> bool:
+        return CriterionContext.of(claim, model, "imagenet-val:folder", 1000).paper_model
+
+    assert is_own("my.networks:efficientnet_b0")
+    assert is_own("my.networks:efficientnet_b0@w.pth")
+    assert not is_own("my.networks:efficientnet_b1")
+    assert not is_own("torchvision:efficientnet_b0@w.pth")  # other weights than Melas'
+    assert not is_own("efficientnet_b0")
+    assert claims.models_not_run(claim, ["my.networks:efficientnet_b0"]) == []
+    assert claims.models_not_run(claim, ["torchvision:efficientnet_b0"]) == [
+        "your_module:efficientnet_b0"
+    ]
+
+
 def test_commands_for_a_claim():
     claim = find_claim("binder-fig2").model_copy(update={"notebook": "gap"})
     assert commands_for(claim) == [

@@ -32,6 +32,27 @@ Kind = Literal["formal", "empirical", "documentary"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
+#: stands in the ledger for a module of the person who runs the book
+YOURS = "your_module"
+
+
+def _of_library(name: str) -> bool:
+    return name.partition(":")[0] in ("torchvision", "timm")
+
+
+def is_architecture(name: str, own: str) -> bool:
+    """Whether a model spec names an architecture of the ledger.
+
+    Args:
+        name: spec without weights.
+        own: as the ledger writes it; ``your_module:NAME`` is the factory NAME of any module.
+    """
+    module, _, factory = own.partition(":")
+    if module != YOURS:
+        return name == own
+    return ":" in name and name.rpartition(":")[2] == factory and not _of_library(name)
+
+
 class Strict(BaseModel):
     """Unchangeable records without unknown fields."""
 
@@ -65,8 +86,8 @@ class Faithful(Strict):
         checksum.
         """
         name, _, weights = spec.partition("@")
-        brings_own_weights = name.partition(":")[0] not in ("torchvision", "timm")
-        return not self.models or (name in self.models and bool(weights or brings_own_weights))
+        own = any(is_architecture(name, model) for model in self.models)
+        return not self.models or (own and bool(weights or not _of_library(name)))
 
     def has_images(self, spec: str, n_images: int) -> bool:
         """Whether a spec names the paper's kind of images, and at least as many of them."""
@@ -203,7 +224,11 @@ def models_not_run(claim: Claim, models: Collection[str]) -> list[str]:
     """
     if claim.kind != "empirical" or claim.faithful is None:
         return []
-    return [model for model in claim.faithful.models if model not in models]
+    return [
+        model
+        for model in claim.faithful.models
+        if not any(is_architecture(name, model) for name in models)
+    ]
 
 
 def validated(kind: Any, entries: Any, place: str) -> Any:
