@@ -25,7 +25,7 @@ SIMILARITIES = ("ssim", "ssim_robust", "ssim_L1", "ssim_L2", "spearman", "mse")
 
 #: choices that both tests share, and those of one
 SHARED = ("reduction", "LRP", "start", "biases", "images")
-OCCLUSION = (*SHARED, "patch", "tiling", "outcome", "target")
+OCCLUSION = (*SHARED, "patch", "tiling", "output", "target")
 RANDOMIZATION = (*SHARED, "similarity", "norms")
 
 #: the specification nearest to the text of the paper, choice by choice; "the paper" in figures
@@ -37,7 +37,7 @@ READING = {
     "images": "all",
     "patch": 15,  # Fig. 1
     "tiling": "tiles",
-    "outcome": "softmax",
+    "output": "softmax",
     "target": "predicted",
     "similarity": "ssim_L2",  # scikit-image's default range for such maps at that time
     "norms": "reset",  # A.1 resets layers as He et al. initialise them
@@ -96,14 +96,14 @@ def occlusion_scores(table: pd.DataFrame) -> Scores:
     """
     by = ["method", "start", "reduction", "patch", "tiling", "target"]
     values = table.melt(
-        ["image", "correct", *by], ["softmax", "logit"], var_name="outcome", value_name="score"
+        ["image", "correct", *by], ["softmax", "logit"], var_name="output", value_name="score"
     )
     own = values[(values["target"] == "predicted") & (values["tiling"] == "tiles")]
     labelled = set(table.loc[table["target"] == "label", "image"])
     covered = own[own["image"].isin(_label_images(table, labelled))]
     same = covered[covered["correct"].fillna(False)].assign(target="label")
     values = pd.concat([values, same], ignore_index=True)
-    wide = values.pivot_table(index="image", columns=[*by, "outcome"], values="score")
+    wide = values.pivot_table(index="image", columns=[*by, "output"], values="score")
     return Scores(wide, _correct(table))
 
 
@@ -228,6 +228,52 @@ def outcomes(found: pd.DataFrame, names: Sequence[str], claimed: int) -> pd.Data
     outcome = np.select([held, against], ["holds", "contradicted"], "open")
     table = pd.DataFrame({"outcome": outcome}, index=held.index)
     return table.join(weakest[["margin", "margin_low", "margin_high", "n"]]).reset_index()
+
+
+def against_noise(names: Sequence[str], scores: Scores) -> pd.DataFrame:
+    """Whether all five methods do better than a random order under occlusion.
+
+    Returns:
+        A row for each specification: the choices, and ``noise`` with the outcome.
+    """
+    rows = []
+    for key in specifications(names, scores):
+        methods = (GUIDED, str(key["LRP"]), *GRADIENTS)
+        table = scores.of(key, (*methods, "noise"))
+        if len(table) < 2:
+            continue
+        gaps = table[list(methods)].to_numpy(float) - table[["noise"]].to_numpy(float)
+        half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(0, ddof=1) / len(gaps) ** 0.5
+        high, low = gaps.mean(0) + half, gaps.mean(0) - half
+        outcome = "holds" if (high < 0).all() else "contradicted" if (low > 0).any() else "open"
+        rows.append(key | {"noise": outcome})
+    return pd.DataFrame(rows)
+
+
+def agreement_of_patches(names: Sequence[str], scores: Scores, seed: int = 0) -> pd.DataFrame:
+    """Whether regions of 8 and of 15 pixels rank five methods alike: Kendall's tau above 0.
+
+    Returns:
+        A row for each specification with regions of 8 pixels: the choices, ``tau``, its bootstrap
+        interval ``low`` and ``high``, and ``agreement`` with the outcome.
+    """
+    pairs = list(combinations(range(2 + len(GRADIENTS)), 2))
+    rows = []
+    for key in specifications(names, scores):
+        if key["patch"] != 8:
+            continue
+        methods = (GUIDED, str(key["LRP"]), *GRADIENTS)
+        sides: list[Side] = [{(): scores.of(key | {"patch": p}, methods)} for p in (8, 15)]
+        if min(len(side[()]) for side in sides) < 2:
+            continue
+        common = _common(*sides)
+        weights = _resamples(len(common), seed)
+        small, large = (_pair_signs(side, common, weights, pairs)[()] for side in sides)
+        tau = (small * large).mean(1)
+        low, high = np.quantile(tau[1:], (0.025, 0.975))
+        outcome = "holds" if low > 0 else "contradicted" if high < 0 else "open"
+        rows.append(key | {"tau": tau[0], "low": low, "high": high, "agreement": outcome})
+    return pd.DataFrame(rows)
 
 
 def agreement(occluded: Scores, randomized: Scores, seed: int = 0) -> pd.DataFrame:
@@ -357,8 +403,8 @@ class Gap:
                 own = found.loc[found["part"] == part, [*names, "outcome"]]
                 test = "occlusion" if names is OCCLUSION else "randomization"
                 table = table.merge(own.rename(columns={"outcome": f"{part}, {test}"}), on=names)
-            table[part] = _all_of(table[[f"{part}, occlusion", f"{part}, randomization"]])
-        table["all"] = _all_of(table[[*PARTS, "tau"]])
+            table[part] = all_of(table[[f"{part}, occlusion", f"{part}, randomization"]])
+        table["all"] = all_of(table[[*PARTS, "tau"]])
         return table
 
 
@@ -369,10 +415,10 @@ CHOICES = tuple(dict.fromkeys((*OCCLUSION, *RANDOMIZATION)))
 _GAPS: dict[tuple[int, int], tuple[pd.DataFrame, pd.DataFrame, Gap]] = {}
 
 
-def _all_of(outcomes: pd.DataFrame) -> np.ndarray:
-    """One outcome of several that are all claimed."""
+def all_of(outcomes: pd.DataFrame) -> pd.Series:
+    """One outcome a row, of several that are all claimed."""
     held, against = (outcomes == "holds").all(axis=1), (outcomes == "contradicted").any(axis=1)
-    return np.select([held, against], ["holds", "contradicted"], "open")
+    return pd.Series(np.select([held, against], ["holds", "contradicted"], "open"), outcomes.index)
 
 
 def shares(values: pd.Series) -> dict[str, float]:

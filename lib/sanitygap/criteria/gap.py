@@ -9,13 +9,21 @@ App. 3, it is epsilon-plus, as was fixed before any number was seen.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import pandas as pd
 from scipy.stats import kendalltau
 
-from sanitygap.claims import CriterionContext, Verdict, combine, criterion, verdict_from_interval
-from sanitygap.inference import Interval, bootstrap_mean, paired_difference, rank_agreement
+from sanitygap import multiverse
+from sanitygap.claims import (
+    CriterionContext,
+    Value,
+    Verdict,
+    combine,
+    criterion,
+    verdict_from_interval,
+)
+from sanitygap.inference import Interval, bootstrap_mean, paired_difference
 from sanitygap.scores import complete, occlusion_scores, randomization_scores
 
 Tables = Mapping[str, pd.DataFrame]
@@ -106,10 +114,28 @@ def orderings(table: pd.DataFrame) -> dict[str, float]:
     }
 
 
+def nearest(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of ``randomization-specifications`` as the paper describes its maps.
+
+    Signed maps, relevance that starts with 1, biases in no denominator, normalisation layers reset
+    with the others; all seeds.
+    """
+    chosen = {"start": "one", "reduction": "signed", "norms": "reset"}
+    for name, value in chosen.items():
+        table = table[table[name] == value]
+    return table
+
+
+def at_stage(table: pd.DataFrame, step: int, value: str) -> pd.DataFrame:
+    """Scores of one step, images x methods, averaged over seeds."""
+    rows = table[table["step"] == step]
+    return rows.groupby(["image", "method"])[value].mean().unstack("method")
+
+
 def _differences(table: pd.DataFrame, steps: Sequence[int], similarity: str) -> Verdict:
     """Guided backpropagation and LRP above every gradient method, at every one of these steps."""
     verdicts = [
-        difference(at_step(table, step, similarity), method, other, "above", f"step {step}")
+        difference(at_stage(table, step, similarity), method, other, "above", f"step {step}")
         for step in steps
         for method in (GUIDED, LRP)
         for other in GRADIENTS
@@ -119,7 +145,9 @@ def _differences(table: pd.DataFrame, steps: Sequence[int], similarity: str) -> 
 
 def _higher_ssim(tables: Tables, context: CriterionContext) -> Verdict:
     """The claim's own differences under each data range; other methods have no part in it."""
-    table = tables["randomization"]
+    table = nearest(tables["randomization-specifications"])
+    if missing := _missing(table):
+        return missing
     steps = sorted(step for step in table["step"].unique() if step > 1)
     judged = {name: _differences(table, steps, column) for column, name in RANGES.items()}
     counts = [
@@ -136,6 +164,7 @@ def _higher_ssim(tables: Tables, context: CriterionContext) -> Verdict:
         for key, count in verdict.numbers.items()
     }
     evidence = " ".join(f"L = {name}: {verdict.evidence}" for name, verdict in judged.items())
+    evidence += f" {_sample(table)}"
     values = {verdict.value for verdict in judged.values()}
     if len(values) == 1:
         return Verdict(value=values.pop(), evidence=evidence, numbers=numbers)
@@ -150,18 +179,33 @@ def _higher_ssim(tables: Tables, context: CriterionContext) -> Verdict:
     )
 
 
-criterion("binder-fig2", tables=("randomization",))(_higher_ssim)
+def _missing(table: pd.DataFrame) -> Verdict | None:
+    """What is said where a table lacks a method that the claim names."""
+    absent = {GUIDED, LRP, *GRADIENTS} - set(table["method"])
+    if not absent:
+        return None
+    return Verdict(value="not-run", reason=f"the table lacks {', '.join(sorted(absent))}")
 
 
-@criterion("binder-app2", tables=("randomization",))
+def _sample(table: pd.DataFrame) -> str:
+    """How many images and draws of the weights stand behind a table."""
+    return f"(n = {table['image'].nunique()} images, {table['seed'].nunique()} draws of weights.)"
+
+
+criterion("binder-fig2", tables=("randomization-specifications",))(_higher_ssim)
+
+
+@criterion("binder-app2", tables=("randomization-specifications",))
 def app2(tables: Tables, context: CriterionContext) -> Verdict:
     return _higher_ssim(tables, context)
 
 
-@criterion("binder-app3", tables=("randomization",))
+@criterion("binder-app3", tables=("randomization-specifications", "randomization"))
 def app3(tables: Tables, context: CriterionContext) -> Verdict:
-    table = tables["randomization"]
-    deepest = at_step(table, last_step(table), "mse")
+    table = nearest(tables["randomization-specifications"])
+    if missing := _missing(table):
+        return missing
+    deepest = at_stage(table, int(table["step"].max()), "mse")
     verdicts = []
     for method in ("gradient", "integrated-gradients"):
         interval = bootstrap_mean(deepest[method].dropna())
@@ -170,13 +214,14 @@ def app3(tables: Tables, context: CriterionContext) -> Verdict:
             Verdict(
                 value="direction" if inside else "not-reproduced",
                 evidence=f"{method}: normalised MSE {interval.estimate:.3f} "
-                f"[{interval.low:.3f}, {interval.high:.3f}].",
+                f"[{interval.low:.3f}, {interval.high:.3f}] {_sample(table)}",
                 numbers={f"mse {method}": interval.estimate},
             )
         )
     for method in (GUIDED, LRP):
         verdicts.append(difference(deepest, method, "gradient", "below", "deepest step"))
-    gap = float((table["mse"] - (2 - 2 * table["product"])).abs().max())
+    products = tables["randomization"]
+    gap = float((products["mse"] - (2 - 2 * products["product"])).abs().max())
     verdicts.append(
         Verdict(
             value="direction" if gap < 1e-5 else "not-reproduced",
@@ -209,39 +254,96 @@ def theorem_4_two(tables: Tables, context: CriterionContext) -> Verdict:
     return combine(verdicts)
 
 
-def _lower_occlusion(table: pd.DataFrame, patch: int) -> list[Verdict]:
-    scores = occlusion_scores(table, patch)
-    what = f"patch {patch}"
-    verdicts = [
-        difference(scores, method, other, "below", what)
-        for method in (GUIDED, LRP)
-        for other in GRADIENTS
-    ]
-    return verdicts + [
-        difference(scores, name, "noise", "below", what) for name in methods_of(scores)
-    ]
+def over_specifications(
+    values: pd.Series, table: pd.DataFrame, names: Sequence[str], what: str
+) -> Verdict:
+    """The verdict of a claim that is judged under every specification.
+
+    The outcome if all specifications agree; otherwise ``under-specified``, with the share in which
+    the claim holds and the choice that explains most of whether it does.
+
+    Args:
+        values: ``holds``, ``contradicted`` or ``open``, one a specification.
+        table: the specifications, in the same order.
+        names: the choices.
+        what: names them in the evidence.
+    """
+    found = multiverse.shares(values)
+    counts = ", ".join(f"{name} in {share:.1%}" for name, share in found.items())
+    evidence = f"Of {len(values)} {what} the claim is: {counts}."
+    numbers = {f"share {name}": share for name, share in found.items()}
+    numbers["share: all"] = found["holds"]
+    numbers["specifications"] = len(values)
+    agreed = {"holds": "direction", "contradicted": "not-reproduced", "open": "undecided"}
+    for name, value in agreed.items():
+        if found[name] == 1:
+            return Verdict(value=cast(Value, value), evidence=evidence, numbers=numbers)
+    holding = table.assign(holding=(values == "holds").astype(float).to_numpy())
+    if holding["holding"].nunique() > 1:
+        first = multiverse.deciding(holding, names, "holding").index[0]
+        levels = holding.groupby(first, sort=False)["holding"].mean()
+        split = ", ".join(f"{level} {share:.0%}" for level, share in levels.items())
+        reason = f"The choice that decides most is the {first}: the claim holds with {split}."
+    else:
+        reason = "No specification supports the claim, and not all contradict it."
+    return Verdict(
+        value="under-specified",
+        evidence=evidence,
+        reason=f"The paper leaves the choices open. {reason}",
+        numbers=numbers,
+    )
 
 
-@criterion("binder-fig1", tables=("occlusion",))
+def _figure(table: pd.DataFrame, patch: int) -> pd.DataFrame:
+    """Whether a figure of occlusion shows what it should, under each specification of its patch.
+
+    Guided backpropagation and LRP below all gradient methods, and each of the five below noise,
+    else the comparison means nothing.
+
+    Returns:
+        A row for each specification: the choices and the outcomes of these parts.
+    """
+    names = multiverse.OCCLUSION
+    scores = multiverse.occlusion_scores(table)
+    found = multiverse.differences(names, scores)
+    found = found[(found["patch"] == patch) & (found["output"] == "softmax")]
+    parts = multiverse.outcomes(found, names, -1)
+    wide = parts.pivot(index=list(names), columns="part", values="outcome").reset_index()
+    return wide.merge(multiverse.against_noise(names, scores), on=list(names))
+
+
+@criterion("binder-fig1", tables=("occlusion-specifications",))
 def fig1(tables: Tables, context: CriterionContext) -> Verdict:
-    return summary(_lower_occlusion(tables["occlusion"], 15), "area under the softmax curve")
+    table = tables["occlusion-specifications"]
+    if missing := _missing(table):
+        return missing
+    found = _figure(table, 15)
+    return over_specifications(
+        multiverse.all_of(found[[*multiverse.PARTS, "noise"]]),
+        found,
+        multiverse.OCCLUSION,
+        "specifications with regions of 15 pixels and softmax",
+    )
 
 
-@criterion("binder-app1", tables=("occlusion",))
+@criterion("binder-app1", tables=("occlusion-specifications",))
 def app1(tables: Tables, context: CriterionContext) -> Verdict:
-    table = tables["occlusion"]
+    table = tables["occlusion-specifications"]
+    if missing := _missing(table):
+        return missing
     if 8 not in set(table["patch"]):
         return Verdict(
             value="not-run", reason="the run holds no occlusion by patches of 8; use profile full"
         )
-    small, large = complete(occlusion_scores(table, 8), occlusion_scores(table, 15))
-    tau = rank_agreement(small, large)
-    agreement = Verdict(
-        value=verdict_from_interval(tau.low, tau.high, 0.0, "above"),
-        evidence=f"Kendall's tau between the rankings by patches of 8 and of 15 is {shown(tau)}.",
-        numbers={"tau": tau.estimate},
+    names = multiverse.OCCLUSION
+    taus = multiverse.agreement_of_patches(names, multiverse.occlusion_scores(table))
+    found = _figure(table, 8).merge(taus[[*names, "agreement"]], on=list(names))
+    return over_specifications(
+        multiverse.all_of(found[[*multiverse.PARTS, "noise", "agreement"]]),
+        found,
+        names,
+        "specifications with regions of 8 pixels and softmax",
     )
-    return summary([*_lower_occlusion(table, 8), agreement], "patches of 8 pixels")
 
 
 def both_scores(
@@ -272,41 +374,30 @@ def counted(scores: pd.DataFrame, table: pd.DataFrame) -> str:
     )
 
 
-@criterion("binder-gap", tables=("randomization", "occlusion"))
+@criterion("binder-gap", tables=("occlusion-specifications", "randomization-specifications"))
 def gap(tables: Tables, context: CriterionContext) -> Verdict:
-    absent = [
-        name
-        for name in FIGURE_METHODS
-        if any(name not in set(tables[of]["method"]) for of in ("randomization", "occlusion"))
-    ]
-    if absent:
-        return Verdict(
-            value="not-run",
-            reason=f"the run lacks {', '.join(absent)}, which the criterion is about",
-        )
-    random, occluded = both_scores(tables, FIGURE_METHODS)
-    verdicts = [
-        difference(random, method, other, "above", "SSIM")
-        for method in (GUIDED, LRP)
-        for other in GRADIENTS
-    ] + [
-        difference(occluded, method, other, "below", "softmax")
-        for method in (GUIDED, LRP)
-        for other in GRADIENTS
-    ]
-    tau = rank_agreement(random, occluded)
-    verdicts.append(
-        Verdict(
-            value=verdict_from_interval(tau.low, tau.high, 0.0, "below"),
-            evidence=f"Kendall's tau between both rankings of the {random.shape[1]} methods of "
-            f"Figs. 1 and 2 is {shown(tau)} (n = {counted(random, tables['randomization'])}).",
-            numbers={"tau": tau.estimate},
-        )
+    occluded, randomized = (tables[name] for name in SPECIFICATIONS)
+    for table in (occluded, randomized):
+        if missing := _missing(table):
+            return missing
+    found = multiverse.Gap.of(occluded, randomized)
+    joint = found.joint()
+    verdict = over_specifications(
+        joint["all"], joint, multiverse.CHOICES, "joint specifications of both tests"
     )
-    joined = summary(verdicts, "SSIM above and softmax below the gradient methods; tau below 0")
-    return joined.model_copy(
+    parts = {name: multiverse.shares(joint[name])["holds"] for name in (*multiverse.PARTS, "tau")}
+    in_words = (
+        f"Its parts hold in: guided backpropagation {parts['guided backpropagation']:.1%}, LRP "
+        f"{parts['LRP']:.1%}, Kendall's tau below 0 {parts['tau']:.1%} "
+        f"(n = {occluded['image'].nunique()} images under occlusion, "
+        f"{randomized['image'].nunique()} with {randomized['seed'].nunique()} draws of weights)."
+    )
+    return verdict.model_copy(
         update={
-            "evidence": f"{verdicts[-1].evidence} {joined.evidence}",
-            "numbers": joined.numbers | {"tau": tau.estimate},
+            "evidence": f"{verdict.evidence} {in_words}",
+            "numbers": verdict.numbers | {f"share: {name}": value for name, value in parts.items()},
         }
     )
+
+
+SPECIFICATIONS = ("occlusion-specifications", "randomization-specifications")
