@@ -24,14 +24,14 @@ LRP_VARIANTS = ("lrp-epsilon-plus", "lrp-adaptive-beta")
 SIMILARITIES = ("ssim", "ssim_robust", "ssim_L1", "ssim_L2", "spearman", "mse")
 
 #: choices that both tests share, and those of one
-SHARED = ("reduction", "LRP", "start", "biases", "images")
+SHARED = ("reduction", "variant", "start", "biases", "images")
 OCCLUSION = (*SHARED, "patch", "tiling", "output", "target")
 RANDOMIZATION = (*SHARED, "similarity", "norms")
 
 #: the specification nearest to the text of the paper, choice by choice; "the paper" in figures
 READING = {
     "reduction": "signed",  # A.1 averages map scores, and section 4.3 asks for signed ones
-    "LRP": "lrp-adaptive-beta",  # the one variant that A.2 names for this test
+    "variant": "lrp-adaptive-beta",  # the one variant that A.2 names for this test
     "start": "one",  # as in the authors' published code
     "biases": "out",  # Eq. (61)
     "images": "all",
@@ -148,7 +148,7 @@ def specifications(names: Sequence[str], scores: Scores) -> Iterator[dict[str, o
         for place, name in enumerate(columns.names)
     }
     own: dict[str, list[object]] = {
-        "LRP": [name for name in LRP_VARIANTS if name in held["method"]],
+        "variant": [name for name in LRP_VARIANTS if name in held["method"]],
         "start": ["one", "logit"],
         "biases": ["out", "in"],
         "images": ["all", "correct"],
@@ -175,7 +175,7 @@ def differences(names: Sequence[str], scores: Scores) -> pd.DataFrame:
     """
     rows = []
     for key in specifications(names, scores):
-        variant = str(key["LRP"])
+        variant = str(key["variant"])
         table = scores.of(key, (GUIDED, variant, *GRADIENTS))
         if len(table) < 2:
             continue
@@ -238,7 +238,7 @@ def against_noise(names: Sequence[str], scores: Scores) -> pd.DataFrame:
     """
     rows = []
     for key in specifications(names, scores):
-        methods = (GUIDED, str(key["LRP"]), *GRADIENTS)
+        methods = (GUIDED, str(key["variant"]), *GRADIENTS)
         table = scores.of(key, (*methods, "noise"))
         if len(table) < 2:
             continue
@@ -262,7 +262,7 @@ def agreement_of_patches(names: Sequence[str], scores: Scores, seed: int = 0) ->
     for key in specifications(names, scores):
         if key["patch"] != 8:
             continue
-        methods = (GUIDED, str(key["LRP"]), *GRADIENTS)
+        methods = (GUIDED, str(key["variant"]), *GRADIENTS)
         sides: list[Side] = [{(): scores.of(key | {"patch": p}, methods)} for p in (8, 15)]
         if min(len(side[()]) for side in sides) < 2:
             continue
@@ -324,7 +324,7 @@ def _joint(
     for names, scores in ((OCCLUSION, occluded), (RANDOMIZATION, randomized)):
         groups: dict[tuple[tuple[str, object], ...], Side] = {}
         for key in specifications(names, scores):
-            table = scores.of(key, (GUIDED, str(key["LRP"]), *GRADIENTS))
+            table = scores.of(key, (GUIDED, str(key["variant"]), *GRADIENTS))
             shared = tuple((name, key[name]) for name in SHARED)
             own = tuple((name, key[name]) for name in names if name not in SHARED)
             if len(table) >= 2:

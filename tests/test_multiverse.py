@@ -1,0 +1,196 @@
+"""The multiverse of the gap on made-up tables whose answer is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from sanitygap import multiverse
+from sanitygap.claims import CriterionContext, judge
+from sanitygap.inference import UndefinedStatisticError
+from sanitygap.multiverse import GRADIENTS, GUIDED, LRP_VARIANTS, OCCLUSION, RANDOMIZATION, Gap
+from sanitygap.reductions import REDUCTIONS
+
+IMAGES = 40
+METHODS = (GUIDED, *GRADIENTS, *LRP_VARIANTS, *(f"{name}@biases" for name in LRP_VARIANTS))
+CONTEXT = CriterionContext("squeezenet1_1", "imagenet-sample-unseen", IMAGES)
+
+
+def made_up(better: dict[tuple[str, str], float], seed: int = 0, tables: str = "both"):
+    """Both tables; ``better`` moves the occlusion score of (method, reduction) down from 0.5.
+
+    Under randomisation guided backpropagation and LRP are always at 0.7 and the rest at 0.3.
+    """
+    rng = np.random.default_rng(seed)
+    occluded, randomized = [], []
+    noise = {name: rng.normal(0, 0.02, IMAGES) for name in (*METHODS, "noise")}
+    for method in (*METHODS, "noise"):
+        strong = method == GUIDED or method.startswith("lrp-")
+        for reduction in REDUCTIONS if method != "noise" else ("signed",):
+            starts = ("one", "logit") if "lrp" in method and reduction == "signed" else ("one",)
+            for start in starts:
+                base = {
+                    "image": [f"{i:02}" for i in range(IMAGES)],
+                    "position": range(IMAGES),
+                    "correct": pd.Series([i % 2 == 0 for i in range(IMAGES)], dtype="boolean"),
+                    "method": method,
+                    "start": start,
+                    "reduction": reduction,
+                    "seed": 0,
+                }
+                level = 0.6 if method == "noise" else 0.5 - better.get((method, reduction), 0.0)
+                for patch in (15, 8):
+                    occluded.append(
+                        pd.DataFrame(base).assign(
+                            target="predicted",
+                            patch=patch,
+                            tiling="tiles",
+                            replaced=0.13,
+                            softmax=level + noise[method],
+                            logit=10 * (level + noise[method]),
+                        )
+                    )
+                for step in (1, 5, 10):
+                    like = (0.7 if strong else 0.3) + noise[method]
+                    randomized.append(
+                        pd.DataFrame(base).assign(
+                            norms="reset",
+                            step=step,
+                            steps=10,
+                            **dict.fromkeys(multiverse.SIMILARITIES[:-1], like),
+                            mse=2 - 2 * like,
+                        )
+                    )
+    return pd.concat(occluded, ignore_index=True), pd.concat(randomized, ignore_index=True)
+
+
+EVERYWHERE = {(m, r): 0.1 for m in METHODS if m not in GRADIENTS for r in REDUCTIONS}
+UNSIGNED = {k: v for k, v in EVERYWHERE.items() if k[0] != GUIDED or k[1] != "signed"}
+NOWHERE = {(m, r): -0.05 for m in METHODS if m not in GRADIENTS for r in REDUCTIONS}
+CANCELLED = UNSIGNED | {(GUIDED, "signed"): -0.05}
+
+
+def verdict(claim: str, better: dict[tuple[str, str], float]):
+    occluded, randomized = made_up(better)
+    tables = {
+        "occlusion-specifications": occluded,
+        "randomization-specifications": randomized,
+        "randomization": pd.DataFrame({"mse": [1.0], "product": [0.5]}),
+    }
+    return judge(claim, tables, CONTEXT)
+
+
+@pytest.mark.parametrize("claim", ["binder-gap", "binder-fig1", "binder-app1"])
+def test_a_claim_that_holds_everywhere_has_the_direction_and_one_nowhere_is_not_reproduced(claim):
+    assert verdict(claim, EVERYWHERE).value == "direction"
+    assert verdict(claim, NOWHERE).value == "not-reproduced"
+
+
+def test_the_choice_that_decides_is_named_with_the_share_of_specifications():
+    found = verdict("binder-gap", CANCELLED)
+    assert found.value == "under-specified"
+    assert found.numbers["share: guided backpropagation"] == pytest.approx(0.75)
+    assert found.numbers["share: LRP"] == 1
+    assert found.numbers["share: all"] == pytest.approx(0.75)
+    assert "the reduction: the claim holds with" in found.reason
+    assert "signed 0%" in found.reason
+
+
+def test_what_images_do_not_settle_is_open():
+    tie = dict.fromkeys(EVERYWHERE, 0.0)
+    assert verdict("binder-gap", tie).value in ("undecided", "under-specified")
+    assert verdict("binder-gap", tie).numbers["share: all"] == 0
+
+
+def test_differences_are_paired_t_intervals():
+    occluded, _ = made_up(UNSIGNED)
+    found = multiverse.differences(OCCLUSION, multiverse.occlusion_scores(occluded))
+    row = found[
+        (found.part == "guided backpropagation") & (found.against == "gradient")
+        & (found.reduction == "l2") & (found.images == "correct") & (found.patch == 8)
+        & (found.output == "softmax") & (found.variant == "lrp-epsilon-plus")
+        & (found.start == "one") & (found.biases == "in")
+    ].iloc[0]  # fmt: skip
+    rows = occluded[(occluded.patch == 8) & (occluded.reduction == "l2") & occluded.correct]
+    a, b = (rows[rows.method == name].softmax.to_numpy() for name in (GUIDED, "gradient"))
+    expected = stats.ttest_rel(a, b).confidence_interval(0.95)
+    np.testing.assert_allclose([row.low, row.high], expected)
+    assert row.n == IMAGES // 2
+
+
+def test_every_combination_of_choices_is_a_specification_once():
+    occluded, randomized = made_up(UNSIGNED)
+    gap = Gap.of(occluded, randomized)
+    for names, table in ((OCCLUSION, gap.occlusion), (RANDOMIZATION, gap.randomization)):
+        assert not table.duplicated([*names, "part"]).any()
+    assert len(gap.occlusion) == 2 * 4 * 2 * 2 * 2 * 2 * 2 * 2  # part, then the choices
+    assert len(gap.randomization) == 2 * 4 * 2 * 2 * 2 * 2 * 6
+    assert len(gap.joint()) == len(gap.tau) == 4 * 2 * 2 * 2 * 2 * 2 * 2 * 6
+
+
+def test_tau_is_that_of_the_mean_scores():
+    occluded, randomized = made_up(EVERYWHERE)
+    rows = Gap.of(occluded, randomized).tau
+    row = multiverse.at(rows, multiverse.CHOICES).iloc[0]
+    methods = [GUIDED, "lrp-adaptive-beta", *GRADIENTS]
+    first = occluded[(occluded.patch == 15) & (occluded.reduction == "signed")]
+    second = randomized[randomized.reduction == "signed"]
+    one = first[first.start == "one"].groupby("method").softmax.mean()[methods]
+    other = second[second.start == "one"].groupby("method").ssim_L2.mean()[methods]
+    assert row.tau == pytest.approx(stats.kendalltau(one, other).statistic)
+    assert row.low <= row.tau <= row.high
+
+
+def test_labels_count_the_scores_of_the_prediction_where_it_is_the_label():
+    occluded, _ = made_up(EVERYWHERE)
+    wrong = occluded[~occluded.correct].assign(target="label", softmax=0.9)
+    scores = multiverse.occlusion_scores(pd.concat([occluded, wrong], ignore_index=True))
+    key = dict(multiverse.READING) | {"target": "label"}
+    table = scores.of(key, (GUIDED, "gradient"))
+    assert len(table) == IMAGES
+    assert (table[GUIDED].iloc[1::2] == 0.9).all()
+    own = scores.of(key | {"target": "predicted"}, (GUIDED,))
+    assert (table[GUIDED].iloc[::2] == own[GUIDED].iloc[::2]).all()
+
+
+def test_a_step_without_a_similarity_leaves_the_image_without_a_score():
+    _, randomized = made_up(EVERYWHERE)
+    randomized.loc[(randomized.image == "03") & (randomized.step == 5), "ssim_L2"] = np.nan
+    scores = multiverse.randomization_scores(randomized)
+    assert len(scores.of(multiverse.READING, (GUIDED, "gradient"))) == IMAGES - 1
+
+
+def test_shares_of_variance_against_an_analysis_of_variance():
+    table = pd.DataFrame(
+        [{"a": a, "b": b, "c": 0, "value": 3.0 * a + b} for a in (0, 1) for b in (0, 1)]
+    )
+    found = multiverse.deciding(table, ("a", "b", "c"), "value")
+    assert list(found.index) == ["a", "b"]
+    np.testing.assert_allclose(found.to_numpy(), [0.9, 0.1])
+
+
+def test_a_table_without_two_complete_images_has_no_outcome():
+    occluded, randomized = made_up(EVERYWHERE)
+    one = occluded[occluded.image == "00"]
+    with pytest.raises(UndefinedStatisticError, match="two images"):
+        Gap.of(one, randomized)
+
+
+def test_methods_that_a_network_does_not_have_are_said():
+    occluded, randomized = made_up(EVERYWHERE)
+    tables = {
+        "occlusion-specifications": occluded[occluded.method != GUIDED],
+        "randomization-specifications": randomized,
+    }
+    found = judge("binder-gap", tables, CONTEXT)
+    assert found.value == "not-run"
+    assert GUIDED in found.reason
+
+
+@pytest.mark.parametrize("claim", ["binder-fig2", "binder-app2"])
+def test_randomisation_is_judged_for_each_data_range(claim):
+    assert verdict(claim, EVERYWHERE).value == "direction"
+    occluded, randomized = made_up(EVERYWHERE)
+    randomized.loc[randomized.method == GUIDED, "ssim_L2"] -= 0.6
+    tables = {"randomization-specifications": randomized}
+    assert judge(claim, tables, CONTEXT).value == "under-specified"
