@@ -121,11 +121,11 @@ def gradient_x_input(seed: int) -> list[Row]:
     rows = []
     for biases in (False, True):
         model = grey_network(seed, biases)
-        names = ["gradient-x-input", *others]
+        names, targets = ["gradient-x-input", *others], model.predict(inputs)
         # many steps, so that what differs is the bias and not the sum that stands for the integral
-        maps = attribute(
-            model, inputs, model.predict(inputs), names, range(len(inputs)), Sampling(300)
-        )
+        maps = attribute(model, inputs, targets, names, range(len(inputs)), Sampling(300))
+        # its relevance starts at 1 here, and at the score in the identity
+        maps["lrp-zero"] *= model.scores(inputs).gather(1, targets[:, None])[..., None]
         words = "with biases" if biases else "without biases"
         for name in others:
             value = relative(maps[name], maps["gradient-x-input"])

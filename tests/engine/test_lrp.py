@@ -1,5 +1,8 @@
 """The rules of LRP against their matrix forms, zennit's own rules and the plain gradient."""
 
+import copy
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,8 +11,8 @@ from torch import nn
 from zennit.composites import LayerMapComposite
 from zennit.core import Hook
 
-from sanitygap.attribution import METHODS, attribute
-from sanitygap.attribution.lrp import composite, decaying_gamma
+from sanitygap.attribution import METHODS, attribute, select
+from sanitygap.attribution.lrp import PRESETS, composite, decaying_gamma
 from sanitygap.attribution.lrp_rules import (
     Beta,
     Epsilon,
@@ -18,6 +21,7 @@ from sanitygap.attribution.lrp_rules import (
     adaptive_beta,
     nonzero,
     printed_adaptive_beta,
+    recorded_flow,
 )
 from sanitygap.errors import UsageError
 from sanitygap.experiments.randomization_test import ALL_METHODS
@@ -25,6 +29,7 @@ from tests.conftest import SmallNet, make_explainable
 
 LRP = [name for name in METHODS if name.startswith("lrp-")]
 EPSILON = 1e-6
+GAMMA = 0.4
 
 
 def through(rule: Hook, module: nn.Module, inputs: torch.Tensor, relevance: torch.Tensor):
@@ -44,81 +49,210 @@ def unrolled(module: nn.Module, shape: tuple[int, ...]) -> tuple[np.ndarray, np.
         return (module(units) - bias).flatten(1).numpy(), bias.flatten().numpy()
 
 
-def stable(z: np.ndarray) -> np.ndarray:
-    return z + EPSILON * np.where(z < 0, -1, 1)
+def share(some: np.ndarray, total: float) -> np.ndarray:
+    """Contributions over their sum; nothing of nothing."""
+    return some / total if total else np.zeros_like(some)
 
 
-def by_matrix(kind: str, w: np.ndarray, b: np.ndarray, x: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """The rules as sums over a full matrix of contributions, one sample: ``x`` (I,), ``r`` (J,)."""
-    c = w * x[:, None]
-    z = c.sum(0) + b
-    plus, minus = c.clip(min=0), c.clip(max=0)
-    p = plus.sum(0) + b.clip(min=0)
-    m = minus.sum(0) + b.clip(max=0)
-    if kind == "zero":
-        return (c / z * r).sum(1)
-    if kind == "epsilon":
-        return (c / (z + 0.25 * np.sqrt((z**2).mean()) * np.sign(z)) * r).sum(1)
-    if kind == "gamma":
-        own, part = np.where(z > 0, plus, minus), np.where(z > 0, p, m)
-        return ((c + 0.4 * own) / stable(z + 0.4 * part) * r).sum(1)
+def shares(kind: str, c: np.ndarray, bias: float, gamma: float = GAMMA) -> np.ndarray:
+    """What each input gets of one neuron's relevance, from its contributions ``c``."""
+    plus, minus, z = c.clip(min=0), c.clip(max=0), c.sum()
+    p, n = plus.sum(), -minus.sum()
+    if kind in ("zero", "epsilon", "gamma"):
+        if z + bias > 0 and z < bias:  # more than half of a positive output is bias
+            return share(plus, p)
+        if z + bias < 0 and z > bias:
+            return share(minus, -n)
+        if kind == "gamma":
+            own, part = (plus, p) if z > 0 else (minus, -n)
+            return share(c + gamma * own, z + gamma * part)
+        return share(c, z)
+    if p == 0:
+        return np.zeros_like(c)
+    if n == 0:
+        return plus / p
     beta = {
-        "plus": np.zeros_like(z),
-        "beta1": np.ones_like(z),
-        "solved": np.where(p + m > 0, np.minimum(-m / np.where(p + m > 0, p + m, 1), 3), 3),
-        "printed": -m / (p - m),
+        "plus": 0.0,
+        "beta1": 1.0,
+        "solved": min(n / (p - n), 3.0) if p > n else 0.0,
+        "printed": n / (p + n),
     }[kind]
-    return ((1 + beta) * plus / stable(p) * r - beta * minus / stable(m) * r).sum(1)
+    return (1 + beta) * plus / p + beta * minus / n
 
 
-RULES = {
-    "zero": Epsilon(nonzero),
-    "epsilon": Epsilon(zennit.core.Stabilizer(0.25, norm_scale=True)),
-    "gamma": Gamma(0.4),
-    "plus": Beta(0.0),
-    "beta1": Beta(1.0),
-    "solved": Beta(adaptive_beta),
-    "printed": Beta(printed_adaptive_beta),
-}
+def shares_with_bias(kind: str, c: np.ndarray, bias: float, gamma: float = GAMMA) -> np.ndarray:
+    """The same where the bias is one more contribution, whose share is kept."""
+    every = np.append(c, bias)
+    plus, minus, z = every.clip(min=0), every.clip(max=0), every.sum()
+    p, n = plus.sum(), -minus.sum()
+    if kind in ("zero", "epsilon"):
+        return share(every, z)[:-1]
+    if kind == "gamma":
+        own, part = (plus, p) if z > 0 else (minus, -n)
+        return share(every + gamma * own, z + gamma * part)[:-1]
+    beta = {
+        "plus": 0.0,
+        "beta1": 1.0,
+        "solved": min(n / (p - n), 3.0) if p > n else 0.0,
+        "printed": n / (p + n),
+    }[kind]
+    return ((1 + beta) * share(plus, p) - beta * share(minus, -n))[:-1]
 
 
+def by_matrix(
+    kind: str, w: np.ndarray, b: np.ndarray, x: np.ndarray, r: np.ndarray, biases: bool = False,
+    gamma: float = GAMMA,
+) -> np.ndarray:  # fmt: skip
+    """The rules neuron by neuron over a full matrix, one sample: ``x`` (I,), ``r`` (J,)."""
+    c = w * x[:, None]
+    z = c.sum(0) + b * biases
+    # epsilon is relative to all outputs of the layer: what it lets through of each neuron
+    through = np.abs(z) / (np.abs(z) + 0.25 * np.sqrt((z**2).mean()))
+    one = shares_with_bias if biases else shares
+    result = np.zeros_like(x)
+    for j in range(len(r)):
+        apart = not biases and (z[j] < b[j] if z[j] + b[j] > 0 else z[j] > b[j])
+        factor = through[j] if kind == "epsilon" and not apart else 1.0
+        result += factor * one(kind, c[:, j], b[j], gamma) * r[j]
+    return result
+
+
+def rules(biases: bool) -> dict[str, Hook]:
+    return {
+        "zero": Epsilon(nonzero, biases),
+        "epsilon": Epsilon(zennit.core.Stabilizer(0.25, norm_scale=True), biases),
+        "gamma": Gamma(GAMMA, biases),
+        "plus": Beta(0.0, biases),
+        "beta1": Beta(1.0, biases),
+        "solved": Beta(adaptive_beta, biases),
+        "printed": Beta(printed_adaptive_beta, biases),
+    }
+
+
+RULES = rules(False)
+
+
+def layer(convolution: bool) -> tuple[nn.Module, tuple[int, ...]]:
+    """A layer with every kind of neuron, and the shape of its inputs.
+
+    Positive inputs find neurons with negative weights only and with positive weights only; biases
+    are large enough to drive some neurons up, and others down.
+    """
+    torch.manual_seed(4)
+    module = nn.Conv2d(3, 9, 3, stride=2, padding=1) if convolution else nn.Linear(12, 30)
+    module = module.double().requires_grad_(False)
+    module.weight[:3] = -module.weight[:3].abs()
+    module.weight[3:5] = module.weight[3:5].abs()
+    module.bias.normal_(std=0.5)
+    module.bias[:2], module.bias[2] = 2.0, 0.0
+    return module, (3, 5, 5) if convolution else (12,)
+
+
+@pytest.mark.parametrize("biases", [False, True], ids=["without biases", "with biases"])
 @pytest.mark.parametrize("signed", [False, True], ids=["after a ReLU", "signed inputs"])
 @pytest.mark.parametrize("convolution", [False, True], ids=["dense", "convolution"])
 @pytest.mark.parametrize("kind", list(RULES))
-def test_rules_equal_their_matrix_form(kind, convolution, signed):
-    torch.manual_seed(4)
-    shape = (3, 5, 5) if convolution else (12,)
-    module = nn.Conv2d(3, 4, 3, stride=2, padding=1) if convolution else nn.Linear(12, 7)
-    module = module.double().requires_grad_(False)
+def test_rules_equal_their_matrix_form(kind, convolution, signed, biases):
+    module, shape = layer(convolution)
     inputs = torch.randn(3, *shape, dtype=torch.float64)
     inputs = inputs if signed else inputs.relu()
     relevance = torch.randn_like(module(inputs))
-    ours = through(RULES[kind], module, inputs, relevance).flatten(1).numpy()
+    ours = through(rules(biases)[kind], module, inputs, relevance).flatten(1).numpy()
     weights, bias = unrolled(module, shape)
     for image in range(3):
         x, r = inputs[image].flatten().numpy(), relevance[image].flatten().numpy()
-        np.testing.assert_allclose(ours[image], by_matrix(kind, weights, bias, x, r), atol=1e-9)
+        expected = by_matrix(kind, weights, bias, x, r, biases)
+        np.testing.assert_allclose(ours[image], expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("convolution", [False, True], ids=["dense", "convolution"])
+def test_that_layer_has_every_kind_of_neuron(convolution):
+    """Otherwise the comparison with the matrix form would say little."""
+    module, shape = layer(convolution)
+    weights, bias = unrolled(module, shape)
+    x = torch.randn(3, *shape, dtype=torch.float64).relu()[0].flatten().numpy()
+    c = weights * x[:, None]
+    p, n, z = c.clip(min=0).sum(0), -c.clip(max=0).sum(0), c.sum(0)
+    lifted, lowered = (z + bias > 0) & (z < bias), (z + bias < 0) & (z > bias)
+    kinds = [
+        (p == 0) & (n > 0) & lifted, (p == 0) & (n > 0) & ~lifted, (n == 0) & (p > 0),
+        (p > 0) & (p <= n), (p > n) & (4 * n > 3 * p), lifted & (p > 0) & (n > 0),
+        lowered & (p > 0) & (n > 0), ~lifted & ~lowered & (z > 0), ~lifted & ~lowered & (z < 0),
+    ]  # fmt: skip
+    assert [kind.sum() > 0 for kind in kinds] == [True] * len(kinds)
+
+
+@pytest.mark.parametrize("kind", list(RULES))
+def test_no_neuron_amplifies_what_it_gets_without_bound(kind):
+    """A bias of 1 on inputs that add up to almost nothing: dividing by their sum gave 1e9."""
+    module = nn.Linear(2, 1).double().requires_grad_(False)
+    module.weight.copy_(torch.tensor([[1.0, -1.0]]))
+    for bias in (1.0, -1.0):
+        module.bias.fill_(bias)
+        for gap in (1e-9, 0.0, -1e-9):
+            inputs = torch.tensor([[1.0 + gap, 1.0]], dtype=torch.float64)
+            handed_on = through(RULES[kind], module, inputs, torch.ones(1, 1).double())
+            assert float(handed_on.abs().sum()) <= 7.0 + 1e-9  # 1 + 2 beta, and beta is at most 3
+
+
+def test_a_neuron_without_a_contribution_keeps_its_relevance():
+    module = nn.Linear(3, 2).double().requires_grad_(False)
+    module.weight.copy_(torch.tensor([[-1.0, -2.0, -3.0], [1.0, 2.0, 3.0]]))
+    module.bias.copy_(torch.tensor([9.0, 0.0]))
+    inputs, relevance = torch.ones(1, 3).double(), torch.tensor([[0.7, 0.3]]).double()
+    for kind in RULES:
+        with recorded_flow() as flow:
+            handed_on = through(RULES[kind], module, inputs, relevance)
+        [one] = flow
+        assert one.module is module
+        assert one.entered.tolist() == pytest.approx([1.0])
+        assert torch.equal(one.left, handed_on.sum(1))
+        if kind != "epsilon":
+            share_of_second = torch.tensor([[1.0, 2.0, 3.0]]).double() / 6 * 0.3
+            torch.testing.assert_close(handed_on, share_of_second)
+    assert not through(Beta(0.0), module, inputs, torch.tensor([[1.0, 0.0]]).double()).any()
+
+
+def test_flow_is_recorded_where_it_is_asked_for_only():
+    module, inputs = nn.Linear(3, 2), torch.rand(2, 3)
+    through(Beta(0.0), module, inputs, torch.ones(2, 2))
+    with recorded_flow() as outer:
+        with recorded_flow() as inner:
+            through(Beta(0.0), module, inputs, torch.ones(2, 2))
+        through(Beta(0.0), module, inputs, torch.ones(2, 2))
+    assert (len(inner), len(outer)) == (1, 2)
+    assert all(one.entered.shape == one.left.shape == (2,) for one in outer)
 
 
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
-        (Epsilon(1e-6), zennit.rules.Epsilon()),
-        (Beta(0.0), zennit.rules.ZPlus()),
-        (Beta(1.0), zennit.rules.AlphaBeta()),
-        (Gamma(0.25), zennit.rules.Gamma()),
+        (Epsilon(1e-6, biases=True), zennit.rules.Epsilon(1e-6)),
+        (Beta(0.0, biases=True), zennit.rules.ZPlus(1e-12)),
+        (Beta(1.0, biases=True), zennit.rules.AlphaBeta(stabilizer=1e-12)),
+        (Gamma(0.25, biases=True), zennit.rules.Gamma(stabilizer=1e-12)),
     ],
     ids=["epsilon", "z-plus", "alpha2-beta1", "gamma"],
 )
-def test_rules_equal_zennits(ours, theirs, signed):
+def test_rules_with_biases_equal_zennits(ours, theirs, signed):
     torch.manual_seed(5)
-    module = nn.Conv2d(6, 6, 3, padding=1, groups=2).requires_grad_(False)
-    inputs = torch.randn(2, 6, 7, 7)
+    module = nn.Conv2d(6, 6, 3, padding=1, groups=2).double().requires_grad_(False)
+    inputs = torch.randn(2, 6, 7, 7, dtype=torch.float64)
     inputs = inputs if signed else inputs.relu()
     relevance = torch.randn_like(module(inputs))
     expected = through(theirs, module, inputs, relevance)
-    assert torch.allclose(through(ours, module, inputs, relevance), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(through(ours, module, inputs, relevance), expected)
+
+
+@pytest.mark.parametrize("kind", list(RULES))
+def test_both_readings_agree_where_there_is_no_bias(kind):
+    module, shape = layer(True)
+    module.bias.zero_()
+    inputs = torch.randn(2, *shape, dtype=torch.float64)  # signed: every neuron has both signs
+    relevance = torch.randn_like(module(inputs))
+    one, other = (through(rules(biases)[kind], module, inputs, relevance) for biases in (0, 1))
+    torch.testing.assert_close(one, other)
 
 
 def test_adaptive_beta_solves_equation_10_and_the_printed_one_does_not():
@@ -126,11 +260,16 @@ def test_adaptive_beta_solves_equation_10_and_the_printed_one_does_not():
     negative = positive * torch.linspace(0, 0.749, 1000, dtype=torch.float64)
     beta = adaptive_beta(positive, negative)
     assert torch.allclose(beta / (1 + beta), negative / positive)
-    assert adaptive_beta(torch.tensor([1.0, 1.0, 1.0]), torch.tensor([0.8, 1.0, 2.0])).eq(3).all()
     printed = printed_adaptive_beta(positive, negative)
     assert float(printed.max()) < 0.5
     assert float((printed / (1 + printed) - negative / positive).abs().max()) > 0.4
     assert printed_adaptive_beta(torch.zeros(1), torch.zeros(1)).item() == 0
+
+
+def test_adaptive_beta_is_capped_at_3_and_0_where_no_beta_solves_the_equation():
+    positive = torch.tensor([1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
+    negative = torch.tensor([0.8, 0.9999, 1.0, 2.0, 0.0, 1.0, 0.0])
+    assert adaptive_beta(positive, negative).tolist() == [3, 3, 0, 0, 0, 0, 0]
 
 
 def test_adaptive_beta_is_lrp_0_where_the_cap_does_not_act():
@@ -205,7 +344,8 @@ class Pooled(nn.Module):
         return self.fc2(self.act4(self.fc1(x)))
 
 
-def test_lrp_gamma_has_the_rules_of_figure_4():
+@pytest.mark.parametrize("biases", [False, True], ids=["lrp-gamma", "lrp-gamma@biases"])
+def test_lrp_gamma_has_the_rules_of_figure_4(biases):
     """Each layer by hand, from the logit to the pixels."""
     torch.manual_seed(8)
     net = Pooled().double().requires_grad_(False)
@@ -214,26 +354,31 @@ def test_lrp_gamma_has_the_rules_of_figure_4():
     layers = [net.conv1, net.act1, net.pool1, net.conv2, net.act2, net.conv3, net.act3]
     layers += [net.pool2, net.flatten, net.fc1, net.act4, net.fc2]
     given = [x]
-    for layer in layers:
-        given.append(layer(given[-1]))
+    for module in layers:
+        given.append(module(given[-1]))
     relevance = torch.zeros_like(given[-1])
-    relevance[0, 2] = given[-1][0, 2]
+    relevance[0, 2] = 1.0
     low, high = (bound.double() for bound in model.preprocessing.bounds())
-    rules: dict[nn.Module, Hook] = {
+    zennits: dict[nn.Module, Hook] = {
         net.conv1: zennit.rules.ZBox(low, high),
-        net.conv2: zennit.rules.Gamma(1.0),
-        net.conv3: zennit.rules.Gamma(0.01),
-        net.fc1: zennit.rules.Epsilon(0.0),
-        net.fc2: zennit.rules.Epsilon(0.0),
         net.pool1: SquaredPooling(),
         net.pool2: SquaredPooling(),
     }
-    for layer, inputs in zip(reversed(layers), reversed(given[:-1]), strict=True):
-        if layer in rules:
-            relevance = through(rules[layer], layer, inputs, relevance)
-        elif layer is net.flatten:
+    gammas = {net.conv2: 1.0, net.conv3: 0.01, net.fc1: 0.0, net.fc2: 0.0}
+    for module, inputs in zip(reversed(layers), reversed(given[:-1]), strict=True):
+        if module in zennits:
+            relevance = through(zennits[module], module, inputs, relevance)
+        elif module in gammas:
+            weights, bias = unrolled(module, inputs.shape[1:])
+            from_above = by_matrix(
+                "gamma", weights, bias, inputs[0].flatten().numpy(), relevance[0].flatten().numpy(),
+                biases, gammas[module],
+            )  # fmt: skip
+            relevance = torch.from_numpy(from_above).view(inputs.shape)
+        elif module is net.flatten:
             relevance = relevance.reshape(inputs.shape)
-    ours = attribute(model, x, torch.tensor([2]), ["lrp-gamma"], [0])["lrp-gamma"]
+    name = "lrp-gamma@biases" if biases else "lrp-gamma"
+    ours = attribute(model, x, torch.tensor([2]), [name], [0])[name]
     assert torch.allclose(ours, relevance.sum(1), rtol=1e-5, atol=1e-9)
 
 
@@ -245,16 +390,52 @@ def without_biases(net: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("name", [name for name in LRP if name != "lrp-epsilon"])
-def test_relevance_sums_to_the_logit_without_biases(name):
+def test_relevance_sums_to_1_without_biases(name):
     torch.manual_seed(3)
     net = without_biases(SmallNet())
     net.fc.weight.data *= 100  # the stabilisers are absolute, so logits should not be tiny
     model = make_explainable(net)
     inputs = torch.randn(4, 3, 24, 24, dtype=torch.float64)
     targets = torch.tensor([0, 3, 4, 1])
-    logits = model.module(inputs).gather(1, targets[:, None])[:, 0]
     relevance = attribute(model, inputs, targets, [name], [0, 1, 2, 3])[name].sum((1, 2))
-    assert torch.allclose(relevance, logits, rtol=1e-4)
+    assert torch.allclose(relevance, torch.ones(4).double(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [*PRESETS, *(f"{name}@biases" for name in PRESETS)])
+def test_pixels_and_neurons_have_all_relevance_in_spite_of_biases(small, inputs, name):
+    small.module.double()
+    targets = torch.tensor([0, 3, 4, 1])
+    with recorded_flow() as flow:
+        pixels = attribute(small, inputs.double(), targets, [name], [0] * 4)[name].sum((1, 2))
+    kept = sum(one.entered - one.left for one in flow)
+    torch.testing.assert_close(pixels + kept, torch.ones(4).double(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_a_map_does_not_turn_with_the_sign_of_the_logit(small, inputs, name):
+    """Started with the logit, it did: a network with redrawn weights has half of them negative."""
+    small.module.double()
+    targets = torch.tensor([0, 3, 4, 1])
+    signs, maps = [], []
+    for sign in (1, -1):
+        net = copy.deepcopy(small.module)
+        net.fc.weight.mul_(sign)
+        net.fc.bias.mul_(sign)
+        model = replace(small, module=net)
+        signs.append(net(inputs.double()).gather(1, targets[:, None])[:, 0] > 0)
+        maps.append(attribute(model, inputs.double(), targets, [name], [0] * 4)[name])
+    assert torch.equal(signs[0], ~signs[1])
+    for values in maps:
+        assert (values.sum((1, 2)) > 0.9).all()
+    if name != "lrp-z-plus":  # it takes what speaks for a class in the last layer too
+        torch.testing.assert_close(maps[0], maps[1])
+
+
+@pytest.mark.parametrize("name", ["lrp-z-plus@bias", "lrp-zero@biases", "lrp-epsilon@biases"])
+def test_only_known_readings_of_biases_have_a_name(name):
+    assert [m.name for m in select(["lrp-z-plus@biases"])] == ["lrp-z-plus@biases"]
+    with pytest.raises(UsageError, match=name.replace("@", ".*")):
+        select([name])
 
 
 def test_epsilon_keeps_relevance_to_itself():
@@ -265,13 +446,13 @@ def test_epsilon_keeps_relevance_to_itself():
     assert float(handed_on.sum()) == pytest.approx(4 / 1.25)
 
 
-def test_lrp_0_is_gradient_times_input_on_a_relu_network(small, inputs):
+def test_lrp_0_is_gradient_times_input_over_the_logit_on_a_relu_network(small, inputs):
     names = ["lrp-zero", "gradient-x-input"]
     maps = attribute(small, inputs, torch.tensor([0, 3, 4, 1]), names, [0] * 4)
     logits = small.module(inputs).gather(1, torch.tensor([0, 3, 4, 1])[:, None])
-    assert not torch.allclose(maps["lrp-zero"].sum((1, 2)), logits[:, 0], rtol=0.1)  # biases
-    gap = (maps["lrp-zero"] - maps["gradient-x-input"]).abs().max()
-    assert gap < 1e-4 * maps["gradient-x-input"].abs().max()
+    assert (maps["lrp-zero"].sum((1, 2)) - 1).abs().min() > 0.1  # biases have a part of it
+    expected = maps["gradient-x-input"] / logits[:, :, None]
+    assert (maps["lrp-zero"] - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
 def test_every_lrp_method_is_another(small, inputs):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from sanitygap.images import load_images
 from sanitygap.models import EMBEDDED, Explainable, load_model
@@ -41,18 +40,6 @@ def shrunk(embedded: Explainable) -> Explainable:
     """A copy of an embedded network that sees 64 pixels; both pool adaptively. It may change."""
     smaller = replace(embedded.preprocessing, size=64, resize=72)
     return replace(embedded, module=copy.deepcopy(embedded.module), preprocessing=smaller)
-
-
-@pytest.fixture
-def unbiased(shrunk: Explainable) -> Explainable:
-    """The same without biases, in double precision: relevance can only come from pixels."""
-    for module in shrunk.module.modules():
-        if getattr(module, "bias", None) is not None:
-            module.bias.data.zero_()
-        if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.zero_()
-    shrunk.module.double()
-    return shrunk
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Layer-wise relevance propagation: which rule goes to which layer.
 
-Contributions of skips and of average pooling are shared out by the epsilon rule, activations and
-what normalisation is left hand relevance on, and a maximum gives all of it to the winner. How
+Sums of skips and average pooling share relevance out in proportion to what they add, activations
+and what normalisation is left hand it on, and a maximum gives all of it to the winner. How
 bare functions and products are treated is told in :mod:`sanitygap.models.canonizers`.
 """
 
@@ -21,7 +21,6 @@ from sanitygap.attribution.lrp_rules import (
     Beta,
     Epsilon,
     Gamma,
-    Modifier,
     SquaredPooling,
     adaptive_beta,
     nonzero,
@@ -36,7 +35,7 @@ from sanitygap.models.explainable import Explainable
 #: what these maps depend on besides this module; part of the address of every result
 RELIES_ON = (canonizers, lrp_rules)
 
-#: zennit's stabiliser: added to denominators, with their sign
+#: zennit's stabiliser of dense layers: added to their denominators, with their sign
 TINY = 1e-6
 
 #: epsilon of LRP-epsilon in units of the root mean square of a layer's outputs (Montavon 2019)
@@ -53,7 +52,6 @@ def composite(
     *,
     first: Hook | None = None,
     pooling: Hook | None = None,
-    stabilizer: float | Modifier = TINY,
 ) -> Composite:
     """Rules for all layers of a model.
 
@@ -64,7 +62,6 @@ def composite(
         dense: the rule of linear layers.
         first: the rule of the first convolution, if it is another.
         pooling: the rule of average and max pooling, if it is another.
-        stabilizer: added to the denominators of sums and average pooling.
     """
     names = [n for n, m in model.module.named_modules() if isinstance(m, Convolution)]
     special = [((names.pop(0),), first)] if first is not None and names else []
@@ -74,7 +71,7 @@ def composite(
     pools = [((nn.MaxPool2d, AvgPool), pooling)] if pooling is not None else []
     return NameLayerMapComposite(
         name_map=[*special, *(((name,), rule) for name, rule in zip(names, rules, strict=True))],
-        layer_map=[*pools, *layer_map_base(stabilizer), (nn.Linear, dense)],
+        layer_map=[*pools, *layer_map_base(nonzero), (nn.Linear, dense)],
         canonizers=list(model.canonizers()),
     )
 
@@ -183,9 +180,7 @@ def lrp_gamma_box(values: torch.Tensor, request: Request) -> torch.Tensor:
 
 def _zero(request: Request) -> torch.Tensor:
     rule = Epsilon(nonzero, biases=True)
-    return relevance(
-        request.model, composite(request.model, rule, rule, stabilizer=nonzero), request
-    )
+    return relevance(request.model, composite(request.model, rule, rule), request)
 
 
 @method("lrp-zero", _zero)

@@ -60,7 +60,7 @@ def recorded_flow() -> Iterator[list[Flow]]:
     try:
         yield record
     finally:
-        _RECORDS.remove(record)
+        _RECORDS[:] = [one for one in _RECORDS if one is not record]  # equal lists are not the same
 
 
 class _Redistribution(torch.autograd.Function):
@@ -178,7 +178,7 @@ class Epsilon(Rule):
             cases = [(lifted, _positive, _negative), (lowered, _negative, _positive)]
             apart = _shared(module, inputs, relevance, cases)
             relevance = relevance * ~(lifted | lowered)
-        weighed = relevance / self.stabilizer(sums)
+        weighed = relevance / nonzero(self.stabilizer(sums))  # a layer of zeros has no scale
         return inputs.detach() * torch.autograd.grad(outputs, inputs, weighed)[0] + apart
 
 

@@ -99,7 +99,7 @@ def a2_gradient_x_input(tables: Tables, context: CriterionContext) -> Verdict:
     numbers = {f"without, {k}": v for k, v in without.items()}
     return formal(
         met,
-        "Relative difference to gradient x input without biases: "
+        "Relative difference to gradient x input, of LRP-0 times the logit, without biases: "
         f"{listed(without)}; with biases: {listed(with_)}.",
         numbers | {f"with, {k}": v for k, v in with_.items()},
     )

@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from sanitygap import activations, randomization
 from sanitygap.attribution import Sampling, attribute, gradient, lrp
+from sanitygap.attribution import method as method_room
 from sanitygap.errors import UsageError
 from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
 from sanitygap.models.explainable import Stage
@@ -262,7 +263,7 @@ def activation_sparsity(context: Context, max_images: int | None = None) -> Iter
         "method": "attribution method",
         "state": "trained, upper half of the stages redrawn, or all redrawn",
         "logit": "explained score of the target in that state",
-        "relevance": "sum of the map",
+        "relevance": "sum of the map, for LRP as a share of that score",
     },
 )
 def positive_evidence(context: Context, max_images: int | None = None) -> Iterator[Chunk]:
@@ -277,7 +278,8 @@ def positive_evidence(context: Context, max_images: int | None = None) -> Iterat
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             return sums_of_maps(context, positions)
 
-        yield Chunk({"seed": context.seed}, (gradient, lrp, sums_of_maps), compute, positions)
+        code = (method_room, gradient, lrp, *lrp.RELIES_ON, randomization, sums_of_maps)
+        yield Chunk({"seed": context.seed}, code, compute, positions)
 
 
 def sums_of_maps(context: Context, positions: Sequence[int]) -> pd.DataFrame:

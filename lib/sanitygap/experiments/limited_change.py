@@ -30,7 +30,8 @@ from sanitygap.small_networks.planted import PixelNetwork, planted_model
         "position": "place of the image in the set",
         "seed": "seed of the planted network, of its redrawn g and of all sampling",
         "method": "attribution method or control",
-        "ssim": "SSIM of the method's maps before and after redrawing g",
+        "ssim": "SSIM of the method's maps before and after redrawing g, those of LRP times the "
+        "score whose shares they are",
         "attainable": "the same for the true contributions",
         "error": "normalised MSE between map and true contributions, mean of before and after",
     },
@@ -102,7 +103,13 @@ def against_truth(
         ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:  # fmt: skip
             truth = module.contributions(batch.inputs, batch.targets)
             keys = batch.seeds(seed, name)
-            return truth, attribute(model, batch.inputs, batch.targets, names, keys, sampling)
+            maps = attribute(model, batch.inputs, batch.targets, names, keys, sampling)
+            scores = model.scores(batch.inputs).gather(1, batch.targets[:, None])[..., None]
+            # the truth is what pixels add to a score; LRP tells which share of it each one has
+            return truth, {
+                method: values * scores if method.startswith("lrp-") else values
+                for method, values in maps.items()
+            }
 
         before, maps = state("before")
         with RandomTwin(model, seed).redrawn(model.stages[:-1]):
