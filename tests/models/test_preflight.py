@@ -1,6 +1,10 @@
 """The preflight check: passes for a sound network, and names what is wrong with another."""
 
+import re
+
 import pytest
+import torch
+from torch import nn
 
 from sanitygap.attribution import METHODS
 from sanitygap.models import load_model
@@ -48,18 +52,26 @@ def test_an_unknown_method_is_a_finding():
     assert "did you mean gradient" in found["method gradeint"]
 
 
-@pytest.mark.parametrize(("sign", "lost"), [(1, False), (-1, True)])
-def test_operators_without_a_rule_are_found_out(sign, lost):
-    """A bare addition has a rule; relevance goes astray at a bare subtraction."""
-    from torch import nn
+LRP_CHECK = "LRP relevance reaches the input or is kept by neurons"
 
+
+@pytest.mark.parametrize(
+    ("join", "lost"),
+    [
+        (lambda x, change: x + change, False),
+        (lambda x, change: x - change, True),
+        (lambda x, change: torch.stack([x, change]).sum(0), True),  # doubles it
+    ],
+    ids=["sum", "difference", "hidden sum"],
+)
+def test_operators_without_a_rule_are_found_out(join, lost):
+    """A bare addition has a rule; relevance goes astray at a bare subtraction."""
     import tests.models.tiny as tiny
 
     class Skip(tiny.Tiny):
         def forward(self, x):
             x = self.relu1(self.norm1(self.conv1(x)))
-            change = self.relu2(self.conv2(x))
-            return self.fc(self.flatten(self.pool(x + change if sign > 0 else x - change)))
+            return self.fc(self.flatten(self.pool(join(x, self.relu2(self.conv2(x))))))
 
     def skipping() -> nn.Module:
         module = Skip()
@@ -71,5 +83,38 @@ def test_operators_without_a_rule_are_found_out(sign, lost):
         findings = check_model(load_model("tests.models.tiny:skipping"), ["lrp-epsilon-plus"])
     finally:
         del tiny.skipping
-    check = "LRP relevance sums to the logit where there are no biases"
-    assert list(failed(findings)) == ([check] if lost else [])
+    assert list(failed(findings)) == ([LRP_CHECK] if lost else [])
+    [detail] = [finding.detail for finding in findings if finding.check == LRP_CHECK]
+    assert ("together" in detail) == lost
+
+
+def test_the_share_that_reaches_the_input_is_told_with_biases_in_place(monkeypatch):
+    """Behind a filter of negative weights there is nothing to give relevance to."""
+    import tests.models.tiny as tiny
+
+    def half_dead() -> nn.Module:
+        module = nn.Sequential()
+        module.add_module("conv1", nn.Conv2d(3, 2, 1))
+        module.add_module("relu1", nn.ReLU())
+        module.add_module("conv2", nn.Conv2d(2, 2, 1, groups=2))
+        module.add_module("relu2", nn.ReLU())
+        module.add_module("pool", nn.AdaptiveAvgPool2d(1))
+        module.add_module("flatten", nn.Flatten())
+        module.add_module("fc", nn.Linear(2, 2))
+        for layer in (module.conv1, module.conv2, module.fc):
+            nn.init.ones_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        nn.init.constant_(module.conv1.bias, 9.0)  # active at every pixel
+        module.conv2.weight.data[1] = -1e-6
+        nn.init.constant_(module.conv2.bias[1:], 3.0)
+        # both channels add about 9 to the logit of the first class
+        module.fc.weight.data.copy_(torch.tensor([[1.0, 3.0], [0.0, 0.0]]))
+        return module
+
+    monkeypatch.setattr(tiny, "half_dead", half_dead, raising=False)
+    findings = check_model(load_model("tests.models.tiny:half_dead"), ["lrp-epsilon-plus"])
+    assert failed(findings) == {}
+    [detail] = [finding.detail for finding in findings if finding.check == LRP_CHECK]
+    shares = [float(share) for share in re.findall(r"[\d.]+(?=%)", detail)]
+    assert len(shares) >= 2
+    assert all(35 < share < 65 for share in shares), detail
