@@ -29,6 +29,7 @@ from sanitygap.experiments import (  # noqa: F401  (they register)
     randomization_test,
     redraws,
     regression_surrogate,
+    relevance_flow,
     retest,
     sensitivity_checks,
     sensitivity_examples,

@@ -97,6 +97,9 @@ FAMILIES = (
 
 def label(method: str) -> str:
     """A method's name as figures write it."""
+    known, _, choice = method.partition("@")
+    if choice == "biases" and known in LABELS:
+        return f"{LABELS[known]}, biases counted"
     return LABELS.get(method, method)
 
 

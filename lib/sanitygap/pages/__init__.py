@@ -47,6 +47,9 @@ from sanitygap.pages.irrelevance import (
 from sanitygap.pages.maps import (
     examples,
     map_plate,
+    relevance_plate,
+    relevance_table,
+    relevance_words,
     stage_examples,
     stage_plate,
 )
@@ -227,6 +230,9 @@ __all__ = [
     "references",
     "region_pictures",
     "region_plate",
+    "relevance_plate",
+    "relevance_table",
+    "relevance_words",
     "replacement_pictures",
     "replacement_ranks",
     "replacement_swaps",

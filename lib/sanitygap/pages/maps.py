@@ -2,15 +2,23 @@
 
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown
+from pandas.io.formats.style import Styler
 
 from sanitygap.attribution import Sampling
 from sanitygap.experiments.example_maps import ExampleMaps, example_maps
 from sanitygap.experiments.randomization_test import CORE_METHODS
+from sanitygap.experiments.relevance_flow import INPUT
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.maps import map_grid, stage_grid
+from sanitygap.figures.methods import label
+from sanitygap.figures.relevance import relevance_lines
 from sanitygap.images import ImageSet, load_images
+from sanitygap.pages.noise import holding, nothing_recorded
+from sanitygap.pages.shared import about, display_table
 from sanitygap.runs import Study
 from sanitygap.similarity import Reference
+from sanitygap.words import listed, plural
 
 #: profile -> photographs, and points of sampling methods, of the trained network's maps
 EXAMPLES = {"smoke": (2, 2), "quick": (3, 8), "full": (4, 16)}
@@ -20,6 +28,21 @@ STAGES: dict[str, tuple[int | None, int]] = {"smoke": (2, 1), "quick": (8, 4), "
 
 #: redrawn networks that are shown side by side
 COLUMNS = 4
+
+FLOW = "relevance-flow"
+
+#: kinds of modules as the table of relevance names them
+KINDS = {
+    "depthwise": "depthwise convolutions",
+    "convolution": "other convolutions",
+    "dense": "dense layers",
+}
+
+#: the rule whose way through the network is drawn, under both readings of biases
+DRAWN = ("lrp-epsilon-plus", "lrp-epsilon-plus@biases")
+
+#: a sum this near to 1 is called all of it
+NEARLY = 0.002
 
 
 def pictured_images(study: Study) -> ImageSet:
@@ -100,3 +123,123 @@ def stage_plate(study: Study, shown: ExampleMaps) -> Plate:
         "methods: a picture, not a measurement.",
         similarity.loc[steps[1:]].reset_index().melt("step", var_name="method", value_name="ssim"),
     )
+
+
+def relevance_sums(flow: pd.DataFrame) -> pd.DataFrame:
+    """What becomes of LRP's 1, image by image.
+
+    Args:
+        flow: the table ``relevance-flow``.
+
+    Returns:
+        Rows by method and image: ``pixels`` and ``absolute`` (of the map), what each of
+        :data:`KINDS` keeps, and ``total``, the map's sum and all that modules keep.
+    """
+    keys = ["method", "image"]
+    pixels = flow[flow["module"] == INPUT].set_index(keys)
+    kept = flow.pivot_table("kept", keys, "kind", aggfunc="sum", fill_value=0.0, sort=False)
+    sums = kept.reindex(columns=list(KINDS), fill_value=0.0)
+    return sums.assign(
+        pixels=pixels["entered"],
+        absolute=pixels["absolute"],
+        total=pixels["entered"] + kept.sum(axis=1),
+    )
+
+
+def relevance_table(study: Study) -> Styler | Markdown:
+    """Which share of LRP's relevance reaches the pixels, and which modules keep the rest."""
+    if not holding([study], FLOW):
+        return nothing_recorded(FLOW)
+    sums = relevance_sums(study.table(FLOW))
+    rows = []
+    for method, part in sums.groupby("method", sort=False):
+        middle = part.median()
+        rows.append(
+            {
+                "rules": label(str(method)),
+                "sum at the pixels": _with_range(part["pixels"]),
+                **{f"kept by {words}": middle[kind] for kind, words in KINDS.items()},
+                "adds up to": _with_range(part["total"]),
+                "sum of absolute values": middle["absolute"],
+            }
+        )
+    return display_table(
+        pd.DataFrame(rows),
+        "LRP starts with 1. Shares of it: medians over images, in brackets the lowest and the "
+        "highest. Biases counted: the denominators include them, and they keep their share. The "
+        "z-B rule of γ and γ-box gives a little to a layer of padding; it is in no column, and "
+        f"missing from what they add up to. {about(study, FLOW)}.",
+    )
+
+
+def relevance_words(study: Study) -> Markdown:
+    """What the table of relevance says, in sentences."""
+    if not holding([study], FLOW):
+        return nothing_recorded(FLOW)
+    flow = study.table(FLOW)
+    sums = relevance_sums(flow)
+    middle = sums.groupby("method", sort=False).median()
+    network, images = study.settings.public()["model"], study.made(FLOW)["images"]
+    free = middle.loc[[name for name in middle.index if not str(name).endswith("@biases")]]
+    arrived = free["pixels"]
+    words = f"On {network} (medians over {plural(images, 'image')}) "
+    if arrived.between(1 - NEARLY, 1 + NEARLY).all():
+        words += f"all relevance reaches the pixels under each of the {len(arrived)} sets of rules."
+    else:
+        least, most = label(str(arrived.idxmin())), label(str(arrived.idxmax()))
+        words += (
+            f"{arrived.min():.1%} ({least}) to {arrived.max():.1%} ({most}) of the relevance "
+            f"reaches the pixels. {_keepers(flow, free)}"
+        )
+    counted = float(middle["pixels"][DRAWN[1]])
+    words += f" With biases counted it is {counted:.2%} under {label(DRAWN[0])}."
+    highest = sums["pixels"].groupby("method", sort=False).max()
+    above = highest[highest > 1 + NEARLY].to_dict()
+    if above:
+        rules = listed([f"{label(str(name))} (up to {value:.2f})" for name, value in above.items()])
+        words += f" More than 1 arrives under {rules}: relevance has both signs there, and some of "
+        words += "the negative part is kept."
+    else:
+        words += " Under no rule does more than 1 arrive."
+    error = float((sums["total"] - 1).abs().max())
+    return Markdown(f"{words} What arrives and what is kept add up to 1, to within {error:.1g}.")
+
+
+def _keepers(flow: pd.DataFrame, middle: pd.DataFrame) -> str:
+    """Which kinds of modules keep relevance under ε-plus, and which module most."""
+    shares = [
+        f"{words} keep {share:.1%}"
+        for kind, words in KINDS.items()
+        if (share := float(middle[kind][DRAWN[0]])) >= NEARLY
+    ]
+    kept = flow[flow["method"] == DRAWN[0]].groupby("module")["kept"].median()
+    if not shares:
+        return ""
+    return f"Under {label(DRAWN[0])} {listed(shares)}; `{kept.idxmax()}` alone {kept.max():.1%}."
+
+
+def relevance_plate(study: Study) -> Plate | Markdown:
+    """Where relevance is kept on its way from the output to the input."""
+    theme()
+    if not holding([study], FLOW):
+        return nothing_recorded(FLOW)
+    flow = study.table(FLOW)
+    frames = []
+    for method in DRAWN:
+        rows = flow[flow["method"] == method].sort_values("depth", kind="stable")
+        left = 1 - rows.groupby("image")["kept"].cumsum()
+        grouped = rows.assign(left=left).groupby(["method", "depth", "module", "kind"], sort=False)
+        frames.append(grouped["left"].agg(median="median", low="min", high="max").reset_index())
+    numbers = pd.concat(frames, ignore_index=True)
+    numbers = numbers[numbers["module"] != INPUT]
+    return relevance_lines(
+        numbers,
+        "What is left of LRP's 1 after each convolution and each dense layer has kept its part, "
+        "from the output on the left to the input on the right. Lines: medians over images; bands: "
+        f"from the lowest to the highest. {about(study, FLOW)}.",
+    )
+
+
+def _with_range(values: pd.Series) -> str:
+    middle, low, high = (f"{value:z.4f}" for value in (values.median(), values.min(), values.max()))
+    return middle if low == high else f"{middle} [{low}, {high}]"
