@@ -167,8 +167,8 @@ def relevance_table(study: Study) -> Styler | Markdown:
         pd.DataFrame(rows),
         "LRP starts with 1. Shares of it: medians over images, in brackets the lowest and the "
         "highest. Biases counted: the denominators include them, and they keep their share. The "
-        "z-B rule of γ and γ-box gives a little to a layer of padding; it is in no column, and "
-        f"missing from what they add up to. {about(study, FLOW)}.",
+        "z-B rule of γ and γ-box gives a little to a layer of padding, where there is one; it is "
+        f"missing from what the columns add up to. {about(study, FLOW)}.",
     )
 
 
