@@ -9,7 +9,6 @@ from torch import nn
 from sanitygap import pages
 from sanitygap.attribution import attribute
 from sanitygap.experiments import EXPERIMENTS, Context
-from sanitygap.experiments import experiment as room
 from sanitygap.experiments.relevance_flow import METHODS, kind
 from sanitygap.images import load_images
 from sanitygap.models import load_model
@@ -67,7 +66,8 @@ def test_the_input_has_the_sums_of_the_maps(flow, context):
 
 
 def test_numbers_do_not_depend_on_the_size_of_a_chunk(flow, context, monkeypatch):
-    monkeypatch.setattr(room, "CHUNK", 2)
+    monkeypatch.setattr(Context, "batch_size", 2)
+    assert [len(part) for part in context.image_chunks()] == [2, 1]
     keys = ["method", "image", "module"]
     parts = table(context).set_index(keys)
     whole = flow.set_index(keys)
