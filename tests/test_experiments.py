@@ -74,6 +74,7 @@ def test_every_experiment_has_a_description_and_settings_that_it_takes(name):
 def test_numbers_do_not_depend_on_the_size_of_a_chunk(context, name, monkeypatch):
     whole = keyed(table(context, name, max_images=5))
     monkeypatch.setattr(room, "CHUNK", 2)
+    monkeypatch.setattr(room, "LARGEST_CHUNK", 2)
     assert [len(part) for part in context.image_chunks(5)] == [2, 2, 1]
     parts = keyed(table(context, name, max_images=5)).loc[whole.index]
     for column in whole.select_dtypes("number"):
