@@ -36,6 +36,17 @@ from sanitygap.pages.documentary import (
     family_table,
     summary_table,
 )
+from sanitygap.pages.gap import (
+    agreements,
+    deciding_choices,
+    gap_in_words,
+    gap_plate,
+    gap_table,
+    pair_plate,
+    shares_table,
+    specification_curve,
+    with_specifications,
+)
 from sanitygap.pages.guidance import agreement_table, hook_table, path_table
 from sanitygap.pages.irrelevance import (
     change_plate,
@@ -88,12 +99,8 @@ from sanitygap.pages.parameter_test import (
 )
 from sanitygap.pages.redraws import seed_plate
 from sanitygap.pages.scores import (
-    agreement,
-    agreements,
-    gap_plate,
     noise_against_methods,
     occlusion_curves,
-    pair_plate,
     randomization_curves,
     range_sensitivity,
 )
@@ -150,7 +157,6 @@ from sanitygap.pages.three_judges import judges_plate, judges_table
 __all__ = [
     "about",
     "activation_plate",
-    "agreement",
     "agreement_table",
     "agreements",
     "alarm_table",
@@ -170,6 +176,7 @@ __all__ = [
     "convention_table",
     "copies_table",
     "criterion_table",
+    "deciding_choices",
     "definition_table",
     "digit_stages",
     "disagreement_table",
@@ -182,7 +189,9 @@ __all__ = [
     "family_table",
     "feature_plate",
     "gallery",
+    "gap_in_words",
     "gap_plate",
+    "gap_table",
     "gated_table",
     "hook_table",
     "image_correlations",
@@ -240,11 +249,13 @@ __all__ = [
     "retest_plate",
     "seed_plate",
     "sensitivity_plate",
+    "shares_table",
     "sign_agreement",
     "sign_plate",
     "similarity_plate",
     "small_change_plate",
     "smoothness_plate",
+    "specification_curve",
     "split_plate",
     "stage_examples",
     "stage_plate",
@@ -259,6 +270,7 @@ __all__ = [
     "tile_plate",
     "verdicts",
     "with_samples",
+    "with_specifications",
     "what_tests_tell",
     "axiom_statements",
     "depth_table",

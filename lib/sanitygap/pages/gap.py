@@ -1,0 +1,548 @@
+"""The page about the gap: the claim under every specification, and both scores side by side."""
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+import pandas as pd
+from IPython.display import Markdown
+from pandas.io.formats.style import Styler
+
+from sanitygap.criteria.gap import FIGURE_METHODS, both_scores
+from sanitygap.errors import UsageError
+from sanitygap.experiments import EXPERIMENTS
+from sanitygap.figures import Plate, theme
+from sanitygap.figures import specification_curve as figures
+from sanitygap.figures.methods import label
+from sanitygap.figures.pairs import LEVEL, pair_matrix
+from sanitygap.figures.tests_of_maps import gap_scatter
+from sanitygap.inference import UndefinedStatisticError, holm
+from sanitygap.multiverse import (
+    CHOICES,
+    GRADIENTS,
+    GUIDED,
+    LRP_VARIANTS,
+    OCCLUSION,
+    PARTS,
+    RANDOMIZATION,
+    READING,
+    Gap,
+    Scores,
+    at,
+    deciding,
+    differences,
+    occlusion_scores,
+    shares,
+)
+from sanitygap.pages.noise import holding, nothing_recorded
+from sanitygap.pages.shared import (
+    about,
+    display_table,
+    shown_agreement,
+    shown_mean,
+    text_table,
+    where_defined,
+)
+from sanitygap.rankings import PATTERNS, pairwise_tests
+from sanitygap.runs import Study
+from sanitygap.scores import complete
+from sanitygap.scores import occlusion_scores as softmax_scores
+from sanitygap.scores import randomization_scores as ssim_scores
+from sanitygap.words import listed, plural
+
+OCCLUDED, RANDOMIZED = "occlusion-specifications", "randomization-specifications"
+
+Test = Literal["occlusion", "randomization"]
+
+CHOICE_WORDS = {
+    "reduction": "reduction of maps",
+    "LRP": "variant of LRP",
+    "start": "start of LRP",
+    "biases": "treatment of LRP's biases",
+    "images": "set of images",
+    "patch": "size of regions",
+    "tiling": "place of regions",
+    "output": "softmax or logit",
+    "target": "class that is explained",
+    "similarity": "similarity of maps",
+    "norms": "normalisation layers",
+}
+
+LEVEL_WORDS: Mapping[str, Mapping[object, str]] = {
+    "reduction": {
+        "signed": "signed sum", "abs-sum": "|sum|", "sum-abs": "sum of |·|", "l2": "l2 norm",
+    },
+    "LRP": {name: label(name) for name in LRP_VARIANTS},
+    "start": {"one": "LRP starts at 1", "logit": "LRP starts at the logit"},
+    "biases": {"out": "LRP without biases", "in": "LRP with biases"},
+    "images": {"all": "all images", "correct": "correctly classified"},
+    "patch": {15: "regions of 15", 8: "regions of 8"},
+    "tiling": {"tiles": "tiles", "sliding": "sliding windows"},
+    "output": {"softmax": "softmax", "logit": "logit"},
+    "target": {"predicted": "predicted class", "label": "label"},
+    "similarity": {
+        "ssim": "SSIM (joint L)", "ssim_robust": "SSIM (robust L)", "ssim_L1": "SSIM (L = 1)",
+        "ssim_L2": "SSIM (L = 2)", "spearman": "Spearman", "mse": "normalised MSE",
+    },
+    "norms": {"reset": "norms redrawn", "kept": "norms kept"},
+}  # fmt: skip
+
+#: margins of one unit, for the curves: softmax under occlusion, SSIM after randomisation
+UNITS: Mapping[str, Callable[[pd.DataFrame], pd.Series]] = {
+    "occlusion": lambda table: table["output"] == "softmax",
+    "randomization": lambda table: table["similarity"].str.startswith("ssim"),
+}
+
+NAMES: Mapping[str, tuple[str, ...]] = {"occlusion": OCCLUSION, "randomization": RANDOMIZATION}
+
+TEST_WORDS = {"occlusion": "occlusion", "randomization": "randomisation"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a page says about one run.
+
+    Attributes:
+        gap: the claim under every specification.
+        nearest: its differences under occlusion where all but reduction and LRP is as the paper's.
+        made: images, draws, steps and points behind both tables, for captions.
+    """
+
+    gap: Gap
+    nearest: pd.DataFrame
+    made: str
+
+
+_FOUND: WeakKeyDictionary[Study, Found] = WeakKeyDictionary()
+
+
+def found(study: Study) -> Found:
+    """All that the page shows of a run; computed once, since a page asks often.
+
+    Raises:
+        UndefinedStatisticError: no specification has two images with all its maps.
+    """
+    if study not in _FOUND:
+        occluded, randomized = study.table(OCCLUDED), study.table(RANDOMIZED)
+        _FOUND[study] = Found(
+            Gap.of(occluded, randomized),
+            as_read(occlusion_scores(occluded)),
+            made_with(study, occluded, randomized),
+        )
+    return _FOUND[study]
+
+
+def with_specifications(studies: Study | Iterable[Study]) -> list[Study]:
+    """The runs that hold both tables of specifications, each once."""
+    several = holding(studies, OCCLUDED, RANDOMIZED)
+    return list({study.settings.run: study for study in several}.values())
+
+
+def network(study: Study) -> str:
+    """What a run is about, for the rows of a table."""
+    settings = study.settings.public()
+    return f"{settings['model']}, {settings['images']}"
+
+
+def knobs_of(table: pd.DataFrame, name: str) -> dict[str, Any]:
+    """What a table was made with, the experiment's own values included."""
+    own = {
+        key: parameter.default
+        for key, parameter in inspect.signature(EXPERIMENTS[name].chunks).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    return own | table.attrs.get("knobs", {})
+
+
+def made_with(study: Study, occluded: pd.DataFrame, randomized: pd.DataFrame) -> str:
+    """Images, draws, steps and points behind both tables of a run, for captions."""
+    first, second = knobs_of(occluded, OCCLUDED), knobs_of(randomized, RANDOMIZED)
+    steps, of = randomized["step"].nunique(), int(randomized["steps"].max())
+    seeds = sorted(map(int, randomized["seed"].unique()))
+    limits = [
+        (first["level_images"], "sliding windows and labels"),
+        (second["level_images"], "kept norms"),
+        (second["seed_images"] if len(seeds) > 1 else None, "the later seeds"),
+    ]
+    points = dict.fromkeys((first["path_steps"], second["path_steps"]))
+    every = first["every"]
+    words = [
+        f"{study.settings.public()['model']} (run {study.settings.run}): occlusion "
+        f"{plural(occluded['image'].nunique(), 'image')}, randomisation "
+        f"{plural(randomized['image'].nunique(), 'image')}",
+        f"seed{'' if len(seeds) == 1 else 's'} of the redrawn weights {listed(seeds)}",
+        f"{steps} of {of} steps of randomisation",
+        f"prediction after {'each region' if every == 1 else f'every {every} regions'}",
+        f"integrated gradients with {listed(list(points))} points",
+        *(f"{what} on the first {plural(most, 'image')}" for most, what in limits if most),
+    ]
+    return ", ".join(words) + "."
+
+
+def _interval(row: Mapping[str, Any], value: str) -> str:
+    return f"{row[value]:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]".replace("-", "−")
+
+
+def as_read(scores: Scores) -> pd.DataFrame:
+    """The claimed differences under occlusion where all but reduction and LRP is as the paper's."""
+    values = scores.values
+    for name in scores.values.columns.names:
+        if name in OCCLUSION and name not in ("reduction", "start"):
+            values = values.loc[:, values.columns.get_level_values(name) == READING[str(name)]]
+    rows = differences(OCCLUSION, Scores(values, scores.correct))
+    for name in ("start", "biases", "images"):
+        rows = rows[rows[name] == READING[name]]
+    return rows
+
+
+@where_defined
+def gap_table(studies: Study | Iterable[Study]) -> Styler | Markdown:
+    """The paper's differences under occlusion, and tau, for each network and reduction."""
+    runs = with_specifications(studies)
+    if not runs:
+        return nothing_recorded(OCCLUDED)
+    rows, sizes = [], []
+    for study in runs:
+        nearest, taus = found(study).nearest, found(study).gap.tau
+        sizes.append(found(study).made)
+        for reduction, words in LEVEL_WORDS["reduction"].items():
+            for method in (GUIDED, *dict.fromkeys(nearest["LRP"])):
+                variant = READING["LRP"] if method == GUIDED else method
+                part = PARTS[0] if method == GUIDED else PARTS[1]
+                own = nearest[
+                    (nearest["reduction"] == reduction)
+                    & (nearest["LRP"] == variant)
+                    & (nearest["part"] == part)
+                ]
+                if own.empty:
+                    continue
+                row = {
+                    "network": study.settings.public()["model"],
+                    "reduction": words,
+                    "method": label(str(method)),
+                }
+                for name in GRADIENTS:
+                    one = own[own["against"] == name].to_dict("records")[0]
+                    row[f"− {label(name)}"] = _interval(one, "difference")
+                row["n"] = str(int(own["n"].iloc[0]))
+                row["Kendall's τ, with this LRP"] = (
+                    "" if method == GUIDED else _tau(taus, reduction=reduction, LRP=method)
+                )
+                rows.append(row)
+    return text_table(
+        pd.DataFrame(rows),
+        "Mean softmax under occlusion, paired differences over images with Student's 95 % "
+        "intervals; below 0 as the paper claims. Kendall's τ between the rankings of five methods "
+        "by randomisation (SSIM, L = 2) and by occlusion, 95 % bootstrap interval over images; "
+        "below 0 as the paper claims. All else in the reading nearest to the paper: "
+        f"{nearest_words('reduction', 'LRP')}. {' '.join(sizes)}",
+    )
+
+
+def _tau(taus: pd.DataFrame, **choices: object) -> str:
+    try:
+        one = at(taus, CHOICES, **choices).to_dict("records")[0]
+    except UsageError:  # some layers or images are missing in this run
+        return "–"
+    return f"{_interval(one, 'tau')} (n = {one['n']})"
+
+
+def nearest_words(*without: str) -> str:
+    """The reading nearest to the paper, in words."""
+    words = [LEVEL_WORDS[name][READING[name]] for name in CHOICES if name not in without]
+    return listed(words)
+
+
+@where_defined
+def shares_table(studies: Study | Iterable[Study]) -> Styler | Markdown:
+    """In what share of the specifications each part of the claim holds, network by network."""
+    runs = with_specifications(studies)
+    if not runs:
+        return nothing_recorded(OCCLUDED)
+    rows = []
+    for study in runs:
+        for test, part, values in _outcomes(found(study).gap):
+            share = shares(values)
+            rows.append(
+                {
+                    "network": study.settings.public()["model"],
+                    "test": test,
+                    "part": part,
+                    "holds": f"{share['holds']:.1%}",
+                    "contradicted": f"{share['contradicted']:.1%}",
+                    "open": f"{share['open']:.1%}",
+                    "specifications": len(values),
+                }
+            )
+    return display_table(
+        pd.DataFrame(rows),
+        "Share of the specifications in which each part of the claim holds: all three differences "
+        "have the claimed sign and 95 % intervals without 0. Contradicted: one of them has the "
+        f"other sign, with an interval without 0. {' '.join(found(study).made for study in runs)}",
+    )
+
+
+def _outcomes(gap: Gap) -> list[tuple[str, str, pd.Series]]:
+    """Test, part and outcomes, one a specification; the whole claim last."""
+    parts = [
+        (TEST_WORDS[test], part, table.loc[table["part"] == part, "outcome"])
+        for test, table in _tests(gap)
+        for part in PARTS
+    ]
+    joint = gap.joint()
+    both = {part: part for part in PARTS} | {"tau": "τ below 0", "all": "all parts"}
+    return parts + [("both", words, joint[name]) for name, words in both.items()]
+
+
+def _tests(gap: Gap) -> list[tuple[Test, pd.DataFrame]]:
+    return [("occlusion", gap.occlusion), ("randomization", gap.randomization)]
+
+
+@where_defined
+def specification_curve(study: Study, test: Test = "occlusion") -> Plate | Markdown:
+    """Every specification of one test by its margin, and below what it has chosen."""
+    theme()
+    if not with_specifications(study):
+        return nothing_recorded(OCCLUDED if test == "occlusion" else RANDOMIZED)
+    names = NAMES[test]
+    table = dict(_tests(found(study).gap))[test]
+    table = table[UNITS[test](table)].rename(columns={"part": "panel"})
+    numbers = table.assign(
+        nearest=(table[list(names)] == pd.Series(READING)[list(names)]).all(axis=1)
+    )
+    levels = {
+        name: known
+        for name in names
+        if len(known := {k: v for k, v in LEVEL_WORDS[name].items() if k in set(table[name])}) > 1
+    }
+    what = {
+        "occlusion": "softmax below the best\ngradient method",
+        "randomization": "SSIM above the most\nsimilar gradient method",
+    }[test]
+    return figures.specification_curve(
+        numbers,
+        levels,
+        ylabel=f"{what}\n(above 0: as claimed)",
+        caption=f"Specification curve of the claim under {TEST_WORDS[test]}: the smallest of the "
+        "three claimed differences, in the claimed direction, with its 95 % interval, for every "
+        "set of choices, in rising order. Below: the levels of each choice, marked where a "
+        "specification has them, in the colour of its outcome. A part holds if all three "
+        "intervals exclude 0. Dotted line and star: the reading nearest to the paper "
+        f"({listed([LEVEL_WORDS[name][READING[name]] for name in names])}). "
+        f"{found(study).made}",
+        test=TEST_WORDS[test],
+    )
+
+
+@where_defined
+def deciding_choices(study: Study) -> Plate | Markdown:
+    """How much of the differences between specifications each choice decides by itself."""
+    theme()
+    if not with_specifications(study):
+        return nothing_recorded(OCCLUDED)
+    gap = found(study).gap
+    decided = [
+        (TEST_WORDS[test], part, _margins(table, test, part))
+        for test, table in _tests(gap)
+        for part in PARTS
+    ]
+    decided.append(("both", "τ", deciding(gap.tau, CHOICES, "tau")))
+    rows = [
+        {"test": test, "part": part, "choice": CHOICE_WORDS[str(name)], "share": share}
+        for test, part, values in decided
+        for name, share in values.items()
+    ]
+    if not rows:
+        raise UndefinedStatisticError("no choice has two levels in this run")
+    numbers = pd.DataFrame(rows)
+    used = set(numbers["choice"])
+    return figures.share_dots(
+        numbers,
+        xlabel="% of the variance",
+        caption="Which choice decides: the share of the variance between specifications that a "
+        "choice explains by itself (variance of the means of its levels). Occlusion: margin of the "
+        "softmax; randomisation: margin of SSIM; both: Kendall's τ. What is missing to 100 % comes "
+        f"from choices together. {found(study).made}",
+        names=[words for words in CHOICE_WORDS.values() if words in used],
+    )
+
+
+def _margins(table: pd.DataFrame, test: Test, part: str) -> pd.Series:
+    """Variance shares of the margin of one part, in one unit."""
+    rows = table[(table["part"] == part) & UNITS[test](table)]
+    return deciding(rows, NAMES[test], "margin")
+
+
+@where_defined
+def gap_in_words(study: Study) -> Markdown:
+    """What was found on this run, as sentences."""
+    if not with_specifications(study):
+        return Markdown(
+            f"> **{network(study)}** (run {study.settings.run}): the specifications are not "
+            "recorded."
+        )
+    gap = found(study).gap
+    paragraphs = [f"**{network(study)}.** {found(study).made}"]
+    for test, table in _tests(gap):
+        paragraphs.append(
+            " ".join(_part_in_words(table[table["part"] == part], test, part) for part in PARTS)
+        )
+    joint = gap.joint()
+    taus, whole = shares(joint["tau"]), shares(joint["all"])
+    orders = (
+        f"Over all {len(joint)} pairs of specifications of both tests, their orders of the five "
+        f"methods are opposed (τ below 0) in {taus['holds']:.0%} and alike (τ above 0) in "
+        f"{taus['contradicted']:.0%}. "
+        f"{_decided(joint, deciding(gap.tau, CHOICES, 'tau'), 'τ', 'tau')} "
+        f"All parts of the claim hold together in {whole['holds']:.0%}."
+    )
+    try:
+        one = at(gap.tau, CHOICES).to_dict("records")[0]
+        orders += f" In the reading nearest to the paper τ is {_interval(one, 'tau')}."
+    except UsageError:
+        orders += " The reading nearest to the paper is not among them."
+    return Markdown("\n>\n".join(f"> {words}" for words in [*paragraphs, orders]))
+
+
+#: test -> what a part does where the claim holds, and where it is contradicted
+SAYS = {
+    "occlusion": ("beats all three gradient methods under occlusion", "is beaten by one of them"),
+    "randomization": (
+        "stays more similar than all three gradient methods under randomisation",
+        "less similar than one of them",
+    ),
+}
+
+
+def _part_in_words(table: pd.DataFrame, test: Test, part: str) -> str:
+    share = shares(table["outcome"])
+    holds, against = SAYS[test]
+    name = part[0].upper() + part[1:]
+    decided = _margins(table, test, part)
+    words = (
+        f"{name} {holds} in {share['holds']:.0%} of {len(table)} specifications, {against} in "
+        f"{share['contradicted']:.0%}. "
+        f"{_decided(table, decided, 'the margin', 'outcome')}"
+    )
+    try:
+        one = at(table, NAMES[test]).iloc[0]
+    except UsageError:
+        return f"{words} The reading nearest to the paper is not among them."
+    row = {"margin": one["margin"], "low": one["margin_low"], "high": one["margin_high"]}
+    says = {"holds": "it holds", "contradicted": "it is contradicted", "open": "it is open"}
+    return (
+        f"{words} In the reading nearest to the paper {says[one['outcome']]}: margin "
+        f"{_interval(row, 'margin')}, n = {one['n']}."
+    )
+
+
+def _decided(table: pd.DataFrame, decided: pd.Series, value: str, outcome: str) -> str:
+    """The choice that explains most, and the share in which the claim holds at each level of it."""
+    if decided.empty or math.isclose(decided.iloc[0], 0):
+        return "No choice decides by itself."
+    name, share = str(decided.index[0]), decided.iloc[0]
+    shown = [
+        f"{(table.loc[table[name] == level, outcome] == 'holds').mean():.0%} with {words}"
+        for level, words in LEVEL_WORDS[name].items()
+        if level in set(table[name])
+    ]
+    return (
+        f"The choice that decides most is the {CHOICE_WORDS[name]} ({share:.0%} of the variance of "
+        f"{value}); the claim holds in {listed(shown)}."
+    )
+
+
+def tables_of(study: Study) -> dict[str, pd.DataFrame]:
+    """The tables of both tests, with all methods of the run."""
+    return {name: study.table(name) for name in ("randomization", "occlusion")}
+
+
+def held(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """The methods of Figs. 1 and 2 that the tables hold; some networks have no use for one."""
+    present = set.intersection(*(set(table["method"]) for table in tables.values()))
+    return [name for name in FIGURE_METHODS if name in present]
+
+
+@where_defined
+def gap_plate(study: Study) -> Plate:
+    """Methods by both scores and both ranks."""
+    theme()
+    scores = complete(
+        ssim_scores(study.table("randomization")),
+        softmax_scores(study.table("occlusion")),
+    )
+    columns = {}
+    for name, table in zip(("randomization", "occlusion"), scores, strict=True):
+        intervals = {method: shown_mean(table[method]) for method in table}
+        columns[name] = pd.Series({m: i.estimate for m, i in intervals.items()})
+        columns[f"{name}_low"] = pd.Series({m: i.low for m, i in intervals.items()})
+        columns[f"{name}_high"] = pd.Series({m: i.high for m, i in intervals.items()})
+        columns[f"{name}_rank"] = columns[name].rank()
+    numbers = pd.DataFrame(columns).rename_axis("method").reset_index()
+    if numbers.isna().any(axis=None):
+        raise UndefinedStatisticError(f"fewer than 2 images have a score for all {len(numbers)}")
+    return gap_scatter(
+        numbers,
+        f"Each method by its mean SSIM over all steps of top-down randomisation and by its mean "
+        f"softmax over 0 to 30 blurred patches of 15, and its rank in each test. "
+        f"{about(study, 'randomization')}. Bars: 95 % bootstrap intervals over images.",
+    )
+
+
+def agreements(studies: Study | Iterable[Study]) -> Styler:
+    """Kendall's tau between both rankings: each run, the paper's methods and all methods."""
+    rows = []
+    several = [studies] if isinstance(studies, Study) else studies
+    for study in {study.settings.run: study for study in several}.values():
+        for methods, words in (
+            (held(tables_of(study)), "of Figs. 1 and 2"),
+            (None, "all of the run"),
+        ):
+            random, occluded = both_scores(tables_of(study), methods)
+            tau = shown_agreement(random, occluded)
+            rows.append(
+                {
+                    "run": study.settings.run,
+                    "model": study.settings.public()["model"],
+                    "methods": words,
+                    "number": random.shape[1],
+                    "Kendall's τ": tau.estimate,
+                    "low": tau.low,
+                    "high": tau.high,
+                    "images": tau.n,
+                }
+            )
+    return display_table(
+        pd.DataFrame(rows),
+        "Kendall's τ between the randomisation and the occlusion ranking; 95 % bootstrap intervals "
+        "over images. Controls are left out.",
+    )
+
+
+@where_defined
+def pair_plate(study: Study) -> Plate:
+    """Every pair of methods under both tests, corrected for their number."""
+    theme()
+    frames = []
+    for test, scores in zip(
+        ("mean SSIM after randomisation", "mean softmax under occlusion"),
+        both_scores(tables_of(study)),
+        strict=True,
+    ):
+        frames.append(pairwise_tests(scores).assign(test=test))
+    numbers = pd.concat(frames, ignore_index=True)
+    names = [f"{row.test}: {row.first}, {row.second}" for row in numbers.itertuples()]
+    numbers["p"] = list(holm(dict(zip(names, numbers["p"], strict=True))).values())
+    images = len(scores)
+    smallest = min(1.0, len(numbers) * max(2.0 ** (1 - images), 1 / (PATTERNS + 1)))
+    return pair_matrix(
+        numbers,
+        "Every pair of methods in both tests: the row's method against the column's. Area of a "
+        "triangle: size of the mean difference, relative to the largest in that test. Filled: "
+        f"paired permutation test, Holm's correction over all {len(numbers)} comparisons, p < "
+        f"{LEVEL}; with {images} images the smallest corrected p that can occur is "
+        f"{smallest:.2g}. {about(study, 'randomization')}.",
+    )
