@@ -45,7 +45,7 @@ from sanitygap.pages.gap import (
     pair_plate,
     shares_table,
     specification_curve,
-    with_specifications,
+    with_references,
 )
 from sanitygap.pages.guidance import agreement_table, hook_table, path_table
 from sanitygap.pages.irrelevance import (
@@ -269,8 +269,8 @@ __all__ = [
     "threshold_table",
     "tile_plate",
     "verdicts",
+    "with_references",
     "with_samples",
-    "with_specifications",
     "what_tests_tell",
     "axiom_statements",
     "depth_table",

@@ -41,6 +41,7 @@ from sanitygap.pages.noise import holding, nothing_recorded
 from sanitygap.pages.shared import (
     about,
     display_table,
+    references,
     shown_agreement,
     shown_mean,
     text_table,
@@ -53,6 +54,10 @@ from sanitygap.scores import occlusion_scores as softmax_scores
 from sanitygap.scores import randomization_scores as ssim_scores
 from sanitygap.words import listed, plural
 
+#: tables of all methods under one specification
+BOTH = "randomization", "occlusion"
+
+#: tables of five methods and their kin under every specification
 OCCLUDED, RANDOMIZED = "occlusion-specifications", "randomization-specifications"
 
 Test = Literal["occlusion", "randomization"]
@@ -141,6 +146,11 @@ def with_specifications(studies: Study | Iterable[Study]) -> list[Study]:
     return list({study.settings.run: study for study in several}.values())
 
 
+def with_references(study: Study) -> list[Study]:
+    """The recorded runs that stand beside this one, and it as the last; each once."""
+    return [other for other in references(study) if other is not study] + [study]
+
+
 def network(study: Study) -> str:
     """What a run is about, for the rows of a table."""
     settings = study.settings.public()
@@ -182,7 +192,7 @@ def made_with(study: Study, occluded: pd.DataFrame, randomized: pd.DataFrame) ->
     return ", ".join(words) + "."
 
 
-def _interval(row: Mapping[str, Any], value: str) -> str:
+def _interval(row: Mapping[Any, Any], value: str) -> str:
     return f"{row[value]:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]".replace("-", "−")
 
 
@@ -376,36 +386,45 @@ def _margins(table: pd.DataFrame, test: Test, part: str) -> pd.Series:
     return deciding(rows, NAMES[test], "margin")
 
 
-@where_defined
-def gap_in_words(study: Study) -> Markdown:
-    """What was found on this run, as sentences."""
+def gap_in_words(studies: Study | Iterable[Study]) -> Markdown:
+    """What was found on each run, as sentences."""
+    several = [studies] if isinstance(studies, Study) else studies
+    return Markdown("\n\n".join(map(_run_in_words, several)))
+
+
+def _run_in_words(study: Study) -> str:
+    title = f"**{network(study)}** (run `{study.settings.run}`)"
     if not with_specifications(study):
-        return Markdown(
-            f"> **{network(study)}** (run {study.settings.run}): the specifications are not "
-            "recorded."
-        )
-    gap = found(study).gap
-    paragraphs = [f"**{network(study)}.** {found(study).made}"]
-    for test, table in _tests(gap):
-        paragraphs.append(
-            " ".join(_part_in_words(table[table["part"] == part], test, part) for part in PARTS)
-        )
-    joint = gap.joint()
+        return f"> {title}: the tables of specifications are not recorded."
+    try:
+        gap = found(study).gap
+    except UndefinedStatisticError as error:
+        return f"> {title}: this cannot be shown for this run: {error}."
+    paragraphs = [
+        " ".join(_part_in_words(table[table["part"] == part], test, part) for part in PARTS)
+        for test, table in _tests(gap)
+    ]
+    return "\n>\n".join(f"> {words}" for words in [f"{title}:", *paragraphs, _both_in_words(gap)])
+
+
+def _both_in_words(gap: Gap) -> str:
+    joint, decided = gap.joint(), deciding(gap.tau, CHOICES, "tau")
     taus, whole = shares(joint["tau"]), shares(joint["all"])
-    orders = (
-        f"Over all {len(joint)} pairs of specifications of both tests, their orders of the five "
-        f"methods are opposed (τ below 0) in {taus['holds']:.0%} and alike (τ above 0) in "
-        f"{taus['contradicted']:.0%}. "
-        f"{_decided(joint, deciding(gap.tau, CHOICES, 'tau'), 'τ', 'tau')} "
-        f"All parts of the claim hold together in {whole['holds']:.0%}."
+    words = (
+        f"Over {len(joint)} joint specifications of both tests, the orders of the five methods are "
+        f"opposed (τ below 0) in {taus['holds']:.0%} and alike (τ above 0) in "
+        f"{taus['contradicted']:.0%}. {_decided(joint, decided, 'τ', 'tau')} All parts of the "
+        f"claim hold together in {whole['holds']:.0%}."
     )
     try:
         one = at(gap.tau, CHOICES).to_dict("records")[0]
-        orders += f" In the reading nearest to the paper τ is {_interval(one, 'tau')}."
     except UsageError:
-        orders += " The reading nearest to the paper is not among them."
-    return Markdown("\n>\n".join(f"> {words}" for words in [*paragraphs, orders]))
+        return f"{words} The reading nearest to the paper is not among them."
+    return f"{words} In the reading nearest to the paper τ is {_interval(one, 'tau')}."
 
+
+#: levels of a choice that a sentence lists; of more it names the ends
+MOST_LEVELS = 4
 
 #: test -> what a part does where the claim holds, and where it is contradicted
 SAYS = {
@@ -444,20 +463,27 @@ def _decided(table: pd.DataFrame, decided: pd.Series, value: str, outcome: str) 
     if decided.empty or math.isclose(decided.iloc[0], 0):
         return "No choice decides by itself."
     name, share = str(decided.index[0]), decided.iloc[0]
-    shown = [
-        f"{(table.loc[table[name] == level, outcome] == 'holds').mean():.0%} with {words}"
+    held = {
+        words: float((table.loc[table[name] == level, outcome] == "holds").mean())
         for level, words in LEVEL_WORDS[name].items()
         if level in set(table[name])
-    ]
+    }
+    shown = [f"{part:.0%} with {words}" for words, part in held.items()]
+    where = listed(shown)
+    if len(set(held.values())) == 1:
+        where = f"{next(iter(held.values())):.0%} at each of its levels"
+    elif len(held) > MOST_LEVELS:
+        ends = sorted(held, key=held.__getitem__)
+        where = f"{held[ends[0]]:.0%} with {ends[0]} to {held[ends[-1]]:.0%} with {ends[-1]}"
     return (
         f"The choice that decides most is the {CHOICE_WORDS[name]} ({share:.0%} of the variance of "
-        f"{value}); the claim holds in {listed(shown)}."
+        f"{value}); the claim holds in {where}."
     )
 
 
 def tables_of(study: Study) -> dict[str, pd.DataFrame]:
     """The tables of both tests, with all methods of the run."""
-    return {name: study.table(name) for name in ("randomization", "occlusion")}
+    return {name: study.table(name) for name in BOTH}
 
 
 def held(tables: Mapping[str, pd.DataFrame]) -> list[str]:
@@ -467,9 +493,11 @@ def held(tables: Mapping[str, pd.DataFrame]) -> list[str]:
 
 
 @where_defined
-def gap_plate(study: Study) -> Plate:
+def gap_plate(study: Study) -> Plate | Markdown:
     """Methods by both scores and both ranks."""
     theme()
+    if not holding(study, *BOTH):
+        return nothing_recorded(BOTH[0])
     scores = complete(
         ssim_scores(study.table("randomization")),
         softmax_scores(study.table("occlusion")),
@@ -492,10 +520,12 @@ def gap_plate(study: Study) -> Plate:
     )
 
 
-def agreements(studies: Study | Iterable[Study]) -> Styler:
+def agreements(studies: Study | Iterable[Study]) -> Styler | Markdown:
     """Kendall's tau between both rankings: each run, the paper's methods and all methods."""
     rows = []
-    several = [studies] if isinstance(studies, Study) else studies
+    several = holding(studies, *BOTH)
+    if not several:
+        return nothing_recorded(BOTH[0])
     for study in {study.settings.run: study for study in several}.values():
         for methods, words in (
             (held(tables_of(study)), "of Figs. 1 and 2"),
@@ -523,9 +553,11 @@ def agreements(studies: Study | Iterable[Study]) -> Styler:
 
 
 @where_defined
-def pair_plate(study: Study) -> Plate:
+def pair_plate(study: Study) -> Plate | Markdown:
     """Every pair of methods under both tests, corrected for their number."""
     theme()
+    if not holding(study, *BOTH):
+        return nothing_recorded(BOTH[0])
     frames = []
     for test, scores in zip(
         ("mean SSIM after randomisation", "mean softmax under occlusion"),
