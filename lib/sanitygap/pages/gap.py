@@ -64,7 +64,7 @@ Test = Literal["occlusion", "randomization"]
 
 CHOICE_WORDS = {
     "reduction": "reduction of maps",
-    "LRP": "variant of LRP",
+    "variant": "variant of LRP",
     "start": "start of LRP",
     "biases": "treatment of LRP's biases",
     "images": "set of images",
@@ -80,7 +80,7 @@ LEVEL_WORDS: Mapping[str, Mapping[object, str]] = {
     "reduction": {
         "signed": "signed sum", "abs-sum": "|sum|", "sum-abs": "sum of |·|", "l2": "l2 norm",
     },
-    "LRP": {name: label(name) for name in LRP_VARIANTS},
+    "variant": {name: label(name) for name in LRP_VARIANTS},
     "start": {"one": "LRP starts at 1", "logit": "LRP starts at the logit"},
     "biases": {"out": "LRP without biases", "in": "LRP with biases"},
     "images": {"all": "all images", "correct": "correctly classified"},
@@ -219,12 +219,12 @@ def gap_table(studies: Study | Iterable[Study]) -> Styler | Markdown:
         nearest, taus = found(study).nearest, found(study).gap.tau
         sizes.append(found(study).made)
         for reduction, words in LEVEL_WORDS["reduction"].items():
-            for method in (GUIDED, *dict.fromkeys(nearest["LRP"])):
-                variant = READING["LRP"] if method == GUIDED else method
+            for method in (GUIDED, *dict.fromkeys(nearest["variant"])):
+                variant = READING["variant"] if method == GUIDED else method
                 part = PARTS[0] if method == GUIDED else PARTS[1]
                 own = nearest[
                     (nearest["reduction"] == reduction)
-                    & (nearest["LRP"] == variant)
+                    & (nearest["variant"] == variant)
                     & (nearest["part"] == part)
                 ]
                 if own.empty:
