@@ -88,6 +88,11 @@ class Study:
         return bool(self.record.get("recorded"))
 
     @property
+    def asked(self) -> tuple[str, ...]:
+        """Names of the tables that have been asked for so far."""
+        return tuple(self._asked)
+
+    @property
     def model(self) -> Explainable:
         """The model, loaded on first use."""
         return self.context.model

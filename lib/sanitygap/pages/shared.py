@@ -130,9 +130,14 @@ def marked(text: str) -> str:
 
 
 def references(study: Study) -> list[Study]:
-    """The recorded runs that stand beside this one."""
+    """The other recorded runs that hold all tables this run was asked for; itself if none does."""
     others = recorded_runs(study.folder.parents[2])
-    return [other for other in others if other.settings.run != study.settings.run] or [study]
+    complete = [
+        other
+        for other in others
+        if other.settings.run != study.settings.run and all(map(other.made, study.asked))
+    ]
+    return complete or [study]
 
 
 def with_samples(study: Study, *tables: str, scenario: str | None = None) -> Study:
