@@ -123,8 +123,10 @@ def test_the_shares_of_random_parameters(context):
     assert shares.tolist() == [pytest.approx(head / total), 1.0]
 
 
-def test_chunks_of_images(folder):
+def test_chunks_of_images(folder, monkeypatch):
     context = make_context(folder)
+    assert [len(part) for part in context.image_chunks()] == [21]  # small inputs, larger batches
+    monkeypatch.setattr(room, "LARGEST_CHUNK", 10)  # those of an ImageNet network
     assert [len(part) for part in context.image_chunks()] == [10, 10, 1]
     assert context.image_chunks(12)[-1] == (10, 11)
     assert sum(context.image_chunks(1000), ()) == tuple(range(21))

@@ -248,8 +248,8 @@ def test_occlusion_is_that_of_the_occlusion_test(small: Explainable, photographs
 
 
 def test_occlusion_ends_with_the_last_region(small: Explainable, photographs: ImageSet) -> None:
-    shown = example_occlusion(small, photographs, 0, ["noise"], (1, 4, 5, 30), patch=15)
-    assert shown.counts == (0, 1, 4), "24 x 24 pixels have four regions of 15"
+    shown = example_occlusion(small, photographs, 0, ["noise"], (1, 4, 5, 30), patch=12)
+    assert shown.counts == (0, 1, 4), "24 x 24 pixels have four regions of 12"
     covered = np.zeros((24, 24), int)
     for left, top, width, height in shown.boxes["noise"]:
         covered[top : top + height, left : left + width] += 1

@@ -6,7 +6,16 @@ import scipy.ndimage
 import torch
 from torch import nn
 
-from sanitygap.faithfulness import blurred, occlusion_curves, occlusion_steps, region_means
+from sanitygap.errors import UsageError
+from sanitygap.faithfulness import (
+    blurred,
+    greedy_steps,
+    occlusion_curves,
+    occlusion_steps,
+    odd,
+    region_means,
+    scaled,
+)
 from tests.conftest import make_explainable
 
 
@@ -20,13 +29,69 @@ def test_blur_equals_scipy(inputs):
             assert np.allclose(ours[image, channel].numpy(), theirs, atol=1e-5)
 
 
-def test_region_means_average_over_what_is_inside():
+def test_regions_are_full_tiles_in_the_middle_of_the_image():
     values = torch.randn(2, 24, 20)
-    means = region_means(values, 7).view(2, 4, 3)
-    for row in range(4):
-        for column in range(3):
-            tile = values[:, row * 7 : row * 7 + 7, column * 7 : column * 7 + 7]
+    means = region_means(values, 7).view(2, 3, 2)
+    for row in range(3):
+        for column in range(2):
+            top, left = 1 + row * 7, 3 + column * 7  # 3 rows and 6 columns are in no tile
+            tile = values[:, top : top + 7, left : left + 7]
             assert torch.allclose(means[:, row, column], tile.mean((1, 2)), atol=1e-6)
+
+
+@pytest.mark.parametrize("tiling", ["tiles", "sliding"])
+def test_every_map_hides_the_same_number_of_pixels(tiling):
+    """Slivers at the edge of an image of 227 pixels made a random order hide fewer."""
+    maps = torch.randn(3, 227, 227, generator=torch.Generator().manual_seed(0))
+    maps[1, :, 225:] += 100  # what a sliver would have won by
+    steps = occlusion_steps(maps, 15, 30, tiling)
+    assert ((steps <= 30).sum((1, 2)) == 30 * 15**2).all()
+    for step in range(1, 31):
+        assert ((steps == step).sum((1, 2)) == 15**2).all()
+
+
+def test_sliding_windows_are_the_best_that_do_not_touch():
+    maps = torch.randn(2, 24, 24, generator=torch.Generator().manual_seed(3))
+    steps = occlusion_steps(maps, 6, 4, "sliding")
+    for image in range(2):
+        taken = np.zeros((24, 24), bool)
+        for step in range(1, 5):
+            places = [
+                (maps[image, y : y + 6, x : x + 6].mean().item(), y, x)
+                for y in range(0, 19, 2)
+                for x in range(0, 19, 2)
+                if not taken[y : y + 6, x : x + 6].any()
+            ]
+            _, y, x = max(places)
+            taken[y : y + 6, x : x + 6] = True
+            assert (steps[image, y : y + 6, x : x + 6] == step).all()
+
+
+def test_an_unknown_tiling_is_refused():
+    with pytest.raises(UsageError, match="tiling"):
+        occlusion_steps(torch.rand(1, 24, 24), 6, 4, "hexagons")
+
+
+def test_lengths_scale_with_the_input():
+    assert [scaled(15, size) for size in (224, 227, 96, 32, 8)] == [15, 15, 6, 2, 1]
+    assert [odd(length) for length in (15, 2, 1)] == [15, 3, 1]
+
+
+def test_the_greedy_order_takes_the_tile_that_hurts_most(small, inputs):
+    targets = torch.tensor([0, 1, 2, 3])
+    steps = greedy_steps(small, inputs, targets, patch=8, regions=3, blur=5)
+    soft = blurred(inputs, 5)
+    for image in range(4):
+        current, left = inputs[image].clone(), [(r, c) for r in (0, 8, 16) for c in (0, 8, 16)]
+        for step in range(1, 4):
+            scores = []
+            for r, c in left:
+                state = current.clone()
+                state[:, r : r + 8, c : c + 8] = soft[image, :, r : r + 8, c : c + 8]
+                scores.append(float(small.module(state[None]).softmax(1)[0, targets[image]]))
+            r, c = left.pop(int(np.argmin(scores)))
+            current[:, r : r + 8, c : c + 8] = soft[image, :, r : r + 8, c : c + 8]
+            assert (steps[image, r : r + 8, c : c + 8] == step).all()
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
@@ -38,7 +103,7 @@ def test_curves_equal_a_naive_loop(small, inputs, batch_size):
     )
     soft = blurred(inputs, 5)
     for image in range(4):
-        tiles = [(r, c) for r in range(0, 24, 5) for c in range(0, 24, 5)]
+        tiles = [(r, c) for r in range(2, 20, 5) for c in range(2, 20, 5)]
         tiles.sort(key=lambda t: -maps[image, t[0] : t[0] + 5, t[1] : t[1] + 5].mean().item())
         occluded = inputs[image].clone()
         for done in range(7):

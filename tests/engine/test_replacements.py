@@ -56,7 +56,7 @@ def test_replaced_equals_a_loop_over_tiles(inputs, maps):
     other = torch.zeros_like(inputs)
     found = replaced(inputs, other, steps, 3)
     for image in range(4):
-        tiles = [(r, c) for r in range(0, 24, 7) for c in range(0, 24, 7)]
+        tiles = [(r, c) for r in range(1, 22, 7) for c in range(1, 22, 7)]
         tiles.sort(key=lambda t: -maps[image, t[0] : t[0] + 7, t[1] : t[1] + 7].mean().item())
         expected = inputs[image].clone()
         for r, c in tiles[:3]:
@@ -134,8 +134,8 @@ def test_color_change_equals_a_loop_over_hidden_tiles(maps):
     mean, variance = color_change(original, changed, steps <= 4, 7)
     for image in range(4):
         means, variances = [], []
-        for r in range(0, 24, 7):
-            for c in range(0, 24, 7):
+        for r in range(1, 22, 7):
+            for c in range(1, 22, 7):
                 if steps[image, r, c] > 4:
                     continue
                 a, b = (

@@ -74,7 +74,7 @@ def example_occlusion(
     keys = [stable_seed(images.keys[position], seed, "base")]
     maps = attribute(model, inputs, target, methods, keys, sampling)
     height, width = inputs.shape[2:]
-    most = -(-height // patch) * -(-width // patch)
+    most = height // patch * (width // patch)
     wanted = (0, *(count for count in counts if 0 < count <= most))
     order = occlusion_steps(torch.cat(list(maps.values())), patch, wanted[-1])
     soft = blurred(inputs, BLUR)

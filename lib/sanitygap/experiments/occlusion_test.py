@@ -16,14 +16,14 @@ from sanitygap.experiments.randomization_test import (
     families,
     sampling_of,
 )
-from sanitygap.faithfulness import REGIONS, occlusion_curves
+from sanitygap.faithfulness import BLUR, REGIONS, occlusion_curves, odd, scaled
 from sanitygap.similarity import sums_of_neighbours
 
 COLUMNS = {
     "image": "file name of the image",
     "position": "place of the image in the set",
     "method": "attribution method or control; noise gives a random order of regions",
-    "patch": "side of a region in pixels",
+    "patch": "side of a region in pixels of a 224-pixel input",
     "seed": "seed of all sampling",
     "regions": "how many regions have been replaced by their blurred copy",
     "softmax": "probability of the target class, 0 to 1",
@@ -59,7 +59,7 @@ def occlusion_test(
     Args:
         context: model, images and seed.
         methods: attribution methods and controls.
-        patches: sides of the square regions in pixels.
+        patches: sides of the square regions, in pixels of a 224-pixel input.
         regions: how many are replaced.
         path_steps: points of integrated gradients.
         noisy_copies: copies in SmoothGrad.
@@ -116,8 +116,9 @@ def occlude(
                 batch.inputs,
                 batch.targets,
                 values,
-                patch,
+                scaled(patch, batch.inputs.shape[-1]),
                 regions,
+                odd(scaled(BLUR, batch.inputs.shape[-1])),
                 batch_size=context.batch_size,
             )
             count = curves.softmax.shape[1]
