@@ -12,10 +12,16 @@ from sanitygap.criteria.gap import (
     GRADIENTS,
     GUIDED,
     LRP,
+    RANGES,
+    SPECIFICATIONS,
     both_scores,
+    counted,
     summary,
 )
 from sanitygap.criteria.noise import not_improved, successive, sweep
+from sanitygap.reductions import REDUCTIONS
+from tests.specification_tables import EVERYWHERE, TIED, occlusion_table, randomization_table
+from tests.specification_tables import METHODS as SPECIFIED
 
 CONTEXT = CriterionContext("efficientnet_lite0", "photos", 12)
 IMAGES = 12
@@ -58,96 +64,108 @@ def occlusion(values: dict[str, float]):
     )
 
 
-def gap_tables(ssim=None, softmax=None):
+METHODS_OF_LRP = [name for name in SPECIFIED if name.startswith("lrp-")]
+
+#: similarities whose normalised mean squared error is about 1.94, as for independent maps
+NEAR_TWO = {"gradient": 0.03, "integrated-gradients": 0.03}
+
+
+def specified(better=EVERYWHERE, similar=None) -> dict[str, pd.DataFrame]:
+    """The tables of both specifications, and products that agree with its errors."""
+    products = pd.DataFrame({"product": [0.1, 0.5]})
     return {
-        "randomization": randomization(ssim or SSIM),
-        "occlusion": occlusion(softmax or SOFTMAX),
+        "occlusion-specifications": occlusion_table(better),
+        "randomization-specifications": randomization_table(similar),
+        "randomization": products.assign(mse=2 - 2 * products["product"]),
     }
 
 
-def test_the_gap_as_the_paper_describes_it_passes():
-    verdict = judge("binder-gap", gap_tables(), CONTEXT)
-    assert verdict.value == "direction"
-    assert verdict.numbers["tau"] < -0.8
-    assert verdict.numbers["held"] == 13
+def of_range(tables, columns: dict[str, float], method: str) -> dict[str, pd.DataFrame]:
+    """The same with a method moved under some data ranges."""
+    table = tables["randomization-specifications"].copy()
+    for column, moved in columns.items():
+        table.loc[table["method"] == method, column] += moved
+    return tables | {"randomization-specifications": table}
 
 
-@pytest.mark.parametrize("method", [GUIDED, LRP])
-@pytest.mark.parametrize("table", ["ssim", "softmax"])
-def test_one_difference_the_other_way_refutes_the_gap(method, table):
-    changed = {**(SSIM if table == "ssim" else SOFTMAX)}
-    changed[method] = 0.1 if table == "ssim" else 1.5
-    verdict = judge("binder-gap", gap_tables(**{table: changed}), CONTEXT)
+@pytest.mark.parametrize(
+    ("better", "similar"),
+    [
+        ({(GUIDED, r): -0.05 for r in REDUCTIONS}, {}),
+        ({(m, r): -0.05 for m in METHODS_OF_LRP for r in REDUCTIONS}, {}),
+        ({}, {GUIDED: 0.2}),
+        ({}, dict.fromkeys(METHODS_OF_LRP, 0.2)),
+    ],
+)
+def test_one_method_the_other_way_in_one_test_refutes_the_gap(better, similar):
+    verdict = judge("binder-gap", specified(EVERYWHERE | better, similar), CONTEXT)
     assert verdict.value == "not-reproduced"
-    assert method in verdict.evidence
+    assert verdict.numbers["share contradicted"] == 1
 
 
-def test_agreeing_rankings_refute_the_gap():
-    verdict = judge("binder-gap", gap_tables(softmax=SSIM), CONTEXT)
-    assert verdict.value == "not-reproduced"
-    assert verdict.numbers["tau"] > 0.8
+def test_methods_that_the_claim_does_not_name_move_nothing():
+    tables = specified()
+    plain = judge("binder-gap", tables, CONTEXT)
+    others = {}
+    for name in SPECIFICATIONS:
+        other = tables[name].loc[tables[name]["method"] == "gradient"].copy()
+        scores = [c for c in ("softmax", "logit", "ssim", "ssim_L2", "mse") if c in other]
+        other[scores] *= -1
+        others[name] = pd.concat([tables[name], other.assign(method="smoothgrad")])
+    more = judge("binder-gap", tables | others, CONTEXT)
+    assert (more.value, more.numbers) == (plain.value, plain.numbers)
 
 
-def test_a_difference_within_chance_leaves_the_gap_open():
-    close = SSIM | {LRP: SSIM["gradient-x-input"] + 1e-4, "gradient": 0.1, "lrp-gamma-box": 0.0,
-                    "integrated-gradients": 0.1}  # fmt: skip
-    softmax = {method: -value for method, value in close.items()} | {LRP: -2.0, GUIDED: -2.0}
-    verdict = judge("binder-gap", gap_tables(close, softmax), CONTEXT)
-    assert verdict.value == "undecided"
-
-
-def test_methods_outside_the_papers_figures_move_nothing():
-    plain = judge("binder-gap", gap_tables(), CONTEXT)
-    others = {"smoothgrad": 0.01, "noise": 0.0, "edges": 1.0, "lrp-zero": 0.02, "vargrad": 0.05}
-    more = judge(
-        "binder-gap", gap_tables(SSIM | others, SOFTMAX | dict.fromkeys(others, 0.0)), CONTEXT
-    )
-    # other draws of the noise, the same methods
-    assert more.value == plain.value
-    assert "the 7 methods of" in plain.evidence
-    assert "the 7 methods of" in more.evidence
-    everything = both_scores(gap_tables(SSIM | others, SOFTMAX | others))
-    assert set(everything[0]) == {*FIGURE_METHODS, "smoothgrad", "lrp-zero", "vargrad"}
-
-
-def test_a_run_without_a_method_of_the_figures_is_not_judged():
-    short = {name: value for name, value in SSIM.items() if name != "lrp-gamma-box"}
-    verdict = judge("binder-gap", gap_tables(short), CONTEXT)
+@pytest.mark.parametrize("method", [LRP, "integrated-gradients"])
+@pytest.mark.parametrize("claim", ["binder-gap", "binder-fig1", "binder-app1", "binder-fig2",
+                                   "binder-app2", "binder-app3"])  # fmt: skip
+def test_a_run_without_a_method_of_the_claim_is_not_judged(claim, method):
+    tables = specified()
+    short = {name: tables[name][tables[name]["method"] != method] for name in SPECIFICATIONS}
+    verdict = judge(claim, tables | short, CONTEXT)
     assert verdict.value == "not-run"
-    assert "lrp-gamma-box" in verdict.reason
+    assert verdict.reason == f"the table lacks {method}"
 
 
-def test_the_fixed_set_names_methods_and_no_control():
-    assert set(FIGURE_METHODS) <= set(METHODS)
-    assert set(CONTROLS) <= set(METHODS)
-    assert not set(FIGURE_METHODS) & set(CONTROLS)
-    assert {*GRADIENTS, GUIDED, LRP} <= set(FIGURE_METHODS)
+@pytest.mark.parametrize("claim", ["binder-fig1", "binder-app1"])
+def test_figures_of_occlusion_that_are_no_better_than_noise_show_nothing(claim):
+    noisy = EVERYWHERE | {("noise", "signed"): 0.3}
+    assert judge(claim, specified(noisy), CONTEXT).value == "not-reproduced"
 
 
-def ranged(values: dict[str, dict[str, float]]) -> dict[str, pd.DataFrame]:
-    """A randomisation whose SSIM has another level under each data range."""
-    table = randomization(SSIM, shares=(0.3, 0.6, 1.0))
-    for column, levels in values.items():
-        moved = table["method"].map(levels) - table["method"].map(SSIM)
-        table[column] = table["ssim"] + moved.fillna(0.0)
-    return {"randomization": table}
+@pytest.mark.parametrize("claim", ["binder-fig1", "binder-app1"])
+def test_figures_of_occlusion_within_chance_stay_open(claim):
+    verdict = judge(claim, specified(TIED), CONTEXT)
+    assert verdict.numbers["share holds"] == 0
+    assert verdict.numbers["share open"] > 0
+    assert verdict.value in ("undecided", "under-specified")
 
 
-OTHERS = {"lrp-alpha2-beta1": 0.1, "lrp-gamma-box": 0.2}
-"""Two methods that the claim on Fig. 2 does not name, in the opposite order."""
+def test_small_regions_are_needed_for_their_figure_and_have_to_rank_as_the_larger_ones():
+    tables = specified()
+    table = tables["occlusion-specifications"]
+    large = {"occlusion-specifications": table[table["patch"] == 15]}
+    verdict = judge("binder-app1", tables | large, CONTEXT)
+    assert verdict.value == "not-run"
+    assert "patches of 8" in verdict.reason
+    assert judge("binder-fig1", tables | large, CONTEXT).value == "direction"
+    turned = table.copy()
+    turned.loc[turned["patch"] == 15, "softmax"] *= -1
+    verdict = judge("binder-app1", tables | {"occlusion-specifications": turned}, CONTEXT)
+    assert verdict.value == "not-reproduced"
 
 
 @pytest.mark.parametrize("claim", ["binder-fig2", "binder-app2"])
-def test_methods_that_the_claim_does_not_name_cannot_open_it(claim):
-    verdict = judge(claim, ranged({"ssim_L2": SSIM | OTHERS}), CONTEXT)
+def test_both_methods_are_compared_with_three_at_two_steps_under_four_data_ranges(claim):
+    verdict = judge(claim, specified(), CONTEXT)
     assert verdict.value == "direction"
-    # two steps beyond the classifier, two methods against three, four data ranges
     assert (verdict.numbers["held"], verdict.numbers["against"]) == (48, 0)
+    assert "(n = 40 images, 1 draws of weights.)" in verdict.evidence
 
 
 def test_a_data_range_that_turns_a_difference_round_leaves_the_claim_under_specified():
-    low = SSIM | {LRP: 0.0}
-    verdict = judge("binder-fig2", ranged({"ssim_L1": low, "ssim_L2": low}), CONTEXT)
+    tables = of_range(specified(), {"ssim_L1": -0.7, "ssim_L2": -0.7}, LRP)
+    verdict = judge("binder-fig2", tables, CONTEXT)
     assert verdict.value == "under-specified"
     assert "L = joint 12 of 12" in verdict.reason
     assert "L = 2 6 of 12" in verdict.reason
@@ -157,10 +175,123 @@ def test_a_data_range_that_turns_a_difference_round_leaves_the_claim_under_speci
 
 
 def test_differences_that_fail_under_every_data_range_refute_the_claim():
-    tables = {"randomization": randomization(SSIM | {GUIDED: 0.1})}
-    verdict = judge("binder-fig2", tables, CONTEXT)
+    verdict = judge("binder-fig2", specified(similar={GUIDED: 0.1}), CONTEXT)
     assert verdict.value == "not-reproduced"
     assert GUIDED in verdict.evidence
+
+
+def test_a_difference_within_chance_under_every_data_range_leaves_the_claim_open():
+    tables = specified()
+    table = tables["randomization-specifications"]
+    like = table[table["method"] == "gradient"].set_index(["image", "step", "reduction"])
+    moved = table["method"] == LRP
+    index = pd.MultiIndex.from_frame(table.loc[moved, ["image", "step", "reduction"]])
+    table.loc[moved, list(RANGES)] = like.loc[index, list(RANGES)].to_numpy()
+    verdict = judge("binder-fig2", tables, CONTEXT)
+    assert verdict.value == "undecided"
+    assert verdict.numbers["against"] == 0
+
+
+@pytest.mark.parametrize(("step", "value"), [(1, "direction"), (5, "not-reproduced")])
+def test_the_step_that_redraws_the_classifier_alone_is_not_judged(step, value):
+    tables = specified()
+    table = tables["randomization-specifications"]
+    table.loc[(table["step"] == step) & (table["method"] == GUIDED), list(RANGES)] = 0.0
+    assert judge("binder-fig2", tables, CONTEXT).value == value
+
+
+@pytest.mark.parametrize("claim", ["binder-fig2", "binder-app2"])
+def test_a_run_without_a_step_beyond_the_classifier_is_not_judged(claim):
+    tables = specified()
+    table = tables["randomization-specifications"]
+    first = {"randomization-specifications": table[table["step"] == 1]}
+    verdict = judge(claim, tables | first, CONTEXT)
+    assert verdict.value == "not-run"
+    assert "beyond the classifier" in verdict.reason
+
+
+@pytest.mark.parametrize("claim", ["binder-fig2", "binder-app3"])
+def test_other_choices_than_the_papers_have_no_part_in_the_figures_of_randomisation(claim):
+    plain = specified(similar=NEAR_TWO)
+    table = plain["randomization-specifications"].copy()
+    other = (table["reduction"] != "signed") | (table["start"] != "one")
+    table.loc[other, [*RANGES, "mse"]] = 5.0
+    first, second = (
+        judge(claim, tables, CONTEXT)
+        for tables in (plain, plain | {"randomization-specifications": table})
+    )
+    assert first.value == "direction"
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("similar", "value"),
+    [
+        ({}, "direction"),
+        ({"gradient": 0.15}, "not-reproduced"),  # 1.70
+        ({"integrated-gradients": 0.15}, "not-reproduced"),
+        ({"gradient": 0.08}, "not-reproduced"),  # 1.84, and 1.9 is beyond the interval
+        ({"gradient": -0.1}, "not-reproduced"),  # 2.20
+        ({GUIDED: -0.1}, "not-reproduced"),
+        ({LRP: -0.1}, "not-reproduced"),
+    ],
+)
+def test_the_error_of_independent_maps_is_near_two(similar, value):
+    verdict = judge("binder-app3", specified(similar=NEAR_TWO | similar), CONTEXT)
+    assert verdict.value == value, verdict.evidence
+    if not similar:
+        assert verdict.numbers["mse gradient"] == pytest.approx(1.94, abs=0.02)
+        assert verdict.numbers["identity"] < 1e-12
+
+
+def test_an_error_no_larger_than_that_of_the_gradient_stays_open():
+    tables = specified(similar=NEAR_TWO)
+    table = tables["randomization-specifications"]
+    gradient = table[table["method"] == "gradient"].set_index(["image", "step", "reduction"])["mse"]
+    guided = table["method"] == GUIDED
+    index = pd.MultiIndex.from_frame(table.loc[guided, ["image", "step", "reduction"]])
+    table.loc[guided, "mse"] = gradient.loc[index].to_numpy()
+    assert judge("binder-app3", tables, CONTEXT).value == "undecided"
+
+
+def test_the_deepest_step_alone_is_that_of_the_third_appendix():
+    tables = specified(similar=NEAR_TWO)
+    table = tables["randomization-specifications"]
+    table.loc[table["step"] < 10, "mse"] = 1.0
+    assert judge("binder-app3", tables, CONTEXT).value == "direction"
+
+
+def test_an_error_that_is_not_two_less_twice_the_product_refutes_the_third_appendix():
+    tables = specified(similar=NEAR_TWO)
+    tables["randomization"].loc[1, "mse"] += 0.01
+    verdict = judge("binder-app3", tables, CONTEXT)
+    assert verdict.value == "not-reproduced"
+    assert verdict.numbers["identity"] == pytest.approx(0.01)
+
+
+def test_methods_of_pages_are_methods_and_no_controls():
+    assert set(FIGURE_METHODS) <= set(METHODS)
+    assert set(CONTROLS) <= set(METHODS)
+    assert not set(FIGURE_METHODS) & set(CONTROLS)
+    assert {*GRADIENTS, GUIDED, LRP} <= set(FIGURE_METHODS)
+
+
+def test_pairs_of_scores_leave_controls_out():
+    others = SSIM | dict.fromkeys(("smoothgrad", "vargrad", *CONTROLS), 0.05)
+    tables = {"randomization": randomization(others), "occlusion": occlusion(others)}
+    random, occluded = both_scores(tables)
+    assert set(random) == set(occluded) == {*FIGURE_METHODS, "smoothgrad", "vargrad"}
+    assert list(both_scores(tables, [GUIDED])[0]) == [GUIDED]
+
+
+def test_images_without_a_score_are_counted():
+    table = randomization(SSIM)
+    table.loc[(table["image"] == "i3") & (table["method"] == LRP), "ssim"] = np.nan
+    random, _ = both_scores({"randomization": table, "occlusion": occlusion(SOFTMAX)})
+    assert counted(random, table).startswith("11 of 12 images; the others lack a score")
+    whole = randomization(SSIM)
+    random, _ = both_scores({"randomization": whole, "occlusion": occlusion(SOFTMAX)})
+    assert counted(random, whole) == "12 images"
 
 
 def test_conditions_without_data_are_counted_as_open():
@@ -462,12 +593,3 @@ def test_a_network_without_skips_is_not_judged():
     verdict = judge("binder-outlook-baseline", tables, CONTEXT)
     assert verdict.value == "not-run"
     assert "no skip connection" in verdict.reason
-
-
-def test_images_without_a_score_are_counted():
-    tables = gap_tables()
-    random = tables["randomization"]
-    random.loc[(random["image"] == "i3") & (random["method"] == LRP), "ssim"] = np.nan
-    verdict = judge("binder-gap", tables, CONTEXT)
-    assert "11 of 12 images; the others lack a score" in verdict.evidence
-    assert "(n = 12 images)" in judge("binder-gap", gap_tables(), CONTEXT).evidence

@@ -8,66 +8,23 @@ from scipy import stats
 from sanitygap import multiverse
 from sanitygap.claims import CriterionContext, judge
 from sanitygap.inference import UndefinedStatisticError
-from sanitygap.multiverse import GRADIENTS, GUIDED, LRP_VARIANTS, OCCLUSION, RANDOMIZATION, Gap
-from sanitygap.reductions import REDUCTIONS
+from sanitygap.multiverse import GRADIENTS, GUIDED, OCCLUSION, RANDOMIZATION, Gap
+from tests.specification_tables import (
+    CANCELLED,
+    EVERYWHERE,
+    IMAGES,
+    NOWHERE,
+    TIED,
+    UNSIGNED,
+    occlusion_table,
+    randomization_table,
+)
 
-IMAGES = 40
-METHODS = (GUIDED, *GRADIENTS, *LRP_VARIANTS, *(f"{name}@biases" for name in LRP_VARIANTS))
 CONTEXT = CriterionContext("squeezenet1_1", "imagenet-sample-unseen", IMAGES)
 
 
-def made_up(better: dict[tuple[str, str], float], seed: int = 0, tables: str = "both"):
-    """Both tables; ``better`` moves the occlusion score of (method, reduction) down from 0.5.
-
-    Under randomisation guided backpropagation and LRP are always at 0.7 and the rest at 0.3.
-    """
-    rng = np.random.default_rng(seed)
-    occluded, randomized = [], []
-    noise = {name: rng.normal(0, 0.02, IMAGES) for name in (*METHODS, "noise")}
-    for method in (*METHODS, "noise"):
-        strong = method == GUIDED or method.startswith("lrp-")
-        for reduction in REDUCTIONS if method != "noise" else ("signed",):
-            starts = ("one", "logit") if "lrp" in method and reduction == "signed" else ("one",)
-            for start in starts:
-                base = {
-                    "image": [f"{i:02}" for i in range(IMAGES)],
-                    "position": range(IMAGES),
-                    "correct": pd.Series([i % 2 == 0 for i in range(IMAGES)], dtype="boolean"),
-                    "method": method,
-                    "start": start,
-                    "reduction": reduction,
-                    "seed": 0,
-                }
-                level = 0.6 if method == "noise" else 0.5 - better.get((method, reduction), 0.0)
-                for patch in (15, 8):
-                    occluded.append(
-                        pd.DataFrame(base).assign(
-                            target="predicted",
-                            patch=patch,
-                            tiling="tiles",
-                            replaced=0.13,
-                            softmax=level + noise[method],
-                            logit=10 * (level + noise[method]),
-                        )
-                    )
-                for step in (1, 5, 10):
-                    like = (0.7 if strong else 0.3) + noise[method]
-                    randomized.append(
-                        pd.DataFrame(base).assign(
-                            norms="reset",
-                            step=step,
-                            steps=10,
-                            **dict.fromkeys(multiverse.SIMILARITIES[:-1], like),
-                            mse=2 - 2 * like,
-                        )
-                    )
-    return pd.concat(occluded, ignore_index=True), pd.concat(randomized, ignore_index=True)
-
-
-EVERYWHERE = {(m, r): 0.1 for m in METHODS if m not in GRADIENTS for r in REDUCTIONS}
-UNSIGNED = {k: v for k, v in EVERYWHERE.items() if k[0] != GUIDED or k[1] != "signed"}
-NOWHERE = {(m, r): -0.05 for m in METHODS if m not in GRADIENTS for r in REDUCTIONS}
-CANCELLED = UNSIGNED | {(GUIDED, "signed"): -0.05}
+def made_up(better):
+    return occlusion_table(better), randomization_table()
 
 
 def verdict(claim: str, better: dict[tuple[str, str], float]):
@@ -97,9 +54,9 @@ def test_the_choice_that_decides_is_named_with_the_share_of_specifications():
 
 
 def test_what_images_do_not_settle_is_open():
-    tie = dict.fromkeys(EVERYWHERE, 0.0)
-    assert verdict("binder-gap", tie).value in ("undecided", "under-specified")
-    assert verdict("binder-gap", tie).numbers["share: all"] == 0
+    tied = verdict("binder-gap", TIED)
+    assert tied.value in ("undecided", "under-specified")
+    assert tied.numbers["share: all"] == 0
 
 
 def test_differences_are_paired_t_intervals():

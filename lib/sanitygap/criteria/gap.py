@@ -149,6 +149,8 @@ def _higher_ssim(tables: Tables, context: CriterionContext) -> Verdict:
     if missing := _missing(table):
         return missing
     steps = sorted(step for step in table["step"].unique() if step > 1)
+    if not steps:
+        return Verdict(value="not-run", reason="the table holds no step beyond the classifier")
     judged = {name: _differences(table, steps, column) for column, name in RANGES.items()}
     counts = [
         f"L = {name} {verdict.numbers['held']:.0f} of {sum(verdict.numbers.values()):.0f} "
