@@ -67,7 +67,6 @@ def test_tables_have_the_columns_that_are_described(context, name):
 def test_numbers_do_not_depend_on_the_size_of_a_chunk(context, name, monkeypatch):
     whole = keyed(table(context, name))
     monkeypatch.setattr(room, "CHUNK", 3)
-    monkeypatch.setattr(room, "LARGEST_CHUNK", 3)
     assert [len(part) for part in context.image_chunks()] == [3, 3, 1]
     parts = keyed(table(context, name)).loc[whole.index]
     for column in whole.select_dtypes("number"):

@@ -25,9 +25,6 @@ PROFILES = ("smoke", "quick", "full")
 #: images in one chunk; also the batch of one pass on a CPU, where small batches are fastest
 CHUNK = 10
 
-#: the same for networks whose inputs are small: as many pixels, but no more images than this
-LARGEST_CHUNK = 100
-
 #: inputs in one pass on a GPU
 GPU_BATCH = 200
 
@@ -118,10 +115,7 @@ class Context:
     @property
     def batch_size(self) -> int:
         """How many inputs go through the model in one pass."""
-        if self.model.device.type != "cpu":
-            return GPU_BATCH
-        size = self.model.preprocessing.size
-        return max(CHUNK, min(LARGEST_CHUNK, CHUNK * 224**2 // size**2))
+        return CHUNK if self.model.device.type == "cpu" else GPU_BATCH
 
     def image_chunks(self, limit: int | None = None) -> list[tuple[int, ...]]:
         """Positions of the images (at most ``limit``), chunk by chunk."""
