@@ -11,7 +11,7 @@ import importlib
 import inspect
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -180,24 +180,7 @@ class Study:
         Raises:
             UsageError: an unknown claim, or one that no criterion is written for.
         """
-        needed = {name for claim in claims for name in find_criterion(claim).tables}
-        tables = {name: self.table(name, **self._asked.get(name, {})) for name in sorted(needed)}
-        known = self._current_verdicts()
-        records = {}
-        for claim in in_order(claims):
-            found = find_criterion(claim)
-            counts = [int(tables[name].attrs["images"]) for name in found.tables]
-            context = CriterionContext.of(
-                find_claim(claim),
-                self._model_and_weights(),
-                self.settings.public()["images"],
-                min((count for count in counts if count), default=0),
-                [self.settings.seed],
-                {name: known[name] for name in found.rests_on if name in known},
-            )
-            known[claim] = judge(claim, tables, context)
-            hashes = {name: file_sha256(self.folder / f"{name}.parquet") for name in found.tables}
-            records[claim] = Record.of(claim, known[claim], context, hashes)
+        records = self._judged(claims, self._current_verdicts())
         if not self.recorded:
             with locked(self.folder / "parts", "verdicts"):
                 write_verdicts(self.folder / "verdicts.json", records.values())
@@ -206,6 +189,33 @@ class Study:
             for r in (records[claim] for claim in claims)
         ]
         return pd.DataFrame(rows)
+
+    def _judged(self, claims: Iterable[str], known: Mapping[str, Verdict]) -> dict[str, Record]:
+        """Claim -> its verdict, each after those it rests on; ``known`` are verdicts of others."""
+        needed = {name for claim in claims for name in find_criterion(claim).tables}
+        tables = {name: self.table(name, **self._asked.get(name, {})) for name in sorted(needed)}
+        verdicts, records = dict(known), {}
+        for claim in in_order(claims):
+            found = find_criterion(claim)
+            about = [tables[name].attrs for name in found.tables if tables[name].attrs["images"]]
+            context = CriterionContext.of(
+                find_claim(claim),
+                self._model_and_weights(),
+                self._image_specs(about),
+                min((int(made["images"]) for made in about), default=0),
+                [self.settings.seed],
+                {name: verdicts[name] for name in found.rests_on if name in verdicts},
+            )
+            verdicts[claim] = judge(claim, tables, context)
+            hashes = {name: file_sha256(self.folder / f"{name}.parquet") for name in found.tables}
+            records[claim] = Record.of(claim, verdicts[claim], context, hashes)
+        return records
+
+    def _image_specs(self, about: Iterable[Mapping[Any, Any]]) -> str:
+        """The images that tables are about, as their passports say: a recorded run may mix them."""
+        own = self.settings.public()["images"]
+        specs = dict.fromkeys(str(made.get("settings", {}).get("images", own)) for made in about)
+        return " and ".join(specs) or str(own)
 
     def _current_verdicts(self) -> dict[str, Verdict]:
         """Verdicts kept with the run whose tables have not changed since."""
