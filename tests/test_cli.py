@@ -180,6 +180,8 @@ def test_bad_input_to_the_command_as_it_is_installed(root):
         (["verify", "--run", "nowhere"], "unknown run 'nowhere'"),
         (["record", "live", "reference"], "no finished table"),
         (["record", "live", "a/b"], "cannot name a run"),
+        (["record", "live", "reference", "--table", "occlusion"], "no finished table"),
+        (["judge", "nowhere"], "unknown run 'nowhere'"),
         (["join", "live", "shard-1"], "'shard-1' has no parts"),
         (["features", "nonsense"], "unknown model 'nonsense'"),
         (["features", TINY, "--scenario", "nul"], "did you mean null"),
@@ -273,7 +275,7 @@ def test_help(sanitygap_):
     verbs = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
     assert set(verbs) >= {
         "execute", "build", "models", "methods", "images", "check-model", "fetch", "claims",
-        "verify", "serve", "compute", "join", "record", "features",
+        "verify", "serve", "compute", "join", "record", "judge", "features",
     }  # fmt: skip
     for arguments in ([], ["--help"], *([verb, "--help"] for verb in verbs)):
         status, out, err = sanitygap_(*arguments)
@@ -332,6 +334,9 @@ def test_compute_tells_what_is_missing(compute, sanitygap_, root, monkeypatch):
 def test_record_and_verify(compute, sanitygap_, refused, root):
     assert compute("--n-images", "8", "--run", "first")[0] == 0
     assert sanitygap_("record", "first", "reference") == (0, "data/runs/reference\n", "")
+    again = ("record", "first", "reference", "--table", "randomization")
+    assert sanitygap_(*again) == (0, "data/runs/reference\n", "")
+    assert refused("judge", "first").startswith("'first' is not a recorded run")
     assert compute("--n-images", "12")[0] == 0
     status, out, err = sanitygap_("verify")
     assert (status, err) == (0, "")

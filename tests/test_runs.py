@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from sanitygap import archive, cli, files, runs
-from sanitygap.claims import Criterion, Verdict, find_claim, judging
+from sanitygap.claims import Criterion, Verdict, find_claim, judging, read_verdicts
 from sanitygap.errors import UsageError
 from sanitygap.experiments import experiment as experiment_room
 from sanitygap.provenance import commits_of
@@ -633,7 +633,24 @@ def judged(monkeypatch) -> list:
     return contexts
 
 
-def test_verdicts_are_kept_with_the_run(study, judged):
+@pytest.fixture
+def criteria(monkeypatch) -> dict[str, tuple[str, ...]]:
+    """Claim -> the tables that its criterion reads: to be filled, and then all that there is."""
+    tables: dict[str, tuple[str, ...]] = {}
+
+    def made() -> dict[str, Criterion]:
+        return {
+            claim: Criterion(claim, names, lambda t, c: None) for claim, names in tables.items()
+        }
+
+    for room in (runs, judging, archive):
+        monkeypatch.setattr(room, "find_criterion", lambda claim: made()[claim])
+    monkeypatch.setattr(runs, "registry", made)
+    return tables
+
+
+def test_verdicts_are_kept_with_the_run(study, judged, criteria):
+    criteria["binder-gap"] = "randomization", "occlusion"
     made = study()
     made.table("randomization", **KNOBS)
     made.table("occlusion", methods=["gradient"], max_images=4)
@@ -652,6 +669,117 @@ def test_verdicts_are_kept_with_the_run(study, judged):
     archive.record_run("live", "reference-tiny")
     again = Study(run="reference-tiny").judge("binder-gap")
     assert again.to_dict("records") == rows.to_dict("records")
+
+
+@pytest.mark.parametrize(
+    ("tables", "images", "n_images"),
+    [
+        (("randomization", "occlusion"), "folder and digits", 4),
+        (("randomization", "step-counts"), "folder", 21),
+        (("occlusion",), "digits", 4),
+        (("step-counts",), "folder", 0),  # without images: the run's
+    ],
+)
+def test_a_verdict_is_about_the_images_of_its_tables(
+    study, judged, criteria, tables, images, n_images
+):
+    criteria["binder-gap"] = tables
+    study().table("randomization", **KNOBS)
+    study().table("step-counts")
+    archive.record_run("live", "reference-tiny")
+    study("other", images="digits", n_images=4).table("occlusion", methods=["gradient"])
+    archive.record_run("other", "reference-tiny", tables=["occlusion"])
+    (record,) = Study(run="reference-tiny").judge_again()
+    (context,) = judged
+    assert (context.images, context.n_images) == (images, n_images)
+    assert (record.images, record.n_images) == (images, n_images)
+
+
+def test_some_tables_are_put_into_a_recorded_run(study, judged, criteria, monkeypatch):
+    claims = {
+        "binder-gap": ("randomization", "occlusion"),
+        "binder-fig1": ("occlusion",),
+        "binder-fig2": ("randomization",),
+    }
+    criteria.update(claims)
+    monkeypatch.setattr(runs, "commit", lambda: "first")
+    first = study()
+    old = first.table("randomization", **KNOBS)
+    first.table("occlusion", methods=["gradient"], max_images=4)
+    first.table("step-counts")
+    first.judge(*claims)
+    folder = archive.record_run("live", "reference-tiny")
+    before = files.read_json(folder / "run.json")
+    monkeypatch.setattr(runs, "commit", lambda: "second")
+    newer = study("newer", n_images=8)
+    newer.table("randomization", **KNOBS)
+    new = newer.table("occlusion", methods=["gradient"])
+    assert archive.record_run("newer", "reference-tiny", tables=["occlusion"]) == folder
+    held = Study(run="reference-tiny")
+    assert same(held.table("randomization"), old)
+    assert same(held.table("occlusion"), new)
+    assert held.made("occlusion")["images"] == 8
+    assert before["commits"] == ["first"]
+    assert files.read_json(folder / "run.json") == before | {"commits": ["first", "second"]}
+    (kept,) = read_verdicts(folder / "verdicts.json")
+    assert kept.claim == "binder-fig2"
+    assert kept.is_current(folder)
+    assert not leftovers(folder.parents[1])
+    assert [path.name for path in folder.parents[1].iterdir()] == ["runs"]
+
+
+def test_a_verdict_of_an_earlier_criterion_on_a_replaced_table_is_not_kept(study, judged, criteria):
+    """The claim was judged on the table once, and reads another one now."""
+    criteria["binder-gap"] = ("occlusion",)
+    made = study()
+    made.table("randomization", **KNOBS)
+    made.table("occlusion", methods=["gradient"])
+    made.judge("binder-gap")
+    folder = archive.record_run("live", "reference-tiny")
+    criteria["binder-gap"] = ("randomization",)
+    archive.record_run("live", "reference-tiny", tables=["occlusion"])
+    assert read_verdicts(folder / "verdicts.json") == []
+
+
+@pytest.mark.parametrize(
+    ("target", "table", "words"),
+    [
+        ("reference", "occlusion", "the run 'live' holds no finished table 'occlusion'"),
+        ("reference", "nonsense", "the run 'live' holds no finished table 'nonsense'"),
+        ("another", "step-counts", "there is no recorded run 'another'"),
+        ("newer", "step-counts", "there is a run 'newer' that is not recorded"),
+        ("weights", "step-counts", "'weights' is about other weights"),
+    ],
+)
+def test_tables_that_cannot_be_put_into_a_recorded_run(study, tmp_path, target, table, words):
+    study().table("step-counts")
+    archive.record_run("live", "reference")
+    study("newer").table("step-counts")
+    torch.manual_seed(1)
+    torch.save(Tiny().state_dict(), tmp_path / "1.pth")
+    study("trained", model=f"{TINY}@{tmp_path / '1.pth'}").table("step-counts")
+    recorded = archive.record_run("trained", "weights").parent
+    before = {path: path.read_bytes() for path in recorded.rglob("*.*") if path.is_file()}
+    with pytest.raises(UsageError, match=words):
+        archive.record_run("live", target, tables=["step-counts", table])
+    after = {path: path.read_bytes() for path in recorded.rglob("*.*") if path.is_file()}
+    assert after == before
+
+
+def test_a_recorded_run_is_judged_again_by_the_criteria_of_today(study, judged, criteria):
+    criteria.update({"binder-gap": ("step-counts",), "binder-fig1": ("step-counts",)})
+    made = study()
+    made.table("step-counts")
+    made.judge("binder-gap", "binder-fig1")
+    with pytest.raises(UsageError, match="'live' is not a recorded run"):
+        made.judge_again()
+    folder = archive.record_run("live", "reference-tiny")
+    del criteria["binder-fig1"]
+    criteria.update({"binder-fig2": ("step-counts",), "binder-app1": ("step-counts", "occlusion")})
+    records = Study(run="reference-tiny").judge_again()
+    assert [record.claim for record in records] == ["binder-gap", "binder-fig2"]
+    assert read_verdicts(folder / "verdicts.json") == records
+    assert len(judged) == 4
 
 
 def test_weights_make_a_torchvision_network_the_papers_own(study, judged, tmp_path, monkeypatch):

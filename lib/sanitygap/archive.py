@@ -5,7 +5,9 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from sanitygap.claims import Record, find_criterion, read_verdicts, write_verdicts
 from sanitygap.errors import UsageError
 from sanitygap.files import find_root, read_json, replacing, write_atomically
 from sanitygap.settings import Settings
@@ -86,39 +88,53 @@ def table_commits(folder: Path) -> list[str]:
     return [commit for commit, _ in Counter(sorted(filter(None, made))).most_common()]
 
 
-def record_run(run: str, name: str, root: Path | None = None) -> Path:
+def record_run(
+    run: str, name: str, root: Path | None = None, tables: Iterable[str] | None = None
+) -> Path:
     """Freeze a run under another name: its tables, passports and verdicts, without the parts.
 
-    A recorded run of that name is replaced as a whole.
+    A recorded run of that name is replaced as a whole, or receives some tables. Then it keeps its
+    other tables, and its verdicts of the claims that read none of the new ones.
 
     Args:
         run: a run that is not recorded.
         name: of the recorded run.
         root: the project's folder.
+        tables: names of tables of ``run`` to put into an existing recorded run; by default the
+            whole run is recorded.
 
     Returns:
         The folder of the recorded run.
 
     Raises:
-        UsageError: the run holds no table or is recorded itself, or ``name`` is a live run.
+        UsageError: the run holds no table, or none of a name, or is recorded itself; ``name`` is a
+            live run; tables are to be put into no recorded run, or one about other weights.
     """
     source, target = run_folder(run, root), run_folder(name, root)
-    tables = sorted(
-        path for path in source.glob("*.parquet") if path.with_suffix(".json").is_file()
-    )
-    if not tables:
+    held = {path.stem for path in source.glob("*.parquet") if path.with_suffix(".json").is_file()}
+    if not held:
         raise UsageError(f"the run {run!r} holds no finished table to record")
     if is_recorded(source):
         raise UsageError(f"{run!r} is a recorded run already")
     if target.is_dir() and not is_recorded(target):
         raise UsageError(f"there is a run {name!r} that is not recorded; choose another name")
+    record = read_json(source / "run.json")
+    chosen = sorted(set(tables or held))
+    if missing := [table for table in chosen if table not in held]:
+        raise UsageError(f"the run {run!r} holds no finished table {missing[0]!r} to record")
     staging = target.parent.with_name(f".{name}.part")  # not among the runs while it is made
     shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    verdicts = [path for path in (source / "verdicts.json",) if path.is_file()]
-    for path in [*tables, *(table.with_suffix(".json") for table in tables), *verdicts]:
-        shutil.copyfile(path, staging / path.name)
-    record = read_json(source / "run.json")
+    if tables:
+        record = _record_of(target, record)
+        shutil.copytree(target, staging, ignore=shutil.ignore_patterns("parts", "verdicts.json"))
+        if verdicts := _verdicts_without(target, chosen):
+            write_verdicts(staging / "verdicts.json", verdicts)
+    else:
+        staging.mkdir(parents=True)
+        if (source / "verdicts.json").is_file():
+            shutil.copyfile(source / "verdicts.json", staging / "verdicts.json")
+    for file in (f"{table}.{ending}" for table in chosen for ending in ("parquet", "json")):
+        shutil.copyfile(source / file, staging / file)
     record["recorded"] = True
     record["settings"]["run"] = name
     record["commits"] = table_commits(staging)
@@ -127,3 +143,30 @@ def record_run(run: str, name: str, root: Path | None = None) -> Path:
         shutil.rmtree(target)
     staging.rename(target)
     return target
+
+
+def _record_of(recorded: Path, source: dict[str, Any]) -> dict[str, Any]:
+    """``run.json`` of the recorded run that is to receive tables of a run.
+
+    Raises:
+        UsageError: there is no such recorded run, or it is about other weights.
+    """
+    name, record = recorded.name, read_json(recorded / "run.json")
+    if not record:
+        raise UsageError(f"there is no recorded run {name!r} to put tables into; record one whole")
+    if record["model"]["weights_sha256"] != source["model"]["weights_sha256"]:
+        raise UsageError(
+            f"the recorded run {name!r} is about other weights, of {record['model']['spec']!r}; "
+            "choose another name"
+        )
+    return record
+
+
+def _verdicts_without(recorded: Path, tables: Iterable[str]) -> list[Record]:
+    """The verdicts of a recorded run on claims that read none of these tables."""
+    new = set(tables)
+    return [
+        record
+        for record in read_verdicts(recorded / "verdicts.json")
+        if not new & {*record.tables, *find_criterion(record.claim).tables}
+    ]

@@ -235,12 +235,26 @@ def join(
 def record(
     run: Annotated[str, typer.Argument(help="A finished run.")],
     name: Annotated[str, typer.Argument(help="Name of the recorded run.")],
+    table: Annotated[
+        list[str] | None,
+        typer.Option(help="Put only this table into an existing recorded run; can be repeated."),
+    ] = None,
 ) -> None:
     """Freeze a run's tables and verdicts as a recorded run, to be kept in the repository."""
     from sanitygap.archive import record_run
     from sanitygap.files import find_root
 
-    print(record_run(run, name).relative_to(find_root()))
+    print(record_run(run, name, tables=table).relative_to(find_root()))
+
+
+@app.command()
+def judge(run: Annotated[str, typer.Argument(help="A recorded run.")]) -> None:
+    """Judge all claims whose tables a recorded run holds, and replace its verdicts."""
+    from sanitygap.runs import open_run
+
+    show(
+        [{"claim": record.claim, "verdict": record.value} for record in open_run(run).judge_again()]
+    )
 
 
 @app.command()

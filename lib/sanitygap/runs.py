@@ -29,6 +29,7 @@ from sanitygap.claims import (
     in_order,
     judge,
     read_verdicts,
+    registry,
     write_verdicts,
 )
 from sanitygap.errors import NotRecordedError, UsageError, unknown_name
@@ -45,6 +46,7 @@ from sanitygap.files import (
     find_root,
     locked,
     read_json,
+    replacing,
     write_atomically,
     write_table,
 )
@@ -189,6 +191,28 @@ class Study:
             for r in (records[claim] for claim in claims)
         ]
         return pd.DataFrame(rows)
+
+    def judge_again(self) -> list[Record]:
+        """Replace the verdicts of a recorded run by those of today's criteria.
+
+        Returns:
+            The records of all claims whose tables the run holds, in the order of ``verdicts.json``.
+
+        Raises:
+            UsageError: the run is not a recorded one.
+        """
+        if not self.recorded:
+            raise UsageError(
+                f"{self.settings.run!r} is not a recorded run; its claims are judged when their "
+                "chapters are executed"
+            )
+        held = {path.stem for path in self.folder.glob("*.parquet")}
+        claims = [claim for claim, entry in registry().items() if held >= set(entry.tables)]
+        records = self._judged(claims, {})
+        target = self.folder / "verdicts.json"
+        with replacing(target) as temporary:  # verdicts of other claims are not kept
+            write_verdicts(temporary, records.values())
+        return list(records.values())
 
     def _judged(self, claims: Iterable[str], known: Mapping[str, Verdict]) -> dict[str, Record]:
         """Claim -> its verdict, each after those it rests on; ``known`` are verdicts of others."""
