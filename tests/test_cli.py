@@ -19,7 +19,6 @@ from sanitygap.attribution import METHODS
 from sanitygap.axioms.recipes import Recipe
 from sanitygap.claims import CriterionContext, Record, Verdict, find_claim, write_verdicts
 from sanitygap.comparison import METRICS
-from sanitygap.experiments import experiment
 from tests.models.tiny import TINY, photographs, project
 
 NOTEBOOK = """\
@@ -319,8 +318,7 @@ def test_check_model_lists_what_failed(sanitygap_, factory, check):
     assert err == (f"sanitygap: {len(failed)} of {total} checks failed: {'; '.join(failed)}\n")
 
 
-def test_compute_tells_what_is_missing(compute, sanitygap_, root, monkeypatch):
-    monkeypatch.setattr(experiment, "LARGEST_CHUNK", experiment.CHUNK)
+def test_compute_tells_what_is_missing(compute, sanitygap_, root):
     status, out, _ = compute("--run", "shard-1", "--shard", "1/2", "--n-images", "12")
     assert (status, out) == (0, "randomization: 2 parts missing\n")
     status, out, _ = compute("--run", "shard-2", "--shard", "2/2", "--n-images", "12")

@@ -26,12 +26,6 @@ KNOBS = {"methods": ["gradient", "lrp-epsilon-plus", "noise"], "n_steps": 2}
 FAMILIES = 3
 
 
-@pytest.fixture(autouse=True)
-def chunks_of_ten(monkeypatch) -> None:
-    """Inputs of the tiny network are small, so that all its images would be one chunk."""
-    monkeypatch.setattr(experiment_room, "LARGEST_CHUNK", experiment_room.CHUNK)
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     return photographs(tmp_path_factory.mktemp("private") / "photographs of mine")
@@ -418,12 +412,6 @@ def test_a_failed_write_leaves_no_trace(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["text.json"]
 
 
-def command_in_chunks_of_ten() -> None:
-    """What a process of its own does; fixtures change nothing there."""
-    experiment_room.LARGEST_CHUNK = experiment_room.CHUNK
-    cli.main()
-
-
 def run_command(arguments: list[str], seconds: float | None) -> int | None:
     """``sanitygap ARGUMENTS`` in a process of its own, killed after some seconds.
 
@@ -431,10 +419,10 @@ def run_command(arguments: list[str], seconds: float | None) -> int | None:
     falls into the work and not into the imports.
     """
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["sanitygap.runs", "tests.models.tiny", "tests.test_runs"])
+    server.set_forkserver_preload(["sanitygap.cli", "sanitygap.runs", "tests.models.tiny"])
     before, sys.argv = sys.argv, ["sanitygap", *arguments]
     try:
-        process = server.Process(target=command_in_chunks_of_ten)
+        process = server.Process(target=cli.main)
         process.start()
     finally:
         sys.argv = before
