@@ -152,9 +152,10 @@ def with_references(study: Study) -> list[Study]:
 
 
 def network(study: Study) -> str:
-    """What a run is about, for the rows of a table."""
-    settings = study.settings.public()
-    return f"{settings['model']}, {settings['images']}"
+    """Model and images behind a run's table of occlusion, for the rows of a table."""
+    settings = study.settings.public()  # a recorded run may hold tables on several image sets
+    images = study.made(OCCLUDED).get("settings", {}).get("images", settings["images"])
+    return f"{settings['model']}, {images}"
 
 
 def knobs_of(table: pd.DataFrame, name: str) -> dict[str, Any]:
@@ -174,13 +175,13 @@ def made_with(study: Study, occluded: pd.DataFrame, randomized: pd.DataFrame) ->
     seeds = sorted(map(int, randomized["seed"].unique()))
     limits = [
         (first["level_images"], "sliding windows and labels"),
-        (second["level_images"], "kept norms"),
+        (second["level_images"] if "kept" in set(randomized["norms"]) else None, "kept norms"),
         (second["seed_images"] if len(seeds) > 1 else None, "the later seeds"),
     ]
     points = dict.fromkeys((first["path_steps"], second["path_steps"]))
     every = first["every"]
     words = [
-        f"{study.settings.public()['model']} (run {study.settings.run}): occlusion "
+        f"{network(study)} (run {study.settings.run}): occlusion "
         f"{plural(occluded['image'].nunique(), 'image')}, randomisation "
         f"{plural(randomized['image'].nunique(), 'image')}",
         f"seed{'' if len(seeds) == 1 else 's'} of the redrawn weights {listed(seeds)}",
