@@ -86,7 +86,7 @@ def test_curves_under_blur_are_those_of_the_occlusion_test(context):
     batch = context.batch(range(3))
     maps = attribute(context.model, batch.inputs, batch.targets, ["gradient"], batch.keys)
     for ranked_by, values in (("signed", maps["gradient"]), ("absolute", maps["gradient"].abs())):
-        curves = occlusion_curves(context.model, batch.inputs, batch.targets, values, 8, 3)
+        curves = occlusion_curves(context.model, batch.inputs, batch.targets, values, 1, 3)
         rows = frame[(frame["replacement"] == "blur") & (frame["ranked_by"] == ranked_by)]
         found = rows.pivot(index="position", columns="regions", values="softmax")
         np.testing.assert_allclose(found, curves.softmax[:, [0, 2, 3]], atol=1e-6)

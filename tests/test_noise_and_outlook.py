@@ -159,7 +159,7 @@ def test_noise_curve_is_the_loop_that_it_replaces(context):
         for step in steps(model.stages, "top-down", 2):
             with twin.redrawn(step.stages):
                 scores.append(Reference(base).compare(mixed(step.name, amount)))
-        curves = occlusion_curves(model, batch.inputs, batch.targets, base, 15, 2)
+        curves = occlusion_curves(model, batch.inputs, batch.targets, base, 2, 2)
         rows = found[found["amount"] == amount]
         for kind in ("ssim", "spearman", "mse"):
             expected = sum(score[kind] for score in scores) / 2

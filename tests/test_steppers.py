@@ -222,7 +222,7 @@ def photographs() -> ImageSet:
 
 def test_occlusion_is_that_of_the_occlusion_test(small: Explainable, photographs: ImageSet) -> None:
     counts = (1, 3, 7)
-    shown = example_occlusion(small, photographs, 1, METHODS, counts, patch=7, batch_size=4)
+    shown = example_occlusion(small, photographs, 1, METHODS, counts, patch=65, batch_size=4)
     assert shown.counts == (0, *counts)
     assert shown.name == photographs.names[1]
     inputs = small.prepare([photographs.open(1)])
@@ -248,7 +248,7 @@ def test_occlusion_is_that_of_the_occlusion_test(small: Explainable, photographs
 
 
 def test_occlusion_ends_with_the_last_region(small: Explainable, photographs: ImageSet) -> None:
-    shown = example_occlusion(small, photographs, 0, ["noise"], (1, 4, 5, 30), patch=12)
+    shown = example_occlusion(small, photographs, 0, ["noise"], (1, 4, 5, 30), patch=112)
     assert shown.counts == (0, 1, 4), "24 x 24 pixels have four regions of 12"
     covered = np.zeros((24, 24), int)
     for left, top, width, height in shown.boxes["noise"]:

@@ -35,8 +35,15 @@ class OcclusionCurves:
     logit: torch.Tensor
 
 
-def blurred(inputs: torch.Tensor, kernel: int = BLUR) -> torch.Tensor:
-    """Inputs ``(N, C, H, W)`` averaged over a square of ``kernel`` pixels, edges reflected."""
+def blurred(inputs: torch.Tensor, kernel: int | None = None) -> torch.Tensor:
+    """Inputs ``(N, C, H, W)`` averaged over a square, edges reflected.
+
+    Args:
+        inputs: images.
+        kernel: side of the square in pixels, odd; the paper's 15, scaled with the input, by
+            default.
+    """
+    kernel = odd(scaled(BLUR, inputs.shape[-1])) if kernel is None else kernel
     margin = kernel // 2
     padded = pad(inputs, (margin,) * 4, mode="reflect")
     return sums_of_neighbours(sums_of_neighbours(padded, kernel, 2), kernel, 3) / kernel**2
@@ -155,7 +162,7 @@ def greedy_steps(
         targets: explained classes ``(N,)``.
         patch: side of a tile in pixels.
         regions: how many are replaced.
-        blur: side of the averaging square of the blurred copy.
+        blur: side of the averaging square of the blurred copy, see :func:`blurred`.
         batch_size: occluded images in one pass.
 
     Returns:
@@ -192,7 +199,7 @@ def occlusion_curves(
     maps: torch.Tensor,
     patch: int = 15,
     regions: int = REGIONS,
-    blur: int = BLUR,
+    blur: int | None = None,
     batch_size: int = 10,
 ) -> OcclusionCurves:
     """Occlusion curves of attribution maps.
@@ -204,7 +211,7 @@ def occlusion_curves(
         maps: ``(N, H, W)``.
         patch: side of a tile in pixels.
         regions: how many tiles are replaced.
-        blur: side of the averaging square of the blurred copy.
+        blur: side of the averaging square of the blurred copy, see :func:`blurred`.
         batch_size: occluded images in one pass.
 
     Returns:

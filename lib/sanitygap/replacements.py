@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from sanitygap.faithfulness import OcclusionCurves, blurred
+from sanitygap.faithfulness import OcclusionCurves, blurred, odd, scaled
 from sanitygap.models.explainable import Explainable
 from sanitygap.seeds import generator
 
-#: side of the wide blur in pixels: three regions of 15, so that shapes disappear too
+#: side of the wide blur in pixels of a 224-pixel input: three regions, so that shapes vanish too
 WIDE_BLUR = 45
 
 #: (model, inputs (N, 3, H, W), one seed an image) to substitutes of the inputs' shape
@@ -20,13 +20,13 @@ Replacement = Callable[[Explainable, torch.Tensor, Sequence[int]], torch.Tensor]
 
 
 def blur(model: Explainable, inputs: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
-    """Box blur of 15 pixels: the paper's own choice (Binder et al. 2022, A.1)."""
+    """Box blur of 15 of 224 pixels: the paper's own choice (Binder et al. 2022, A.1)."""
     return blurred(inputs)
 
 
 def wide_blur(model: Explainable, inputs: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
-    """Box blur of 45 pixels."""
-    return blurred(inputs, WIDE_BLUR)
+    """Box blur of 45 of 224 pixels."""
+    return blurred(inputs, odd(scaled(WIDE_BLUR, inputs.shape[-1])))
 
 
 def black(model: Explainable, inputs: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:

@@ -23,7 +23,7 @@ def test_no_value_is_read_back_while_maps_are_made(small: Explainable, name: str
     targets = torch.empty(4, dtype=torch.int64, device="meta")
     request = Request(small, inputs, targets, (1, 2, 3, 4), Sampling(path_steps=7), batch_size=8)
     values = METHODS[name].compute(request)
-    assert METHODS[name].finish(values, request).shape == (4, 24, 24)
+    assert METHODS[name].finish(values, request).shape == (4, 3, 24, 24)
     with pytest.raises((RuntimeError, NotImplementedError)):
         float(values.sum())
 

@@ -9,7 +9,7 @@ import torch
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.attribution.applicable import defined
-from sanitygap.faithfulness import BLUR, blurred, occlusion_steps
+from sanitygap.faithfulness import blurred, occlusion_steps, scaled
 from sanitygap.images import ImageSet
 from sanitygap.models.explainable import Explainable
 from sanitygap.seeds import stable_seed
@@ -65,7 +65,7 @@ def example_occlusion(
             photograph has are left out. 0 is always among the steps.
         seed: of all sampling.
         sampling: sizes of the sampling methods.
-        patch: side of a region in pixels.
+        patch: side of a region, in pixels of a 224-pixel input.
         batch_size: occluded images in one pass.
     """
     methods = defined(model, methods)
@@ -74,10 +74,11 @@ def example_occlusion(
     keys = [stable_seed(images.keys[position], seed, "base")]
     maps = attribute(model, inputs, target, methods, keys, sampling)
     height, width = inputs.shape[2:]
-    most = height // patch * (width // patch)
+    side = scaled(patch, width)
+    most = height // side * (width // side)
     wanted = (0, *(count for count in counts if 0 < count <= most))
-    order = occlusion_steps(torch.cat(list(maps.values())), patch, wanted[-1])
-    soft = blurred(inputs, BLUR)
+    order = occlusion_steps(torch.cat(list(maps.values())), side, wanted[-1])
+    soft = blurred(inputs)
 
     # nothing is hidden in the first state, whatever the method
     states = [(0, 0), *((row, count) for row in range(len(order)) for count in wanted[1:])]
@@ -101,7 +102,7 @@ def example_occlusion(
         soft=rgb[1],
         name=images.names[position],
         class_name=model.class_name(int(target[0])),
-        patch=patch,
+        patch=side,
         counts=wanted,
         maps={name: values[0].cpu() for name, values in maps.items()},
         boxes={

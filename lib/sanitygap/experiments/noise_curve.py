@@ -18,7 +18,7 @@ from sanitygap.experiments.randomization_test import (
     randomization_test,
     sampling_of,
 )
-from sanitygap.faithfulness import REGIONS, occlusion_curves
+from sanitygap.faithfulness import REGIONS, occlusion_curves, scaled
 from sanitygap.noise import autocorrelation, mixture
 from sanitygap.randomization import RandomTwin, Step, steps
 from sanitygap.seeds import normal
@@ -40,6 +40,7 @@ SMOOTHNESS_METHODS = (
 
 AMOUNTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
+#: side of a region in pixels of a 224-pixel input
 PATCH = 15
 
 IMAGE_COLUMNS = {name: COLUMNS[name] for name in ("image", "position", "method", "seed")}
@@ -72,7 +73,7 @@ experiment(
         "ssim": f"{COLUMNS['ssim']}; mean over the steps",
         "spearman": f"{COLUMNS['spearman']}; mean over the steps",
         "mse": f"{COLUMNS['mse']}; mean over the steps",
-        "regions": "how many regions of 15 pixels are replaced by their blurred copy",
+        "regions": "how many regions (15 pixels of 224) are replaced by their blurred copy",
         "softmax": "probability of the target class, mean over 0 to all replaced regions",
     },
 )
@@ -166,7 +167,13 @@ def add_noise(
     rows = []
     for (name, amount), maps in base.items():
         curves = occlusion_curves(
-            model, batch.inputs, batch.targets, maps, PATCH, regions, batch_size=context.batch_size
+            model,
+            batch.inputs,
+            batch.targets,
+            maps,
+            scaled(PATCH, size[-1]),
+            regions,
+            batch_size=context.batch_size,
         )
         found = similarities[name, amount]
         values = {

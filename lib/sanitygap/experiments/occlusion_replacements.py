@@ -12,7 +12,7 @@ from sanitygap.attribution import Method, Sampling, attribute
 from sanitygap.errors import unknown_name
 from sanitygap.experiments.experiment import Chunk, Context, experiment
 from sanitygap.experiments.randomization_test import code_of, families, sampling_of
-from sanitygap.faithfulness import REGIONS, occlusion_steps
+from sanitygap.faithfulness import REGIONS, occlusion_steps, scaled
 from sanitygap.replacements import REPLACEMENTS, replacement_curves
 from sanitygap.similarity import sums_of_neighbours
 
@@ -34,7 +34,7 @@ COLUMNS = {
     "method": "attribution method; noise gives a random order of regions",
     "ranked_by": "regions are ranked by the mean of signed maps, or of their absolute values",
     "replacement": "what stands in for a hidden region",
-    "patch": "side of a region in pixels",
+    "patch": "side of a region in pixels of a 224-pixel input",
     "seed": "seed of all sampling",
     "regions": "how many regions have been replaced",
     "softmax": "probability of the target class, 0 to 1",
@@ -71,7 +71,7 @@ def occlusion_replacements(
         context: model, images and seed.
         methods: attribution methods and controls.
         replace_by: names from :data:`sanitygap.replacements.REPLACEMENTS`.
-        patch: side of the square regions in pixels.
+        patch: side of the square regions, in pixels of a 224-pixel input.
         regions: how many are replaced.
         every: the model is asked after every so many regions.
         path_steps: points of integrated gradients.
@@ -136,6 +136,7 @@ def occlude_by_each(
     with torch.no_grad():
         logits = model.module(batch.inputs)
     untouched = [scores.gather(1, batch.targets[:, None]) for scores in (logits.softmax(1), logits)]
+    side = scaled(patch, batch.inputs.shape[-1])
     rows = []
     for name, values in maps.items():
         for ranked_by, replacement in variants:
@@ -145,7 +146,7 @@ def occlude_by_each(
                 batch.inputs,
                 batch.targets,
                 substitutes[replacement],
-                occlusion_steps(ranked, patch, counts[-1]),
+                occlusion_steps(ranked, side, counts[-1]),
                 counts[1:],
                 context.batch_size,
             )

@@ -16,7 +16,7 @@ from sanitygap.experiments.randomization_test import (
     families,
     sampling_of,
 )
-from sanitygap.faithfulness import BLUR, REGIONS, occlusion_curves, odd, scaled
+from sanitygap.faithfulness import REGIONS, occlusion_curves, scaled
 from sanitygap.similarity import sums_of_neighbours
 
 COLUMNS = {
@@ -118,7 +118,6 @@ def occlude(
                 values,
                 scaled(patch, batch.inputs.shape[-1]),
                 regions,
-                odd(scaled(BLUR, batch.inputs.shape[-1])),
                 batch_size=context.batch_size,
             )
             count = curves.softmax.shape[1]

@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 from sanitygap import faithfulness, outliers, replacements
 from sanitygap.errors import UsageError
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
-from sanitygap.faithfulness import REGIONS, occlusion_steps
+from sanitygap.faithfulness import REGIONS, occlusion_steps, scaled
 from sanitygap.outliers import FeatureCloud, color_change, respond
 from sanitygap.replacements import REPLACEMENTS, replaced
 from sanitygap.seeds import normal
@@ -56,7 +56,7 @@ def outlier_images(
     Args:
         context: model and images.
         seeds: of the random orders.
-        patch: side of the square regions in pixels.
+        patch: side of the square regions, in pixels of a 224-pixel input.
         regions: how many are replaced.
         max_images: use at most that many images.
 
@@ -123,10 +123,11 @@ def replaced_images(
     batch, model = context.batch(positions), context.model
     pixels = model.preprocessing.to_rgb(batch.inputs)
     shape = tuple(batch.inputs.shape[2:])
+    side = scaled(patch, shape[-1])
     rows = []
     for seed in seeds:
         random_order = normal(shape, batch.seeds(seed, "random order"), batch.inputs)
-        order = occlusion_steps(random_order, patch, regions)
+        order = occlusion_steps(random_order, side, regions)
         versions = {"none": batch.inputs} | {
             name: replaced(batch.inputs, make(model, batch.inputs, keys), order, regions)
             for name, make in REPLACEMENTS.items()
@@ -135,7 +136,7 @@ def replaced_images(
         for name, inputs in versions.items():
             response = respond(model, inputs)
             mean, variance = color_change(
-                pixels, model.preprocessing.to_rgb(inputs), order <= regions, patch
+                pixels, model.preprocessing.to_rgb(inputs), order <= regions, side
             )
             distances = [
                 cloud(position).distance(features[None])

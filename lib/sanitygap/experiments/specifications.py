@@ -19,7 +19,7 @@ from sanitygap.attribution import Sampling, controls, gradient, lrp, lrp_rules, 
 from sanitygap.attribution import method as method_room
 from sanitygap.attribution.applicable import defined
 from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
-from sanitygap.faithfulness import BLUR, REGIONS, Tiling, blurred, occlusion_steps, odd, scaled
+from sanitygap.faithfulness import REGIONS, Tiling, blurred, occlusion_steps, scaled
 from sanitygap.models import canonizers
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization import NORM_LAYERS, Norms, RandomTwin, Redraw, Step, steps
@@ -216,7 +216,7 @@ def occlude(
         )
         keys = some.seeds(context.seed, "base")
         maps = all_maps(context, some, some.targets, methods, keys, sampling)
-        soft = blurred(some.inputs, odd(scaled(BLUR, some.inputs.shape[-1])))
+        soft = blurred(some.inputs)
         for patch in patches:
             for tiling in tilings:
                 scores = _scores_of_rankings(
