@@ -46,7 +46,7 @@ def table(context: Context, name: str, **knobs) -> pd.DataFrame:
 
 def keyed(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows in an order that does not depend on how they were computed."""
-    keys = ["image", "method", "step", "sign", "patch", "regions", "seed"]
+    keys = ["image", "method", "step", "sign", "reduction", "patch", "regions", "seed"]
     return frame.set_index([key for key in keys if key in frame]).sort_index()
 
 
@@ -244,3 +244,32 @@ def test_unknown_order_and_method_are_refused(context):
         list(EXPERIMENTS["randomization"].chunks(context, order="sideways"))
     with pytest.raises(UsageError, match="did you mean gradient"):
         list(EXPERIMENTS["occlusion"].chunks(context, methods=["gradeint"]))
+
+
+def test_curves_of_both_rankings_and_the_greedy_order(context):
+    """The first region of the greedy order hurts at least as much as that of any map."""
+    frame = table(context, "occlusion", methods=["guided-backprop", "noise"], max_images=2)
+    rankings = frame.pivot_table("softmax", ["image", "regions"], ["method", "reduction"])
+    assert set(rankings) == {
+        (method, reduction)
+        for method in ("guided-backprop", "noise")
+        for reduction in ("signed", "sum-abs")
+    }
+    assert (rankings.loc[(slice(None), 0), :].std(axis=1) < 1e-6).all(), "nothing is hidden yet"
+    [chunk] = EXPERIMENTS["greedy-occlusion"].chunks(context, patch=8, regions=3, max_images=2)
+    best = chunk.compute()
+    assert list(best) == list(EXPERIMENTS["greedy-occlusion"].columns)
+    first = best[best["regions"] == 1].set_index("image")["softmax"]
+    for _, column in rankings.xs(1, level="regions").items():
+        assert (first <= column[first.index] + 1e-6).all()
+
+
+def test_curves_are_those_of_every_state(context):
+    whole = table(context, "occlusion", methods=["gradient"], max_images=2)
+    some = table(context, "occlusion", methods=["gradient"], max_images=2, every=2)
+    assert sorted(some["regions"].unique()) == [0, 2, 3]
+    pd.testing.assert_frame_equal(
+        keyed(whole)[lambda rows: rows.index.get_level_values("regions") != 1],
+        keyed(some),
+        atol=1e-6,
+    )

@@ -148,7 +148,7 @@ def greedy_steps(
     targets: torch.Tensor,
     patch: int,
     regions: int = REGIONS,
-    blur: int = BLUR,
+    blur: int | None = None,
     batch_size: int = 10,
 ) -> torch.Tensor:
     """The steps of an order that no map gives: next comes the tile that hurts the softmax most.

@@ -13,12 +13,13 @@ from scipy.integrate import trapezoid
 from scipy.interpolate import interp1d
 
 from sanitygap.errors import UsageError
+from sanitygap.reductions import Reduction
 from sanitygap.words import listed, plural
 
 SSIM = "ssim"
 
 #: the reduction that does not cancel where a map changes its sign inside a region
-UNSIGNED = "sum-abs"
+UNSIGNED: Reduction = "sum-abs"
 
 
 def randomization_scores(
@@ -88,8 +89,7 @@ def occlusion_scores(
         table: the table ``occlusion``.
         patch: side of a region in pixels.
         value: ``softmax`` or ``logit``.
-        reduction: how a map becomes one number a region; a table without that column ranks
-            regions by the mean of the signed map.
+        reduction: of the maps that ranked the regions, see :func:`ranked_by`.
 
     Returns:
         Images x methods.
@@ -97,9 +97,17 @@ def occlusion_scores(
     Raises:
         UsageError: the table holds none of that.
     """
+    return _wide(_rows(ranked_by(table, reduction), patch=patch), value)
+
+
+def ranked_by(table: pd.DataFrame, reduction: str) -> pd.DataFrame:
+    """Rows of the table ``occlusion`` whose regions were ranked by one reduction of the maps.
+
+    A table that was measured before it had that column ranks regions by signed maps.
+    """
     if "reduction" not in table:
         table = table.assign(reduction="signed")
-    return _wide(_rows(table, reduction=reduction, patch=patch), value)
+    return table[table["reduction"] == reduction]
 
 
 def over_seeds(

@@ -42,6 +42,7 @@ LABELS = {
     "deepshap": "DeepSHAP",
     "iba": "IBA",
     "extremal-perturbation": "extremal perturbation",
+    "greedy-order": "greedy order (bound)",
     "noise": "noise (control)",
     "noise-fixed": "fixed noise (control)",
     "noise-x-input": "noise × input (control)",
@@ -75,7 +76,9 @@ class Family:
 
 #: hues of Okabe and Ito's palette, which people with colour vision deficiencies tell apart
 FAMILIES = (
-    Family(("0.15", "0.6"), ("noise", "edges", "noise-fixed", "noise-x-input", "centre"), "noise"),
+    Family(("0.15", "0.6"),
+           ("noise", "edges", "noise-fixed", "noise-x-input", "centre", "greedy-order"),
+           "noise"),
     Family(("#003f66", "#2a93d1"),
            ("gradient", "gradient-x-input", "integrated-gradients", "smoothgrad", "vargrad"),
            "grad"),

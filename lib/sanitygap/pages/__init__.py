@@ -99,6 +99,7 @@ from sanitygap.pages.parameter_test import (
 )
 from sanitygap.pages.redraws import seed_plate
 from sanitygap.pages.scores import (
+    greedy_bound,
     noise_against_methods,
     occlusion_curves,
     randomization_curves,
@@ -219,6 +220,7 @@ __all__ = [
     "noise_plate",
     "normalizer_rankings",
     "null_table",
+    "greedy_bound",
     "occlusion_curves",
     "occlusion_stepper",
     "order_agreement",

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 
 import pandas as pd
+from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
-from sanitygap.criteria.gap import orderings
+from sanitygap.criteria.gap import FIGURE_METHODS, orderings
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.methods import label
 from sanitygap.figures.tests_of_maps import curves
@@ -16,8 +17,9 @@ from sanitygap.pages.shared import (
     shown_mean,
     with_intervals,
 )
+from sanitygap.reductions import REDUCTIONS, Reduction
 from sanitygap.runs import Study
-from sanitygap.scores import randomization_scores
+from sanitygap.scores import UNSIGNED, randomization_scores, ranked_by
 
 SIMILARITY_LABELS = {
     "ssim": "SSIM (low: passes the sanity check)",
@@ -55,26 +57,59 @@ def randomization_curves(
 
 
 def occlusion_curves(
-    studies: Study | Iterable[Study], patch: int = 15, value: str = "softmax"
-) -> Plate:
+    studies: Study | Iterable[Study],
+    patch: int = 15,
+    value: str = "softmax",
+    reduction: Reduction = UNSIGNED,
+) -> Plate | Markdown:
     """Prediction against the number of blurred regions (Binder et al., Fig. 1, App. 1)."""
     theme()
-    several = [studies] if isinstance(studies, Study) else list(studies)
-    frames = []
-    for study in several:
-        table = study.table("occlusion")
-        rows = table[table["patch"] == patch]
-        numbers = with_intervals(rows, ("method", "regions"), value)
-        frames.append(numbers.assign(panel=panel(study, "occlusion")))
-    where = "; ".join(about(study, "occlusion") for study in several)
+    frames, named = [], []
+    for study in [studies] if isinstance(studies, Study) else studies:
+        rows = ranked_by(study.table("occlusion"), reduction)
+        rows = rows[rows["patch"] == patch]
+        if not rows.empty:
+            numbers = with_intervals(rows, ("method", "regions"), value)
+            frames.append(numbers.assign(panel=panel(study, "occlusion")))
+            named.append(about(study, "occlusion"))
+    if not frames:
+        return Markdown(
+            f"> No run here ranks regions of {patch} pixels by the {REDUCTIONS[reduction]}."
+        )
     return curves(
         pd.concat(frames, ignore_index=True),
         "regions",
         xlabel=f"regions of {patch} × {patch} pixels replaced by their blurred copy",
         ylabel=f"{value} of the target (low: faithful)",
         caption=f"Occlusion curves, patch {patch}: {value} of the target class as the regions "
-        f"ranked highest by a map are blurred. {where}. Bands: 95 % bootstrap intervals over "
-        "images.",
+        f"ranked highest by a map ({REDUCTIONS[reduction]}) are blurred. {'; '.join(named)}. "
+        "Bands: 95 % bootstrap intervals over images.",
+    )
+
+
+def greedy_bound(study: Study) -> Plate:
+    """What is left of the softmax under the best order that looks one region ahead."""
+    theme()
+    best = study.table("greedy-occlusion")
+    [patch] = best["patch"].unique()
+    rows = ranked_by(study.table("occlusion"), UNSIGNED)
+    rows = rows[
+        (rows["patch"] == patch)
+        & rows["image"].isin(best["image"])
+        & (rows["regions"] <= best["regions"].max())
+        & rows["method"].isin((*FIGURE_METHODS, "noise"))
+    ]
+    both = pd.concat([rows, best.assign(method="greedy-order")], ignore_index=True)
+    return curves(
+        with_intervals(both, ("method", "regions"), "softmax").assign(
+            panel=panel(study, "greedy-occlusion")
+        ),
+        "regions",
+        xlabel=f"regions of {patch} × {patch} pixels replaced by their blurred copy",
+        ylabel="softmax of the target (low: faithful)",
+        caption="The greedy order tries every region that is left and takes the one that lowers "
+        f"the softmax most; methods rank by the {REDUCTIONS[UNSIGNED]}. "
+        f"{about(study, 'greedy-occlusion')}. Bands: 95 % bootstrap intervals over images.",
     )
 
 
