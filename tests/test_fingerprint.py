@@ -1,0 +1,75 @@
+"""A fingerprint changes with what makes numbers, and with nothing else."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sanitygap import fingerprint
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the package that a test may edit; fingerprints are taken of it."""
+    ignore = shutil.ignore_patterns("*.npz", "*.pth", "*.jpg", "__pycache__")
+    copy = Path(shutil.copytree(fingerprint.PACKAGE, tmp_path / "sanitygap", ignore=ignore))
+    monkeypatch.setattr(fingerprint, "PACKAGE", copy)
+    return copy
+
+
+@pytest.fixture(autouse=True)
+def read_anew():
+    yield
+    forget()
+
+
+def forget() -> None:
+    """A process reads a source once; a test edits it."""
+    for name in ("closure", "_imports", "_is_module", "_source", "_syntax"):
+        getattr(fingerprint, name).cache_clear()
+
+
+def edit(package: Path, module: str, old: str, new: str) -> None:
+    path = package / f"{module}.py"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    forget()
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        ("experiments/noise_curve", "PATCH = 15", "PATCH = 30"),  # a constant
+        ("attribution/__init__", "reduce(", "-reduce("),  # a helper, one room away
+        ("models/explainable", "argmax(1)", "argmin(1)"),
+        ("seeds", "sha256", "sha1"),  # three imports away
+    ],
+)
+def test_every_edit_that_moves_numbers_is_seen(package, module, old, new):
+    before = fingerprint.of_module("sanitygap.experiments.noise_curve")
+    edit(package, module, old, new)
+    assert fingerprint.of_module("sanitygap.experiments.noise_curve") != before
+
+
+def test_words_and_other_topics_are_not_seen(package):
+    before = fingerprint.of_module("sanitygap.experiments.noise_curve")
+    edit(package, "noise", '"""', '"""Other words. ')
+    edit(package, "pages/noise", "def ", "def other_")
+    edit(package, "axioms/terms", "class ", "class Other")
+    assert fingerprint.of_module("sanitygap.experiments.noise_curve") == before
+
+
+def test_closure_follows_imports_however_far():
+    found = fingerprint.closure("sanitygap.theory.rank")
+    assert {"sanitygap.theory.rank", "sanitygap.similarity", "sanitygap.seeds"} <= found
+    assert "sanitygap.attribution" not in found
+    assert "sanitygap.runs" not in fingerprint.closure("sanitygap.experiments.specifications")
+
+
+def test_versions_of_the_libraries_that_are_installed():
+    import torch
+
+    assert fingerprint.versions()["torch"] == torch.__version__.partition("+")[0] or (
+        fingerprint.versions()["torch"] == torch.__version__
+    )
