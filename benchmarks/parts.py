@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from sanitygap import table
 from sanitygap.attribution import attribute
-from sanitygap.experiments import Batch, Chunk, Context
 from sanitygap.experiments.occlusion_test import occlusion_test
 from sanitygap.experiments.randomization_test import randomization_test
 from sanitygap.faithfulness import occlusion_curves
@@ -26,6 +26,7 @@ from sanitygap.images import ImageSet, load_images
 from sanitygap.models import Explainable, Stage, load_model
 from sanitygap.randomization import RandomTwin, Step, steps
 from sanitygap.similarity import pearson, ranks, spearman
+from sanitygap.table import Batch, Context
 
 MODEL = "squeezenet1_1"
 METHOD = "gradient"
@@ -62,7 +63,7 @@ class Workload:
         torch.set_num_threads(setting.threads)
         self.setting = setting
         self.context = Context(self._load_model, self._load_images, SEED)
-        self.batches = [self.context.batch(chunk) for chunk in self.context.image_chunks()]
+        self.batches = [self.context.batch(chunk) for chunk in self.context.positions()]
 
     @property
     def model(self) -> Explainable:
@@ -291,7 +292,7 @@ def our_occlusion(work: Workload) -> Part:
     return Part(work.model.module, run, lambda: _all_our_maps(work))
 
 
-def _table(chunks: Iterable[Chunk]) -> pd.DataFrame:
+def _table(chunks: Iterable[table.Part]) -> pd.DataFrame:
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 

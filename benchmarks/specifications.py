@@ -19,13 +19,13 @@ import torch
 import typer
 
 from sanitygap.attribution import Sampling, unpooled
-from sanitygap.experiments import EXPERIMENTS, Context
 from sanitygap.experiments.specifications import METHODS
 from sanitygap.files import write_atomically
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.provenance import processor
 from sanitygap.randomization import RandomTwin, steps
+from sanitygap.table import TABLES, Context
 
 STEPS = 3
 POINTS = 50
@@ -60,7 +60,7 @@ def main(
         unpooled(network, batch.inputs, batch.targets, METHODS, keys, Sampling(POINTS))
 
     def table(name: str, **knobs: Any) -> None:
-        chunks = EXPERIMENTS[name].chunks(context, path_steps=POINTS, **knobs)
+        chunks = TABLES[name].parts(context, path_steps=POINTS, **knobs)
         next(iter(chunks)).compute()
 
     def occluded() -> None:

@@ -8,7 +8,6 @@ from scipy.stats import spearmanr
 
 from sanitygap.claims import CriterionContext, find_claim, judge
 from sanitygap.criteria.adebayo_controls import calibrated, printed
-from sanitygap.experiments import EXPERIMENTS, Context
 from sanitygap.experiments.input_controls import overlap
 from sanitygap.experiments.metric_calibration import (
     correlation_length,
@@ -20,6 +19,7 @@ from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.randomization import RandomTwin, Redraw
 from sanitygap.small_networks.mnist_networks import explainable, network
+from sanitygap.table import TABLES, Context
 from tests.models.tiny import TINY, photographs
 
 GREY = {
@@ -57,7 +57,7 @@ def tiny(tmp_path_factory) -> Context:
 def tables(tiny) -> dict[str, pd.DataFrame]:
     return {
         name: pd.concat(
-            [chunk.compute() for chunk in EXPERIMENTS[name].chunks(tiny, **knobs)],
+            [chunk.compute() for chunk in TABLES[name].parts(tiny, **knobs)],
             ignore_index=True,
         )
         for name, knobs in SMALL.items()
@@ -66,7 +66,7 @@ def tables(tiny) -> dict[str, pd.DataFrame]:
 
 @pytest.mark.parametrize("name", list(SMALL))
 def test_tables_have_the_columns_that_are_described(tables, name):
-    assert list(tables[name]) == list(EXPERIMENTS[name].columns)
+    assert list(tables[name]) == list(TABLES[name].columns)
     assert len(tables[name])
 
 
@@ -178,7 +178,7 @@ def measured(tiny) -> pd.DataFrame:
     knobs = {"networks": ("resnet18",), "repeats": 400}
     kept = [
         chunk.compute()
-        for chunk in EXPERIMENTS["method-definitions"].chunks(tiny, **knobs)
+        for chunk in TABLES["method-definitions"].parts(tiny, **knobs)
         if chunk.settings["topic"] != "integrated gradients"  # it trains a network
     ]
     return pd.concat(kept, ignore_index=True)

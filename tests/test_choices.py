@@ -7,16 +7,16 @@ import pandas as pd
 import pytest
 import torch
 
+from sanitygap import table as room
 from sanitygap.attribution import attribute
 from sanitygap.errors import UsageError
-from sanitygap.experiments import EXPERIMENTS, Context
-from sanitygap.experiments import experiment as room
 from sanitygap.faithfulness import occlusion_curves
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.outliers import FeatureCloud, respond
 from sanitygap.similarity import Reference
 from sanitygap.small_networks.tasks import TASKS
+from sanitygap.table import TABLES, Context
 from tests.models.tiny import TINY, photographs
 
 #: settings that make the tables small
@@ -45,7 +45,7 @@ def make_context(folder, n: int | None = None) -> Context:
 
 
 def table(context: Context, name: str, **knobs) -> pd.DataFrame:
-    chunks = EXPERIMENTS[name].chunks(context, **{**SMALL.get(name, {}), **knobs})
+    chunks = TABLES[name].parts(context, **{**SMALL.get(name, {}), **knobs})
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 
@@ -57,7 +57,7 @@ def keyed(frame: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize("name", list(SMALL))
 def test_tables_have_the_columns_that_are_described(context, name):
     frame = table(context, name, max_images=3)
-    assert list(frame) == list(EXPERIMENTS[name].columns)
+    assert list(frame) == list(TABLES[name].columns)
     assert frame["image"].nunique() == 3
     assert not keyed(frame).index.duplicated().any()
     assert np.isfinite(frame.select_dtypes("number")).all(axis=None)
@@ -66,8 +66,8 @@ def test_tables_have_the_columns_that_are_described(context, name):
 @pytest.mark.parametrize("name", list(SMALL))
 def test_numbers_do_not_depend_on_the_size_of_a_chunk(context, name, monkeypatch):
     whole = keyed(table(context, name))
-    monkeypatch.setattr(room, "CHUNK", 3)
-    assert [len(part) for part in context.image_chunks()] == [3, 3, 1]
+    monkeypatch.setattr(room, "BATCH", 3)
+    assert [len(part) for part in context.positions()] == [3, 3, 1]
     parts = keyed(table(context, name)).loc[whole.index]
     for column in whole.select_dtypes("number"):
         a, b = (frame[column].to_numpy(float) for frame in (whole, parts))
@@ -201,7 +201,7 @@ def test_scores_on_tasks(context):
         examples_to_train=100, examples_to_test=12, path_steps=2, noisy_copies=2,
         methods=["gradient", "guided-backprop"],
     )  # fmt: skip
-    assert list(frame) == list(EXPERIMENTS["task-dependence"].columns)
+    assert list(frame) == list(TABLES["task-dependence"].columns)
     assert len(frame) == 2 * 2 * 12 * 2 * 2
     assert frame["ssim"].between(-1, 1).all()
     assert frame["accuracy"].between(0, 1).all()
@@ -213,7 +213,7 @@ def test_scores_on_tasks(context):
 
 
 def test_tables_that_need_no_model_say_so(context):
-    chunks = list(EXPERIMENTS["task-dependence"].chunks(context))
+    chunks = list(TABLES["task-dependence"].parts(context))
     assert {chunk.needs_model for chunk in chunks} == {False}
     assert {chunk.images for chunk in chunks} == {()}
     assert len(chunks) == 5 * len(TASKS)

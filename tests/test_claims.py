@@ -40,9 +40,9 @@ from sanitygap.claims.judging import _CRITERIA
 from sanitygap.claims.ledger import Paper
 from sanitygap.criteria import load_criteria
 from sanitygap.errors import UsageError
-from sanitygap.experiments import EXPERIMENTS, Context
 from sanitygap.images import load_images
 from sanitygap.inference import paired_difference, rank_agreement
+from sanitygap.table import TABLES, Context
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 SURROGATE = CriterionContext("squeezenet1_1", "photos", 12)
@@ -133,8 +133,8 @@ def test_verdicts_about_other_networks_need_no_network_of_a_run():
     assert "binder-skip-predicts" in {claim.id for claim in named}
     for claim in named:
         for name in find_criterion(claim.id).tables:
-            entry = EXPERIMENTS[name]
-            chunks = list(entry.chunks(context, **entry.knobs["smoke"]))
+            entry = TABLES[name]
+            chunks = list(entry.parts(context, **entry.profiles["smoke"]))
             assert chunks, claim.id
             assert not any(chunk.needs_model for chunk in chunks), (claim.id, name)
 

@@ -378,7 +378,7 @@ def test_verify_says_when_code_has_changed(compute, sanitygap_, root):
     assert sanitygap_("record", "first", "reference")[0] == 0
     path = root / "data/runs/reference/randomization.json"
     made = json.loads(path.read_text(encoding="utf-8"))
-    made["code"] = dict.fromkeys(made["code"], "0" * 64)
+    made["fingerprint"] = "0" * 64
     path.write_text(json.dumps(made), encoding="utf-8")
     status, out, err = sanitygap_("verify", "--run", "first")
     assert status == 0

@@ -131,7 +131,7 @@ def test_tables_of_other_code_are_named(book):
     assert outdated([reference]) == []
     path = reference.folder / "randomization.json"
     made = json.loads(path.read_text(encoding="utf-8"))
-    made["code"] = dict.fromkeys(made["code"], "0" * 64)
+    made["fingerprint"] = "0" * 64
     path.write_text(json.dumps(made), encoding="utf-8")
     (line,) = outdated([reference])
     assert line == "the table 'randomization' of the run 'reference' was computed by other code"
@@ -142,7 +142,7 @@ def held_run(folder, rng, n, shift=0.0, without=()):
     folder.mkdir(parents=True)
     settings = {"run": folder.name, "model": "my:net", "images": "folder", "profile": "full"}
     (folder / "run.json").write_text(json.dumps({"settings": settings, "recorded": False}))
-    (folder / "randomization.json").write_text(json.dumps({"code": {}}))
+    (folder / "randomization.json").write_text(json.dumps({"fingerprint": ""}))
     rows = [
         {"image": f"i{i}", "method": method, "order": "top-down", "step": step, "sign": sign}
         | {name: rng.normal(0.5, 0.1) for name in ("ssim", "spearman", "mse")}

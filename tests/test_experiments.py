@@ -1,20 +1,18 @@
 """Experiments: chunks, their addresses, and that numbers do not depend on how work is cut up."""
 
-import importlib
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from sanitygap import fingerprint
+from sanitygap import table as room
 from sanitygap.errors import UsageError
-from sanitygap.experiments import EXPERIMENTS, PROFILES, Chunk, Context, chunk_id, code_sha256
-from sanitygap.experiments import experiment as room
 from sanitygap.experiments.randomization_test import ALL_METHODS
 from sanitygap.images import load_images
 from sanitygap.models import load_model
-from sanitygap.settings import checked_knobs
+from sanitygap.table import PROFILES, TABLES, Context, Part
 from tests.models.tiny import TINY, photographs
 
 #: settings that make the two big tables small
@@ -40,7 +38,7 @@ def make_context(folder, seed: int = 0, n: int | None = None) -> Context:
 
 
 def table(context: Context, name: str, **knobs) -> pd.DataFrame:
-    chunks = EXPERIMENTS[name].chunks(context, **SMALL[name], **knobs)
+    chunks = TABLES[name].parts(context, **SMALL[name], **knobs)
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 
@@ -53,28 +51,28 @@ def keyed(frame: pd.DataFrame) -> pd.DataFrame:
 @pytest.mark.parametrize("name", list(SMALL))
 def test_tables_have_the_columns_that_are_described(context, name):
     frame = table(context, name, max_images=2)
-    assert list(frame) == list(EXPERIMENTS[name].columns)
+    assert list(frame) == list(TABLES[name].columns)
     assert set(frame["method"]) == set(ALL_METHODS)
     assert frame["image"].nunique() == 2
     assert not keyed(frame).index.duplicated().any()
     assert np.isfinite(frame.select_dtypes("number")).all(axis=None)
-    assert EXPERIMENTS[name].summary.endswith(".")
+    assert TABLES[name].summary.endswith(".")
 
 
-@pytest.mark.parametrize("name", list(EXPERIMENTS))
+@pytest.mark.parametrize("name", list(TABLES))
 def test_every_experiment_has_a_description_and_settings_that_it_takes(name):
-    entry = EXPERIMENTS[name]
+    entry = TABLES[name]
     assert len(entry.summary) > 20
-    assert set(entry.knobs) <= set(PROFILES)
-    for knobs in entry.knobs.values():
-        assert checked_knobs(entry, knobs) == knobs
+    assert set(entry.profiles) <= set(PROFILES)
+    for knobs in entry.profiles.values():
+        assert entry.checked(knobs) == knobs
 
 
 @pytest.mark.parametrize("name", list(SMALL))
 def test_numbers_do_not_depend_on_the_size_of_a_chunk(context, name, monkeypatch):
     whole = keyed(table(context, name, max_images=5))
-    monkeypatch.setattr(room, "CHUNK", 2)
-    assert [len(part) for part in context.image_chunks(5)] == [2, 2, 1]
+    monkeypatch.setattr(room, "BATCH", 2)
+    assert [len(part) for part in context.positions(5)] == [2, 2, 1]
     parts = keyed(table(context, name, max_images=5)).loc[whole.index]
     for column in whole.select_dtypes("number"):
         a, b = (frame[column].to_numpy(float) for frame in (whole, parts))
@@ -124,9 +122,9 @@ def test_the_shares_of_random_parameters(context):
 
 def test_chunks_of_images(folder):
     context = make_context(folder)
-    assert [len(part) for part in context.image_chunks()] == [10, 10, 1]
-    assert context.image_chunks(12)[-1] == (10, 11)
-    assert sum(context.image_chunks(1000), ()) == tuple(range(21))
+    assert [len(part) for part in context.positions()] == [10, 10, 1]
+    assert context.positions(12)[-1] == (10, 11)
+    assert sum(context.positions(1000), ()) == tuple(range(21))
 
 
 def test_a_batch_holds_what_the_trained_model_predicts(context):
@@ -139,12 +137,12 @@ def test_a_batch_holds_what_the_trained_model_predicts(context):
     assert batch.seeds(0, "x") == context.batch((3, 0)).seeds(0, "x") != batch.seeds(1, "x")
 
 
-def first_chunk(context: Context, name: str = "randomization", **knobs) -> Chunk:
-    return next(iter(EXPERIMENTS[name].chunks(context, **{**SMALL[name], **knobs})))
+def first_part(context: Context, name: str = "randomization", **knobs) -> Part:
+    return next(iter(TABLES[name].parts(context, **{**SMALL[name], **knobs})))
 
 
 def address(context: Context, name: str = "randomization", **knobs) -> str:
-    return chunk_id(name, first_chunk(context, name, **knobs), context)
+    return first_part(context, name, **knobs).id
 
 
 def test_the_address_of_a_chunk_changes_with_all_that_changes_its_numbers(folder, monkeypatch):
@@ -169,7 +167,7 @@ def test_the_address_of_a_chunk_changes_with_all_that_changes_its_numbers(folder
     }.items():
         images = context.images
         others[what] = address(Context(lambda m=changed: m, lambda i=images: i, 0))
-    monkeypatch.setattr(room, "code_sha256", lambda code: "other code")
+    monkeypatch.setattr(fingerprint, "of_function", lambda function: "other code")
     others["code"] = address(context)
     assert here not in others.values()
     assert len(set(others.values())) == len(others)
@@ -189,61 +187,17 @@ def test_formal_checks_need_neither_model_nor_images():
         raise AssertionError("nothing should be loaded")
 
     context = Context(refuse, refuse, seed=3)
-    (chunk,) = EXPERIMENTS["theorem-1-covariance"].chunks(context, n=3)
-    assert not chunk.needs_model
-    assert len(chunk_id("theorem-1-covariance", chunk, context)) == 32
+    (chunk,) = TABLES["theorem-1-covariance"].parts(context, n=3)
+    assert not chunk.table.modelled
+    assert len(chunk.id) == 32
     assert len(chunk.compute()) > 0
 
 
-SOURCE = '''
-"""Module."""
-def f(x):
-    """What f does."""
-    # why
-    return x + 1
-'''
-
-
-@pytest.fixture
-def hash_of(tmp_path, monkeypatch):
-    """The hash of a module with the given source."""
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-
-    def digest(source: str, piece: str | None = None) -> str:
-        import linecache
-
-        (tmp_path / "hashed_code.py").write_text(source, encoding="utf-8")
-        sys.modules.pop("hashed_code", None)
-        importlib.invalidate_caches()
-        linecache.clearcache()
-        module = importlib.import_module("hashed_code")
-        return code_sha256((getattr(module, piece) if piece else module,))
-
-    yield digest
-    sys.modules.pop("hashed_code", None)
-
-
-@pytest.mark.parametrize("piece", [None, "f"])
-def test_the_hash_of_code_ignores_wording_and_sees_the_rest(hash_of, piece):
-    first = hash_of(SOURCE, piece)
-    reworded = SOURCE.replace("What f does.", "Adds one.").replace("# why", "# because")
-    assert hash_of(reworded.replace("return x + 1", "return (x  +  1)"), piece) == first
-    assert hash_of(SOURCE.replace("x + 1", "x + 2"), piece) != first
-    assert hash_of(SOURCE.replace("def f(x)", "def f(x, y=0)"), piece) != first
-
-
-def test_the_hash_of_a_function_ignores_its_neighbours(hash_of):
-    beside = SOURCE + "\ndef g():\n    return 1\n"
-    assert hash_of(beside, "f") == hash_of(SOURCE, "f")
-    assert hash_of(beside) != hash_of(SOURCE)
-
-
 def test_unknown_order_and_method_are_refused(context):
-    with pytest.raises(UsageError, match="unknown order"):
-        list(EXPERIMENTS["randomization"].chunks(context, order="sideways"))
+    with pytest.raises(UsageError, match="setting .order. of the table .randomization."):
+        list(TABLES["randomization"].parts(context, order="sideways"))
     with pytest.raises(UsageError, match="did you mean gradient"):
-        list(EXPERIMENTS["occlusion"].chunks(context, methods=["gradeint"]))
+        list(TABLES["occlusion"].parts(context, methods=["gradeint"]))
 
 
 def test_curves_of_both_rankings_and_the_greedy_order(context):
@@ -256,9 +210,9 @@ def test_curves_of_both_rankings_and_the_greedy_order(context):
         for reduction in ("signed", "sum-abs")
     }
     assert (rankings.loc[(slice(None), 0), :].std(axis=1) < 1e-6).all(), "nothing is hidden yet"
-    [chunk] = EXPERIMENTS["greedy-occlusion"].chunks(context, patch=8, regions=3, max_images=2)
+    [chunk] = TABLES["greedy-occlusion"].parts(context, patch=8, regions=3, max_images=2)
     best = chunk.compute()
-    assert list(best) == list(EXPERIMENTS["greedy-occlusion"].columns)
+    assert list(best) == list(TABLES["greedy-occlusion"].columns)
     first = best[best["regions"] == 1].set_index("image")["softmax"]
     for _, column in rankings.xs(1, level="regions").items():
         assert (first <= column[first.index] + 1e-6).all()

@@ -58,7 +58,7 @@ def occluded(n=12, seed=0):
         return [choices | {"softmax": level, "logit": 10 * level}]
 
     table = table_of(n, columns)
-    table.attrs["knobs"] = KNOBS
+    table.attrs["parameters"] = KNOBS
     return table
 
 
@@ -73,7 +73,7 @@ def randomized(n=12, seed=1):
             yield {"norms": "reset", "step": step, "steps": 5} | similar
 
     table = table_of(n, columns)
-    table.attrs["knobs"] = {"path_steps": 20, "n_steps": 2}
+    table.attrs["parameters"] = {"path_steps": 20, "n_steps": 2}
     return table
 
 

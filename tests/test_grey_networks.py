@@ -6,7 +6,6 @@ from torch import nn
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.errors import UsageError
-from sanitygap.experiments import Context
 from sanitygap.experiments.grey_networks import grey_images
 from sanitygap.images import ImageSet
 from sanitygap.small_networks import training
@@ -20,6 +19,7 @@ from sanitygap.small_networks.mnist_networks import (
     network,
 )
 from sanitygap.small_networks.training import Recipe, correct, train
+from sanitygap.table import Context
 
 
 def numbers(module: nn.Module) -> list[tuple[int, ...]]:

@@ -10,7 +10,6 @@ import torch
 from skimage.metrics import structural_similarity
 
 from sanitygap import mprt
-from sanitygap.experiments import EXPERIMENTS, Context, chunk_id
 from sanitygap.experiments.ipr_test import changed_layers, paper_layers, sized
 from sanitygap.experiments.mprt_variants import DRAWS
 from sanitygap.experiments.sensitivity_limits import moved_weights
@@ -18,9 +17,10 @@ from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.models.explainable import Stage
 from sanitygap.randomization import RandomTwin, steps
+from sanitygap.table import TABLES, Context
 from tests.models.tiny import TINY, photographs
 
-TABLES = (
+NAMES = (
     "ipr-test",
     "ipr-captum",
     "ipr-retest",
@@ -41,26 +41,26 @@ def context(tmp_path_factory):
 
 
 def table(context: Context, name: str, **knobs) -> pd.DataFrame:
-    entry = EXPERIMENTS[name]
-    settings = {**entry.knobs["smoke"], **knobs}
-    chunks = entry.chunks(context, **settings)
+    entry = TABLES[name]
+    settings = {**entry.profiles["smoke"], **knobs}
+    chunks = entry.parts(context, **settings)
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", NAMES)
 def test_tables_hold_their_columns_and_leave_the_network_as_it_was(context, name):
     before = {key: value.clone() for key, value in context.model.module.state_dict().items()}
     rows = table(context, name)
-    assert list(rows) == list(EXPERIMENTS[name].columns)
+    assert list(rows) == list(TABLES[name].columns)
     assert len(rows) > 0
     after = context.model.module.state_dict()
     assert all(torch.equal(value, after[key]) for key, value in before.items())
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", NAMES)
 def test_chunks_have_addresses_of_their_own(context, name):
-    entry = EXPERIMENTS[name]
-    made = [chunk_id(name, one, context) for one in entry.chunks(context, **entry.knobs["smoke"])]
+    entry = TABLES[name]
+    made = [one.id for one in entry.parts(context, **entry.profiles["smoke"])]
     assert len(set(made)) == len(made)
 
 
@@ -80,12 +80,8 @@ def test_limes_samples_are_in_the_address_and_not_in_the_name(context):
     assert sized(("lime", "gradient"), 7) == ["lime@7", "gradient"]
     rows = table(context, "ipr-test", methods=("lime",), lime_samples=5)
     assert set(rows["method"]) == {"lime"}
-    chunks = EXPERIMENTS["ipr-test"].chunks
     addresses = {
-        chunk_id(
-            "ipr-test", next(iter(chunks(context, methods=("lime",), lime_samples=n))), context
-        )
-        for n in (5, 6)
+        TABLES["ipr-test"].parts(context, methods=("lime",), lime_samples=n)[0].id for n in (5, 6)
     }
     assert len(addresses) == 2
 

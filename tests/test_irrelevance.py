@@ -5,13 +5,12 @@ import pandas as pd
 import pytest
 import torch
 
+from sanitygap import table as room
 from sanitygap.attribution import attribute
 from sanitygap.claims import CriterionContext, find_claim, judge
 from sanitygap.criteria import irrelevance as criteria
 from sanitygap.criteria.gap import FIGURE_METHODS
 from sanitygap.criteria.irrelevance import beyond_null
-from sanitygap.experiments import EXPERIMENTS, Context
-from sanitygap.experiments import experiment as room
 from sanitygap.experiments.irrelevance import partners
 from sanitygap.images import load_images
 from sanitygap.models import load_model
@@ -21,6 +20,7 @@ from sanitygap.preservation.partition import cut_model, feature_sum
 from sanitygap.randomization import RandomTwin
 from sanitygap.similarity import pearson
 from sanitygap.small_networks.planted import planted_model
+from sanitygap.table import TABLES, Context
 from tests.models.tiny import TINY, photographs
 
 SMALL = {
@@ -44,14 +44,14 @@ def context(folder) -> Context:
 
 
 def table(context: Context, name: str, **knobs) -> pd.DataFrame:
-    chunks = EXPERIMENTS[name].chunks(context, **{**SMALL[name], **knobs})
+    chunks = TABLES[name].parts(context, **{**SMALL[name], **knobs})
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 
 @pytest.mark.parametrize("name", list(SMALL))
 def test_tables_have_the_columns_that_are_described(context, name):
     frame = table(context, name)
-    assert list(frame) == list(EXPERIMENTS[name].columns)
+    assert list(frame) == list(TABLES[name].columns)
     measured = [name for name in frame.select_dtypes("float") if name != "auc"]
     assert np.isfinite(frame[measured].astype(float)).all(axis=None)
 
@@ -63,9 +63,9 @@ def test_numbers_do_not_depend_on_the_size_of_a_chunk(context, name, monkeypatch
     knobs = {"max_images": 12, "redraws": 1} if name != "limited-change" else {}
     if name == "irrelevance":
         knobs["shares"] = (3 / 4,)
-    monkeypatch.setattr(room, "CHUNK", 10)
+    monkeypatch.setattr(room, "BATCH", 10)
     frames = [table(context, name, **knobs)]
-    monkeypatch.setattr(room, "CHUNK", 20)
+    monkeypatch.setattr(room, "BATCH", 20)
     frames.append(table(context, name, **knobs))
     a, b = (frame.set_index([k for k in keys if k in frame]).sort_index() for frame in frames)
     assert a.index.equals(b.index)

@@ -9,7 +9,6 @@ from zennit.layer import Sum
 
 from sanitygap.attribution import attribute
 from sanitygap.errors import UsageError
-from sanitygap.experiments import EXPERIMENTS, Chunk, Context, chunk_id
 from sanitygap.experiments.bottom_up import random_share
 from sanitygap.experiments.noise_curve import fresh_noise
 from sanitygap.experiments.outlook import response
@@ -18,8 +17,8 @@ from sanitygap.images import load_images
 from sanitygap.models import Explainable, Preprocessing, Stage, load_model
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.seeds import normal
-from sanitygap.settings import checked_knobs
 from sanitygap.similarity import Reference, pearson
+from sanitygap.table import TABLES, Context, Part
 from tests.models.tiny import TINY, photographs
 
 #: settings that fit the tiny network
@@ -88,8 +87,8 @@ def residual(folder):
     return make(folder, "tests.test_noise_and_outlook:residual_network")
 
 
-def chunks(context: Context, name: str, **knobs) -> list[Chunk]:
-    return list(EXPERIMENTS[name].chunks(context, **SMALL[name] | knobs))
+def chunks(context: Context, name: str, **knobs) -> list[Part]:
+    return list(TABLES[name].parts(context, **SMALL[name] | knobs))
 
 
 def table(context: Context, name: str, **knobs) -> pd.DataFrame:
@@ -100,7 +99,7 @@ def table(context: Context, name: str, **knobs) -> pd.DataFrame:
 @pytest.mark.parametrize("name", list(SMALL))
 def test_tables_hold_what_is_described_once_an_observation(residual, name):
     frame = table(residual, name)
-    assert list(frame) == list(EXPERIMENTS[name].columns)
+    assert list(frame) == list(TABLES[name].columns)
     assert frame["image"].nunique() == 3
     keys = ["image", "method", "order", "step", "sign", "seed", "amount", "lag", "copies",
             "threshold", "component", "level"]  # fmt: skip
@@ -111,12 +110,12 @@ def test_tables_hold_what_is_described_once_an_observation(residual, name):
 
 @pytest.mark.parametrize("name", list(SMALL))
 def test_settings_of_every_profile_are_usable_and_change_the_address(residual, name):
-    entry = EXPERIMENTS[name]
-    for knobs in entry.knobs.values():
-        assert checked_knobs(entry, knobs) == knobs
-    first = {chunk_id(name, chunk, residual) for chunk in chunks(residual, name)}
+    entry = TABLES[name]
+    for knobs in entry.profiles.values():
+        assert entry.checked(knobs) == knobs
+    first = {chunk.id for chunk in chunks(residual, name)}
     other = Context(lambda: residual.model, lambda: residual.images, 1)
-    assert first.isdisjoint({chunk_id(name, chunk, other) for chunk in chunks(other, name)})
+    assert first.isdisjoint({chunk.id for chunk in chunks(other, name)})
 
 
 @pytest.mark.parametrize(
@@ -134,7 +133,7 @@ def test_settings_of_every_profile_are_usable_and_change_the_address(residual, n
 )
 def test_unusable_settings_are_refused(name, knobs):
     with pytest.raises(UsageError, match=f"of the table '{name}'"):
-        checked_knobs(EXPERIMENTS[name], knobs)
+        TABLES[name].checked(knobs)
 
 
 def test_noise_curve_is_the_loop_that_it_replaces(context):
@@ -174,14 +173,14 @@ def test_without_noise_the_curve_begins_at_both_tests(context):
     start = curve[curve["amount"] == 0].set_index(["image", "method"])
     plain = pd.concat(
         chunk.compute()
-        for chunk in EXPERIMENTS["randomization"].chunks(context, methods=GRADIENTS, n_steps=3)
+        for chunk in TABLES["randomization"].parts(context, methods=GRADIENTS, n_steps=3)
     )
     plain = plain[plain["sign"] == "signed"].groupby(["image", "method"])["ssim"].mean()
     np.testing.assert_allclose(start["ssim"], plain.loc[start.index], atol=1e-5)
     occluded = pd.concat(
         chunk.compute()
-        for chunk in EXPERIMENTS["occlusion"].chunks(
-            context, methods=GRADIENTS, patches=[15], regions=4
+        for chunk in TABLES["occlusion"].parts(
+            context, methods=GRADIENTS, patches=[15], regions=4, rank_by=["signed"]
         )
     )
     occluded = occluded.groupby(["image", "method"])["softmax"].mean()
@@ -208,7 +207,7 @@ def test_noise_that_is_not_redrawn_scores_worst(context):
 def test_copies_are_those_of_the_randomisation_test(context):
     found = table(context, "smoothgrad-copies")
     for copies in (1, 3):
-        [chunk] = EXPERIMENTS["randomization"].chunks(
+        [chunk] = TABLES["randomization"].parts(
             context, methods=["smoothgrad"], n_steps=1, noisy_copies=copies
         )
         rows = found[found["copies"] == copies].drop(columns="copies").reset_index(drop=True)
@@ -304,7 +303,7 @@ def test_restriction_drops_nothing_where_nothing_is_kept(context):
 
 def test_unrestricted_similarity_is_that_of_the_randomisation_test(context):
     frame = table(context, "outlook-restrict", methods=GRADIENTS, thresholds=[0.5])
-    [chunk] = EXPERIMENTS["randomization"].chunks(context, methods=GRADIENTS, n_steps=2)
+    [chunk] = TABLES["randomization"].parts(context, methods=GRADIENTS, n_steps=2)
     plain = chunk.compute()
     plain = plain[plain["sign"] == "signed"].set_index(["image", "method", "step"])["ssim"]
     index = pd.MultiIndex.from_frame(frame[["image", "method", "step"]])
@@ -365,4 +364,4 @@ def test_a_network_without_a_skip_has_an_empty_table(context):
     assert chunk.images == ()
     frame = chunk.compute()
     assert frame.empty
-    assert list(frame) == list(EXPERIMENTS["outlook-baseline"].columns)
+    assert list(frame) == list(TABLES["outlook-baseline"].columns)

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sanitygap.experiments import EXPERIMENTS
 from sanitygap.figures.redraws import seed_dots
 from sanitygap.pages.redraws import seed_numbers
+from sanitygap.table import TABLES
 
 
 def rows(seed: int, values: dict[str, list[float]], stages: tuple[str, ...]) -> pd.DataFrame:
@@ -50,4 +50,4 @@ def test_figure_tells_the_range_of_the_draws() -> None:
 
 
 def test_full_profile_has_five_draws_with_the_runs_own() -> None:
-    assert len({0, *EXPERIMENTS["randomization-seeds"].knobs["full"]["seeds"]}) == 5
+    assert len({0, *TABLES["randomization-seeds"].profiles["full"]["seeds"]}) == 5

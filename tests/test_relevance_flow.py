@@ -8,11 +8,11 @@ from torch import nn
 
 from sanitygap import pages
 from sanitygap.attribution import attribute
-from sanitygap.experiments import EXPERIMENTS, Context
 from sanitygap.experiments.relevance_flow import METHODS, kind
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.pages.maps import relevance_sums
+from sanitygap.table import TABLES, Context
 from tests.fake_study import FakeStudy
 from tests.models.tiny import TINY, photographs
 
@@ -25,7 +25,7 @@ def context(tmp_path_factory):
 
 
 def table(context: Context, **knobs) -> pd.DataFrame:
-    chunks = EXPERIMENTS["relevance-flow"].chunks(context, **knobs)
+    chunks = TABLES["relevance-flow"].parts(context, **knobs)
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 
@@ -35,7 +35,7 @@ def flow(context):
 
 
 def test_every_rule_and_module_has_a_row(flow, context):
-    assert list(flow) == list(EXPERIMENTS["relevance-flow"].columns)
+    assert list(flow) == list(TABLES["relevance-flow"].columns)
     assert set(flow["method"]) == set(METHODS)
     assert not flow.duplicated(["image", "method", "module"]).any()
     plain = flow[flow["method"] == "lrp-epsilon-plus"]
@@ -67,7 +67,7 @@ def test_the_input_has_the_sums_of_the_maps(flow, context):
 
 def test_numbers_do_not_depend_on_the_size_of_a_chunk(flow, context, monkeypatch):
     monkeypatch.setattr(Context, "batch_size", 2)
-    assert [len(part) for part in context.image_chunks()] == [2, 1]
+    assert [len(part) for part in context.positions()] == [2, 1]
     keys = ["method", "image", "module"]
     parts = table(context).set_index(keys)
     whole = flow.set_index(keys)

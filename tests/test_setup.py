@@ -9,11 +9,11 @@ from torch import nn
 
 from sanitygap.claims import CriterionContext, judge
 from sanitygap.errors import UsageError
-from sanitygap.experiments import EXPERIMENTS, Context, chunk_id
 from sanitygap.experiments.setup import FIGURE_2, measured, variants
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.randomization import Redraw
+from sanitygap.table import TABLES, Context
 from tests.conftest import make_explainable
 from tests.models.tiny import TINY, photographs
 
@@ -31,7 +31,7 @@ def context(tmp_path_factory):
 
 
 def table(context: Context, name: str, **knobs) -> pd.DataFrame:
-    chunks = EXPERIMENTS[name].chunks(context, **knobs)
+    chunks = TABLES[name].parts(context, **knobs)
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 
@@ -44,7 +44,7 @@ def counted(context):
 
 
 def test_counts_of_the_paper_are_refused_with_their_numbers(counted):
-    assert list(counted) == list(EXPERIMENTS["step-counts"].columns)
+    assert list(counted) == list(TABLES["step-counts"].columns)
     verdict = judge("binder-a1-counts", {"step-counts": counted}, PAPER)
     assert verdict.value == "false"
     assert verdict.numbers == {
@@ -71,7 +71,7 @@ def test_counting_needs_neither_model_nor_images():
     def refuse() -> None:
         raise AssertionError("loaded")
 
-    [chunk] = EXPERIMENTS["step-counts"].chunks(Context(refuse, refuse, 0))  # type: ignore[arg-type]
+    [chunk] = TABLES["step-counts"].parts(Context(refuse, refuse, 0))  # type: ignore[arg-type]
     assert not chunk.needs_model
     assert chunk.images == ()
 
@@ -136,7 +136,7 @@ def test_without_normalisation_nothing_can_be_kept():
 
 def test_configuration_has_a_row_for_each_way(context):
     rows = table(context, "configurations")
-    assert list(rows) == list(EXPERIMENTS["configurations"].columns)
+    assert list(rows) == list(TABLES["configurations"].columns)
     assert list(zip(rows["weights"], rows["norms"], strict=True)) == variants(context.model)
     assert set(rows["weights_sha256"]) == {context.model.weights_sha256}
     assert set(rows["images_sha256"]) == {context.images.sha256}
@@ -146,15 +146,15 @@ def test_configuration_has_a_row_for_each_way(context):
 def test_each_way_is_the_randomisation_test_with_that_redraw(context):
     knobs = {"methods": ("gradient", "guided-backprop"), "n_steps": 2}
     rows = table(context, "initializations", **knobs)
-    assert list(rows) == list(EXPERIMENTS["initializations"].columns)
+    assert list(rows) == list(TABLES["initializations"].columns)
     for weights, norms in variants(context.model):
         own = rows[(rows["weights"] == weights) & (rows["norms"] == norms)]
         expected = table(context, "randomization", **knobs, weights=weights, norms=norms)
         pd.testing.assert_frame_equal(
             own.drop(columns=["weights", "norms"]).reset_index(drop=True), expected
         )
-    chunks = EXPERIMENTS["initializations"].chunks(context, **knobs)
-    addresses = [chunk_id("initializations", chunk, context) for chunk in chunks]
+    chunks = TABLES["initializations"].parts(context, **knobs)
+    addresses = [chunk.id for chunk in chunks]
     assert len(set(addresses)) == len(addresses)
 
 

@@ -7,13 +7,13 @@ import torch
 from scipy.stats import pearsonr
 
 from sanitygap.claims import CriterionContext, find_claim, judge
-from sanitygap.experiments import EXPERIMENTS, Context
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.preservation.partition import centred
 from sanitygap.preservation.skips import blocks_of, one_layer
 from sanitygap.randomization import RandomTwin
 from sanitygap.small_networks import residual_networks
+from sanitygap.table import TABLES, Context
 from tests.conftest import make_explainable
 from tests.models.tiny import TINY, photographs
 
@@ -44,25 +44,25 @@ def tiny(folder) -> Context:
 
 
 def table(context: Context, name: str, **knobs) -> pd.DataFrame:
-    chunks = EXPERIMENTS[name].chunks(context, **{**SMALL[name], **knobs})
+    chunks = TABLES[name].parts(context, **{**SMALL[name], **knobs})
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 
 @pytest.mark.parametrize("name", list(SMALL))
 def test_tables_have_the_columns_that_are_described(resnet, name):
     frame = table(resnet, name)
-    assert list(frame) == list(EXPERIMENTS[name].columns)
+    assert list(frame) == list(TABLES[name].columns)
     assert frame["image"].nunique() == 3
     assert np.isfinite(frame.select_dtypes("number")).all(axis=None)
 
 
 @pytest.mark.parametrize("name", ["skip-relevance", "skip-surrogate"])
 def test_a_network_without_skips_has_an_empty_table(tiny, name):
-    [chunk] = EXPERIMENTS[name].chunks(tiny)
+    [chunk] = TABLES[name].parts(tiny)
     assert chunk.images == ()
     empty = chunk.compute()
     assert len(empty) == 0
-    assert list(empty) == list(EXPERIMENTS[name].columns)
+    assert list(empty) == list(TABLES[name].columns)
 
 
 def test_logits_after_a_redraw_against_whole_passes(resnet):
@@ -127,10 +127,10 @@ def test_small_networks_and_their_table(tiny, monkeypatch):
     monkeypatch.setattr(residual_networks, "EPOCHS", 1)
     knobs = {"trainings": 1, "redraws": 1, "test_images": 3, "path_steps": 2,
              "training_images": 50}  # fmt: skip
-    [chunk] = EXPERIMENTS["skip-networks"].chunks(tiny, **knobs)
+    [chunk] = TABLES["skip-networks"].parts(tiny, **knobs)
     assert not chunk.needs_model
     frame = chunk.compute()
-    assert list(frame) == list(EXPERIMENTS["skip-networks"].columns)
+    assert list(frame) == list(TABLES["skip-networks"].columns)
     parts = frame.groupby("network")["part"].unique()
     assert set(parts["with skips"]) == {"total", "branch"}
     assert set(parts["without skips"]) == {"total"}

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from sanitygap.claims import CriterionContext, Verdict, find_criterion, judge, load_claims
-from sanitygap.experiments import EXPERIMENTS, Context
 from sanitygap.sensitivity import anchors
 from sanitygap.sensitivity.scores import METHODS
+from sanitygap.table import TABLES, Context
 
 COUNT, LAYERS = 12, 5
 IMAGES = [f"{number}.png" for number in range(COUNT)]
@@ -32,8 +32,8 @@ def computed():
     )  # fmt: skip
     made = {}
     for name in names:
-        entry = EXPERIMENTS[name]
-        chunks = entry.chunks(context, **entry.knobs["smoke"])
+        entry = TABLES[name]
+        chunks = entry.parts(context, **entry.profiles["smoke"])
         made[name] = pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
         assert list(made[name]) == list(entry.columns)
     return made
@@ -82,7 +82,7 @@ def verdict_of(claim: str, tables: dict[str, pd.DataFrame], context=CONTEXT) -> 
 def test_every_claim_has_a_criterion_and_a_page():
     assert len(IDS) == 35
     for name in IDS:
-        assert set(find_criterion(name).tables) <= set(EXPERIMENTS)
+        assert set(find_criterion(name).tables) <= set(TABLES)
     assert all(claim.notebook for claim in load_claims() if claim.id in IDS)
 
 

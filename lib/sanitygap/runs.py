@@ -7,8 +7,6 @@ resuming, joining shards and extending a run by more images are the same thing: 
 exist are kept, the others are computed.
 """
 
-import importlib
-import inspect
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +18,8 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
+from sanitygap import experiments as _  # noqa: F401  (they register their tables)
+from sanitygap import fingerprint
 from sanitygap.claims import (
     CriterionContext,
     Record,
@@ -33,14 +33,6 @@ from sanitygap.claims import (
     write_verdicts,
 )
 from sanitygap.errors import NotRecordedError, UsageError, unknown_name
-from sanitygap.experiments import (
-    EXPERIMENTS,
-    Chunk,
-    Context,
-    Experiment,
-    chunk_id,
-    code_sha256,
-)
 from sanitygap.files import (
     file_sha256,
     find_root,
@@ -53,13 +45,14 @@ from sanitygap.files import (
 from sanitygap.images import ImageSet, load_images
 from sanitygap.models import Explainable, load_model
 from sanitygap.provenance import commit, provenance
-from sanitygap.settings import Settings, checked_knobs, parse_shard
+from sanitygap.settings import Settings, parse_shard
+from sanitygap.table import Context, Part, Table, find_table
 
 #: images of a profile where none are asked for; None means all
 IMAGES_OF_PROFILE = {"smoke": 2, "quick": 12, "full": None}
 
 #: what a passport lists at length
-LONG = ("parts", "code")
+LONG = ("parts", "versions")
 
 
 class Study:
@@ -113,12 +106,12 @@ class Study:
         """Load model and images now, so that unusable ones are refused before work starts."""
         self.model, self.images  # noqa: B018  (loading is the check)
 
-    def table(self, name: str, **knobs: Any) -> pd.DataFrame:
+    def table(self, name: str, **parameters: Any) -> pd.DataFrame:
         """A table of the run, computed if the run does not hold it.
 
         Args:
-            name: of an experiment.
-            knobs: the experiment's settings that differ from the profile's; None stands for the
+            name: of a table.
+            parameters: the table's own that differ from the profile's; None stands for the
                 profile's value. Where none are given, those of the last time hold, so that
                 everything that a study shows is about the same table.
 
@@ -126,48 +119,47 @@ class Study:
             The tidy table. Its ``attrs`` say how it was made: :meth:`made` without its long lists.
 
         Raises:
-            UsageError: unknown table, unknown or unusable knob, or a recorded run that does not
-                hold the table with these knobs.
+            UsageError: unknown table, unknown or unusable parameter, or a recorded run that does
+                not hold the table with these.
         """
-        entry = _experiment(name)
-        given = checked_knobs(entry, knobs)
-        knobs = given or self._asked.get(name, {})
-        self._asked[name] = knobs
+        entry = find_table(name)
+        given = entry.checked(parameters) or self._asked.get(name, {})
+        self._asked[name] = given
         if self.recorded:
-            return self._recorded_table(entry, knobs)
+            return self._recorded_table(entry, given)
         with locked(self.folder / "parts", name):  # another notebook may be computing it
-            chunks, paths = self._compute(entry, knobs)
+            parts, paths = self._compute(entry, given)
             missing = [path for path in paths if not path.is_file()]
             if missing:
                 raise UsageError(
                     f"{len(missing)} of {len(paths)} parts of {name!r} belong to other shards; "
                     "compute and join them first"
                 )
-            return self._assemble(entry, knobs, chunks, paths)
+            return self._assemble(entry, given, parts, paths)
 
-    def compute(self, name: str, **knobs: Any) -> int:
+    def compute(self, name: str, **parameters: Any) -> int:
         """Compute this shard's parts of a table, and the table itself once no part is missing.
 
         Args:
-            name, knobs: as in :meth:`table`.
+            name, parameters: as in :meth:`table`.
 
         Returns:
             How many parts are still missing.
 
         Raises:
-            UsageError: unknown table, unknown or unusable knob, or a recorded run.
+            UsageError: unknown table, unknown or unusable parameter, or a recorded run.
         """
-        entry = _experiment(name)
-        knobs = checked_knobs(entry, knobs)
+        entry = find_table(name)
+        given = entry.checked(parameters)
         if self.recorded:
             raise UsageError(
                 f"{self.settings.run!r} is a recorded run, which is never recomputed; choose "
                 "another name with --run"
             )
-        chunks, paths = self._compute(entry, knobs)
+        parts, paths = self._compute(entry, given)
         missing = sum(not path.is_file() for path in paths)
         if not missing:
-            self._assemble(entry, knobs, chunks, paths)
+            self._assemble(entry, given, parts, paths)
         return missing
 
     def judge(self, *claims: str) -> pd.DataFrame:
@@ -260,7 +252,8 @@ class Study:
     def is_current(self, name: str) -> bool:
         """Whether a table was made by the code that is installed now."""
         made = self.made(name)
-        return bool(made) and made["code"] == _current_code(made["code"])
+        measure = find_table(name).measure
+        return bool(made) and made.get("fingerprint") == fingerprint.of_function(measure)
 
     def _model_and_weights(self) -> str:
         """The public model spec, with a mark where weights were given, for the ledger."""
@@ -268,7 +261,7 @@ class Study:
         trained = self.record.get("model", {}).get("pretrained", False)
         return f"{spec}@weights" if trained else spec
 
-    def _recorded_table(self, entry: Experiment, knobs: Mapping[str, Any]) -> pd.DataFrame:
+    def _recorded_table(self, entry: Table, given: Mapping[str, Any]) -> pd.DataFrame:
         path = self.folder / f"{entry.name}.parquet"
         if not path.is_file():
             raise NotRecordedError(
@@ -277,9 +270,8 @@ class Study:
             )
         table = pd.read_parquet(path)
         table.attrs.update(self._about(entry.name))
-        parameters = inspect.signature(entry.chunks).parameters
-        for key, value in knobs.items():
-            held = table.attrs["knobs"].get(key, parameters[key].default)
+        for key, value in given.items():
+            held = table.attrs["parameters"].get(key)
             if json.dumps(held) != json.dumps(value):
                 raise UsageError(
                     f"the recorded run {self.settings.run!r} holds {entry.name!r} with {key} = "
@@ -287,66 +279,62 @@ class Study:
                 )
         return table
 
-    def _compute(
-        self, entry: Experiment, knobs: Mapping[str, Any]
-    ) -> tuple[list[Chunk], list[Path]]:
-        """The chunks of a table and their files, after computing this shard's."""
-        settings = {**entry.knobs.get(self.settings.profile, {}), **knobs}
+    def _compute(self, entry: Table, given: Mapping[str, Any]) -> tuple[list[Part], list[Path]]:
+        """The parts of a table and their files, after computing this shard's."""
         with locked(self.folder / "parts", "run"):
             self._begin()
         folder = self.folder / "parts" / entry.name
+        arguments = entry.arguments(self.settings.profile, given)
         parts = {
-            folder / f"{chunk_id(entry.name, chunk, self.context)}.parquet": chunk
-            for chunk in entry.chunks(self.context, **settings)
+            folder / f"{part.id}.parquet": part for part in entry.parts(self.context, **arguments)
         }
         if not parts:
             raise UsageError(f"these settings leave nothing of the table {entry.name!r} to compute")
         index, count = self.shard
         todo = [
-            (path, chunk)
-            for number, (path, chunk) in enumerate(parts.items())
+            (path, part)
+            for number, (path, part) in enumerate(parts.items())
             if number % count == index and not path.is_file()
         ]
-        for path, chunk in tqdm(todo, desc=entry.name, unit="part", disable=len(todo) < 2):
+        for path, part in tqdm(todo, desc=entry.name, unit="part", disable=len(todo) < 2):
             started = time.perf_counter()
-            rows = chunk.compute()
+            rows = part.compute()
             rows.attrs = {"seconds": time.perf_counter() - started}
             write_table(path, rows)
         return list(parts.values()), list(parts)
 
     def _assemble(
         self,
-        entry: Experiment,
-        knobs: Mapping[str, Any],
-        chunks: Sequence[Chunk],
+        entry: Table,
+        given: Mapping[str, Any],
+        parts: Sequence[Part],
         paths: Sequence[Path],
     ) -> pd.DataFrame:
         target = self.folder / f"{entry.name}.parquet"
         passport = target.with_suffix(".json")
-        parts = [path.stem for path in paths]
-        if self.made(entry.name).get("parts") == parts and target.is_file():
+        addresses = [path.stem for path in paths]
+        if self.made(entry.name).get("parts") == addresses and target.is_file():
             table = pd.read_parquet(target)
         else:
             frames = [pd.read_parquet(path) for path in paths]
             seconds = sum(frame.attrs.get("seconds", 0.0) for frame in frames)
             for frame in frames:
                 frame.attrs.clear()
-            table = pd.concat(frames, ignore_index=True)
+            filled = [frame for frame in frames if len(frame)] or frames[:1]
+            table = pd.concat(filled, ignore_index=True)
             # if it is killed between the two files, the new table has no passport, not an old one
             passport.unlink(missing_ok=True)
             write_table(target, table)
             made = {
                 "table": entry.name,
                 "settings": self.settings.public(),
-                "knobs": {**entry.knobs.get(self.settings.profile, {}), **knobs},
-                "images": len({p for chunk in chunks for p in chunk.images}),
+                "parameters": entry.arguments(self.settings.profile, given),
+                "images": len({position for part in parts for position in part.images}),
                 "rows": len(table),
                 "seconds": round(seconds, 1),
-                "code": {
-                    place: code_sha256((_piece(place),))
-                    for place in sorted({_place(piece) for chunk in chunks for piece in chunk.code})
-                },
-                "parts": parts,
+                "fingerprint": fingerprint.of_function(entry.measure),
+                "versions": fingerprint.versions(),
+                "parts": addresses,
                 "commit": commit(),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             }
@@ -432,31 +420,3 @@ def open_run(run: str, root: Path | None = None) -> Study:
         known = sorted(other.parent.name for other in (root / "data" / "runs").glob("*/run.json"))
         raise unknown_name("run", run, known)
     return Study(root=root, **read_json(path)["settings"])
-
-
-def _experiment(name: str) -> Experiment:
-    if name not in EXPERIMENTS:
-        raise unknown_name("table", name, list(EXPERIMENTS))
-    return EXPERIMENTS[name]
-
-
-def _place(piece: Any) -> str:
-    """Where a module or function is found: ``module`` or ``module:function``."""
-    name = getattr(piece, "__qualname__", None)
-    return f"{piece.__module__}:{name}" if name else piece.__name__
-
-
-def _piece(place: str) -> Any:
-    module, _, name = place.partition(":")
-    found = importlib.import_module(module)
-    return getattr(found, name) if name else found
-
-
-def _current_code(recorded: dict[str, str]) -> dict[str, str]:
-    current = {}
-    for place in recorded:
-        try:
-            current[place] = code_sha256((_piece(place),))
-        except (ImportError, AttributeError):
-            current[place] = ""
-    return current

@@ -1,17 +1,11 @@
 """Settings: what a person asks of a run, read and checked before anything is computed."""
 
-import inspect
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from sanitygap.errors import UsageError, unknown_name
-from sanitygap.experiments import Experiment
-
-#: a whole number among an experiment's settings counts something
-COUNTS = (int, int | None)
+from sanitygap.errors import UsageError
 
 
 class Settings(BaseModel):
@@ -78,38 +72,3 @@ def parse_shard(text: str | None) -> tuple[int, int]:
     if not 1 <= index <= count:
         raise UsageError(f"a shard is written like 2/4, not {text!r}")
     return index - 1, count
-
-
-def checked_knobs(entry: Experiment, knobs: Mapping[str, Any]) -> dict[str, Any]:
-    """The knobs that are not None, read as the types that the experiment declares for them.
-
-    Args:
-        entry: the experiment.
-        knobs: name -> value, as a notebook or a command line gives them.
-
-    Raises:
-        UsageError: an unknown name, or a value of another type; counts are at least 1.
-    """
-    hints = get_type_hints(entry.chunks, include_extras=True)
-    names = [
-        name
-        for name in inspect.signature(entry.chunks).parameters
-        if name not in ("context", "seed")
-    ]
-    checked = {}
-    for name, value in knobs.items():
-        if value is None:
-            continue
-        if name not in names:
-            raise unknown_name(f"setting of the table {entry.name!r}:", name, names)
-        kind = hints[name]
-        if kind in COUNTS:
-            kind = Annotated[kind, Field(ge=1)]
-        try:
-            checked[name] = TypeAdapter(kind).validate_python(value)
-        except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise UsageError(
-                f"setting {name!r} of the table {entry.name!r}: {reason}, not {value!r}"
-            ) from None
-    return checked

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sanitygap.attribution.applicable import defined, undefined
+from sanitygap.attribution.applicable import defined, families, undefined
 from sanitygap.errors import UsageError
 from sanitygap.experiments.activation_tables import layers_of
-from sanitygap.experiments.randomization_test import CORE_METHODS, families
+from sanitygap.experiments.randomization_test import CORE_METHODS
 from tests.conftest import make_explainable
 
 

@@ -7,10 +7,10 @@ from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 
 from sanitygap.attribution import Sampling, unpooled
-from sanitygap.experiments import EXPERIMENTS, Context
 from sanitygap.images import ImageSet
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization import RandomTwin, steps
+from sanitygap.table import TABLES, Context
 
 METHODS = ("gradient", "guided-backprop", "lrp-epsilon-plus", "lrp-epsilon-plus@biases", "noise")
 REDUCE = {
@@ -32,7 +32,7 @@ def context(small: Explainable) -> Context:
 def whole_table(name: str, context: Context, **knobs):
     import pandas as pd
 
-    chunks = EXPERIMENTS[name].chunks(context, methods=METHODS, path_steps=2, **knobs)
+    chunks = TABLES[name].parts(context, methods=METHODS, path_steps=2, **knobs)
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 
@@ -154,7 +154,7 @@ def test_the_start_of_relevance_gives_the_map_the_sign_of_the_score(context):
 def test_repeated_seeds_share_their_base_maps(context, monkeypatch):
     small = context.model
     calls = []
-    chunks = EXPERIMENTS["randomization-specifications"].chunks(
+    chunks = TABLES["randomization-specifications"].parts(
         context, methods=METHODS, path_steps=2, n_steps=1, seeds=(0, 1, 2)
     )
     original = type(small).scores

@@ -15,7 +15,6 @@ from zennit.rules import Norm
 from sanitygap.attribution import attribute
 from sanitygap.attribution.lrp import PRESETS
 from sanitygap.attribution.lrp_rules import recorded_flow
-from sanitygap.experiments import EXPERIMENTS, Context
 from sanitygap.images import load_images
 from sanitygap.models import Explainable, Preprocessing
 from sanitygap.models.canonizers import FunctionRules, canonizers_for, merge_pairs
@@ -23,6 +22,7 @@ from sanitygap.models.cifar_resnet import CifarResNet
 from sanitygap.models.efficientnet_lite import EfficientNetLite0
 from sanitygap.models.loading import weights_sha256
 from sanitygap.randomization import RandomTwin, steps
+from sanitygap.table import TABLES, Context
 
 
 def signed_parts(module: nn.Conv2d, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -331,7 +331,7 @@ def test_the_network_is_bit_identical_after_a_randomisation_test(shrunk, order):
     photos = load_images("photos").select([0])
     context = Context(lambda: shrunk, lambda: photos, seed=0)
     methods = ["gradient", "guided-backprop", "lrp-epsilon-plus", "lrp-gamma-box"]
-    chunks = EXPERIMENTS["randomization"].chunks(context, methods=methods, order=order, n_steps=2)
+    chunks = TABLES["randomization"].parts(context, methods=methods, order=order, n_steps=2)
     table = pd.concat([chunk.compute() for chunk in chunks])
     assert weights_sha256(shrunk.module) == before
     after = shrunk.module.state_dict()

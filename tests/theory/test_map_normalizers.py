@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from sanitygap.attribution.gradient import input_gradient
-from sanitygap.experiments import EXPERIMENTS, Context
 from sanitygap.experiments import map_normalizers as room
 from sanitygap.images import load_images
 from sanitygap.models import load_model
+from sanitygap.table import TABLES, Context
 from tests.models.tiny import TINY, photographs
 
 SMALL = {"path_steps": 2, "resamples": 5}
@@ -62,7 +62,7 @@ def make_context(folder, seed: int = 0) -> Context:
 
 
 def table(context: Context, **knobs) -> pd.DataFrame:
-    chunks = EXPERIMENTS["map-normalizers"].chunks(context, **SMALL, **knobs)
+    chunks = TABLES["map-normalizers"].parts(context, **SMALL, **knobs)
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 
@@ -91,9 +91,9 @@ def test_sensitivity_is_the_norm_of_the_gradient_over_colours(folder):
 
 def test_settings_name_what_changes_the_numbers(folder):
     context = make_context(folder)
-    experiment = EXPERIMENTS["map-normalizers"]
-    [few] = experiment.chunks(context, path_steps=2, resamples=5)
-    [many] = experiment.chunks(context, path_steps=3, resamples=5)
+    experiment = TABLES["map-normalizers"]
+    [few] = experiment.parts(context, path_steps=2, resamples=5)
+    [many] = experiment.parts(context, path_steps=3, resamples=5)
     assert few.settings != many.settings
-    [plain] = experiment.chunks(context, methods=("gradient",), path_steps=2, resamples=5)
+    [plain] = experiment.parts(context, methods=("gradient",), path_steps=2, resamples=5)
     assert "path_steps" not in plain.settings

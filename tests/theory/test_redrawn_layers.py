@@ -8,12 +8,12 @@ from torch import nn
 from torch.nn.functional import unfold
 
 from sanitygap.errors import UsageError
-from sanitygap.experiments import EXPERIMENTS, Context
 from sanitygap.experiments.activation_tables import REDRAWN
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.preservation import redrawn_layers
 from sanitygap.preservation.redrawn_layers import HIGH, LOW, FedLayer
+from sanitygap.table import TABLES, Context
 from tests.models.tiny import TINY, photographs
 
 
@@ -140,14 +140,14 @@ def folder(tmp_path_factory):
 )
 def test_tables_about_activations_have_the_columns_that_are_described(folder, name):
     context = Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}", 2), 0)
-    [chunk] = EXPERIMENTS[name].chunks(context)
-    assert list(chunk.compute()) == list(EXPERIMENTS[name].columns)
+    [chunk] = TABLES[name].parts(context)
+    assert list(chunk.compute()) == list(TABLES[name].columns)
 
 
 def table(folder, spec: str = TINY, seed: int = 0, **knobs) -> pd.DataFrame:
     context = Context(lambda: load_model(spec), lambda: load_images(f"folder:{folder}", 3), seed)
     before = {name: value.clone() for name, value in context.model.module.state_dict().items()}
-    chunks = EXPERIMENTS["redrawn-overtaking"].chunks(context, **knobs)
+    chunks = TABLES["redrawn-overtaking"].parts(context, **knobs)
     found = pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
     after = context.model.module.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)

@@ -72,3 +72,16 @@ def _refusal(model: Explainable, method: Method) -> str:
     except UsageError as error:
         return str(error)
     return ""
+
+
+def families(methods: Sequence[str], model: Explainable | None = None) -> list[list[Method]]:
+    """Methods grouped by the pass they share, in the order given.
+
+    Args:
+        methods: names from the registry.
+        model: leave out the methods that are not defined for it, with a warning.
+    """
+    groups: dict[object, list[Method]] = {}
+    for chosen in select(methods if model is None else defined(model, methods)):
+        groups.setdefault(chosen.compute, []).append(chosen)
+    return list(groups.values())

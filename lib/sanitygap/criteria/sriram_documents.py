@@ -156,7 +156,7 @@ def runtime(tables: Tables, context: CriterionContext) -> Verdict:
     times = seconds_of(table)
     layers = int(table["steps"].iloc[0])
     hours = projected_hours(table)
-    knobs = table.attrs.get("knobs", {})
+    knobs = table.attrs.get("parameters", {})
     sizes = [f"{name} {knobs[name]}" for name in ("path_steps", "lime_samples") if name in knobs]
     slowest = max(times, key=lambda name: times[name])
     device = table.attrs.get("settings", {}).get("device", "an unnamed device")

@@ -41,24 +41,3 @@ from sanitygap.experiments import (  # noqa: F401  (they register)
     task_dependence,
     theory_checks,
 )
-from sanitygap.experiments.experiment import (
-    EXPERIMENTS,
-    PROFILES,
-    Batch,
-    Chunk,
-    Context,
-    Experiment,
-    chunk_id,
-    code_sha256,
-)
-
-__all__ = [
-    "EXPERIMENTS",
-    "PROFILES",
-    "Batch",
-    "Chunk",
-    "Context",
-    "Experiment",
-    "chunk_id",
-    "code_sha256",
-]

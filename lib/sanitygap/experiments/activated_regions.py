@@ -9,11 +9,11 @@ from pydantic import PositiveInt
 
 from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.attribution.applicable import defined
+from sanitygap.attribution.applicable import defined, families
 from sanitygap.errors import UsageError
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.experiments.irrelevance import redraw_seeds
-from sanitygap.experiments.randomization_test import code_of, families, sampling_of
+from sanitygap.experiments.randomization_test import code_of, sampling_of
 from sanitygap.models.explainable import Explainable, Stage
 from sanitygap.preservation import activated_regions as room
 from sanitygap.preservation import feature_maps
@@ -95,7 +95,7 @@ def activated_regions(
     Raises:
         UsageError: fewer than two images, or no step with a kept feature map.
     """
-    batches = context.image_chunks(max_images)
+    batches = context.positions(max_images)
     everything = [position for positions in batches for position in positions]
     if len(everything) < 2:
         raise UsageError("the comparison with other images needs at least two images; use more")

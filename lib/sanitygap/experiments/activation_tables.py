@@ -82,7 +82,7 @@ def activation_overtaking(
         neurons: random neurons drawn for each image, layer and pair.
         max_images: use at most that many images.
     """
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             batch, module = context.batch(positions), context.model.module
@@ -114,7 +114,7 @@ def redrawn_overtaking(
         max_images: use at most that many images.
     """
     code = (activations, redrawn_layers, randomization, overtaken_neurons)
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             batch = context.batch(positions)
@@ -244,7 +244,7 @@ def activation_sparsity(context: Context, max_images: int | None = None) -> Iter
         context: model and images.
         max_images: use at most that many images.
     """
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             batch, module = context.batch(positions), context.model.module
@@ -273,7 +273,7 @@ def positive_evidence(context: Context, max_images: int | None = None) -> Iterat
         context: model, images and seed.
         max_images: use at most that many images.
     """
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             return sums_of_maps(context, positions)

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 from pydantic import PositiveInt
 
+from sanitygap import fingerprint
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.attribution.applicable import defined
+from sanitygap.attribution.applicable import defined, families
 from sanitygap.axioms import layers, metrics, placement, scenarios, store, toy
 from sanitygap.axioms import samples as samples_room
 from sanitygap.axioms.generate import Generation, Look
@@ -30,8 +31,8 @@ from sanitygap.experiments.axiom_sets import (
     plain,
     sample_sets,
 )
-from sanitygap.experiments.experiment import Chunk, Context, code_sha256, experiment
-from sanitygap.experiments.randomization_test import code_of, families
+from sanitygap.experiments.experiment import Chunk, Context, experiment
+from sanitygap.experiments.randomization_test import code_of
 from sanitygap.seeds import stable_seed
 from sanitygap.theory import shapley
 
@@ -97,7 +98,7 @@ def axioms_growth(
         "recipe": recipe.settings(),
         "snapshots": snapshots,
         "seed": context.seed,
-        "generation": code_sha256(store.CODE),
+        "generation": fingerprint.of_module(store),
     }
     yield Chunk(settings, (growth, png), compute)
 

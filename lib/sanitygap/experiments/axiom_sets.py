@@ -8,14 +8,16 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import PositiveInt
 
+from sanitygap import fingerprint
 from sanitygap.attribution import Method, Sampling
+from sanitygap.attribution.applicable import families
 from sanitygap.axioms import placement, scenarios, store
 from sanitygap.axioms import samples as samples_room
 from sanitygap.axioms.recipes import Recipe
 from sanitygap.axioms.samples import Sample, outputs
 from sanitygap.axioms.scenarios import COALITIONS, NONE, SCENARIOS, Scenario, find_scenario
-from sanitygap.experiments.experiment import Chunk, Code, Context, code_sha256, experiment
-from sanitygap.experiments.randomization_test import code_of, families, sampling_of
+from sanitygap.experiments.experiment import Chunk, Code, Context, experiment
+from sanitygap.experiments.randomization_test import code_of, sampling_of
 from sanitygap.files import file_sha256
 from sanitygap.models.explainable import Explainable
 
@@ -127,7 +129,7 @@ def sample_sets(
     carried = store.kept(context.model, scenario) if source == "kept" else None
     if carried is not None:
         return [({"kept": file_sha256(carried)}, partial(store.read, carried))]
-    made = code_sha256(store.CODE)
+    made = fingerprint.of_module(store)
     found: list[tuple[dict[str, Any], Loader]] = []
     for start in range(0, samples, BLOCK):
         numbers = range(start, min(start + BLOCK, samples))

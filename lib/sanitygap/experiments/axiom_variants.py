@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap import randomization, similarity
+from sanitygap import fingerprint, randomization, similarity
 from sanitygap.attribution import attribute
 from sanitygap.axioms import metrics, placement, scenarios, statements, store
 from sanitygap.axioms import samples as samples_room
@@ -31,16 +31,15 @@ from sanitygap.experiments.axiom_sets import (
 )
 from sanitygap.experiments.axioms import SCORE_COLUMNS, axioms_scores
 from sanitygap.experiments.experiment import (
-    EXPERIMENTS,
     Chunk,
     Context,
-    code_sha256,
     experiment,
     image_rows,
 )
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import stable_seed
 from sanitygap.similarity import spearman
+from sanitygap.table import TABLES
 from sanitygap.theory import shapley
 from sanitygap.theory.proofs import prover
 
@@ -96,7 +95,7 @@ VARIANTS = {
         "quick": {"samples": 1, "max_steps": 8, "draws": 3, "variants": ("Eq. 1", "Eq. 2")},
         "full": {},
     },
-    columns=dict(EXPERIMENTS["axioms-samples"].columns)
+    columns=dict(TABLES["axioms-samples"].columns)
     | {
         "variant": "way to generate",
         "variation": "mean absolute difference of neighbouring pixels of a patch",
@@ -136,7 +135,7 @@ def axioms_variants(
             "samples": samples,
             "draws": draws,
             "seed": context.seed,
-            "generation": code_sha256(store.CODE),
+            "generation": fingerprint.of_module(store),
         }
         yield Chunk(settings, (randomization, generated_variant, fresh_outputs), compute)
 
@@ -301,7 +300,7 @@ def axioms_edges(
         One chunk a batch of images.
     """
     tried = panel(context.model, [*methods, "edges"])
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             return edge_correlations(context, positions, tried.names)

@@ -8,7 +8,7 @@ import torch
 from pydantic import PositiveInt
 
 from sanitygap.attribution import Method, Sampling, attribute
-from sanitygap.attribution.applicable import defined
+from sanitygap.attribution.applicable import defined, families
 from sanitygap.axioms import layers, metrics, placement, scenarios
 from sanitygap.axioms import samples as samples_room
 from sanitygap.axioms.metrics import region_sums, shared_sums
@@ -27,7 +27,7 @@ from sanitygap.experiments.axiom_sets import (
     plain,
 )
 from sanitygap.experiments.experiment import Chunk, Context, experiment
-from sanitygap.experiments.randomization_test import code_of, families, sampling_of
+from sanitygap.experiments.randomization_test import code_of, sampling_of
 from sanitygap.seeds import stable_seed
 from sanitygap.theory import shapley
 from sanitygap.theory.shapley import shapley_values

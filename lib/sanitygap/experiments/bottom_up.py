@@ -80,7 +80,7 @@ def feature_map_test(
     orders: tuple[Order, ...] = ("top-down", "bottom-up")
     for seed in seeds if seeds is not None else [context.seed]:
         twin = RandomTwin(context.model, seed)
-        for positions in context.image_chunks(max_images):
+        for positions in context.positions(max_images):
             settings = {"orders": orders, "n_steps": n_steps, "seed": seed}
 
             def compute(

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -91,7 +92,7 @@ def captum_agreement(
         path_steps: points of integrated gradients.
         max_images: use at most that many images.
     """
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             batch = context.batch(positions)
@@ -99,7 +100,7 @@ def captum_agreement(
             small = hooked_network(context.seed)
             inputs = nn.functional.interpolate(batch.inputs, (SIZE, SIZE), mode="area")
             inputs = inputs.double().cpu() / inputs.double().cpu().std()
-            reduced = Batch(batch.positions, inputs, small.predict(inputs), batch.names, batch.keys)
+            reduced = replace(batch, inputs=inputs, targets=small.predict(inputs))
             frames.append(compare_versions(small, reduced, path_steps, "ReLU modules"))
             return pd.concat(frames, ignore_index=True)
 

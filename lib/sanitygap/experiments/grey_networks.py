@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from sanitygap import fingerprint
 from sanitygap.downloads import cache_folder
-from sanitygap.experiments.experiment import Code, Context, code_sha256
+from sanitygap.experiments.experiment import Code, Context
 from sanitygap.images import ImageSet
 from sanitygap.models.explainable import Explainable
 from sanitygap.small_networks import training
@@ -119,7 +120,7 @@ def address(plan: Plan, images: GreyImages) -> str:
         "network": [plan.architecture, plan.shrink, plan.seed],
         "recipe": asdict(plan.recipe),
         "images": images.train.sha256,
-        "code": code_sha256(CODE),
+        "code": fingerprint.of_module(__name__),
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:32]
 

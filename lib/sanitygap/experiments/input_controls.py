@@ -88,7 +88,7 @@ def random_gradient(
     Yields:
         One chunk a batch of images.
     """
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             return compare_random_gradients(context, positions, seeds)
@@ -181,7 +181,7 @@ def edge_input(
     """
     sampling = Sampling(path_steps, noisy_copies)
     methods = defined(context.model, methods)
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             return compare_edge_input(context, positions, methods, sampling)

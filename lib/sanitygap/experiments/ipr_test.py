@@ -8,13 +8,13 @@ import torch
 
 from sanitygap import randomization, similarity
 from sanitygap.attribution import Method, Sampling
+from sanitygap.attribution.applicable import families
 from sanitygap.attribution.surrogate import SAMPLES, SURROGATES
 from sanitygap.experiments.experiment import Chunk, Context, experiment
 from sanitygap.experiments.randomization_test import (
     COLUMNS,
     code_of,
     compare_with_random,
-    families,
     sampling_of,
 )
 from sanitygap.experiments.retest import COLUMNS as RETEST_COLUMNS
@@ -87,7 +87,7 @@ def ipr_test(
     for seed in seeds if seeds is not None else [context.seed]:
         twin = RandomTwin(model, seed)
         for family in families(sized(methods, lime_samples), context.model):
-            for positions in context.image_chunks(max_images):
+            for positions in context.positions(max_images):
                 settings = {
                     "methods": [member.name for member in family],
                     "sampling": sampling_of(family, sampling),

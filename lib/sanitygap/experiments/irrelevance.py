@@ -9,8 +9,9 @@ from pydantic import PositiveInt
 
 from sanitygap import faithfulness, randomization, similarity
 from sanitygap.attribution import attribute, select
+from sanitygap.attribution.applicable import families
 from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
-from sanitygap.experiments.randomization_test import code_of, families
+from sanitygap.experiments.randomization_test import code_of
 from sanitygap.models.explainable import Explainable
 from sanitygap.preservation import irrelevance, partition
 from sanitygap.preservation.irrelevance import (
@@ -101,7 +102,7 @@ def preserved_irrelevance(
     """
     for share in shares:
         cut = cut_model(context.model, share)
-        for positions in context.image_chunks(max_images):
+        for positions in context.positions(max_images):
             settings = {
                 "method": method,
                 "share": share,
@@ -257,7 +258,7 @@ def ignored_tiles(
         One chunk a batch of images.
     """
     cut, seeds = cut_model(context.model, share), redraw_seeds(context, redraws)
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             return respond(context, method, positions, share, cut, seeds, side)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sanitygap import fingerprint
 from sanitygap.axioms import store
 from sanitygap.axioms.recipes import Recipe
 from sanitygap.axioms.samples import Sample
 from sanitygap.axioms.scenarios import Scenario
 from sanitygap.experiments.axiom_sets import BLOCK
-from sanitygap.experiments.experiment import code_sha256
 from sanitygap.models.explainable import Explainable
 
 OURS = Recipe()
@@ -39,7 +39,7 @@ def keep_features(
     Yields:
         The file of each scenario, and all attempts, accepted or not.
     """
-    code = code_sha256(store.CODE)
+    code = fingerprint.of_module(store)
     for scenario in scenarios:
         made: list[Sample] = []
         for start in range(0, attempts, BLOCK):

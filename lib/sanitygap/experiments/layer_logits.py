@@ -60,7 +60,7 @@ def layer_logits(
     chosen = names[::-every][::-1]
     blocks = blocks_of(context.model)
     for seed in redraw_seeds(context, redraws):
-        for positions in context.image_chunks(max_images):
+        for positions in context.positions(max_images):
 
             def compute(seed: int = seed, positions: tuple[int, ...] = positions) -> pd.DataFrame:
                 return logits_after(context, positions, seed, chosen, blocks)

@@ -8,9 +8,10 @@ from pydantic import PositiveInt
 
 from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling, attribute
+from sanitygap.attribution.applicable import families
 from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
 from sanitygap.experiments.irrelevance import redraw_seeds
-from sanitygap.experiments.randomization_test import ALL_METHODS, code_of, families, sampling_of
+from sanitygap.experiments.randomization_test import ALL_METHODS, code_of, sampling_of
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization import RandomTwin
 from sanitygap.similarity import joint_range, normalized_mse, second_moment, ssim
@@ -62,7 +63,7 @@ def limited_change(
     sampling, seeds = Sampling(path_steps, noisy_copies), redraw_seeds(context, redraws)
     for family in families(methods):
         names = [member.name for member in family]
-        for positions in context.image_chunks(max_images):
+        for positions in context.positions(max_images):
 
             def compute(
                 names: list[str] = names, positions: tuple[int, ...] = positions
@@ -94,7 +95,7 @@ def against_truth(
         batch = Batch(
             tuple(positions), inputs, model.predict(inputs),
             tuple(context.images.names[position] for position in positions),
-            tuple(context.images.keys[position] for position in positions),
+            tuple(context.images.keys[position] for position in positions), context,
         )  # fmt: skip
 
         def state(

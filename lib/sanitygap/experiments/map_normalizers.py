@@ -8,9 +8,9 @@ import torch
 
 from sanitygap import randomization
 from sanitygap.attribution import Sampling, attribute, gradient
-from sanitygap.attribution.applicable import defined
+from sanitygap.attribution.applicable import defined, families
 from sanitygap.experiments.experiment import Batch, Chunk, Code, Context, experiment, image_rows
-from sanitygap.experiments.randomization_test import code_of, families, sampling_of
+from sanitygap.experiments.randomization_test import code_of, sampling_of
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import stable_seed
 from sanitygap.theory.quantiles import resampled_spreads
@@ -75,7 +75,7 @@ def map_normalizers(
     for family in families(methods):
         settings |= sampling_of(family, sampling)
         code += code_of(family)
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             return compare_normalizers(

@@ -7,9 +7,10 @@ import torch
 
 from sanitygap import map_properties as room
 from sanitygap.attribution import Method, Sampling, attribute
+from sanitygap.attribution.applicable import families
 from sanitygap.errors import UsageError
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
-from sanitygap.experiments.randomization_test import code_of, families, sampling_of
+from sanitygap.experiments.randomization_test import code_of, sampling_of
 from sanitygap.map_properties import focus, gini, mosaics, relative_change
 from sanitygap.seeds import normal
 
@@ -76,7 +77,7 @@ def map_properties(
     Raises:
         UsageError: fewer than two images.
     """
-    batches = context.image_chunks(max_images)
+    batches = context.positions(max_images)
     everything = [position for positions in batches for position in positions]
     if len(everything) < 2:
         raise UsageError("a mosaic needs at least two images; use more")

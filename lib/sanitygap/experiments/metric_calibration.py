@@ -116,7 +116,7 @@ def metric_calibration(
 
             settings = {"kind": kind, "pairs": list(numbers), "seed": context.seed}
             yield Chunk(settings, (*ROOMS, compare_masks, masks), simulate, needs_model=False)
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             return compare_with_masks(context, positions, methods, Sampling(path_steps))
@@ -217,7 +217,7 @@ def smooth_nulls(
         simulated, code, lambda: simulated_nulls(context.seed, smoothings, side, pairs),
         needs_model=False,
     )  # fmt: skip
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             return shuffled_nulls(context, positions, methods, block, shuffles)

@@ -68,7 +68,7 @@ def mprt_variants(
     count = min(n_steps or len(names), len(names))
     spread = torch.linspace(1, len(names), count).round().long().unique().tolist()
     numbers = spread if count > 1 else [len(names)]
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
         settings = {
             "methods": list(methods),
             "numbers": numbers,

@@ -13,9 +13,10 @@ from pydantic import Field
 
 from sanitygap import similarity
 from sanitygap.attribution import Method, Sampling, attribute
+from sanitygap.attribution.applicable import families
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.experiments.noise_curve import IMAGE_COLUMNS, SMOOTHNESS_METHODS
-from sanitygap.experiments.randomization_test import code_of, families, sampling_of
+from sanitygap.experiments.randomization_test import code_of, sampling_of
 from sanitygap.seeds import normal
 from sanitygap.similarity import pearson
 
@@ -64,7 +65,7 @@ def nearby_inputs(
     """
     sampling = Sampling(path_steps, noisy_copies)
     for family in families(methods, context.model):
-        for positions in context.image_chunks(max_images):
+        for positions in context.positions(max_images):
             settings = {
                 "methods": [member.name for member in family],
                 "sampling": sampling_of(family, sampling),

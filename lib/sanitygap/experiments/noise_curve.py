@@ -9,12 +9,12 @@ from pydantic import NonNegativeFloat, PositiveInt
 
 from sanitygap import faithfulness, noise, randomization, similarity
 from sanitygap.attribution import Method, Sampling, attribute
+from sanitygap.attribution.applicable import families
 from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
 from sanitygap.experiments.irrelevance import redraw_seeds
 from sanitygap.experiments.randomization_test import (
     COLUMNS,
     code_of,
-    families,
     randomization_test,
     sampling_of,
 )
@@ -105,7 +105,7 @@ def noise_curve(
     chosen_steps = steps(context.model.stages, "top-down", n_steps)
     twin = RandomTwin(context.model, context.seed)
     for family in families(methods, context.model):
-        for positions in context.image_chunks(max_images):
+        for positions in context.positions(max_images):
             settings = {
                 "methods": [member.name for member in family],
                 "sampling": sampling_of(family, Sampling()),
@@ -224,7 +224,7 @@ def autocorrelation_of_maps(
     """
     sampling = Sampling(path_steps, noisy_copies)
     for family in families(methods, context.model):
-        for positions in context.image_chunks(max_images):
+        for positions in context.positions(max_images):
             settings = {
                 "methods": [member.name for member in family],
                 "sampling": sampling_of(family, sampling),

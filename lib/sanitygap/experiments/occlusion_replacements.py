@@ -9,9 +9,10 @@ from pydantic import PositiveInt
 
 from sanitygap import faithfulness, replacements
 from sanitygap.attribution import Method, Sampling, attribute
+from sanitygap.attribution.applicable import families
 from sanitygap.errors import unknown_name
 from sanitygap.experiments.experiment import Chunk, Context, experiment
-from sanitygap.experiments.randomization_test import code_of, families, sampling_of
+from sanitygap.experiments.randomization_test import code_of, sampling_of
 from sanitygap.faithfulness import REGIONS, occlusion_steps, scaled
 from sanitygap.replacements import REPLACEMENTS, replacement_curves
 from sanitygap.similarity import sums_of_neighbours
@@ -90,7 +91,7 @@ def occlusion_replacements(
     sampling = Sampling(path_steps, noisy_copies)
     counts = [*range(0, regions, every), regions]
     for family in families(methods, context.model):
-        for positions in context.image_chunks(max_images):
+        for positions in context.positions(max_images):
             settings = {
                 "methods": [member.name for member in family],
                 "sampling": sampling_of(family, sampling),

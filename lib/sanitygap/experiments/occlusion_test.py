@@ -10,14 +10,9 @@ from pydantic import PositiveInt
 
 from sanitygap import faithfulness, reductions, replacements
 from sanitygap.attribution import Method, Sampling, unpooled
+from sanitygap.attribution.applicable import families
 from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment
-from sanitygap.experiments.randomization_test import (
-    ALL_METHODS,
-    CORE_METHODS,
-    code_of,
-    families,
-    sampling_of,
-)
+from sanitygap.experiments.randomization_test import ALL_METHODS, CORE_METHODS, code_of, sampling_of
 from sanitygap.faithfulness import (
     REGIONS,
     OcclusionCurves,
@@ -113,7 +108,7 @@ def occlusion_test(
     sampling = Sampling(path_steps, noisy_copies)
     counts = counts_of(regions, every)
     for family in families(methods, context.model):
-        for positions in context.image_chunks(max_images):
+        for positions in context.positions(max_images):
             settings = {
                 "methods": [member.name for member in family],
                 "sampling": sampling_of(family, sampling),
@@ -217,7 +212,7 @@ def greedy_occlusion(
         One chunk a batch of images.
     """
     counts = counts_of(regions, every)
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             model, batch = context.model, context.batch(positions)

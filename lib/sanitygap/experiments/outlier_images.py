@@ -66,7 +66,7 @@ def outlier_images(
     Raises:
         UsageError: fewer than two images.
     """
-    batches = context.image_chunks(max_images)
+    batches = context.positions(max_images)
     everything = tuple(position for positions in batches for position in positions)
     if len(everything) < 2:
         raise UsageError("distances to other images need at least two images; use more")

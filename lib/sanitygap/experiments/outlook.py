@@ -10,7 +10,7 @@ from pydantic import Field, PositiveInt
 
 from sanitygap import randomization, similarity
 from sanitygap.attribution import Method, Sampling, attribute, select
-from sanitygap.attribution.applicable import defined
+from sanitygap.attribution.applicable import defined, families
 from sanitygap.experiments.bottom_up import METHODS as ONE_PASS
 from sanitygap.experiments.bottom_up import QUICK_METHODS, SMOKE_METHODS
 from sanitygap.experiments.experiment import Chunk, Code, Context, experiment, image_rows
@@ -19,7 +19,6 @@ from sanitygap.experiments.randomization_test import (
     COLUMNS,
     code_of,
     compare_with_random,
-    families,
     sampling_of,
 )
 from sanitygap.models.explainable import Explainable, Stage
@@ -93,7 +92,7 @@ def restricted_test(
         code |= {*code_of(family)}
     for seed in redraw_seeds(context, redraws):
         twin = RandomTwin(context.model, seed)
-        for positions in context.image_chunks(max_images):
+        for positions in context.positions(max_images):
             settings = {
                 "methods": list(methods),
                 "sampling": sampling_of(chosen, Sampling()),
@@ -226,7 +225,7 @@ def residual_test(
         yield Chunk({"blocks": blocks_redrawn, "seed": context.seed}, (skips,), empty_table)
         return
     for seed, family in product(redraw_seeds(context, redraws), families(methods, context.model)):
-        for positions in context.image_chunks(max_images):
+        for positions in context.positions(max_images):
 
             def compute(
                 seed: int = seed,

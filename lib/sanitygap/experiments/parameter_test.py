@@ -14,7 +14,7 @@ import torch
 from sanitygap import adebayo_metrics, hog, randomization, similarity
 from sanitygap.adebayo_metrics import SCALINGS, Scaled
 from sanitygap.attribution import Sampling, unpooled
-from sanitygap.attribution.applicable import defined
+from sanitygap.attribution.applicable import defined, families
 from sanitygap.experiments.experiment import CHUNK, Chunk, Code, Context, experiment, image_rows
 from sanitygap.experiments.grey_networks import (
     ARCHITECTURES,
@@ -26,7 +26,7 @@ from sanitygap.experiments.grey_networks import (
     grey_network,
     inside,
 )
-from sanitygap.experiments.randomization_test import code_of, families, sampling_of
+from sanitygap.experiments.randomization_test import code_of, sampling_of
 from sanitygap.randomization import Order, RandomTwin, Redraw, Weights, steps
 from sanitygap.small_networks.mnist_networks import NOISE_ON_COPIES
 
@@ -141,7 +141,7 @@ def parameter_test(
     sampling = Sampling(path_steps, noisy_copies)
     methods = defined(context.model, methods)
     for seed in seeds if seeds is not None else [context.seed]:
-        for positions in context.image_chunks(max_images):
+        for positions in context.positions(max_images):
 
             def compute(positions: tuple[int, ...] = positions, seed: int = seed) -> pd.DataFrame:
                 return compare_choices(

@@ -8,11 +8,10 @@ import pandas as pd
 import torch
 
 from sanitygap import randomization, similarity
-from sanitygap.attribution import Method, Sampling, attribute, select
+from sanitygap.attribution import Method, Sampling, attribute
 from sanitygap.attribution import method as method_room
-from sanitygap.attribution.applicable import defined
+from sanitygap.attribution.applicable import families
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
-from sanitygap.models.explainable import Explainable
 from sanitygap.randomization import Norms, Order, RandomTwin, Redraw, Step, Weights, steps
 from sanitygap.similarity import Reference
 
@@ -63,19 +62,6 @@ COLUMNS = {
     "product": "mean product of second-moment-normalised maps; mse = 2 - 2 product",
     "means": "product of the means of second-moment-normalised maps",
 }
-
-
-def families(methods: Sequence[str], model: Explainable | None = None) -> list[list[Method]]:
-    """Methods grouped by the pass they share, in the order given.
-
-    Args:
-        methods: names from the registry.
-        model: leave out the methods that are not defined for it, with a warning.
-    """
-    groups: dict[object, list[Method]] = {}
-    for chosen in select(methods if model is None else defined(model, methods)):
-        groups.setdefault(chosen.compute, []).append(chosen)
-    return list(groups.values())
 
 
 def code_of(family: Sequence[Method]) -> tuple[Any, ...]:
@@ -141,7 +127,7 @@ def randomization_test(
     for seed in seeds if seeds is not None else [context.seed]:
         twin = RandomTwin(context.model, seed, redraw)
         for family in families(methods, context.model):
-            for positions in context.image_chunks(max_images):
+            for positions in context.positions(max_images):
                 settings = {
                     "methods": [member.name for member in family],
                     "sampling": sampling_of(family, sampling),

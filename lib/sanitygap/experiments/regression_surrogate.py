@@ -155,7 +155,7 @@ def top_5(context: Context, max_images: int | None = None) -> Iterator[Chunk]:
     Yields:
         One chunk a batch of images.
     """
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             return rank_labels(context, positions)

@@ -8,10 +8,11 @@ from torch import nn
 from zennit.types import Convolution
 
 from sanitygap.attribution import Method, attribute
+from sanitygap.attribution.applicable import families
 from sanitygap.attribution.lrp import PRESETS
 from sanitygap.attribution.lrp_rules import recorded_flow
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
-from sanitygap.experiments.randomization_test import code_of, families
+from sanitygap.experiments.randomization_test import code_of
 
 #: every set of rules under both readings of biases
 METHODS = tuple(f"{preset}{reading}" for preset in PRESETS for reading in ("", "@biases"))
@@ -61,7 +62,7 @@ def relevance_flow(
         One chunk a method and a batch of images.
     """
     for family in families(methods, context.model):
-        for positions in context.image_chunks(max_images):
+        for positions in context.positions(max_images):
 
             def compute(
                 family: list[Method] = family, positions: tuple[int, ...] = positions

@@ -13,9 +13,10 @@ from torch.nn.functional import avg_pool2d
 from sanitygap import randomization, similarity
 from sanitygap.attribution import Method, Sampling, attribute, controls
 from sanitygap.attribution import method as method_room
+from sanitygap.attribution.applicable import families
 from sanitygap.attribution.method import Request
 from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
-from sanitygap.experiments.randomization_test import code_of, families, sampling_of
+from sanitygap.experiments.randomization_test import code_of, sampling_of
 from sanitygap.randomization import RandomTwin, Step, steps
 from sanitygap.seeds import normal
 from sanitygap.similarity import Reference, joint_range, second_moment, ssim
@@ -95,7 +96,7 @@ def retest(
     for seed in seeds if seeds is not None else [context.seed]:
         twin = RandomTwin(context.model, seed)
         for family in families(methods, context.model):
-            for positions in context.image_chunks(max_images):
+            for positions in context.positions(max_images):
                 settings = {
                     "methods": [member.name for member in family],
                     "sampling": sampling_of(family, sampling),
@@ -176,7 +177,7 @@ def false_rejections(
         shrink: images are averaged over squares of so many pixels first, to save time.
         max_images: use at most that many images; at most 13 keep the tests exact.
     """
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
         settings = {
             "simulations": simulations,
             "noise_level": noise_level,

@@ -150,7 +150,7 @@ def ipr_kinds(
     """
     everything = [*sized(METHODS, lime_samples), "captum-guided-backprop"]
     names = defined(context.model, everything)
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             return kinds_of(context, positions, names, path_steps)

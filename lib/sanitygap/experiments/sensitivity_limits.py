@@ -94,7 +94,7 @@ def small_changes(
     model = paper_layers(context.model)
     methods = defined(context.model, methods)
     chosen = steps(model.stages, "independent", n_steps)
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
         settings = {
             "methods": list(methods),
             "shares": list(shares),
@@ -195,7 +195,7 @@ def ipr_references(
     """
     model = paper_layers(context.model)
     chosen = steps(model.stages, "independent", n_steps)
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
         settings = {
             "choices": list(choices),
             "path_steps": path_steps,
@@ -284,7 +284,7 @@ def ipr_composition(context: Context, max_images: int | None = None) -> Iterator
         settings = {"defined": False}
         yield Chunk(settings, (), lambda: pd.DataFrame(columns=list(PRODUCT_COLUMNS)))
         return
-    for positions in context.image_chunks(max_images):
+    for positions in context.positions(max_images):
 
         def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
             return product_of_parts(context, positions)

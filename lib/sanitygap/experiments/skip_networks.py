@@ -8,6 +8,7 @@ from pydantic import PositiveInt
 
 from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling, attribute
+from sanitygap.attribution.applicable import families
 from sanitygap.experiments.experiment import (
     Batch,
     Chunk,
@@ -17,7 +18,7 @@ from sanitygap.experiments.experiment import (
     image_rows,
 )
 from sanitygap.experiments.irrelevance import redraw_seeds
-from sanitygap.experiments.randomization_test import code_of, families
+from sanitygap.experiments.randomization_test import code_of
 from sanitygap.images import load_images
 from sanitygap.models.explainable import Explainable
 from sanitygap.preservation import skips
@@ -147,7 +148,8 @@ def check_layers(
     names = data.test_names[:test_images]
     inputs = data.test[: len(names)]
     keys = tuple(stable_seed(name) for name in names)
-    batch = Batch(tuple(range(len(names))), inputs, model.predict(inputs), names, keys)
+    context = Context(lambda: model, lambda: load_images("digits"), 0)
+    batch = Batch(tuple(range(len(names))), inputs, model.predict(inputs), names, keys, context)
     blocks = {layer: residual for residual in residual_blocks(model) for layer in residual.branch}
     frames = []
 

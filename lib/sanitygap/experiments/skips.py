@@ -11,9 +11,10 @@ from pydantic import PositiveInt
 
 from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling, attribute
+from sanitygap.attribution.applicable import families
 from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
 from sanitygap.experiments.irrelevance import redraw_seeds
-from sanitygap.experiments.randomization_test import code_of, families, sampling_of
+from sanitygap.experiments.randomization_test import code_of, sampling_of
 from sanitygap.models.explainable import Explainable
 from sanitygap.preservation import partition, skips
 from sanitygap.preservation.partition import below, centred, resumed, stage_outputs
@@ -105,7 +106,7 @@ def skip_relevance(
     seeds = redraw_seeds(context, redraws)
     for family in families(methods, context.model):
         names = [member.name for member in family]
-        for positions in context.image_chunks(max_images):
+        for positions in context.positions(max_images):
 
             def compute(
                 names: list[str] = names, positions: tuple[int, ...] = positions
@@ -264,7 +265,7 @@ def skip_surrogate(
     chosen = np.unique(np.linspace(len(found) - 1, 0, min(blocks, len(found))).round().astype(int))
     seeds = redraw_seeds(context, redraws)
     for residual in (found[index] for index in chosen):
-        for positions in context.image_chunks(max_images):
+        for positions in context.positions(max_images):
 
             def compute(
                 residual: Residual = residual, positions: tuple[int, ...] = positions

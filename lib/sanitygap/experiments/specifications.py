@@ -157,7 +157,7 @@ def occlusion_specifications(
     names = defined(context.model, methods)
     level = len(context.images) if level_images is None else level_images
     for target in ("predicted", "label"):
-        for positions in context.image_chunks(max_images):
+        for positions in context.positions(max_images):
             known = [label for label in labels_of(context, positions) if label is not None]
             if target == "label" and (positions[0] >= level or not known):
                 continue
@@ -207,13 +207,7 @@ def occlude(
         )
     frames = [_no_rows()]
     if chosen:
-        some = Batch(
-            tuple(batch.positions[place] for place in chosen),
-            batch.inputs[chosen],
-            targets[chosen],
-            tuple(batch.names[place] for place in chosen),
-            tuple(batch.keys[place] for place in chosen),
-        )
+        some = batch.select(chosen, targets)
         keys = some.seeds(context.seed, "base")
         maps = all_maps(context, some, some.targets, methods, keys, sampling)
         soft = blurred(some.inputs)
@@ -346,7 +340,7 @@ def randomization_specifications(
         (seed, norms): RandomTwin(model, seed, Redraw(norms=norms)) for seed, norms, _ in levels
     }
     bases = _Bases(context, names, Sampling(path_steps))
-    for positions in context.image_chunks(max_images):  # seeds inside: they share the base maps
+    for positions in context.positions(max_images):  # seeds inside: they share the base maps
         for seed, norms, most in levels:
             if most is not None and positions[0] >= most:
                 continue

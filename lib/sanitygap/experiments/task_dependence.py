@@ -6,14 +6,10 @@ import pandas as pd
 
 from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling
+from sanitygap.attribution.applicable import families
 from sanitygap.errors import unknown_name
 from sanitygap.experiments.experiment import CHUNK, Chunk, Context, experiment
-from sanitygap.experiments.randomization_test import (
-    code_of,
-    compare_with_random,
-    families,
-    sampling_of,
-)
+from sanitygap.experiments.randomization_test import code_of, compare_with_random, sampling_of
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.small_networks import tasks
 from sanitygap.small_networks.tasks import TASKS, accuracy, examples, trained_network

@@ -1,6 +1,5 @@
 """The page about the gap: the claim under every specification, and both scores side by side."""
 
-import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from pandas.io.formats.style import Styler
 
 from sanitygap.criteria.gap import FIGURE_METHODS, both_scores
 from sanitygap.errors import UsageError
-from sanitygap.experiments import EXPERIMENTS
 from sanitygap.figures import Plate, theme
 from sanitygap.figures import specification_curve as figures
 from sanitygap.figures.methods import label
@@ -158,19 +156,9 @@ def network(study: Study) -> str:
     return f"{settings['model']}, {images}"
 
 
-def knobs_of(table: pd.DataFrame, name: str) -> dict[str, Any]:
-    """What a table was made with, the experiment's own values included."""
-    own = {
-        key: parameter.default
-        for key, parameter in inspect.signature(EXPERIMENTS[name].chunks).parameters.items()
-        if parameter.default is not parameter.empty
-    }
-    return own | table.attrs.get("knobs", {})
-
-
 def made_with(study: Study, occluded: pd.DataFrame, randomized: pd.DataFrame) -> str:
     """Images, draws, steps and points behind both tables of a run, for captions."""
-    first, second = knobs_of(occluded, OCCLUDED), knobs_of(randomized, RANDOMIZED)
+    first, second = occluded.attrs["parameters"], randomized.attrs["parameters"]
     steps, of = randomized["step"].nunique(), int(randomized["steps"].max())
     seeds = sorted(map(int, randomized["seed"].unique()))
     limits = [

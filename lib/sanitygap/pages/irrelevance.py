@@ -11,7 +11,6 @@ from IPython.display import Markdown
 from scipy.stats import spearmanr
 
 from sanitygap.criteria.irrelevance import MEASURES, by_image, rows_of
-from sanitygap.experiments import Batch, Context
 from sanitygap.experiments.irrelevance import (
     CONTROLS,
     KEPT,
@@ -31,6 +30,7 @@ from sanitygap.pages.shared import about, shown_mean
 from sanitygap.preservation.partition import cut_model
 from sanitygap.randomization import RandomTwin
 from sanitygap.runs import Study
+from sanitygap.table import Batch, Context
 
 #: profile -> photographs and redraws in the pictures
 PICTURES = {"smoke": (1, 1), "quick": (2, 5), "full": (3, 5)}
@@ -269,7 +269,7 @@ def change_plate(study: Study) -> Plate | Markdown:
         numbers.append(row)
     first = rows_of(table, method=table["method"].iloc[0])
     attainable = pd.Series(interval(by_image(first, "attainable")))
-    knobs = study.made("limited-change")["knobs"]
+    knobs = study.made("limited-change")["parameters"]
     sampled = ", ".join(f"{name} = {value}" for name, value in knobs.items())
     return change_scatter(
         pd.DataFrame(numbers),

@@ -246,7 +246,7 @@ def projected_times(study: Study) -> Styler:
         )
     frame = pd.DataFrame(rows)
     frame.loc[len(frame)] = ["all", *frame.iloc[:, 1:].sum()]
-    knobs = study.made(IPR).get("knobs", {})
+    knobs = study.made(IPR).get("parameters", {})
     sizes = ", ".join(
         f"{key} {knobs[key]}" for key in ("path_steps", "lime_samples") if key in knobs
     )

@@ -41,7 +41,7 @@ def statement_plate(study: Study, table: str, draw: Callable[[pd.DataFrame], Fig
     numbers = study.table(table)
     about_it = " ".join((draw.__doc__ or "").split())
     made = study.made(table)
-    knobs = ", ".join(f"{name} = {shown_knob(value)}" for name, value in made["knobs"].items())
+    knobs = ", ".join(f"{name} = {shown_knob(value)}" for name, value in made["parameters"].items())
     caption = f"{about_it} Simulated: {knobs}, seed {study.settings.seed}."
     return Plate(draw(numbers), about_it, caption, numbers)
 
@@ -194,7 +194,7 @@ def measured_overtaking(study: Study) -> Styler | Markdown:
 
 def _redraws(study: Study) -> str:
     """How often the weights were drawn again, for captions."""
-    return f"{study.made('redrawn-overtaking')['knobs'].get('redraws', 20)} redraws an image"
+    return f"{study.made('redrawn-overtaking')['parameters']['redraws']} redraws an image"
 
 
 def mse_terms(study: Study) -> Styler:
