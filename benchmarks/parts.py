@@ -17,16 +17,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from sanitygap import table
 from sanitygap.attribution import attribute
-from sanitygap.experiments.occlusion_test import occlusion_test
-from sanitygap.experiments.randomization_test import randomization_test
 from sanitygap.faithfulness import occlusion_curves
 from sanitygap.images import ImageSet, load_images
 from sanitygap.models import Explainable, Stage, load_model
 from sanitygap.randomization import RandomTwin, Step, steps
 from sanitygap.similarity import pearson, ranks, spearman
-from sanitygap.table import Batch, Context
+from sanitygap.table import TABLES, Batch, Context
+from sanitygap.table import Part as TablePart
 
 MODEL = "squeezenet1_1"
 METHOD = "gradient"
@@ -292,7 +290,7 @@ def our_occlusion(work: Workload) -> Part:
     return Part(work.model.module, run, lambda: _all_our_maps(work))
 
 
-def _table(chunks: Iterable[table.Part]) -> pd.DataFrame:
+def _table(chunks: Iterable[TablePart]) -> pd.DataFrame:
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 
@@ -304,7 +302,11 @@ def randomization_experiment(work: Workload) -> Part:
     """
 
     def run() -> np.ndarray:
-        table = _table(randomization_test(work.context, [METHOD], n_steps=work.setting.stages))
+        table = _table(
+            TABLES["randomization"].parts(
+                work.context, methods=[METHOD], n_steps=work.setting.stages
+            )
+        )
         signed = table[table.sign == "signed"]
         return signed.pivot(index="step", columns="position", values="spearman").to_numpy()
 
@@ -317,7 +319,11 @@ def occlusion_experiment(work: Workload) -> Part:
 
     def run() -> np.ndarray:
         regions = work.setting.regions
-        table = _table(occlusion_test(work.context, [METHOD], patches=(PATCH,), regions=regions))
+        table = _table(
+            TABLES["occlusion"].parts(
+                work.context, methods=[METHOD], patches=[PATCH], regions=regions, rank_by=["signed"]
+            )
+        )
         softmax = table.pivot(index="position", columns="regions", values="softmax").to_numpy()
         return _drops(softmax)
 

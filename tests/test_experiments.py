@@ -173,15 +173,6 @@ def test_the_address_of_a_chunk_changes_with_all_that_changes_its_numbers(folder
     assert len(set(others.values())) == len(others)
 
 
-def test_sampling_settings_only_concern_the_methods_that_sample(context):
-    for method, knob in (("integrated-gradients", "path_steps"), ("smoothgrad", "noisy_copies")):
-        assert address(context, methods=[method]) != address(context, methods=[method], **{knob: 3})
-    for knob in ("path_steps", "noisy_copies"):
-        assert address(context, methods=["gradient"]) == address(
-            context, methods=["gradient"], **{knob: 3}
-        )
-
-
 def test_formal_checks_need_neither_model_nor_images():
     def refuse() -> None:
         raise AssertionError("nothing should be loaded")

@@ -72,7 +72,7 @@ def test_counting_needs_neither_model_nor_images():
         raise AssertionError("loaded")
 
     [chunk] = TABLES["step-counts"].parts(Context(refuse, refuse, 0))  # type: ignore[arg-type]
-    assert not chunk.needs_model
+    assert not chunk.table.modelled
     assert chunk.images == ()
 
 

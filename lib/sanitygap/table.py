@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import pandas as pd
 import torch
@@ -39,6 +39,7 @@ COUNTS = (int, int | None)
 
 Rows = pd.DataFrame | Iterable[pd.DataFrame] | Iterable[Mapping[str, Any]]
 Measure = Callable[..., Rows]
+Function = TypeVar("Function", bound=Measure)
 
 
 class Context:
@@ -384,7 +385,7 @@ def table(
     columns: Mapping[str, str] | None = None,
     everything: bool = False,
     modelled: bool | None = None,
-) -> Callable[[Measure], Measure]:
+) -> Callable[[Function], Function]:
     """Register a measuring function.
 
     Args:
@@ -398,7 +399,7 @@ def table(
             context.
     """
 
-    def register(measure: Measure) -> Measure:
+    def register(measure: Function) -> Function:
         first = next(iter(inspect.signature(measure).parameters), None)
         TABLES[name] = Table(
             name,

@@ -8,10 +8,9 @@ import torch
 
 from sanitygap.attribution import METHODS, Sampling
 from sanitygap.attribution.method import Request
-from sanitygap.experiments.randomization_test import randomization_test
 from sanitygap.images import load_images
 from sanitygap.models import Explainable, Preprocessing
-from sanitygap.table import Context
+from sanitygap.table import TABLES, Context
 from tests.conftest import SmallNet, make_explainable
 
 
@@ -47,7 +46,7 @@ def test_only_one_chunk_of_images_is_held_at_a_time(monkeypatch: pytest.MonkeyPa
         return batch
 
     monkeypatch.setattr(Context, "batch", watched)
-    chunks = randomization_test(context, ["gradient"], n_steps=1, max_images=8)
+    chunks = TABLES["randomization"].parts(context, methods=["gradient"], n_steps=1, max_images=8)
     rows = sum(len(chunk.compute()) for chunk in chunks)
     assert rows == 8 * 2
     assert len(held) >= 4

@@ -13,6 +13,7 @@ from sanitygap.preservation import feature_maps
 from sanitygap.preservation.feature_maps import energy, feature_map, last_spatial_module
 from sanitygap.randomization import Order, RandomTwin, steps
 from sanitygap.similarity import pearson
+from sanitygap.table import table
 
 #: the methods of one pass that the paper's Figs. 1 and 2 show, and the control
 METHODS = (
@@ -34,13 +35,12 @@ SMOKE_METHODS = ("gradient", "guided-backprop", "lrp-epsilon-plus")
 SEEDS = (0, *OTHER_SEEDS)
 
 for _order in ("bottom-up", "independent"):
-    experiment(
+    table(
         f"randomization-{_order}",
-        knobs={
-            "smoke": {"methods": SMOKE_METHODS, "order": _order, "n_steps": 1, "max_images": 2},
-            "quick": {"methods": QUICK_METHODS, "order": _order, "n_steps": 4, "max_images": 4},
-            "full": {"methods": METHODS, "order": _order, "seeds": SEEDS, "max_images": 100},
-        },
+        by=["seeds", "methods"],
+        smoke={"methods": SMOKE_METHODS, "order": _order, "n_steps": 1, "max_images": 2},
+        quick={"methods": QUICK_METHODS, "order": _order, "n_steps": 4, "max_images": 4},
+        full={"methods": METHODS, "order": _order, "seeds": SEEDS, "max_images": 100},
         columns=COLUMNS,
     )(randomization_test)
 

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import ModuleType
 from typing import Any
@@ -42,7 +42,10 @@ class _HandCut(Table):
 
     def parts(self, context: Context, **given: Any) -> list[Part]:
         chunks: Iterable[Any] = self.measure(context, **self.defaults | self.checked(given))
-        return [_Given(self, context, Piece(c.settings, c.images), c) for c in chunks]
+        return [
+            _Given(replace(self, modelled=c.needs_model), context, Piece(c.settings, c.images), c)
+            for c in chunks
+        ]
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,9 @@ def timed_comparison(
 ) -> pd.DataFrame:
     """The comparison of one family and one batch of images, and how long it took."""
     started = time.perf_counter()
-    rows = compare_with_random(context, family, positions, twin, chosen, "independent", sampling)
+    batch, names = context.batch(positions), [member.name for member in family]
+    compared = compare_with_random(batch, names, twin, chosen, "independent", sampling)
+    rows = pd.concat(compared, ignore_index=True)
     seconds = (time.perf_counter() - started) / (len(positions) * (len(chosen) + 1))
     named = rows["method"].where(
         ~rows["method"].str.partition("@")[0].isin(list(SURROGATES)),

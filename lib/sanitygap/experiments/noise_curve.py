@@ -1,7 +1,6 @@
 """What noise in a map does to its scores in both tests (Binder et al. 2022, Sec. 3)."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import pandas as pd
 import torch
@@ -23,6 +22,7 @@ from sanitygap.noise import autocorrelation, mixture
 from sanitygap.randomization import RandomTwin, Step, steps
 from sanitygap.seeds import normal
 from sanitygap.similarity import Reference
+from sanitygap.table import table
 
 #: the two methods that the paper defends, and the one that it calls noisy
 METHODS = ("gradient", "guided-backprop", "lrp-epsilon-plus")
@@ -45,16 +45,14 @@ PATCH = 15
 
 IMAGE_COLUMNS = {name: COLUMNS[name] for name in ("image", "position", "method", "seed")}
 
-experiment(
+CONTROLS = {"methods": ("noise", "noise-fixed", "noise-x-input")}
+
+table(
     "noise-controls",
-    knobs={
-        profile: {"methods": ("noise", "noise-fixed", "noise-x-input"), **more}
-        for profile, more in (
-            ("smoke", {"n_steps": 2}),
-            ("quick", {"n_steps": 3}),
-            ("full", {"max_images": 100}),
-        )
-    },
+    by=["seeds", "methods"],
+    smoke=CONTROLS | {"n_steps": 2},
+    quick=CONTROLS | {"n_steps": 3},
+    full=CONTROLS | {"max_images": 100},
     columns=COLUMNS,
 )(randomization_test)
 
@@ -273,41 +271,31 @@ def smoothness(
     return pd.concat(rows, ignore_index=True)
 
 
-@experiment(
+@table(
     "smoothgrad-copies",
-    knobs={
-        "smoke": {"copies": (1, 2), "n_steps": 1, "redraws": 1, "max_images": 2},
-        "quick": {"copies": (1, 5), "n_steps": 1, "redraws": 1, "max_images": 6},
-        "full": {"max_images": 100},
-    },
+    by=["copies"],
+    smoke={"copies": (1, 2), "n_steps": 1, "redraws": 1, "max_images": 2},
+    quick={"copies": (1, 5), "n_steps": 1, "redraws": 1, "max_images": 6},
+    full={"max_images": 100},
     columns=COLUMNS | {"copies": "noisy copies of the image in SmoothGrad"},
 )
 def smoothgrad_copies(
-    context: Context,
+    batch: Batch,
     copies: Sequence[PositiveInt] = (1, 5, 25, 100),
     n_steps: int | None = None,
     redraws: PositiveInt = 5,
-    max_images: int | None = None,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """The randomisation test of SmoothGrad with few and with many noisy copies.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         copies: numbers of noisy copies.
         n_steps: that many steps, evenly spread; all by default.
         redraws: independent draws of the weights.
-        max_images: use at most that many images.
-
-    Yields:
-        The chunks of the randomisation test, once for each number of copies.
     """
+    seeds = redraw_seeds(batch.context, redraws)
     for count in copies:
-        for chunk in randomization_test(
-            context, ["smoothgrad"], n_steps=n_steps, noisy_copies=count,
-            seeds=redraw_seeds(context, redraws), max_images=max_images,
-        ):  # fmt: skip
-
-            def compute(chunk: Chunk = chunk, count: int = count) -> pd.DataFrame:
-                return chunk.compute().assign(copies=count)
-
-            yield replace(chunk, compute=compute)
+        for rows in randomization_test(
+            batch, ["smoothgrad"], n_steps=n_steps, noisy_copies=count, seeds=seeds
+        ):
+            yield rows.assign(copies=count)

@@ -8,11 +8,8 @@ import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap import faithfulness, reductions, replacements
-from sanitygap.attribution import Method, Sampling, unpooled
-from sanitygap.attribution.applicable import families
-from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment
-from sanitygap.experiments.randomization_test import ALL_METHODS, CORE_METHODS, code_of, sampling_of
+from sanitygap.attribution import Sampling, unpooled
+from sanitygap.experiments.randomization_test import ALL_METHODS, CORE_METHODS
 from sanitygap.faithfulness import (
     REGIONS,
     OcclusionCurves,
@@ -23,7 +20,7 @@ from sanitygap.faithfulness import (
 )
 from sanitygap.reductions import Reduction, reduce
 from sanitygap.replacements import replacement_curves
-from sanitygap.similarity import sums_of_neighbours
+from sanitygap.table import Batch, table
 
 COLUMNS = {
     "image": "file name of the image",
@@ -63,23 +60,21 @@ def curve_rows(
     )
 
 
-@experiment(
+@table(
     "occlusion",
-    knobs={
-        "smoke": {"methods": CORE_METHODS, "path_steps": 2, "noisy_copies": 2, "regions": 3},
-        "quick": {
-            "methods": CORE_METHODS,
-            "path_steps": 8,
-            "noisy_copies": 8,
-            "patches": (15,),
-            "every": 2,
-        },
-        "full": {},
+    by=["methods"],
+    smoke={"methods": CORE_METHODS, "path_steps": 2, "noisy_copies": 2, "regions": 3},
+    quick={
+        "methods": CORE_METHODS,
+        "path_steps": 8,
+        "noisy_copies": 8,
+        "patches": (15,),
+        "every": 2,
     },
     columns=COLUMNS,
 )
 def occlusion_test(
-    context: Context,
+    batch: Batch,
     methods: Sequence[str] = ALL_METHODS,
     patches: Sequence[PositiveInt] = (15, 8),
     rank_by: Sequence[Reduction] = ("signed", "sum-abs"),
@@ -87,12 +82,11 @@ def occlusion_test(
     every: PositiveInt = 1,
     path_steps: int = 50,
     noisy_copies: int = 50,
-    max_images: int | None = None,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """Softmax and logit of the target as the regions ranked highest by a map are blurred.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         methods: attribution methods and controls.
         patches: sides of the square regions, in pixels of a 224-pixel input.
         rank_by: reductions of the maps whose means rank the regions.
@@ -100,129 +94,58 @@ def occlusion_test(
         every: the prediction is taken after every that many of them.
         path_steps: points of integrated gradients.
         noisy_copies: copies in SmoothGrad.
-        max_images: use at most that many images.
-
-    Yields:
-        One chunk a family of methods and a batch of images.
     """
-    sampling = Sampling(path_steps, noisy_copies)
-    counts = counts_of(regions, every)
-    for family in families(methods, context.model):
-        for positions in context.positions(max_images):
-            settings = {
-                "methods": [member.name for member in family],
-                "sampling": sampling_of(family, sampling),
-                "patches": list(patches),
-                "rank_by": list(rank_by),
-                "counts": counts,
-                "seed": context.seed,
-            }
-
-            def compute(
-                family: list[Method] = family, positions: tuple[int, ...] = positions
-            ) -> pd.DataFrame:
-                return occlude(context, family, positions, patches, rank_by, counts, sampling)
-
-            code = (
-                faithfulness, reductions, replacements, sums_of_neighbours, occlude,
-                *code_of(family),
-            )  # fmt: skip
-            yield Chunk(settings, code, compute, positions)
-
-
-def occlude(
-    context: Context,
-    family: Sequence[Method],
-    positions: Sequence[int],
-    patches: Sequence[int],
-    rank_by: Sequence[Reduction],
-    counts: Sequence[int],
-    sampling: Sampling,
-) -> pd.DataFrame:
-    """Occlusion curves of one family of methods for one batch of images."""
-    model, batch = context.model, context.batch(positions)
-    inputs, targets = batch.inputs, batch.targets
-    names = [member.name for member in family]
-    keys = batch.seeds(context.seed, "base")
-    values = unpooled(model, inputs, targets, names, keys, sampling, context.batch_size)
-    soft = blurred(inputs)
-    whole = replacement_curves(
-        model, inputs, targets, inputs, torch.ones_like(inputs[:, 0]), [0], context.batch_size
-    )  # the same for every ranking
-    rows = []
+    model, inputs, targets, counts = (
+        batch.model, batch.inputs, batch.targets, counts_of(regions, every),
+    )  # fmt: skip
+    sampling, keys = Sampling(path_steps, noisy_copies), batch.seeds(batch.seed, "base")
+    values = unpooled(model, inputs, targets, methods, keys, sampling, batch.size)
+    soft, nothing = blurred(inputs), torch.ones_like(inputs[:, 0])
+    whole = replacement_curves(model, inputs, targets, soft, nothing, [0], batch.size)
     for name, channels in values.items():
         for reduction in rank_by:
             maps = reduce(channels, reduction)
             for patch in patches:
+                order = occlusion_steps(maps, scaled(patch, inputs.shape[-1]), counts[-1])
                 later = replacement_curves(
-                    model,
-                    inputs,
-                    targets,
-                    soft,
-                    occlusion_steps(maps, scaled(patch, inputs.shape[-1]), counts[-1]),
-                    counts[1:],
-                    context.batch_size,
+                    model, inputs, targets, soft, order, counts[1:], batch.size
                 )
-                rows.append(
-                    curve_rows(
-                        batch,
-                        _joined(whole, later),
-                        counts,
-                        method=name,
-                        reduction=reduction,
-                        patch=patch,
-                        seed=context.seed,
-                    )
+                curves = OcclusionCurves(
+                    torch.cat([whole.softmax, later.softmax], 1),
+                    torch.cat([whole.logit, later.logit], 1),
                 )
-    return pd.concat(rows, ignore_index=True)
+                yield curve_rows(
+                    batch,
+                    curves,
+                    counts,
+                    method=name,
+                    reduction=reduction,
+                    patch=patch,
+                    seed=batch.seed,
+                )
 
 
-def _joined(first: OcclusionCurves, rest: OcclusionCurves) -> OcclusionCurves:
-    return OcclusionCurves(
-        torch.cat([first.softmax, rest.softmax], 1), torch.cat([first.logit, rest.logit], 1)
-    )
-
-
-@experiment(
+@table(
     "greedy-occlusion",
-    knobs={
-        "smoke": {"regions": 1, "max_images": 1},
-        "quick": {"regions": 3, "max_images": 1},
-        "full": {"max_images": 10},
-    },
+    smoke={"regions": 1, "max_images": 1},
+    quick={"regions": 3, "max_images": 1},
+    full={"max_images": 10},
     columns=GREEDY_COLUMNS,
 )
 def greedy_occlusion(
-    context: Context,
-    patch: PositiveInt = 15,
-    regions: int = REGIONS,
-    every: PositiveInt = 1,
-    max_images: int | None = None,
-) -> Iterator[Chunk]:
+    batch: Batch, patch: PositiveInt = 15, regions: int = REGIONS, every: PositiveInt = 1
+) -> pd.DataFrame:
     """The occlusion curve of the order that always takes the region that hurts the softmax most.
 
     Args:
-        context: model and images.
+        batch: images.
         patch: side of the square regions, in pixels of a 224-pixel input.
         regions: how many are replaced.
         every: the prediction is taken after every that many of them.
-        max_images: use at most that many images.
-
-    Yields:
-        One chunk a batch of images.
     """
+    model, inputs, targets = batch.model, batch.inputs, batch.targets
     counts = counts_of(regions, every)
-    for positions in context.positions(max_images):
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            model, batch = context.model, context.batch(positions)
-            inputs, targets, size = batch.inputs, batch.targets, context.batch_size
-            side = scaled(patch, inputs.shape[-1])
-            order = greedy_steps(model, inputs, targets, side, counts[-1], batch_size=size)
-            curves = replacement_curves(
-                model, inputs, targets, blurred(inputs), order, counts, size
-            )
-            return curve_rows(batch, curves, counts, patch=patch)
-
-        code = (faithfulness, replacements, sums_of_neighbours)
-        yield Chunk({"patch": patch, "counts": counts}, code, compute, positions)
+    side = scaled(patch, inputs.shape[-1])
+    order = greedy_steps(model, inputs, targets, side, regions, batch_size=batch.size)
+    curves = replacement_curves(model, inputs, targets, blurred(inputs), order, counts, batch.size)
+    return curve_rows(batch, curves, counts, patch=patch)

@@ -277,9 +277,11 @@ def compare_residuals(
         twin = RandomTwin(model, seed)
 
         def compare(kept: list[Step], component: str) -> pd.DataFrame:
-            rows = compare_with_random(
-                inside, family, positions, twin, kept, "independent", Sampling()
+            names = [member.name for member in family]
+            compared = compare_with_random(
+                inside.batch(positions), names, twin, kept, "independent", Sampling()
             )
+            rows = pd.concat(compared, ignore_index=True)
             return rows.drop(columns=["order", "steps"]).assign(component=component)
 
         tables = [compare([step for step, _ in chosen], "total")]

@@ -7,13 +7,11 @@ from typing import Any
 import pandas as pd
 import torch
 
-from sanitygap import randomization, similarity
 from sanitygap.attribution import Method, Sampling, attribute
 from sanitygap.attribution import method as method_room
-from sanitygap.attribution.applicable import families
-from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.randomization import Norms, Order, RandomTwin, Redraw, Step, Weights, steps
 from sanitygap.similarity import Reference
+from sanitygap.table import Batch, table
 
 #: what a laptop compares in minutes; LRP stands there with one variant of each rule
 CORE_METHODS = (
@@ -84,90 +82,57 @@ def sampling_of(family: Sequence[Method], sampling: Sampling) -> dict[str, Any]:
     return {key: value for member in family for key, value in used.get(member.name, {}).items()}
 
 
-@experiment(
+@table(
     "randomization",
-    knobs={
-        "smoke": {"methods": CORE_METHODS, "n_steps": 2, "path_steps": 2, "noisy_copies": 2},
-        "quick": {"methods": CORE_METHODS, "n_steps": 5, "path_steps": 8, "noisy_copies": 8},
-        "full": {},
-    },
+    by=["seeds", "methods"],
+    smoke={"methods": CORE_METHODS, "n_steps": 2, "path_steps": 2, "noisy_copies": 2},
+    quick={"methods": CORE_METHODS, "n_steps": 5, "path_steps": 8, "noisy_copies": 8},
     columns=COLUMNS,
 )
 def randomization_test(
-    context: Context,
+    batch: Batch,
     methods: Sequence[str] = ALL_METHODS,
     order: Order = "top-down",
     n_steps: int | None = None,
     path_steps: int = 50,
     noisy_copies: int = 50,
     seeds: Sequence[int] | None = None,
-    max_images: int | None = None,
     weights: Weights = "he-normal",
     norms: Norms = "reset",
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """Similarity of each map to the same image's map after redrawing weights, step by step.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         methods: attribution methods and controls.
         order: ``top-down``, ``bottom-up`` or ``independent``.
         n_steps: that many steps, evenly spread; all by default.
         path_steps: points of integrated gradients.
         noisy_copies: copies in SmoothGrad.
         seeds: seeds of the redrawn weights; the run's seed by default.
-        max_images: use at most that many images.
         weights, norms: see :class:`sanitygap.randomization.Redraw`.
-
-    Yields:
-        One chunk a family of methods, a seed and a batch of images.
     """
-    sampling = Sampling(path_steps, noisy_copies)
-    redraw = Redraw(weights, norms)
-    chosen_steps = steps(context.model.stages, order, n_steps)
-    for seed in seeds if seeds is not None else [context.seed]:
-        twin = RandomTwin(context.model, seed, redraw)
-        for family in families(methods, context.model):
-            for positions in context.positions(max_images):
-                settings = {
-                    "methods": [member.name for member in family],
-                    "sampling": sampling_of(family, sampling),
-                    "order": order,
-                    "steps": [(step.number, step.name) for step in chosen_steps],
-                    "redraw": [weights, norms],
-                    "seed": seed,
-                }
-
-                def compute(
-                    family: list[Method] = family,
-                    positions: tuple[int, ...] = positions,
-                    twin: RandomTwin = twin,
-                ) -> pd.DataFrame:
-                    return compare_with_random(
-                        context, family, positions, twin, chosen_steps, order, sampling
-                    )
-
-                code = (randomization, similarity, compare_with_random, *code_of(family))
-                yield Chunk(settings, code, compute, positions)
+    redraw, sampling = Redraw(weights, norms), Sampling(path_steps, noisy_copies)
+    chosen_steps = steps(batch.model.stages, order, n_steps)
+    for seed in seeds or [batch.seed]:
+        twin = RandomTwin(batch.model, seed, redraw)
+        yield from compare_with_random(batch, methods, twin, chosen_steps, order, sampling)
 
 
 def compare_with_random(
-    context: Context,
-    family: Sequence[Method],
-    positions: Sequence[int],
+    batch: Batch,
+    methods: Sequence[str],
     twin: RandomTwin,
     chosen_steps: Sequence[Step],
-    order: str,
+    order: Order,
     sampling: Sampling,
-) -> pd.DataFrame:
-    """All steps for one family of methods and one batch of images; base maps computed once."""
-    model, batch = context.model, context.batch(positions)
-    names = [member.name for member in family]
+) -> Iterator[pd.DataFrame]:
+    """The rows of all steps; maps of the trained network are made once."""
+    model = batch.model
 
     def maps(step: str) -> dict[str, torch.Tensor]:
         keys = batch.seeds(twin.seed, step)
-        return attribute(
-            model, batch.inputs, batch.targets, names, keys, sampling, context.batch_size
-        )
+        return attribute(model, batch.inputs, batch.targets, methods, keys, sampling, batch.size)
 
     base = {
         (name, sign): Reference(values if sign == "signed" else values.abs())
@@ -176,7 +141,6 @@ def compare_with_random(
     }
     total = sum(parameter.numel() for parameter in model.module.parameters())
     modules = dict(model.module.named_modules())
-    rows = []
     for step in chosen_steps:
         random = sum(
             parameter.numel()
@@ -189,19 +153,14 @@ def compare_with_random(
             changed = maps(step.name)
         for name, values in changed.items():
             for sign in ("signed", "absolute"):
-                other = values if sign == "signed" else values.abs()
-                rows.append(
-                    image_rows(
-                        batch,
-                        base[name, sign].compare(other),
-                        method=name,
-                        order=order,
-                        step=step.number,
-                        steps=len(model.stages),
-                        stage=step.name,
-                        random_parameters=random / total,
-                        seed=twin.seed,
-                        sign=sign,
-                    )
+                yield batch.rows(
+                    base[name, sign].compare(values if sign == "signed" else values.abs()),
+                    method=name,
+                    order=order,
+                    step=step.number,
+                    steps=len(model.stages),
+                    stage=step.name,
+                    random_parameters=random / total,
+                    seed=twin.seed,
+                    sign=sign,
                 )
-    return pd.concat(rows, ignore_index=True)

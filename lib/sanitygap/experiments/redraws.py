@@ -1,7 +1,7 @@
 """The randomisation test again, with other draws of the random weights."""
 
-from sanitygap.experiments.experiment import experiment
 from sanitygap.experiments.randomization_test import COLUMNS, randomization_test
+from sanitygap.table import table
 
 #: methods of one pass and the control
 QUICK_METHODS = (
@@ -19,13 +19,12 @@ METHODS = (*QUICK_METHODS, "lrp-alpha2-beta1", "lrp-gamma-box", "integrated-grad
 #: with the run's own seed 0, the five draws that the ledger asks for
 SEEDS = (1, 2, 3, 4)
 
-experiment(
+table(
     "randomization-seeds",
-    knobs={
-        # the same steps as the table randomization has in that profile
-        "smoke": {"methods": QUICK_METHODS, "seeds": (1,), "n_steps": 2, "max_images": 2},
-        "quick": {"methods": QUICK_METHODS, "seeds": (1, 2), "n_steps": 5, "max_images": 4},
-        "full": {"methods": METHODS, "seeds": SEEDS, "max_images": 100},
-    },
+    by=["seeds", "methods"],
+    # the same steps as the table randomization has in that profile
+    smoke={"methods": QUICK_METHODS, "seeds": (1,), "n_steps": 2, "max_images": 2},
+    quick={"methods": QUICK_METHODS, "seeds": (1, 2), "n_steps": 5, "max_images": 4},
+    full={"methods": METHODS, "seeds": SEEDS, "max_images": 100},
     columns=COLUMNS,
 )(randomization_test)

@@ -1,7 +1,6 @@
 """The set-up of Binder et al. (2022, App. A.1): steps, and ways to redraw the weights."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 import torch
@@ -13,6 +12,7 @@ from sanitygap.experiments.randomization_test import COLUMNS, randomization_test
 from sanitygap.models import stages
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization import NORM_LAYERS, Norms, RandomTwin, Redraw, Weights
+from sanitygap.table import Batch, table
 
 #: methods of Fig. 2 of the paper, one of each family, and those of a single pass each
 FIGURE_2 = (
@@ -177,13 +177,12 @@ def _state(
     return "reset" if constant else "mixed"
 
 
-@experiment(
+@table(
     "initializations",
-    knobs={
-        "smoke": {"methods": ONE_PASS, "n_steps": 1, "max_images": 2},
-        "quick": {"methods": FAMILIES, "n_steps": 2, "path_steps": 4, "max_images": 4},
-        "full": {"methods": FIGURE_2},
-    },
+    by=["methods"],
+    smoke={"methods": ONE_PASS, "n_steps": 1, "max_images": 2},
+    quick={"methods": FAMILIES, "n_steps": 2, "path_steps": 4, "max_images": 4},
+    full={"methods": FIGURE_2},
     columns=COLUMNS
     | {
         "weights": "initialisation of the redrawn weights: he-normal or he-uniform",
@@ -191,33 +190,21 @@ def _state(
     },
 )
 def initializations(
-    context: Context,
+    batch: Batch,
     methods: Sequence[str] = FIGURE_2,
     n_steps: int | None = None,
     path_steps: int = 50,
-    max_images: int | None = None,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """The top-down randomisation under each way to redraw that the paper's words allow.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         methods: attribution methods.
         n_steps: that many steps, evenly spread; all by default.
         path_steps: points of integrated gradients.
-        max_images: use at most that many images.
-
-    Yields:
-        The chunks of the table ``randomization``, once for each way.
     """
-    for weights, norms in variants(context.model):
-        for chunk in randomization_test(
-            context, methods, "top-down", n_steps, path_steps,
-            max_images=max_images, weights=weights, norms=norms,
-        ):  # fmt: skip
-            yield replace(chunk, compute=_labelled(chunk.compute, weights, norms))
-
-
-def _labelled(
-    compute: Callable[[], pd.DataFrame], weights: str, norms: str
-) -> Callable[[], pd.DataFrame]:
-    return lambda: compute().assign(weights=weights, norms=norms)
+    for weights, norms in variants(batch.model):
+        for rows in randomization_test(
+            batch, methods, "top-down", n_steps, path_steps, weights=weights, norms=norms
+        ):
+            yield rows.assign(weights=weights, norms=norms)

@@ -137,12 +137,12 @@ def scores_on_task(
     twin = RandomTwin(model, seed + network)
     order = steps(model.stages, "top-down")
     frames = [
-        compare_with_random(
-            inner, family, range(start, min(start + 5 * CHUNK, counts[1])), twin, order,
+        rows
+        for start in range(0, counts[1], 5 * CHUNK)
+        for rows in compare_with_random(
+            inner.batch(range(start, min(start + 5 * CHUNK, counts[1]))), methods, twin, order,
             "top-down", sampling,
         )
-        for family in families(methods)
-        for start in range(0, counts[1], 5 * CHUNK)
     ]  # fmt: skip
     found = pd.concat(frames, ignore_index=True)
     means = found.groupby(["image", "method", "sign"], sort=False)[["ssim", "spearman"]]
