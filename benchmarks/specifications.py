@@ -19,13 +19,14 @@ import torch
 import typer
 
 from sanitygap.attribution import Sampling, unpooled
+from sanitygap.experiments import TABLES
 from sanitygap.experiments.specifications import METHODS
 from sanitygap.files import write_atomically
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.provenance import processor
 from sanitygap.randomization import RandomTwin, steps
-from sanitygap.table import TABLES, Context
+from sanitygap.table import Context
 
 STEPS = 3
 POINTS = 50
@@ -60,8 +61,8 @@ def main(
         unpooled(network, batch.inputs, batch.targets, METHODS, keys, Sampling(POINTS))
 
     def table(name: str, **knobs: Any) -> None:
-        chunks = TABLES[name].parts(context, path_steps=POINTS, **knobs)
-        next(iter(chunks)).compute()
+        fresh = Context(lambda: network, lambda: context.images, 0)  # no map is left from before
+        TABLES[name].parts(fresh, path_steps=POINTS, **knobs)[0].compute()
 
     def occluded() -> None:
         table("occlusion-specifications", every=every, level_images=n)

@@ -8,6 +8,7 @@ from scipy.stats import spearmanr
 
 from sanitygap.claims import CriterionContext, find_claim, judge
 from sanitygap.criteria.adebayo_controls import calibrated, printed
+from sanitygap.experiments import TABLES
 from sanitygap.experiments.input_controls import overlap
 from sanitygap.experiments.metric_calibration import (
     correlation_length,
@@ -19,7 +20,7 @@ from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.randomization import RandomTwin, Redraw
 from sanitygap.small_networks.mnist_networks import explainable, network
-from sanitygap.table import TABLES, Context
+from sanitygap.table import Context
 from tests.models.tiny import TINY, photographs
 
 GREY = {

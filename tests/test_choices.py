@@ -10,13 +10,14 @@ import torch
 from sanitygap import table as room
 from sanitygap.attribution import attribute
 from sanitygap.errors import UsageError
+from sanitygap.experiments import TABLES
 from sanitygap.faithfulness import occlusion_curves
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.outliers import FeatureCloud, respond
 from sanitygap.similarity import Reference
 from sanitygap.small_networks.tasks import TASKS
-from sanitygap.table import TABLES, Context
+from sanitygap.table import Context
 from tests.models.tiny import TINY, photographs
 
 #: settings that make the tables small

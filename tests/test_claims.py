@@ -40,9 +40,10 @@ from sanitygap.claims.judging import _CRITERIA
 from sanitygap.claims.ledger import Paper
 from sanitygap.criteria import load_criteria
 from sanitygap.errors import UsageError
+from sanitygap.experiments import TABLES
 from sanitygap.images import load_images
 from sanitygap.inference import paired_difference, rank_agreement
-from sanitygap.table import TABLES, Context
+from sanitygap.table import Context
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 SURROGATE = CriterionContext("squeezenet1_1", "photos", 12)

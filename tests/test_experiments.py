@@ -9,10 +9,11 @@ import pytest
 from sanitygap import fingerprint
 from sanitygap import table as room
 from sanitygap.errors import UsageError
+from sanitygap.experiments import TABLES
 from sanitygap.experiments.randomization_test import ALL_METHODS
 from sanitygap.images import load_images
 from sanitygap.models import load_model
-from sanitygap.table import PROFILES, TABLES, Context, Part
+from sanitygap.table import PROFILES, Context, Part
 from tests.models.tiny import TINY, photographs
 
 #: settings that make the two big tables small

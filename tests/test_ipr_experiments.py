@@ -10,6 +10,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from sanitygap import mprt
+from sanitygap.experiments import TABLES
 from sanitygap.experiments.ipr_test import changed_layers, paper_layers, sized
 from sanitygap.experiments.mprt_variants import DRAWS
 from sanitygap.experiments.sensitivity_limits import moved_weights
@@ -17,7 +18,7 @@ from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.models.explainable import Stage
 from sanitygap.randomization import RandomTwin, steps
-from sanitygap.table import TABLES, Context
+from sanitygap.table import Context
 from tests.models.tiny import TINY, photographs
 
 NAMES = (

@@ -11,6 +11,7 @@ from sanitygap.claims import CriterionContext, find_claim, judge
 from sanitygap.criteria import irrelevance as criteria
 from sanitygap.criteria.gap import FIGURE_METHODS
 from sanitygap.criteria.irrelevance import beyond_null
+from sanitygap.experiments import TABLES
 from sanitygap.experiments.irrelevance import partners
 from sanitygap.images import load_images
 from sanitygap.models import load_model
@@ -20,7 +21,7 @@ from sanitygap.preservation.partition import cut_model, feature_sum
 from sanitygap.randomization import RandomTwin
 from sanitygap.similarity import pearson
 from sanitygap.small_networks.planted import planted_model
-from sanitygap.table import TABLES, Context
+from sanitygap.table import Context
 from tests.models.tiny import TINY, photographs
 
 SMALL = {

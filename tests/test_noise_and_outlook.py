@@ -9,6 +9,7 @@ from zennit.layer import Sum
 
 from sanitygap.attribution import attribute
 from sanitygap.errors import UsageError
+from sanitygap.experiments import TABLES
 from sanitygap.experiments.bottom_up import random_share
 from sanitygap.experiments.noise_curve import fresh_noise
 from sanitygap.experiments.outlook import response
@@ -18,7 +19,7 @@ from sanitygap.models import Explainable, Preprocessing, Stage, load_model
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.seeds import normal
 from sanitygap.similarity import Reference, pearson
-from sanitygap.table import TABLES, Context, Part
+from sanitygap.table import Context, Part
 from tests.models.tiny import TINY, photographs
 
 #: settings that fit the tiny network

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sanitygap.experiments import TABLES
 from sanitygap.figures.redraws import seed_dots
 from sanitygap.pages.redraws import seed_numbers
-from sanitygap.table import TABLES
 
 
 def rows(seed: int, values: dict[str, list[float]], stages: tuple[str, ...]) -> pd.DataFrame:

@@ -8,11 +8,12 @@ from torch import nn
 
 from sanitygap import pages
 from sanitygap.attribution import attribute
+from sanitygap.experiments import TABLES
 from sanitygap.experiments.relevance_flow import METHODS, kind
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.pages.maps import relevance_sums
-from sanitygap.table import TABLES, Context
+from sanitygap.table import Context
 from tests.fake_study import FakeStudy
 from tests.models.tiny import TINY, photographs
 

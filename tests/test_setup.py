@@ -9,11 +9,12 @@ from torch import nn
 
 from sanitygap.claims import CriterionContext, judge
 from sanitygap.errors import UsageError
+from sanitygap.experiments import TABLES
 from sanitygap.experiments.setup import FIGURE_2, measured, variants
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.randomization import Redraw
-from sanitygap.table import TABLES, Context
+from sanitygap.table import Context
 from tests.conftest import make_explainable
 from tests.models.tiny import TINY, photographs
 

@@ -7,13 +7,14 @@ import torch
 from scipy.stats import pearsonr
 
 from sanitygap.claims import CriterionContext, find_claim, judge
+from sanitygap.experiments import TABLES
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.preservation.partition import centred
 from sanitygap.preservation.skips import blocks_of, one_layer
 from sanitygap.randomization import RandomTwin
 from sanitygap.small_networks import residual_networks
-from sanitygap.table import TABLES, Context
+from sanitygap.table import Context
 from tests.conftest import make_explainable
 from tests.models.tiny import TINY, photographs
 

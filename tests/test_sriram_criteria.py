@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from sanitygap.claims import CriterionContext, Verdict, find_criterion, judge, load_claims
+from sanitygap.experiments import TABLES
 from sanitygap.sensitivity import anchors
 from sanitygap.sensitivity.scores import METHODS
-from sanitygap.table import TABLES, Context
+from sanitygap.table import Context
 
 COUNT, LAYERS = 12, 5
 IMAGES = [f"{number}.png" for number in range(COUNT)]

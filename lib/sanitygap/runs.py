@@ -18,8 +18,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from sanitygap import experiments as _  # noqa: F401  (they register their tables)
-from sanitygap import fingerprint
+from sanitygap import experiments, fingerprint  # noqa: F401  (experiments register tables)
 from sanitygap.claims import (
     CriterionContext,
     Record,

@@ -15,6 +15,7 @@ from zennit.rules import Norm
 from sanitygap.attribution import attribute
 from sanitygap.attribution.lrp import PRESETS
 from sanitygap.attribution.lrp_rules import recorded_flow
+from sanitygap.experiments import TABLES
 from sanitygap.images import load_images
 from sanitygap.models import Explainable, Preprocessing
 from sanitygap.models.canonizers import FunctionRules, canonizers_for, merge_pairs
@@ -22,7 +23,7 @@ from sanitygap.models.cifar_resnet import CifarResNet
 from sanitygap.models.efficientnet_lite import EfficientNetLite0
 from sanitygap.models.loading import weights_sha256
 from sanitygap.randomization import RandomTwin, steps
-from sanitygap.table import TABLES, Context
+from sanitygap.table import Context
 
 
 def signed_parts(module: nn.Conv2d, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -8,12 +8,13 @@ from torch import nn
 from torch.nn.functional import unfold
 
 from sanitygap.errors import UsageError
+from sanitygap.experiments import TABLES
 from sanitygap.experiments.activation_tables import REDRAWN
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.preservation import redrawn_layers
 from sanitygap.preservation.redrawn_layers import HIGH, LOW, FedLayer
-from sanitygap.table import TABLES, Context
+from sanitygap.table import Context
 from tests.models.tiny import TINY, photographs
 
 

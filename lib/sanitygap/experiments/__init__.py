@@ -1,43 +1,11 @@
-"""Experiments: settings to tidy tables; the only place that composes the other rooms."""
+"""Experiments: what measures a table. Every module of this package is found by scanning."""
 
-from sanitygap.experiments import (  # noqa: F401  (they register)
-    activated_regions,
-    activation_tables,
-    axiom_pictures,
-    axiom_variants,
-    axioms,
-    bottom_up,
-    captum_comparison,
-    data_randomization,
-    input_controls,
-    ipr_test,
-    irrelevance,
-    layer_logits,
-    limited_change,
-    map_normalizers,
-    map_properties,
-    method_definitions,
-    metric_calibration,
-    mprt_variants,
-    nearby_inputs,
-    noise_curve,
-    occlusion_replacements,
-    occlusion_test,
-    outlier_images,
-    outlook,
-    parameter_test,
-    randomization_test,
-    redraws,
-    regression_surrogate,
-    relevance_flow,
-    retest,
-    sensitivity_checks,
-    sensitivity_examples,
-    sensitivity_limits,
-    setup,
-    skip_networks,
-    skips,
-    specifications,
-    task_dependence,
-    theory_checks,
-)
+import importlib
+import pkgutil
+
+from sanitygap.table import TABLES
+
+__all__ = ["TABLES"]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
