@@ -1,0 +1,194 @@
+"""Measuring functions become tables: how they are cut, checked, addressed and joined."""
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+import pytest
+
+from sanitygap import fingerprint, table
+from sanitygap.errors import UsageError
+from sanitygap.images import load_images
+from sanitygap.models import load_model
+from sanitygap.table import TABLES, Batch, Context, Piece
+from tests.models.tiny import TINY, photographs
+
+
+@pytest.fixture(autouse=True)
+def apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test registers is forgotten."""
+    monkeypatch.setitem(TABLES, "measured", None)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return photographs(tmp_path_factory.mktemp("images") / "folder")
+
+
+@pytest.fixture
+def context(folder) -> Context:
+    return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}", 5), 3)
+
+
+def images_and_items(
+    batch: Batch,
+    methods: Sequence[str] = ("gradient", "gradient-x-input", "noise"),
+    sizes: Sequence[int] = (1, 2),
+    seeds: Sequence[int] | None = None,
+    copies: int = 4,
+) -> Iterator[pd.DataFrame]:
+    """One row an image, method, size and seed."""
+    for seed in seeds or ():
+        for method in methods:
+            for size in sizes:
+                yield batch.rows({}, method=method, size=size, seed=seed, copies=copies)
+
+
+COLUMNS = dict.fromkeys(("image", "method", "size", "seed", "copies"), "what it is")
+
+
+def whole(parts) -> pd.DataFrame:
+    return pd.concat([part.compute() for part in parts], ignore_index=True)
+
+
+def test_parts_are_one_item_of_each_parameter_and_a_batch(context, monkeypatch):
+    monkeypatch.setattr(table, "BATCH", 2)
+    made = table.table("measured", by=["seeds", "methods", "sizes"], columns=COLUMNS)
+    made(images_and_items)
+    parts = TABLES["measured"].parts(context, seeds=[5, 7])
+    # two seeds; gradient and gradient x input share a pass; two sizes; batches of 2, 2 and 1
+    assert len(parts) == 2 * 2 * 2 * 3
+    assert len({part.id for part in parts}) == len(parts)
+    assert [len(part.images) for part in parts[:3]] == [2, 2, 1]
+    rows = whole(parts)
+    assert list(rows) == list(COLUMNS)
+    assert len(rows) == 5 * 3 * 2 * 2
+    assert set(rows["seed"]) == {5, 7}
+    monkeypatch.setattr(table, "BATCH", 10)
+    table.table("measured", columns=COLUMNS)(images_and_items)
+    [part] = TABLES["measured"].parts(context, seeds=[5, 7])
+    keys = list(COLUMNS)
+    again = part.compute().sort_values(keys, ignore_index=True)
+    pd.testing.assert_frame_equal(again, rows.sort_values(keys, ignore_index=True))
+
+
+def test_seeds_are_the_runs_where_none_are_given(context):
+    table.table("measured", by=["seeds"], columns=COLUMNS)(images_and_items)
+    assert set(whole(TABLES["measured"].parts(context))["seed"]) == {3}
+
+
+def test_images_may_be_the_outer_cut(context, monkeypatch):
+    monkeypatch.setattr(table, "BATCH", 3)
+    table.table("measured", by=["images", "sizes"], columns=COLUMNS)(images_and_items)
+    parts = TABLES["measured"].parts(context, seeds=[1], max_images=4)
+    assert [part.images for part in parts] == [(0, 1, 2), (0, 1, 2), (3,), (3,)]
+
+
+def test_parameters_are_given_or_the_profiles_or_the_defaults(context):
+    table.table("measured", quick={"copies": 2, "max_images": 1})(images_and_items)
+    entry = TABLES["measured"]
+    assert entry.arguments("quick", {"sizes": (3,), "copies": None}) == {
+        "methods": ("gradient", "gradient-x-input", "noise"), "sizes": (3,), "seeds": None,
+        "copies": 2, "max_images": 1,
+    }  # fmt: skip
+    assert entry.arguments("full", {})["copies"] == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"coppies": 3}, "did you mean copies"),
+        ({"copies": "many"}, "setting 'copies' of the table 'measured'.*not 'many'"),
+        ({"copies": 0}, "greater than or equal to 1"),
+        ({"sizes": ["x"]}, "setting 'sizes'"),
+        ({"max_images": 0}, "greater than or equal to 1"),
+        ({"seed": 4}, "'seed'"),
+    ],
+)
+def test_parameters_that_cannot_be_are_refused(context, given, words):
+    table.table("measured")(images_and_items)
+    with pytest.raises(UsageError, match=words):
+        TABLES["measured"].parts(context, **given)
+
+
+def test_the_address_holds_code_versions_arguments_model_images_and_seed(
+    context, folder, monkeypatch
+):
+    table.table("measured")(images_and_items)
+
+    def address(of: Context = context, **given) -> str:
+        return TABLES["measured"].parts(of, **given)[0].id
+
+    images = context.images
+    others = [
+        address(copies=5),
+        address(seeds=[1]),
+        address(max_images=4),
+        address(Context(lambda: load_model(TINY), lambda: images, 4)),
+        address(Context(lambda: load_model(TINY, seed=9), lambda: images, 3)),
+    ]
+    here = address()
+    for name, value in (("versions", {"torch": "0.1"}), ("of_function", "other code")):
+        with monkeypatch.context() as patch:
+            patch.setattr(fingerprint, name, lambda *_, value=value: value)
+            others.append(address())
+    assert len({here, *others}) == 1 + len(others)
+
+
+def test_a_table_may_look_at_all_images(context, folder):
+    def of(n: int, everything: bool) -> str:
+        table.table("measured", everything=everything)(images_and_items)
+        less = Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}", n), 3)
+        return TABLES["measured"].parts(less, max_images=2)[0].id
+
+    assert of(4, False) == of(5, False)
+    assert of(4, True) != of(5, True)
+
+
+def test_without_model_and_images_nothing_is_loaded():
+    def refuse():
+        raise AssertionError("nothing should be loaded")
+
+    def squares(n: int = 3, seed: int = 0) -> Iterator[dict[str, int]]:
+        """Squares."""
+        for number in range(n):
+            yield {"number": number, "square": number**2 + seed}
+
+    table.table("measured")(squares)
+    [part] = TABLES["measured"].parts(Context(refuse, refuse, 10), n=2)
+    assert len(part.id) == 32
+    assert part.compute().to_dict("list") == {"number": [0, 1], "square": [10, 11]}
+
+
+def test_nothing_yielded_is_an_empty_table_with_its_columns(context):
+    def nothing(batch: Batch) -> Iterator[pd.DataFrame]:
+        """Nothing."""
+        yield from ()
+
+    table.table("measured", columns=COLUMNS)(nothing)
+    rows = whole(TABLES["measured"].parts(context))
+    assert list(rows) == list(COLUMNS)
+    assert rows.empty
+
+
+def test_a_table_may_be_cut_in_its_own_way(context):
+    def cut(context, arguments):
+        yield Piece({"word": "first"}, (4,), also="a file")
+        yield Piece({"word": "second"}, (0,))
+
+    def words(batch: Batch, word: str = "") -> pd.DataFrame:
+        """Words."""
+        return batch.rows({}, word=word)
+
+    table.table("measured", cut=cut)(words)
+    parts = TABLES["measured"].parts(context)
+    assert whole(parts)["word"].tolist() == ["first", "second"]
+    assert whole(parts)["position"].tolist() == [4, 0]
+
+
+def test_selected_images_keep_their_names_and_seeds(context):
+    batch = context.batch((0, 1, 2))
+    chosen = batch.select([2, 0], batch.targets + 1)
+    assert chosen.names == (batch.names[2], batch.names[0])
+    assert chosen.seeds("x") == [batch.seeds("x")[2], batch.seeds("x")[0]]
+    assert chosen.inputs.equal(batch.inputs[[2, 0]])
+    assert chosen.targets.equal(batch.targets[[2, 0]] + 1)
