@@ -12,12 +12,14 @@ from sanitygap.comparison import (
     compare_metrics,
     compare_runs,
     find_run,
+    largest_difference,
+    measure_again,
     on_shared_steps,
     outdated,
     recorded_runs,
 )
 from sanitygap.errors import UsageError
-from sanitygap.runs import Study
+from sanitygap.runs import Study, open_run
 from tests.models.tiny import TINY, photographs, project
 
 
@@ -184,3 +186,39 @@ def test_runs_without_a_shared_metric_and_folders_without_a_run(tmp_path):
         compare_metrics(ours, theirs)
     with pytest.raises(UsageError, match="holds no run"):
         find_run(str(tmp_path))
+
+
+CHEAP = (
+    "theorem-1-covariance", "theorem-1-normalization", "equation-4", "equation-5", "equation-6",
+    "printed-structure", "step-counts", "jensen-shannon", "silent-hooks", "similarity-words",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("run", ["reference-squeezenet1_1", "reference-efficientnet_lite0"])
+def test_parts_of_recorded_runs_come_out_again(run):
+    """What needs no photograph is measured again here; `sanitygap verify --parts` does the rest."""
+    found = measure_again(open_run(run), 3, seed=len(run), tables=CHEAP)
+    assert (found["verdict"] == "agrees").all(), found
+
+
+def test_a_number_that_was_changed_is_found(tmp_path):
+    recorded = open_run("reference-squeezenet1_1")
+    copied = tmp_path / "data/runs/live"
+    copied.mkdir(parents=True)
+    for name in ("run.json", "theorem-1-covariance.parquet", "theorem-1-covariance.json"):
+        (copied / name).write_bytes((recorded.folder / name).read_bytes())
+    path = copied / "theorem-1-covariance.parquet"
+    table = pd.read_parquet(path)
+    column = table.select_dtypes("floating").columns[-1]
+    table.loc[3, column] += 0.1
+    table.to_parquet(path)
+    [verdict] = measure_again(Study(run="live", root=tmp_path), 1)["verdict"]
+    assert verdict == "differs"
+
+
+def test_differences_of_rows_in_another_order_and_of_missing_ones():
+    rows = pd.DataFrame({"a": [1, 2, 3], "x": [0.5, np.nan, 2.0], "seconds": [1.0, 2.0, 3.0]})
+    assert largest_difference(rows, rows[::-1].assign(seconds=9.0)) == 0
+    assert largest_difference(rows, rows.assign(x=[0.5, np.nan, 2.5])) == pytest.approx(0.2)
+    assert largest_difference(rows, rows.assign(x=[0.5, 1.0, 2.0])) == np.inf
+    assert largest_difference(rows, rows[:2]) == np.inf

@@ -282,6 +282,9 @@ def verify(
     against: Annotated[
         str | None, typer.Option(help="Another run or folder; default: recorded ones.")
     ] = None,
+    parts: Annotated[
+        int, typer.Option(min=0, help="Instead, measure that many parts of the run again.")
+    ] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
     """Compare a run with the recorded reference of its model, metric by metric.
@@ -290,15 +293,24 @@ def verify(
     one differs beyond chance. 2: the runs cannot be compared.
     """
     from sanitygap.comparison import (
+        AGREES,
         DIFFERS,
         NOT_COMPARED,
         compare_metrics,
         find_run,
+        measure_again,
         outdated,
         recorded_runs,
     )
 
     live = find_run(run)
+    if parts:
+        again = measure_again(live, parts)
+        if as_json:
+            print(again.to_json(orient="records", indent=1))
+        else:
+            show(again.to_dict("records"))
+        raise typer.Exit(int((again["verdict"] != AGREES).any()))
     model = live.settings.public()["model"]
     found = [find_run(against)] if against else recorded_runs(model=model)
     found = [study for study in found if study.folder.resolve() != live.folder.resolve()]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from scipy.stats import permutation_test
 
@@ -13,8 +14,12 @@ from sanitygap.inference import bootstrap_mean, holm
 from sanitygap.runs import Study, open_run
 from sanitygap.scores import occlusion_scores, randomization_scores
 from sanitygap.settings import Settings
+from sanitygap.table import find_table
 
 LEVEL = 0.05
+
+#: numbers of another processor or version of a library may differ by that much
+TOLERANCE = 1e-3
 
 AGREES, DIFFERS, NOT_COMPARED = "agrees", "differs beyond chance", "not compared"
 
@@ -232,6 +237,72 @@ def compare_runs(live: Study, recorded: Study) -> pd.DataFrame:
         )
     joined = pd.concat(frames, ignore_index=True)
     return joined[["score", *(column for column in joined if column != "score")]]
+
+
+def measure_again(
+    study: Study, parts: int, seed: int = 0, tables: Iterable[str] | None = None
+) -> pd.DataFrame:
+    """A sample of the parts of a run, measured anew and compared with what the run holds.
+
+    Rows are matched by their columns that are no fractions; durations are not compared.
+
+    Args:
+        study: the run.
+        parts: how many, each of another table.
+        seed: of the sample.
+        tables: choose among these; all that the run holds by default.
+
+    Returns:
+        One row a part: ``table``, ``rows``, ``difference`` (largest, relative to the largest
+        absolute value of the column), and ``verdict``: ``agrees`` or ``differs``.
+
+    Raises:
+        UsageError: the run's images are not here, or it holds none of the tables.
+    """
+    held = [name for name in old_tables(study)[1] if tables is None or name in set(tables)]
+    if not held:
+        raise UsageError(f"the run {study.settings.run!r} holds none of these tables")
+    draws = np.random.default_rng(seed)
+    rows = []
+    for name in draws.permutation(held)[:parts]:
+        entry, stored = find_table(name), read(study, name)
+        given = study.made(name)["parameters"]
+        known = {key: value for key, value in given.items() if key in entry.defaults}
+        cut = entry.parts(study.context, **known)
+        fresh = cut[int(draws.integers(len(cut)))].compute()
+        difference = largest_difference(fresh, stored)
+        rows.append(
+            {
+                "table": name,
+                "rows": len(fresh),
+                "difference": difference,
+                "verdict": AGREES if difference <= TOLERANCE else "differs",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def largest_difference(fresh: pd.DataFrame, stored: pd.DataFrame) -> float:
+    """Between the fractions in rows that are alike otherwise; infinite where a row is missing."""
+    values = [c for c in fresh.select_dtypes("floating") if c != "seconds"]
+    keys = [c for c in fresh if c not in values and c != "seconds"]
+    if set(fresh) != set(stored):
+        return float("inf")
+    order = [frame.groupby(keys, dropna=False).cumcount() for frame in (fresh, stored)]
+    both = fresh.assign(copy=order[0]).merge(
+        stored.assign(copy=order[1]), "left", [*keys, "copy"], suffixes=("", " stored"),
+        indicator=True,
+    )  # fmt: skip
+    if (both["_merge"] != "both").any():
+        return float("inf")
+    largest = 0.0
+    for name in values:
+        ours, theirs = (both[column].to_numpy(float) for column in (name, f"{name} stored"))
+        if (np.isnan(ours) != np.isnan(theirs)).any():
+            return float("inf")
+        scale = np.nanmax(np.abs(theirs), initial=1e-12)
+        largest = max(largest, float(np.nanmax(np.abs(ours - theirs), initial=0.0) / scale))
+    return largest
 
 
 def outdated(studies: Iterable[Study]) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from sanitygap import experiments, fingerprint  # noqa: F401  (experiments register tables)
+from sanitygap import fingerprint
 from sanitygap.claims import (
     CriterionContext,
     Record,
@@ -32,6 +32,7 @@ from sanitygap.claims import (
     write_verdicts,
 )
 from sanitygap.errors import NotRecordedError, UsageError, unknown_name
+from sanitygap.experiments import TABLES
 from sanitygap.files import (
     file_sha256,
     find_root,
@@ -251,8 +252,9 @@ class Study:
     def is_current(self, name: str) -> bool:
         """Whether a table was made by the code that is installed now."""
         made = self.made(name)
-        measure = find_table(name).measure
-        return bool(made) and made.get("fingerprint") == fingerprint.of_function(measure)
+        if not made or name not in TABLES:
+            return False
+        return bool(made.get("fingerprint") == fingerprint.of_function(TABLES[name].measure))
 
     def _model_and_weights(self) -> str:
         """The public model spec, with a mark where weights were given, for the ledger."""
