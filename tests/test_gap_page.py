@@ -165,7 +165,6 @@ def test_runs_without_the_tables_are_said_not_to_be_recorded():
         pages.deciding_choices(bare),
         pages.gap_plate(bare),
         pages.pair_plate(bare),
-        pages.agreements(bare),
     ):
         assert "No recorded run" in shown.data
 

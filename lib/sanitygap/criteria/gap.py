@@ -285,7 +285,7 @@ def over_specifications(
         first = multiverse.deciding(holding, names, "holding").index[0]
         levels = holding.groupby(first, sort=False)["holding"].mean()
         split = ", ".join(f"{level} {share:.0%}" for level, share in levels.items())
-        reason = f"The choice that decides most is the {first}: the claim holds with {split}."
+        reason = f"The {first} decides most whether it holds: it does with {split}."
     else:
         reason = "No specification supports the claim, and not all contradict it."
     return Verdict(

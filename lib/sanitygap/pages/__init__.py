@@ -37,7 +37,6 @@ from sanitygap.pages.documentary import (
     summary_table,
 )
 from sanitygap.pages.gap import (
-    agreements,
     deciding_choices,
     gap_in_words,
     gap_plate,
@@ -159,7 +158,6 @@ __all__ = [
     "about",
     "activation_plate",
     "agreement_table",
-    "agreements",
     "alarm_table",
     "audit",
     "band_table",

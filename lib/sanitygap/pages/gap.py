@@ -40,7 +40,6 @@ from sanitygap.pages.shared import (
     about,
     display_table,
     references,
-    shown_agreement,
     shown_mean,
     text_table,
     where_defined,
@@ -506,38 +505,6 @@ def gap_plate(study: Study) -> Plate | Markdown:
         f"Each method by its mean SSIM over all steps of top-down randomisation and by its mean "
         f"softmax over 0 to 30 blurred patches of 15, and its rank in each test. "
         f"{about(study, 'randomization')}. Bars: 95 % bootstrap intervals over images.",
-    )
-
-
-def agreements(studies: Study | Iterable[Study]) -> Styler | Markdown:
-    """Kendall's tau between both rankings: each run, the paper's methods and all methods."""
-    rows = []
-    several = holding(studies, *BOTH)
-    if not several:
-        return nothing_recorded(BOTH[0])
-    for study in {study.settings.run: study for study in several}.values():
-        for methods, words in (
-            (held(tables_of(study)), "of Figs. 1 and 2"),
-            (None, "all of the run"),
-        ):
-            random, occluded = both_scores(tables_of(study), methods)
-            tau = shown_agreement(random, occluded)
-            rows.append(
-                {
-                    "run": study.settings.run,
-                    "model": study.settings.public()["model"],
-                    "methods": words,
-                    "number": random.shape[1],
-                    "Kendall's τ": tau.estimate,
-                    "low": tau.low,
-                    "high": tau.high,
-                    "images": tau.n,
-                }
-            )
-    return display_table(
-        pd.DataFrame(rows),
-        "Kendall's τ between the randomisation and the occlusion ranking; 95 % bootstrap intervals "
-        "over images. Controls are left out.",
     )
 
 
