@@ -1,9 +1,11 @@
 """Runs: nothing lost, nothing doubled, nothing passed off as what it is not."""
 
+import contextlib
 import json
 import multiprocessing
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -566,6 +568,36 @@ def test_recording_again_replaces_the_whole(study, root):
     assert not (folder / "occlusion.parquet").exists(), "a table of the older run is not kept"
     with pytest.raises(UsageError, match="that is not recorded"):
         archive.record_run("live", "newer")
+    assert [path.name for path in (root / "data").iterdir()] == ["runs"]
+
+
+@pytest.mark.parametrize("changes", range(5))
+def test_a_recording_that_is_killed_loses_no_recorded_run(study, root, monkeypatch, changes):
+    """It is killed after so many changes of folders; the next one finds the run whole."""
+    study().table("randomization", **KNOBS)
+    study().table("step-counts")
+    folder = archive.record_run("live", "reference-tiny")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    done = []
+
+    def killing(change):
+        def changed(*args, **kwargs):
+            if len(done) == changes:
+                raise SystemExit("killed")
+            done.append(change)
+            return change(*args, **kwargs)
+
+        return changed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killing(Path.rename))
+        patch.setattr(archive.shutil, "rmtree", killing(shutil.rmtree))
+        with contextlib.suppress(SystemExit):
+            archive.record_run("live", "reference-tiny")
+    archive.record_run("live", "reference-tiny", tables=["step-counts"])
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert set(after) == set(before)
+    assert after["randomization.parquet"] == before["randomization.parquet"]
     assert [path.name for path in (root / "data").iterdir()] == ["runs"]
 
 

@@ -111,6 +111,10 @@ def record_run(
             live run; tables are to be put into no recorded run, or one about other weights.
     """
     source, target = run_folder(run, root), run_folder(name, root)
+    # neither is among the runs: what is being made, and what it replaces
+    staging, older = (target.parent.with_name(f".{name}.{end}") for end in ("part", "old.part"))
+    if older.is_dir() and not target.is_dir():  # a recording was killed as it changed them over
+        older.rename(target)
     held = {path.stem for path in source.glob("*.parquet") if path.with_suffix(".json").is_file()}
     if not held:
         raise UsageError(f"the run {run!r} holds no finished table to record")
@@ -122,8 +126,8 @@ def record_run(
     chosen = sorted(set(tables or held))
     if missing := [table for table in chosen if table not in held]:
         raise UsageError(f"the run {run!r} holds no finished table {missing[0]!r} to record")
-    staging = target.parent.with_name(f".{name}.part")  # not among the runs while it is made
-    shutil.rmtree(staging, ignore_errors=True)
+    for folder in (staging, older):
+        shutil.rmtree(folder, ignore_errors=True)
     if tables:
         record = _record_of(target, record)
         shutil.copytree(target, staging, ignore=shutil.ignore_patterns("parts", "verdicts.json"))
@@ -140,8 +144,9 @@ def record_run(
     record["commits"] = table_commits(staging)
     write_atomically(staging / "run.json", json.dumps(record, indent=1))
     if target.is_dir():
-        shutil.rmtree(target)
+        target.rename(older)
     staging.rename(target)
+    shutil.rmtree(older, ignore_errors=True)
     return target
 
 
