@@ -43,6 +43,7 @@ from sanitygap.errors import UsageError
 from sanitygap.experiments import TABLES
 from sanitygap.images import load_images
 from sanitygap.inference import paired_difference, rank_agreement
+from sanitygap.scores import need_methods
 from sanitygap.table import Context
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -393,6 +394,25 @@ def test_a_criterion_without_any_row_has_no_data(criteria):
     verdict = judge("binder-gap", {"scores": empty, "others": some}, SURROGATE)
     assert verdict.value == "no-data"
     assert "not 0" in verdict.evidence
+
+
+def test_a_criterion_whose_method_the_tables_lack_is_not_run(criteria):
+    @criterion("binder-gap", tables=("scores",))
+    def lower(tables, context):
+        need_methods(tables["scores"], "gradient", "guided-backprop", "noise")
+        raise AssertionError("two of the three are not there")
+
+    verdict = judge("binder-gap", {"scores": pd.DataFrame({"gradient": [0.1]})}, SURROGATE)
+    assert verdict.value == "not-run"
+    assert "hold no guided-backprop, noise, which the criterion needs on sq" in verdict.reason
+
+
+@pytest.mark.parametrize("key", ["gradient", ["gradient"]])
+def test_a_defect_of_a_criterion_is_none_of_the_tables(criteria, key):
+    """It asks the wrong thing for a method, with pandas's words or with Python's."""
+    criterion("binder-gap")(lambda tables, context: pd.DataFrame({"noise": [1.0]})[key])
+    with pytest.raises(KeyError):
+        judge("binder-gap", {}, SURROGATE)
 
 
 def test_allowed_values_differ_by_kind():

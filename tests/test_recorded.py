@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sanitygap.claims import read_verdicts, registry
+from sanitygap.claims import CriterionContext, judge, read_verdicts, registry
 from sanitygap.criteria.gap import CONTROLS, SPECIFICATIONS
 from sanitygap.runs import Study
 from sanitygap.scores import occlusion_scores, randomization_scores
@@ -52,6 +52,34 @@ def test_verdicts_follow_from_the_recorded_tables(run):
     assert set(stored) == {name for name, entry in registry().items() if held >= set(entry.tables)}
     judged = recorded.judge(*stored)
     assert dict(zip(judged["claim"], judged["verdict"], strict=True)) == stored
+
+
+@pytest.mark.parametrize(
+    ("claim", "method"),
+    [
+        ("adebayo-bone", "gradient"),
+        ("adebayo-fig27", "guided-grad-cam"),
+        ("adebayo-fig28", "gradient"),
+        ("binder-bottomup", "lrp-epsilon-plus"),
+        ("binder-gradnoise", "smoothgrad"),
+        ("binder-noise-optimal", "guided-backprop"),
+        ("binder-noise-optimal", "noise"),
+        ("binder-signed-vs-abs", "integrated-gradients"),
+        ("binder-thm4-two", "gradient"),
+        ("sriram-fig1", "captum-guided-backprop"),
+        ("sriram-future", "gradient"),
+    ],
+)
+def test_without_a_method_that_it_needs_a_claim_is_not_run(claim, method):
+    recorded = study("reference-squeezenet1_1")
+    tables = {name: recorded.table(name) for name in registry()[claim].tables}
+    cut = {
+        name: table[table["method"] != method] if "method" in table else table
+        for name, table in tables.items()
+    }
+    verdict = judge(claim, cut, CriterionContext("squeezenet1_1", "imagenet-sample", 100))
+    assert verdict.value == "not-run"
+    assert f"hold no {method}, which" in verdict.reason
 
 
 def test_the_sign_of_the_gap_on_squeezenet():

@@ -13,6 +13,17 @@ class NotRecordedError(UsageError):
     """A recorded run is asked for a table that it does not hold."""
 
 
+class LackingMethodError(UsageError):
+    """A table holds nothing of a method that is asked for: not defined, or left out.
+
+    Args:
+        methods: their names.
+    """
+
+    def __init__(self, *methods: str) -> None:
+        super().__init__(f"the tables of this run hold no {', '.join(methods)}")
+
+
 def unknown_name(kind: str, name: str, known: list[str]) -> UsageError:
     """An error for a name that is not in a closed list, with the nearest known names.
 

@@ -5,14 +5,15 @@ randomisation passes the sanity check, a low prediction after occlusion is faith
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.integrate import trapezoid
 from scipy.interpolate import interp1d
 
-from sanitygap.errors import UsageError
+from sanitygap.errors import LackingMethodError, UsageError
 from sanitygap.reductions import Reduction
 from sanitygap.words import listed, plural
 
@@ -147,6 +148,20 @@ def seeds_in_words(counts: pd.Series) -> str:
         return plural(next(iter(sizes)), "seed")
     parts = [f"{plural(n, 'seed')} for {images}" for n, images in sorted(sizes.items())[::-1]]
     return f"{listed(parts)} of {len(counts)} images"
+
+
+def need_methods(held: Container[Any], *methods: str) -> None:
+    """Let pass what holds all these methods.
+
+    Args:
+        held: names of methods, or scores, images x methods.
+        methods: names.
+
+    Raises:
+        LackingMethodError: names those that it lacks.
+    """
+    if lacking := [name for name in methods if name not in held]:
+        raise LackingMethodError(*lacking)
 
 
 def complete(*scores: pd.DataFrame) -> tuple[pd.DataFrame, ...]:

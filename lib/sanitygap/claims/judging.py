@@ -11,7 +11,7 @@ import pandas as pd
 
 from sanitygap.claims.ledger import Claim, find_claim
 from sanitygap.claims.verdicts import Verdict, check_value
-from sanitygap.errors import UsageError
+from sanitygap.errors import LackingMethodError, UsageError
 from sanitygap.inference import UndefinedStatisticError
 
 
@@ -159,8 +159,9 @@ def judge(claim_id: str, tables: Tables, context: CriterionContext) -> Verdict:
 
     Returns:
         The verdict; ``undecided`` where a statistic of the criterion has no value on these
-        tables, ``no-data`` if one of them has no row. ``reproduced`` becomes ``direction`` unless
-        model and images are the paper's own.
+        tables, ``no-data`` if one of them has no row, ``not-run`` where they hold nothing of a
+        method that it needs. ``reproduced`` becomes ``direction`` unless model and images are the
+        paper's own.
 
     Raises:
         UsageError: unknown claim, no criterion, or a table that is missing.
@@ -172,8 +173,10 @@ def judge(claim_id: str, tables: Tables, context: CriterionContext) -> Verdict:
         raise UsageError(f"the claim {claim_id!r} needs the table(s) {', '.join(missing)}")
     try:
         verdict = found.function(tables, context)
-    except KeyError as error:
-        verdict = _without_method(error, context)
+    except LackingMethodError as error:
+        reason = f"{error}, which the criterion needs on {context.model}"
+        reason = f"{reason[0].upper()}{reason[1:]}: not defined for it, or left out."
+        verdict = Verdict(value="not-run", reason=reason)
     except UndefinedStatisticError as error:
         empty = any(tables[name].empty for name in found.tables)
         verdict = Verdict(value="no-data" if empty else "undecided", evidence=str(error))
@@ -187,22 +190,6 @@ def judge(claim_id: str, tables: Tables, context: CriterionContext) -> Verdict:
     )
     reason = f"{verdict.reason} Not the paper's own {other}.".strip()
     return verdict.model_copy(update={"value": "direction", "reason": reason})
-
-
-def _without_method(error: KeyError, context: CriterionContext) -> Verdict:
-    """The verdict of a criterion that asked for a method which its tables do not hold.
-
-    Raises:
-        KeyError: it asked for something else, which is a defect.
-    """
-    from sanitygap.attribution import METHODS  # torch, which nothing else here needs
-
-    missing = [name for name in METHODS if f"'{name}'" in str(error)]
-    if not missing:
-        raise error
-    names = ", ".join(missing)
-    reason = f"The tables of this run hold no {names}, which the criterion needs on {context.model}"
-    return Verdict(value="not-run", reason=f"{reason}: not defined for it, or left out.")
 
 
 def _place(function: Judgement) -> str:

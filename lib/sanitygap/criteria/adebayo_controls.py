@@ -17,6 +17,7 @@ from sanitygap.criteria.irrelevance import (
     too_few_images,
 )
 from sanitygap.inference import bootstrap_mean, paired_difference
+from sanitygap.scores import need_methods
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -86,6 +87,7 @@ def figure_27(tables: Tables, context: CriterionContext) -> Verdict:
         wide = rows.groupby(["image", "method"])[column].mean().unstack("method")
         verdicts = []
         for method in ("guided-backprop", "guided-grad-cam"):
+            need_methods(wide, method, "gradient")
             both = wide[[method, "gradient"]].dropna()
             words = f"{method} − gradient"
             if len(both) < 2:

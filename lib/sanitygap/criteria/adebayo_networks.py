@@ -9,6 +9,7 @@ from sanitygap.claims.verdicts import Value
 from sanitygap.criteria.adebayo_randomization import some_of
 from sanitygap.criteria.irrelevance import all_met, condition, one_verdict, rows_of
 from sanitygap.inference import paired_difference, proportion_interval
+from sanitygap.scores import need_methods
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -173,6 +174,7 @@ def _surrogate(tables: Tables) -> Verdict:
     for column in ("spearman", "ssim"):
         own = rows_of(rows, maps="absolute", compared="random network")
         means = own.groupby(["image", "method"], sort=False)[column].mean().unstack("method")
+        need_methods(means, GUIDED, "gradient")
         both = means[[GUIDED, "gradient"]].dropna()
         gap = paired_difference(both[GUIDED], both["gradient"])
         verdicts.append(condition(gap, 0, "above", f"{column}, {GUIDED} − gradient"))

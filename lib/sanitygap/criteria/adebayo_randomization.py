@@ -13,6 +13,7 @@ from sanitygap.claims.verdicts import Value
 from sanitygap.criteria.gap import shown
 from sanitygap.criteria.irrelevance import all_met, condition, enough, rows_of, too_few_images
 from sanitygap.inference import Interval, bootstrap_mean, paired_difference
+from sanitygap.scores import need_methods
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -273,6 +274,7 @@ def figure_28(tables: Tables, context: CriterionContext) -> Verdict:
         gap_of(end, (method, "absolute"), (method, "diverging"), "last stage")
         for method in ("deeplift", "lrp-epsilon")
     ]
+    need_methods(set(rows["method"]), "gradient")
     single = rows_of(rows, order="independent", method="gradient", maps="diverging")
     order = list(dict.fromkeys(single.sort_values("step")["stage"]))
     wide = single.groupby(["image", "stage"])["spearman"].mean().unstack("stage")

@@ -24,7 +24,7 @@ from sanitygap.claims import (
     verdict_from_interval,
 )
 from sanitygap.inference import Interval, bootstrap_mean, paired_difference
-from sanitygap.scores import complete, occlusion_scores, randomization_scores
+from sanitygap.scores import complete, need_methods, occlusion_scores, randomization_scores
 
 Tables = Mapping[str, pd.DataFrame]
 Direction = Literal["above", "below"]
@@ -43,6 +43,7 @@ def difference(
     scores: pd.DataFrame, first: str, second: str, direction: Direction, what: str
 ) -> Verdict:
     """The verdict of "first scores above (below) second", paired over images."""
+    need_methods(scores, first, second)
     pair = scores[[first, second]].dropna()
     interval = paired_difference(pair[first], pair[second])
     return Verdict(
@@ -241,6 +242,7 @@ def theorem_4_two(tables: Tables, context: CriterionContext) -> Verdict:
     product, means = at_step(table, step, "product"), at_step(table, step, "means")
     verdicts = []
     for method in ("gradient", "integrated-gradients"):
+        need_methods(means, method)
         mean = bootstrap_mean(means[method].dropna())
         covariance = bootstrap_mean((product - means)[method].dropna())
         small_mean = max(abs(mean.low), abs(mean.high)) < 0.02

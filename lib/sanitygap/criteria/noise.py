@@ -23,7 +23,7 @@ from sanitygap.criteria.gap import (
 )
 from sanitygap.criteria.irrelevance import one_verdict
 from sanitygap.inference import bootstrap_mean, paired_difference
-from sanitygap.scores import over_seeds, randomization_scores, seeds_in_words
+from sanitygap.scores import need_methods, over_seeds, randomization_scores, seeds_in_words
 from sanitygap.words import plural
 
 Tables = Mapping[str, pd.DataFrame]
@@ -36,7 +36,12 @@ LEVEL = 0.01
 
 
 def sweep(table: pd.DataFrame, method: str, by: str, value: str) -> pd.DataFrame:
-    """Scores of one method, images x levels of a sweep in ascending order, without any NaN."""
+    """Scores of one method, images x levels of a sweep in ascending order, without any NaN.
+
+    Raises:
+        LackingMethodError: the table does not hold the method.
+    """
+    need_methods(set(table["method"]), method)
     rows = table[table["method"] == method]
     return rows.groupby(["image", by])[value].mean().unstack(by).sort_index(axis=1).dropna()
 

@@ -18,6 +18,7 @@ from sanitygap.rankings import agreement_gain
 from sanitygap.scores import (
     UNSIGNED,
     complete,
+    need_methods,
     occlusion_scores,
     over_seeds,
     randomization_scores,
@@ -80,6 +81,7 @@ def bottom_up(tables: Tables, context: CriterionContext) -> Verdict:
             "compute the table randomization-bottom-up with the seeds of the table randomization.",
         )
     down, up = equal_shares(top_down, from_input, "ssim")
+    need_methods(up, GUIDED, LRP)
     maps = tables["feature-map"]
     orders = {order: maps[maps["order"] == order] for order in ("top-down", "bottom-up")}
     kept, lost = equal_shares(orders["top-down"], orders["bottom-up"], "correlation")

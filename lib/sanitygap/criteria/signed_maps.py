@@ -7,7 +7,7 @@ import pandas as pd
 from sanitygap.claims import CriterionContext, Verdict, combine, criterion, verdict_from_interval
 from sanitygap.criteria.gap import RANGES, last_step, shown, summary
 from sanitygap.inference import Interval, bootstrap_mean, paired_difference
-from sanitygap.scores import over_seeds, seeds_in_words
+from sanitygap.scores import need_methods, over_seeds, seeds_in_words
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -65,6 +65,7 @@ def _higher(table: pd.DataFrame, value: str) -> Verdict:
 @criterion("binder-signed-vs-abs", tables=("randomization", "randomization-seeds"))
 def signed_against_absolute(tables: Tables, context: CriterionContext) -> Verdict:
     """Both similarities have to be higher for absolute maps; the range of SSIM must not decide."""
+    need_methods(set(tables["randomization"]["method"]), METHOD)
     table, counts = over_seeds(tables["randomization"], tables["randomization-seeds"], [METHOD])
     rank = _higher(table, "spearman")
     structural = {name: _higher(table, name) for name in RANGES}

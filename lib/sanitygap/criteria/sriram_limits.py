@@ -12,6 +12,7 @@ from sanitygap.criteria.gap import shown
 from sanitygap.criteria.sriram_results import of_methods
 from sanitygap.experiments.captum_comparison import VERSIONS
 from sanitygap.inference import bootstrap, bootstrap_mean, paired_difference
+from sanitygap.scores import need_methods
 from sanitygap.sensitivity.scores import THRESHOLD
 
 Tables = Mapping[str, pd.DataFrame]
@@ -155,10 +156,9 @@ def by_share(table: pd.DataFrame, method: str, moved: str) -> pd.DataFrame:
     """S of one method, images x shares of the way, averaged over layers.
 
     Raises:
-        KeyError: the table does not hold the method.
+        LackingMethodError: the table does not hold the method.
     """
-    if method not in set(table["method"]):
-        raise KeyError(method)
+    need_methods(set(table["method"]), method)
     rows = table[(table["method"] == method) & (table["moved"] == moved)]
     wide = rows.groupby(["image", "share"])["sensitivity"].mean().unstack("share")
     return wide.sort_index(axis=1).dropna()
@@ -186,6 +186,7 @@ def robustness(tables: Tables, context: CriterionContext) -> Verdict:
                 )
             )
             levels.append(f"{name} {interval.estimate:.4f}")
+    need_methods(set(tables["ipr-test"]["method"]), "noise")
     noise = of_methods(tables["ipr-test"], ("noise",))["noise"].mean()
     passes = Verdict(
         value="direction" if noise >= THRESHOLD else "not-reproduced",

@@ -13,6 +13,7 @@ from sanitygap.claims import CriterionContext, Verdict, combine, criterion, verd
 from sanitygap.claims.verdicts import Value
 from sanitygap.criteria.gap import shown
 from sanitygap.inference import Interval, bootstrap, bootstrap_mean, paired_difference
+from sanitygap.scores import need_methods
 from sanitygap.sensitivity.scores import (
     LEVEL,
     METHODS,
@@ -330,6 +331,7 @@ def intervals(tables: Tables, context: CriterionContext) -> Verdict:
 def figure_1(tables: Tables, context: CriterionContext) -> Verdict:
     rows = {row["method"]: row for row in tables["ipr-kinds"].to_dict("records")}
     constant = [name for name, row in rows.items() if not row["deviation"] > 0]
+    need_methods(rows, "guided-backprop", "captum-guided-backprop")
     guided, theirs = rows["guided-backprop"], rows["captum-guided-backprop"]
     same = bool(guided["same_as_gradient"])
     silent = (
