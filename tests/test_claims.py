@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from sanitygap import claims
 from sanitygap.claims import (
     ALLOWED,
+    Criterion,
     CriterionContext,
     Record,
     Verdict,
@@ -38,6 +39,7 @@ from sanitygap.claims import (
 )
 from sanitygap.claims.judging import _CRITERIA
 from sanitygap.claims.ledger import Paper
+from sanitygap.claims.records import OUTDATED
 from sanitygap.criteria import load_criteria
 from sanitygap.errors import UsageError
 from sanitygap.experiments import TABLES
@@ -567,7 +569,29 @@ def test_records_are_written_and_read(tmp_path):
             "tables": {"randomization": "ab12"},
         }
     ]
-    assert [file.name for file in path.parent.iterdir()] == ["verdicts.json"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["parts", "verdicts.json"]
+
+
+def test_a_verdict_of_another_criterion_is_not_current(tmp_path, criteria):
+    """Its code has changed since, or another function has taken its place."""
+
+    def shown() -> set[str]:
+        rows = [row for row in collect([tmp_path]) if row["run"] and row["id"] == "binder-fig2"]
+        return {f"{row['verdict']} {row['reason']}" for row in rows}
+
+    path = tmp_path / "verdicts.json"
+    criterion("binder-fig2")(lambda tables, context: DIRECTION)
+    write_verdicts(path, [record()])
+    assert shown() == {"direction "}
+    criteria["binder-fig2"] = Criterion("binder-fig2", (), paired_difference)
+    assert shown() == {f"not-run {OUTDATED}"}
+    write_verdicts(path, [record()])
+    assert shown() == {"direction "}
+    flipped = path.read_text(encoding="utf-8").replace("direction", "not-reproduced")
+    path.write_text(flipped, encoding="utf-8")
+    assert shown() == {f"not-run {OUTDATED}"}
+    (tmp_path / "run.json").write_text('{"recorded": true}', encoding="utf-8")
+    assert shown() == {"not-reproduced "}, "what a recorded run holds is compared at a build"
 
 
 def test_writing_merges_by_claim_and_model(tmp_path):

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sanitygap.claims import Record, find_criterion, read_verdicts, write_verdicts
+from sanitygap.claims import Record, find_criterion, read_verdicts
+from sanitygap.claims.records import as_json
 from sanitygap.errors import UsageError
 from sanitygap.files import find_root, read_json, replacing, write_atomically
 from sanitygap.settings import Settings
@@ -132,7 +133,7 @@ def record_run(
         record = _record_of(target, record)
         shutil.copytree(target, staging, ignore=shutil.ignore_patterns("parts", "verdicts.json"))
         if verdicts := _verdicts_without(target, chosen):
-            write_verdicts(staging / "verdicts.json", verdicts)
+            write_atomically(staging / "verdicts.json", as_json(verdicts))
     else:
         staging.mkdir(parents=True)
         if (source / "verdicts.json").is_file():

@@ -11,7 +11,10 @@ import pytest
 
 from sanitygap.book import Project, gate
 from sanitygap.book.execution import STAMP
+from sanitygap.book.gatekeeper import moved_verdicts
+from sanitygap.claims.records import as_json
 from sanitygap.errors import UsageError
+from sanitygap.runs import Study
 
 RECORD: dict[str, Any] = {
     "recorded": False,
@@ -159,6 +162,25 @@ def test_all_reasons_of_all_pages_are_told_at_once(project: Project) -> None:
     assert "theorem-1: not executed" in str(error.value)
     assert "gap: a code cell was not executed" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_recorded_verdicts_that_the_criteria_of_today_do_not_reach(project: Project) -> None:
+    record(project, recorded=True, settings=RECORD["settings"] | {"run": "toy"})
+    study = Study(run="toy", root=project.root)
+    held = [one for one in study.judge_again() if one.claim in ("qa-question", "qa-scale")]
+    path = study.folder / "verdicts.json"
+    path.write_text(as_json(held), encoding="utf-8")
+    assert list(moved_verdicts(project, "toy")) == []
+
+    shutil.rmtree(study.folder / "parts")  # as in a fresh checkout
+    assert list(moved_verdicts(project, "toy")) == []
+    assert all(one.is_sealed(study.folder) for one in held), "it is not judged at every build"
+
+    first, second = held
+    others = [first.model_copy(update={"value": "false"}), second]
+    path.write_text(as_json(others), encoding="utf-8")
+    with pytest.raises(UsageError, match="holds other .*, on qa-question; .* sanitygap judge toy"):
+        gate(project, "toy")
 
 
 def test_paths_of_weights_and_images_are_no_disagreement(project: Project) -> None:

@@ -11,6 +11,7 @@ from sanitygap.book.localpaths import LocalPaths, map_strings, published_parts, 
 from sanitygap.book.project import Project
 from sanitygap.errors import UsageError
 from sanitygap.files import file_sha256
+from sanitygap.words import listed
 
 ONE_RUN = ("profile", "model", "images", "seed")
 """Parameters that all pages of a run have in common."""
@@ -68,7 +69,38 @@ def gate(project: Project, run: str, folder: Path | None = None) -> dict[str, An
             f"the site cannot be built: {'; '.join(refused)} "
             f"(execute again with: sanitygap execute --run {run})"
         )
+    if moved := list(moved_verdicts(project, run)):
+        raise UsageError(f"the site cannot be built: {'; '.join(moved)}")
     return notebooks
+
+
+def moved_verdicts(project: Project, run: str) -> Iterator[str]:
+    """Recorded runs of a site about ``run`` whose verdicts today's criteria do not reach.
+
+    A run is judged anew where a seal of its verdicts is missing or broken. Then they are sealed, so
+    that it is not judged at every build.
+    """
+    from sanitygap.claims import read_verdicts, registry
+    from sanitygap.claims.records import seal
+    from sanitygap.runs import open_run
+
+    for folder in project.shown_runs(run):
+        kept = read_verdicts(folder / "verdicts.json")
+        if not project.run_record(folder.name)["recorded"] or all(
+            record.is_sealed(folder) for record in kept
+        ):
+            continue
+        claims = [record.claim for record in kept if record.claim in registry()]
+        judged = open_run(folder.name, project.root).judge(*claims)
+        today = dict(zip(judged["claim"], judged["verdict"], strict=True))
+        moved = [record.claim for record in kept if today.get(record.claim) != record.value]
+        if moved:
+            yield (
+                f"the recorded run {folder.name} holds other verdicts than today's criteria reach, "
+                f"on {listed(moved)}; judge it again with: sanitygap judge {folder.name}"
+            )
+        else:
+            seal(folder, kept)
 
 
 def problems(notebook: Any, source: Path, run: str, local: LocalPaths) -> Iterator[str]:

@@ -1,7 +1,13 @@
-"""Records: the verdicts that a run keeps, and the list of all claims with all verdicts."""
+"""Records: the verdicts that a run keeps, and the list of all claims with all verdicts.
+
+Beside ``verdicts.json``, in ``parts/``, lies a *seal* of each verdict that this machine reached: a
+hash over the verdict and the code of its criterion. A verdict whose seal is broken is none of
+today's.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +15,7 @@ from typing import Any
 
 from pydantic import Field
 
-from sanitygap.claims.judging import CriterionContext
+from sanitygap.claims.judging import CriterionContext, registry
 from sanitygap.claims.ledger import (
     Text,
     find_claim,
@@ -21,12 +27,16 @@ from sanitygap.claims.ledger import (
 )
 from sanitygap.claims.verdicts import Value, Verdict, check_value
 from sanitygap.errors import UsageError, unknown_name
-from sanitygap.files import file_sha256, write_atomically
+from sanitygap.files import file_sha256, read_json, write_atomically
+from sanitygap.fingerprint import of_function
 
 COPIED = ("id", "paper", "statement", "criterion", "tier", "notebook")
 """Fields of a claim in the rows of :func:`collect`."""
 
-OUTDATED = "The tables of this run have changed since the verdict; execute the chapter again."
+OUTDATED = (
+    "The tables of this run or the criterion have changed since the verdict; execute the chapter "
+    "again."
+)
 
 
 class Record(Verdict):
@@ -68,9 +78,32 @@ class Record(Verdict):
         )
 
     def is_current(self, run: Path) -> bool:
-        """Whether the tables that it was computed from are still those in the folder of the run."""
+        """Whether tables and criterion are still those that it was reached with.
+
+        The criteria of a recorded run are not asked: its verdicts are data, which the building of a
+        site compares with those of today's criteria.
+
+        Args:
+            run: the run's folder.
+        """
         paths = {run / f"{name}.parquet": digest for name, digest in self.tables.items()}
-        return all(path.is_file() and file_sha256(path) == paths[path] for path in paths)
+        return all(path.is_file() and file_sha256(path) == paths[path] for path in paths) and (
+            bool(read_json(run / "run.json").get("recorded")) or self.is_sealed(run)
+        )
+
+    def is_sealed(self, run: Path) -> bool:
+        """Whether this machine reached it, as it stands, by the criterion as it stands."""
+        return read_json(_seals(run)).get(self._key) == self._seal
+
+    @property
+    def _key(self) -> str:
+        return f"{self.claim} {self.model}"
+
+    @property
+    def _seal(self) -> str:
+        found = registry().get(self.claim)
+        code = of_function(found.function) if found else "no criterion"
+        return hashlib.sha256(f"{code} {self.model_dump_json()}".encode()).hexdigest()
 
 
 def read_verdicts(path: Path) -> list[Record]:
@@ -89,21 +122,38 @@ def read_verdicts(path: Path) -> list[Record]:
     return list(validated(tuple[Record, ...], entries, place))
 
 
+def _seals(run: Path) -> Path:
+    """The seals of a run's verdicts: a file beside what was computed, which no one publishes."""
+    return run / "parts" / "verdicts.json"
+
+
+def seal(run: Path, records: Iterable[Record]) -> None:
+    """Note that today's criteria reach these verdicts on the tables in a run's folder."""
+    seals = read_json(_seals(run)) | {record._key: record._seal for record in records}
+    write_atomically(_seals(run), json.dumps(seals, indent=1))
+
+
 def write_verdicts(path: Path, records: Iterable[Record]) -> None:
-    """Merge records into a ``verdicts.json``; a record replaces the one of its claim and model.
+    """Merge verdicts just reached into a ``verdicts.json``, in place of those of claim and model.
 
     The file is written under a temporary name and renamed.
 
     Raises:
         UsageError: what is there is unreadable, or a claim is unknown.
     """
-    merged = {(record.claim, record.model): record for record in read_verdicts(path)}
-    for record in records:
+    reached = list(records)
+    merged = {record._key: record for record in read_verdicts(path)}
+    for record in reached:
         check_value(find_claim(record.claim), record.value)
-        merged[record.claim, record.model] = record
-    entries = [record.model_dump(by_alias=True) for record in merged.values()]
-    text = json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, text + "\n")
+        merged[record._key] = record
+    write_atomically(path, as_json(merged.values()))
+    seal(path.parent, reached)
+
+
+def as_json(records: Iterable[Record]) -> str:
+    """The text of a ``verdicts.json``."""
+    entries = [record.model_dump(by_alias=True) for record in records]
+    return json.dumps(entries, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def collect(runs: Sequence[Path], run: str | None = None) -> list[dict[str, Any]]:
@@ -118,7 +168,7 @@ def collect(runs: Sequence[Path], run: str | None = None) -> list[dict[str, Any]
         ``run``, ``model``, ``verdict``, ``evidence``, ``reason`` and ``numbers``. An empirical
         claim also has a row ``not-run`` for each of the paper's own models that no run is about,
         and any other claim without a verdict has one with no model; the reason says what it needs
-        and how to run it. So does a verdict whose tables have changed since.
+        and how to run it. So does a verdict whose tables or criterion have changed since.
 
     Raises:
         UsageError: no run of that name, or an unreadable or unknown verdict in a run.
