@@ -88,13 +88,3 @@ def test_sensitivity_is_the_norm_of_the_gradient_over_colours(folder):
     found = table(context, methods=("gradient",)).set_index("method").loc[room.SENSITIVITY]
     assert found["mean_share"].tolist() == pytest.approx(want, rel=1e-4)
     assert set(table(context, methods=("gradient",))["method"]) == {room.SENSITIVITY, "gradient"}
-
-
-def test_settings_name_what_changes_the_numbers(folder):
-    context = make_context(folder)
-    experiment = TABLES["map-normalizers"]
-    [few] = experiment.parts(context, path_steps=2, resamples=5)
-    [many] = experiment.parts(context, path_steps=3, resamples=5)
-    assert few.settings != many.settings
-    [plain] = experiment.parts(context, methods=("gradient",), path_steps=2, resamples=5)
-    assert "path_steps" not in plain.settings

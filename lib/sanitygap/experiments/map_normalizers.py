@@ -1,18 +1,15 @@
 """What a map is divided by: maximum, second moment, deviation (Binder et al. 2022, App. D, D.1)."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 import torch
 
-from sanitygap import randomization
 from sanitygap.attribution import Sampling, attribute, gradient
-from sanitygap.attribution.applicable import defined, families
-from sanitygap.experiments.experiment import Batch, Chunk, Code, Context, experiment, image_rows
-from sanitygap.experiments.randomization_test import code_of, sampling_of
+from sanitygap.attribution.applicable import defined
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import stable_seed
+from sanitygap.table import Batch, table
 from sanitygap.theory.quantiles import resampled_spreads
 
 METHODS = (
@@ -42,64 +39,43 @@ COLUMNS = {
 }
 
 
-@experiment(
+@table(
     "map-normalizers",
-    knobs={
-        "smoke": {"path_steps": 2, "resamples": 20},
-        "quick": {"path_steps": 4, "resamples": 50, "max_images": 6},
-        "full": {"max_images": 100},
-    },
+    smoke={"path_steps": 2, "resamples": 20},
+    quick={"path_steps": 4, "resamples": 50, "max_images": 6},
+    full={"max_images": 100},
     columns=COLUMNS,
 )
 def map_normalizers(
-    context: Context,
-    methods: Sequence[str] = METHODS,
-    path_steps: int = 50,
-    resamples: int = 200,
-    max_images: int | None = None,
-) -> Iterator[Chunk]:
+    batch: Batch, methods: Sequence[str] = METHODS, path_steps: int = 50, resamples: int = 200
+) -> Iterator[pd.DataFrame]:
     """Candidates for the scale of a map: how they vary, and what they make of a comparison.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         methods: attribution methods, besides the l2 norm of the gradient.
         path_steps: points of integrated gradients.
         resamples: how often the pixels of each map are resampled.
-        max_images: use at most that many images.
     """
-    methods = defined(context.model, methods)
-    sampling = Sampling(path_steps)
-    settings: dict[str, Any] = {"methods": list(methods), "resamples": resamples}
-    settings["seed"] = context.seed
-    code: list[Code] = [resampled_spreads, randomization, gradient, *OWN]
-    for family in families(methods):
-        settings |= sampling_of(family, sampling)
-        code += code_of(family)
-    for positions in context.positions(max_images):
+    model, inputs, targets = batch.model, batch.inputs, batch.targets
+    methods, sampling = defined(model, methods), Sampling(path_steps)
 
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            return compare_normalizers(
-                context, context.batch(positions), methods, sampling, resamples
-            )
+    def maps_of(state: str) -> dict[str, torch.Tensor]:
+        norm = gradient.input_gradient(model.scores, inputs, targets).norm(dim=1)
+        keys = batch.seeds(batch.seed, state)
+        return {SENSITIVITY: norm} | attribute(
+            model, inputs, targets, methods, keys, sampling, batch.size
+        )
 
-        yield Chunk(settings, tuple(dict.fromkeys(code)), compute, positions)
-
-
-def compare_normalizers(
-    context: Context, batch: Batch, methods: Sequence[str], sampling: Sampling, resamples: int
-) -> pd.DataFrame:
-    """The rows of :func:`map_normalizers` for one batch of images."""
-    trained = maps_of(context, batch, methods, sampling, "trained")
-    twin = RandomTwin(context.model, context.seed)
-    with twin.redrawn(context.model.stages):
-        redrawn = maps_of(context, batch, methods, sampling, "redrawn")
-    rows = []
+    trained = maps_of("trained")
+    with RandomTwin(model, batch.seed).redrawn(model.stages):
+        redrawn = maps_of("redrawn")
     for name, maps in trained.items():
         spreads = torch.tensor(
             [
-                resampled_spreads(
-                    one[None], n=resamples, seed=stable_seed(context.seed, key, name)
-                )[0].tolist()
+                resampled_spreads(one[None], n=resamples, seed=stable_seed(batch.seed, key, name))[
+                    0
+                ].tolist()
                 for one, key in zip(maps, batch.keys, strict=True)
             ]
         )
@@ -109,20 +85,7 @@ def compare_normalizers(
             "rms_spread": spreads[:, 1],
             **normalized_differences(maps, redrawn[name]),
         }
-        rows.append(image_rows(batch, values, method=name)[list(COLUMNS)])
-    return pd.concat(rows, ignore_index=True)
-
-
-def maps_of(
-    context: Context, batch: Batch, methods: Sequence[str], sampling: Sampling, state: str
-) -> dict[str, torch.Tensor]:
-    """Method -> maps (N, H, W) of the network in its present state, with the l2 norm first."""
-    model, inputs, targets = context.model, batch.inputs, batch.targets
-    norm = gradient.input_gradient(model.scores, inputs, targets).norm(dim=1)
-    keys = batch.seeds(context.seed, state)
-    return {SENSITIVITY: norm} | attribute(
-        model, inputs, targets, methods, keys, sampling, context.batch_size
-    )
+        yield batch.rows(values, method=name)
 
 
 def share_of_mean(maps: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -151,7 +114,3 @@ def normalized_differences(first: torch.Tensor, second: torch.Tensor) -> dict[st
         name: (pair[0] / one - pair[1] / other).square().mean(1)
         for name, (one, other) in scales.items()
     }
-
-
-#: the functions of this module that make numbers
-OWN = (compare_normalizers, maps_of, share_of_mean, normalized_differences)
