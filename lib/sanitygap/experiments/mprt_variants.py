@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 import pandas as pd
 import torch
 
-from sanitygap import mprt, randomization, similarity
-from sanitygap.attribution import attribute, controls, gradient
-from sanitygap.attribution import method as method_room
-from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
+from sanitygap import mprt
+from sanitygap.attribution import attribute
 from sanitygap.models.explainable import Stage
 from sanitygap.randomization import RandomTwin
 from sanitygap.similarity import Reference
+from sanitygap.table import Batch, table
 
 METHODS = ("gradient", "gradient-x-input", "guided-backprop", "edges", "noise")
 
@@ -39,78 +38,41 @@ COLUMNS = {
 }
 
 
-@experiment(
+@table(
     "mprt-variants",
-    knobs={
-        "smoke": {"methods": SHORT, "n_steps": 1, "copies": 1, "max_images": 2},
-        "quick": {"n_steps": 4, "copies": 2, "max_images": 3},
-        "full": {},
-    },
+    smoke={"methods": SHORT, "n_steps": 1, "copies": 1, "max_images": 2},
+    quick={"n_steps": 4, "copies": 2, "max_images": 3},
+    full={"max_images": 100},
     columns=COLUMNS,
 )
 def mprt_variants(
-    context: Context,
-    methods: Sequence[str] = METHODS,
-    n_steps: int | None = 10,
-    copies: int = 10,
-    max_images: int | None = 100,
-) -> Iterator[Chunk]:
+    batch: Batch, methods: Sequence[str] = METHODS, n_steps: int | None = 10, copies: int = 10
+) -> Iterator[pd.DataFrame]:
     """Scores of the neighbours and of this book for the same maps, layer by layer from the top.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         methods: attribution methods and controls.
         n_steps: so many numbers of random layers, evenly spread; all by default if None.
         copies: noisy copies of an image in smooth MPRT.
-        max_images: use at most that many images.
     """
-    names = mprt.resettable(context.model.module)
+    model = batch.model
+    names = mprt.resettable(model.module)
     count = min(n_steps or len(names), len(names))
     spread = torch.linspace(1, len(names), count).round().long().unique().tolist()
     numbers = spread if count > 1 else [len(names)]
-    for positions in context.positions(max_images):
-        settings = {
-            "methods": list(methods),
-            "numbers": numbers,
-            "copies": copies,
-            "seed": context.seed,
-        }
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            return all_variants(context, positions, methods, numbers, copies)
-
-        code = (
-            mprt, randomization, similarity, method_room, gradient, controls, all_variants,
-        )  # fmt: skip
-        yield Chunk(settings, code, compute, positions)
-
-
-def all_variants(
-    context: Context,
-    positions: Sequence[int],
-    methods: Sequence[str],
-    numbers: Sequence[int],
-    copies: int,
-) -> pd.DataFrame:
-    """One row an image, method, draw and number of random layers."""
-    model, batch = context.model, context.batch(positions)
-    names = mprt.resettable(model.module)
-    twin, rows = RandomTwin(model, context.seed), []
-    doubles = mprt.twins_of_shape(model.module)
+    twin, doubles = RandomTwin(model, batch.seed), mprt.twins_of_shape(model.module)
 
     def plain(state: str) -> dict[str, torch.Tensor]:
-        keys = batch.seeds(context.seed, state)
-        return attribute(
-            model, batch.inputs, batch.targets, methods, keys, None, context.batch_size
-        )
+        keys = batch.seeds(batch.seed, state)
+        return attribute(model, batch.inputs, batch.targets, methods, keys, None, batch.size)
 
     def smooth(state: str) -> dict[str, torch.Tensor]:
         total: dict[str, torch.Tensor] = {}
         for copy in range(copies):
-            seeds = batch.seeds(context.seed, "smooth", copy)
-            inputs = mprt.noisy(batch.inputs, seeds)
-            keys = batch.seeds(context.seed, state, copy)
-            found = attribute(model, inputs, batch.targets, methods, keys, None, context.batch_size)
+            inputs = mprt.noisy(batch.inputs, batch.seeds(batch.seed, "smooth", copy))
+            keys = batch.seeds(batch.seed, state, copy)
+            found = attribute(model, inputs, batch.targets, methods, keys, None, batch.size)
             for name, values in found.items():
                 total[name] = total.get(name, 0) + values / copies
         return total
@@ -126,7 +88,7 @@ def all_variants(
                 stages = [Stage(name, (name,)) for name in names[:number]]
                 random = twin.redrawn(stages)
             else:
-                random = mprt.reset_modules(model, names[:number], context.seed + 1)
+                random = mprt.reset_modules(model, names[:number], batch.seed + 1)
             with random:
                 changed = maps("again" if number == 0 else f"{number}")
             for name, values in changed.items():
@@ -140,15 +102,11 @@ def all_variants(
                     "spearman": mprt.rank_correlation(first, second),
                     "rise": mprt.complexity_rise(first, second),
                 }
-                rows.append(
-                    image_rows(
-                        batch,
-                        measured,
-                        method=name,
-                        draw=draw,
-                        layers=number,
-                        share=number / len(names),
-                        doubles=doubles,
-                    )  # fmt: skip
+                yield batch.rows(
+                    measured,
+                    method=name,
+                    draw=draw,
+                    layers=number,
+                    share=number / len(names),
+                    doubles=doubles,
                 )
-    return pd.concat(rows, ignore_index=True)[list(COLUMNS)]
