@@ -11,10 +11,10 @@ from torch.nn.functional import max_pool2d
 from sanitygap.adebayo_metrics import Scaled, absolute_map, diverging_map
 from sanitygap.attribution import Sampling, unpooled
 from sanitygap.attribution.applicable import defined
-from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
-from sanitygap.experiments.parameter_test import SCORES, code_for, scaled
+from sanitygap.experiments.parameter_test import SCORES, scaled
 from sanitygap.models.explainable import Explainable
 from sanitygap.seeds import normal
+from sanitygap.table import Batch, table
 
 #: standard deviation of the Gaussian filter in Canny's edge detector, in pixels
 CANNY_SIGMA = 2.0
@@ -56,13 +56,11 @@ def overlap(maps: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
     return torch.tensor(shares, dtype=torch.float64)
 
 
-@experiment(
+@table(
     "random-gradient",
-    knobs={
-        "smoke": {"max_images": 2},
-        "quick": {"seeds": (0, 1), "max_images": 12},
-        "full": {},
-    },
+    smoke={"max_images": 2},
+    quick={"seeds": (0, 1), "max_images": 12},
+    full={"max_images": 50},
     columns={
         "image": "file name of the image",
         "position": "place of the image in the set",
@@ -75,45 +73,23 @@ def overlap(maps: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
     }
     | SCORES,
 )
-def random_gradient(
-    context: Context, seeds: Sequence[int] = (0, 1, 2, 3, 4), max_images: int | None = 50
-) -> Iterator[Chunk]:
+def random_gradient(batch: Batch, seeds: Sequence[int] = (0, 1, 2, 3, 4)) -> Iterator[pd.DataFrame]:
     """Input times random gradients, beside another one, the input, and gradient x input (Fig. 10).
 
     Args:
-        context: model, images and seed.
+        batch: images.
         seeds: of the random gradients, which are independent standard normal values.
-        max_images: use at most that many images.
-
-    Yields:
-        One chunk a batch of images.
     """
-    for positions in context.positions(max_images):
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            return compare_random_gradients(context, positions, seeds)
-
-        settings = {"seeds": [context.seed, *seeds]}
-        code = (*code_for(["gradient-x-input"]), compare_random_gradients, edge_masks, overlap)
-        yield Chunk(settings, code, compute, positions)
-
-
-def compare_random_gradients(
-    context: Context, positions: Sequence[int], seeds: Sequence[int]
-) -> pd.DataFrame:
-    """One row an image, seed, other map and scaling."""
-    batch = context.batch(positions)
     inputs, shape = batch.inputs, tuple(batch.inputs.shape[1:])
-    edges = thick(edge_masks(context.model, batch.inputs))
-    own = unpooled(context.model, inputs, batch.targets, ["gradient-x-input"], batch.keys)
+    edges = thick(edge_masks(batch.model, batch.inputs))
+    own = unpooled(batch.model, inputs, batch.targets, ["gradient-x-input"], batch.keys)
     fixed = {
         "input": scaled(inputs),
         "gradient-x-input": scaled(own["gradient-x-input"]),
     }
-    rows = []
     for seed in seeds:
         one, other = (
-            inputs * normal(shape, batch.seeds(context.seed, seed, name), inputs)
+            inputs * normal(shape, batch.seeds(batch.seed, seed, name), inputs)
             for name in ("first random gradient", "second random gradient")
         )
         first = scaled(one)
@@ -122,13 +98,9 @@ def compare_random_gradients(
             for kind in ("absolute", "diverging"):
                 values = {"overlap": share, "edges": edges.double().mean((1, 2))}
                 values |= first[kind].compare(second[kind])
-                rows.append(
-                    image_rows(
-                        batch, values, first="input x random gradient", second=name, maps=kind,
-                        seed=seed,
-                    )
-                )  # fmt: skip
-    return pd.concat(rows, ignore_index=True)
+                yield batch.rows(
+                    values, first="input x random gradient", second=name, maps=kind, seed=seed
+                )
 
 
 EDGE_METHODS = (
@@ -142,13 +114,11 @@ EDGE_METHODS = (
 )
 
 
-@experiment(
+@table(
     "edge-input",
-    knobs={
-        "smoke": {"methods": EDGE_METHODS[:5], "max_images": 2},
-        "quick": {"methods": EDGE_METHODS[:5], "max_images": 12},
-        "full": {},
-    },
+    smoke={"methods": EDGE_METHODS[:5], "max_images": 2},
+    quick={"methods": EDGE_METHODS[:5], "max_images": 12},
+    full={"max_images": 50},
     columns={
         "image": "file name of the image",
         "position": "place of the image in the set",
@@ -161,52 +131,27 @@ EDGE_METHODS = (
     | SCORES,
 )
 def edge_input(
-    context: Context,
+    batch: Batch,
     methods: Sequence[str] = EDGE_METHODS,
     path_steps: int = 50,
     noisy_copies: int = 50,
-    max_images: int | None = 50,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """Maps of images, beside those of the same images with all but their edges set to zero.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         methods: attribution methods.
         path_steps: points of integrated gradients.
         noisy_copies: copies in SmoothGrad.
-        max_images: use at most that many images.
-
-    Yields:
-        One chunk a batch of images.
     """
-    sampling = Sampling(path_steps, noisy_copies)
-    methods = defined(context.model, methods)
-    for positions in context.positions(max_images):
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            return compare_edge_input(context, positions, methods, sampling)
-
-        settings = {"methods": list(methods), "sampling": str(sampling), "seed": context.seed}
-        code = (*code_for(methods), compare_edge_input, edge_masks, thick)
-        yield Chunk(settings, code, compute, positions)
-
-
-def compare_edge_input(
-    context: Context, positions: Sequence[int], methods: Sequence[str], sampling: Sampling
-) -> pd.DataFrame:
-    """One row an image, method, other map and scaling."""
-    batch = context.batch(positions)
-    kept = thick(edge_masks(context.model, batch.inputs))
+    model, sampling = batch.model, Sampling(path_steps, noisy_copies)
+    methods = defined(model, methods)
+    kept = thick(edge_masks(model, batch.inputs))
     both = []
     for name, inputs in (("image", batch.inputs), ("edges", batch.inputs * kept[:, None])):
-        keys = batch.seeds(context.seed, name)
-        both.append(
-            unpooled(
-                context.model, inputs, batch.targets, methods, keys, sampling, context.batch_size
-            )
-        )
+        keys = batch.seeds(batch.seed, name)
+        both.append(unpooled(model, inputs, batch.targets, methods, keys, sampling, batch.size))
     edges = Scaled(kept.to(batch.inputs))
-    rows = []
     for method in methods:
         whole, reduced = (values[method] for values in both)
         for kind, scale in (("absolute", absolute_map), ("diverging", diverging_map)):
@@ -216,5 +161,4 @@ def compare_edge_input(
                 others["edges"] = edges
             for name, second in others.items():
                 values = {"edges": kept.double().mean((1, 2))} | first.compare(second)
-                rows.append(image_rows(batch, values, method=method, second=name, maps=kind))
-    return pd.concat(rows, ignore_index=True)
+                yield batch.rows(values, method=method, second=name, maps=kind)
