@@ -11,14 +11,13 @@ import torch
 from captum.attr import InputXGradient, IntegratedGradients, Saliency
 from torch import nn
 
-from sanitygap.attribution import Sampling, attribute, cam, captum_methods, deeplift, gradient
-from sanitygap.attribution import method as method_room
+from sanitygap.attribution import Sampling, attribute
 from sanitygap.errors import UsageError
-from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
 from sanitygap.map_properties import relative_change
 from sanitygap.models.explainable import Explainable, Preprocessing, Stage
 from sanitygap.seeds import generator
 from sanitygap.similarity import pearson
+from sanitygap.table import Batch, table
 
 #: methods that captum has as well; its versions are called captum and the same
 VERSIONS = (
@@ -73,45 +72,31 @@ def hooked_network(seed: int) -> Explainable:
     return Explainable("ReLU modules", module, Preprocessing(SIZE, SIZE), stages)
 
 
-@experiment(
+@table(
     "captum-agreement",
-    knobs={
-        "smoke": {"path_steps": 2, "max_images": 1},
-        "quick": {"path_steps": 4, "max_images": 2},
-        "full": {"max_images": 100},
-    },
+    smoke={"path_steps": 2, "max_images": 1},
+    quick={"path_steps": 4, "max_images": 2},
+    full={"max_images": 100},
     columns=AGREEMENT_COLUMNS,
 )
-def captum_agreement(
-    context: Context, path_steps: int = 50, max_images: int | None = None
-) -> Iterator[Chunk]:
+def captum_agreement(batch: Batch, path_steps: int = 50) -> Iterator[pd.DataFrame]:
     """Differences between this library's maps and captum's, and between maps that hooks confuse.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         path_steps: points of integrated gradients.
-        max_images: use at most that many images.
     """
-    for positions in context.positions(max_images):
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            batch = context.batch(positions)
-            frames = [compare_versions(context.model, batch, path_steps, "run")]
-            small = hooked_network(context.seed)
-            inputs = nn.functional.interpolate(batch.inputs, (SIZE, SIZE), mode="area")
-            inputs = inputs.double().cpu() / inputs.double().cpu().std()
-            reduced = replace(batch, inputs=inputs, targets=small.predict(inputs))
-            frames.append(compare_versions(small, reduced, path_steps, "ReLU modules"))
-            return pd.concat(frames, ignore_index=True)
-
-        code = (method_room, gradient, cam, deeplift, captum_methods, compare_versions)
-        settings = {"path_steps": path_steps, "seed": context.seed}
-        yield Chunk(settings, code, compute, positions)
+    yield from compare_versions(batch.model, batch, path_steps, "run")
+    small = hooked_network(batch.seed)
+    inputs = nn.functional.interpolate(batch.inputs, (SIZE, SIZE), mode="area")
+    inputs = inputs.double().cpu() / inputs.double().cpu().std()
+    reduced = replace(batch, inputs=inputs, targets=small.predict(inputs))
+    yield from compare_versions(small, reduced, path_steps, "ReLU modules")
 
 
 def compare_versions(
     model: Explainable, batch: Batch, path_steps: int, network: str
-) -> pd.DataFrame:
+) -> Iterator[pd.DataFrame]:
     """One row an image and pair of versions."""
     made: dict[str, torch.Tensor] = {}
     refused: dict[str, str] = {}
@@ -153,7 +138,6 @@ def compare_versions(
             model.scores(values).gather(1, batch.targets[:, None])[:, 0]
             for values in (batch.inputs, torch.zeros_like(batch.inputs))
         )
-    rows = []
     pairs = [*((name, f"captum {name}") for name in VERSIONS), *SILENT]
     for first, second in pairs:
         why = refused.get(first, "") or refused.get(second, "")
@@ -165,15 +149,14 @@ def compare_versions(
         if first in made and first.endswith("deeplift"):
             total = made[first].sum((1, 2), dtype=torch.float64)
             values["completeness"] = (total - (scores - baseline)) / (scores - baseline)
-        rows.append(
-            image_rows(batch, values, network=network, method=first, other=second, refused=why)
-        )
-    return pd.concat(rows, ignore_index=True)[list(AGREEMENT_COLUMNS)]
+        yield batch.rows(values, network=network, method=first, other=second, refused=why)
 
 
-@experiment(
+@table(
     "deeplift-path",
-    knobs={"smoke": {"networks": 4}, "quick": {"networks": 20}, "full": {"networks": 100}},
+    smoke={"networks": 4},
+    quick={"networks": 20},
+    full={"networks": 100},
     columns={
         "network": "number of the random network",
         "biases": "whether its layers have biases",
@@ -182,21 +165,16 @@ def compare_versions(
         "relative": "norm of the difference over the norm of integrated gradients",
     },
 )
-def deeplift_path(context: Context, networks: int = 20) -> Iterator[Chunk]:
+def deeplift_path(networks: int = 20, seed: int = 0) -> Iterator[dict[str, Any]]:
     """DeepLIFT and gradient x input beside integrated gradients, with and without biases.
 
     Args:
-        context: its seed only.
         networks: small random networks of each kind.
+        seed: of networks and images.
+
+    Yields:
+        One row a network, kind and method.
     """
-    settings = {"networks": networks, "seed": context.seed}
-    code = (deeplift, gradient, hooked_network, against_path)
-    yield Chunk(settings, code, lambda: against_path(**settings), needs_model=False)
-
-
-def against_path(networks: int, seed: int) -> pd.DataFrame:
-    """One row a network, kind and method."""
-    rows = []
     for number in range(networks):
         for biases in (True, False):
             model = hooked_network(seed + number)
@@ -211,13 +189,10 @@ def against_path(networks: int, seed: int) -> pd.DataFrame:
             maps = attribute(model, image, target, names, [0], Sampling(400), 200)
             path = maps["integrated-gradients"]
             for name in names[1:]:
-                rows.append(
-                    {
-                        "network": number,
-                        "biases": biases,
-                        "method": name,
-                        "correlation": float(pearson(path, maps[name])),
-                        "relative": float(relative_change(path, maps[name])),
-                    }
-                )
-    return pd.DataFrame(rows)
+                yield {
+                    "network": number,
+                    "biases": biases,
+                    "method": name,
+                    "correlation": float(pearson(path, maps[name])),
+                    "relative": float(relative_change(path, maps[name])),
+                }
