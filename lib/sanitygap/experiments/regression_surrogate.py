@@ -12,26 +12,24 @@ from torch import nn
 
 from sanitygap.adebayo_metrics import Scaled
 from sanitygap.attribution import unpooled
-from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.experiments.grey_networks import inside
-from sanitygap.experiments.parameter_test import SCORES, code_for, scaled
+from sanitygap.experiments.parameter_test import SCORES, scaled
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization import RandomTwin, Redraw
 from sanitygap.seeds import generator
 from sanitygap.small_networks import mnist_networks
 from sanitygap.small_networks.mnist_networks import GreyImages, as_inputs, explainable, network
+from sanitygap.table import Batch, Context, table
 
 METHODS = ("gradient", "guided-backprop")
 BATCH, RATE = 50, 1e-3
 
 
-@experiment(
+@table(
     "regression-surrogate",
-    knobs={
-        "smoke": {"epochs": 2, "test_images": 4, "seeds": (0,), "shrink": 16},
-        "quick": {"epochs": 8, "test_images": 50, "seeds": (0, 1)},
-        "full": {},
-    },
+    smoke={"epochs": 2, "test_images": 4, "seeds": (0,), "shrink": 16},
+    quick={"epochs": 8, "test_images": 50, "seeds": (0, 1)},
+    modelled=False,
     columns={
         "image": "name of the test image",
         "position": "place of the image in the set",
@@ -50,7 +48,7 @@ def regression_surrogate(
     shrink: int = 4,
     test_images: int = 200,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """Maps of a trained regression network, beside those of networks with random weights.
 
     Args:
@@ -61,18 +59,38 @@ def regression_surrogate(
         seeds: of the random weights, a truncated normal; each is also compared with the next.
 
     Yields:
-        One chunk.
+        One row a test image, method, comparison, seed and scaling.
     """
-    settings = {
-        "epochs": epochs, "shrink": shrink, "test_images": test_images, "seeds": list(seeds),
-        "seed": context.seed,
-    }  # fmt: skip
+    data = GreyImages.load("digits")
+    model = regression_network(data, context.seed, epochs, shrink)
+    truth = mnist_networks.labels_of(data.test).float()
+    with torch.no_grad():
+        error = float((model.module(as_inputs(data.test))[:, 0] - truth).abs().mean())
+    guess = float(mnist_networks.labels_of(data.train).float().mean())
+    shown = data.test.take(test_images, context.seed)
+    own = inside(context, model, shown)
+    batch = own.batch(range(len(shown)))
 
-    def compute() -> pd.DataFrame:
-        return compare_regression(context, epochs, shrink, test_images, seeds)
+    def maps() -> dict[str, dict[str, Scaled]]:
+        values = unpooled(model, batch.inputs, batch.targets, METHODS, batch.keys)
+        return {name: scaled(found, False) for name, found in values.items()}
 
-    code = (*code_for(METHODS), mnist_networks, compare_regression, regression_network)
-    yield Chunk(settings, code, compute, needs_model=False)
+    def random(seed: int) -> dict[str, dict[str, Scaled]]:
+        with RandomTwin(model, seed, Redraw("truncated-normal")).redrawn(model.stages):
+            return maps()
+
+    trained = maps()
+    for seed in seeds:
+        one, other = random(seed), random(seed + 1000)
+        for compared, first in (("random network", trained), ("two random networks", other)):
+            for method in METHODS:
+                for kind, values in first[method].items():
+                    found = values.compare(one[method][kind])
+                    kept = {name: v for name, v in found.items() if not name.startswith("hog")}
+                    yield batch.rows(
+                        kept, method=method, compared=compared, maps=kind, seed=seed,
+                        error=error, error_of_mean=float((guess - truth).abs().mean()),
+                    )  # fmt: skip
 
 
 def regression_network(data: GreyImages, seed: int, epochs: int, shrink: int) -> Explainable:
@@ -96,48 +114,8 @@ def regression_network(data: GreyImages, seed: int, epochs: int, shrink: int) ->
     return explainable("CNN", module, "value of a digit")
 
 
-def compare_regression(
-    context: Context, epochs: int, shrink: int, test_images: int, seeds: Sequence[int]
-) -> pd.DataFrame:
-    """One row a test image, method, comparison, seed and scaling."""
-    data = GreyImages.load("digits")
-    model = regression_network(data, context.seed, epochs, shrink)
-    truth = mnist_networks.labels_of(data.test).float()
-    with torch.no_grad():
-        error = float((model.module(as_inputs(data.test))[:, 0] - truth).abs().mean())
-    guess = float(mnist_networks.labels_of(data.train).float().mean())
-    shown = data.test.take(test_images, context.seed)
-    own = inside(context, model, shown)
-    batch = own.batch(range(len(shown)))
-
-    def maps() -> dict[str, dict[str, Scaled]]:
-        values = unpooled(model, batch.inputs, batch.targets, METHODS, batch.keys)
-        return {name: scaled(found, False) for name, found in values.items()}
-
-    def random(seed: int) -> dict[str, dict[str, Scaled]]:
-        with RandomTwin(model, seed, Redraw("truncated-normal")).redrawn(model.stages):
-            return maps()
-
-    trained, rows = maps(), []
-    for seed in seeds:
-        one, other = random(seed), random(seed + 1000)
-        for compared, first in (("random network", trained), ("two random networks", other)):
-            for method in METHODS:
-                for kind, values in first[method].items():
-                    found = values.compare(one[method][kind])
-                    kept = {name: v for name, v in found.items() if not name.startswith("hog")}
-                    rows.append(
-                        image_rows(
-                            batch, kept, method=method, compared=compared, maps=kind, seed=seed,
-                            error=error, error_of_mean=float((guess - truth).abs().mean()),
-                        )
-                    )  # fmt: skip
-    return pd.concat(rows, ignore_index=True)
-
-
-@experiment(
+@table(
     "top-5",
-    knobs={"smoke": {}, "quick": {}, "full": {}},
     columns={
         "image": "file name of the image",
         "position": "place of the image in the set",
@@ -145,43 +123,23 @@ def compare_regression(
         "top_5": "1 if the label is among the five most probable classes, 0 if not",
     },
 )
-def top_5(context: Context, max_images: int | None = None) -> Iterator[Chunk]:
+def top_5(batch: Batch) -> pd.DataFrame:
     """Whether the run's model finds the label of each image, first and among the first five.
 
     Args:
-        context: model, images.
-        max_images: use at most that many images.
-
-    Yields:
-        One chunk a batch of images.
+        batch: images.
     """
-    for positions in context.positions(max_images):
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            return rank_labels(context, positions)
-
-        yield Chunk({}, (rank_labels,), compute, positions)
-
-
-def rank_labels(context: Context, positions: Sequence[int]) -> pd.DataFrame:
-    """One row an image."""
-    batch = context.batch(positions)
     with torch.no_grad():
-        logits = context.model.module(batch.inputs)
+        logits = batch.model.module(batch.inputs)
     best = logits.topk(min(5, logits.shape[1]), dim=1).indices.tolist()
-    labels = [context.images.labels[position] for position in positions]
-    unknown = float("nan")
-    return pd.DataFrame(
-        {
-            "image": batch.names,
-            "position": batch.positions,
-            "top_1": [
-                unknown if label is None else float(label == classes[0])
-                for label, classes in zip(labels, best, strict=True)
+
+    def found(first: int) -> torch.Tensor:
+        return torch.tensor(
+            [
+                float("nan") if label is None else float(label in classes[:first])
+                for label, classes in zip(batch.labels, best, strict=True)
             ],
-            "top_5": [
-                unknown if label is None else float(label in classes)
-                for label, classes in zip(labels, best, strict=True)
-            ],
-        }
-    )
+            dtype=torch.float64,
+        )
+
+    return batch.rows({"top_1": found(1), "top_5": found(5)})
