@@ -1,31 +1,39 @@
 """How far randomisation can change a faithful map (Binder et al. 2022, end of Sec. 4.1)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.attribution.applicable import families
-from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
 from sanitygap.experiments.irrelevance import redraw_seeds
-from sanitygap.experiments.randomization_test import ALL_METHODS, code_of, sampling_of
+from sanitygap.experiments.randomization_test import ALL_METHODS
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization import RandomTwin
 from sanitygap.similarity import joint_range, normalized_mse, second_moment, ssim
-from sanitygap.small_networks import planted
 from sanitygap.small_networks.planted import PixelNetwork, planted_model
+from sanitygap.table import Batch, Context, Piece, table
 
 
-@experiment(
+def _cut(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
+    """As tables are cut by methods, but none is left out: the network is not the run's."""
+    for family in families(arguments["methods"]):
+        names = tuple(member.name for member in family)
+        for positions in context.positions(arguments["max_images"]):
+            shared = {name: value for name, value in arguments.items() if name != "max_images"}
+            yield Piece({**shared, "methods": names}, positions)
+
+
+@table(
     "limited-change",
-    knobs={
-        "smoke": {"redraws": 2, "path_steps": 2, "noisy_copies": 2},
-        "quick": {"redraws": 5, "path_steps": 8, "noisy_copies": 8, "max_images": 6},
-        "full": {},
-    },
+    cut=_cut,
+    smoke={"redraws": 2, "path_steps": 2, "noisy_copies": 2},
+    quick={"redraws": 5, "path_steps": 8, "noisy_copies": 8, "max_images": 6},
+    modelled=False,
     columns={
         "image": "file name of the image",
         "position": "place of the image in the set",
@@ -38,65 +46,31 @@ from sanitygap.small_networks.planted import PixelNetwork, planted_model
     },
 )
 def limited_change(
-    context: Context,
+    batch: Batch,
     methods: Sequence[str] = ALL_METHODS,
     redraws: PositiveInt = 10,
     path_steps: int = 50,
     noisy_copies: int = 50,
-    max_images: int | None = None,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """A network with known contributions: how much change is attainable, and who reaches it.
 
     The network is :class:`sanitygap.small_networks.planted.PixelNetwork`, not the run's model.
 
     Args:
-        context: images and seed.
+        batch: images.
         methods: attribution methods and controls.
         redraws: networks, each with one redraw of its g.
         path_steps: points of integrated gradients.
         noisy_copies: copies in SmoothGrad.
-        max_images: use at most that many images.
-
-    Yields:
-        One chunk a family of methods and a batch of images.
     """
-    sampling, seeds = Sampling(path_steps, noisy_copies), redraw_seeds(context, redraws)
-    for family in families(methods):
-        names = [member.name for member in family]
-        for positions in context.positions(max_images):
-
-            def compute(
-                names: list[str] = names, positions: tuple[int, ...] = positions
-            ) -> pd.DataFrame:
-                return against_truth(context, names, positions, seeds, sampling)
-
-            settings = {
-                "methods": names, "sampling": sampling_of(family, sampling), "seeds": seeds,
-            }  # fmt: skip
-            code = (planted, randomization, similarity, against_truth, _alike, *code_of(family))
-            yield Chunk(settings, code, compute, positions, needs_model=False)
-
-
-def against_truth(
-    context: Context,
-    names: Sequence[str],
-    positions: Sequence[int],
-    seeds: Sequence[int],
-    sampling: Sampling,
-) -> pd.DataFrame:
-    """Change and error of some methods on planted networks, for one batch of images."""
-    pictures = [context.images.open(position) for position in positions]
-    frames = []
-    for seed in seeds:
+    sampling = Sampling(path_steps, noisy_copies)
+    pictures = [batch.context.images.open(position) for position in batch.positions]
+    for seed in redraw_seeds(batch.context, redraws):
         model = planted_model(seed)
         module = model.module
         assert isinstance(module, PixelNetwork)
         inputs = model.prepare(pictures)
-        batch = Batch(
-            tuple(positions), inputs, model.predict(inputs),
-            tuple(context.images.names[position] for position in positions),
-            tuple(context.images.keys[position] for position in positions), context,
-        )  # fmt: skip
+        batch = replace(batch, inputs=inputs, targets=model.predict(inputs))
 
         def state(
             name: str, model: Explainable = model, module: PixelNetwork = module,
@@ -104,7 +78,7 @@ def against_truth(
         ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:  # fmt: skip
             truth = module.contributions(batch.inputs, batch.targets)
             keys = batch.seeds(seed, name)
-            maps = attribute(model, batch.inputs, batch.targets, names, keys, sampling)
+            maps = attribute(model, batch.inputs, batch.targets, methods, keys, sampling)
             scores = model.scores(batch.inputs).gather(1, batch.targets[:, None])[..., None]
             # the truth is what pixels add to a score; LRP tells which share of it each one has
             return truth, {
@@ -116,15 +90,14 @@ def against_truth(
         with RandomTwin(model, seed).redrawn(model.stages[:-1]):
             after, changed = state("after")
         attainable = _alike(before, after)
-        for name in names:
+        for name in methods:
             error = normalized_mse(maps[name], before) + normalized_mse(changed[name], after)
             values = {
                 "ssim": _alike(maps[name], changed[name]),
                 "attainable": attainable,
                 "error": error / 2,
             }
-            frames.append(image_rows(batch, values, seed=seed, method=name))
-    return pd.concat(frames, ignore_index=True)
+            yield batch.rows(values, seed=seed, method=name)
 
 
 def _alike(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
