@@ -1,6 +1,5 @@
 """Checks of the sensitivity S that need no network, and counts of the papers' networks."""
 
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,55 +10,35 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import pearsonr, spearmanr
 
-from sanitygap import inference, similarity
-from sanitygap.experiments.experiment import Chunk, Context, experiment
-from sanitygap.models import stages
+from sanitygap.models.stages import LAYERS
 from sanitygap.sensitivity import architectures, printed, proofs
 from sanitygap.similarity import joint_range, second_moment, ssim
+from sanitygap.table import table
 from sanitygap.theory.proofs import prover
 
-HERE = sys.modules[__name__]
-ANY: dict[str, dict[str, Any]] = {"smoke": {}, "quick": {}, "full": {}}
-
-
-@experiment(
+table(
     "sensitivity-proofs",
-    knobs={"smoke": {"timeout_ms": 5_000}, "quick": {}, "full": {"timeout_ms": 60_000}},
+    smoke={"timeout_ms": 5_000},
+    full={"timeout_ms": 60_000},
     columns={name: name for name in prover.COLUMNS},
-)
-def sensitivity_proofs(context: Context, timeout_ms: int = 10_000) -> Iterator[Chunk]:
-    """Definitions 1 to 3 and Eq. (1) to (7), decided by z3, each with wrong variants.
-
-    Args:
-        context: its seed only.
-        timeout_ms: z3's limit for a statement in milliseconds.
-    """
-    settings = {"seed": context.seed, "timeout_ms": timeout_ms}
-    yield Chunk(settings, (proofs, prover), lambda: proofs.proofs(**settings), needs_model=False)
+)(proofs.proofs)
 
 
-@experiment(
+@table(
     "sensitivity-extremes",
-    knobs=ANY,
     columns={
         "pair": "the two maps that are compared",
         "ssim": "their SSIM, data range 1",
         "sensitivity": "S = 1 - SSIM",
     },
 )
-def extremes(context: Context) -> Iterator[Chunk]:
+def extremes(seed: int) -> Iterator[dict[str, Any]]:
     """Sensitivities of pairs of maps at the ends of the SSIM's range.
 
     Args:
-        context: its seed only.
+        seed: of the maps.
     """
-    settings = {"seed": context.seed}
-    code = (similarity, extreme_pairs)
-    yield Chunk(settings, code, lambda: extreme_pairs(context.seed), needs_model=False)
-
-
-def extreme_pairs(seed: int, size: int = 64) -> pd.DataFrame:
-    """One row a pair."""
+    size = 64
     rng = np.random.default_rng(seed)
     uniform = rng.random((size, size))
     checks = (np.indices((size, size)).sum(0) % 2).astype(float)
@@ -70,17 +49,17 @@ def extreme_pairs(seed: int, size: int = 64) -> pd.DataFrame:
         "centred noise and its negative": (uniform - 0.5, 0.5 - uniform),
         "two maps of uniform noise": (uniform, rng.random((size, size))),
     }
-    rows = []
     for name, pair in pairs.items():
         first, second = (torch.from_numpy(values)[None] for values in pair)
         found = float(ssim(first, second, 1.0))
-        rows.append({"pair": name, "ssim": found, "sensitivity": 1 - found})
-    return pd.DataFrame(rows)
+        yield {"pair": name, "ssim": found, "sensitivity": 1 - found}
 
 
-@experiment(
+@table(
     "threshold-sweep",
-    knobs={"smoke": {"pairs": 4}, "quick": {"pairs": 20}, "full": {"pairs": 200}},
+    smoke={"pairs": 4},
+    quick={"pairs": 20},
+    full={"pairs": 200},
     columns={
         "map": "what the map is made of",
         "scaling": "how maps are scaled: to [0, 1], or by their second moment",
@@ -89,25 +68,14 @@ def extreme_pairs(seed: int, size: int = 64) -> pd.DataFrame:
         "pairs": "pairs of maps",
     },
 )
-def threshold_sweep(context: Context, pairs: int = 200) -> Iterator[Chunk]:
+def threshold_sweep(pairs: int = 200, seed: int = 0) -> Iterator[dict[str, Any]]:
     """How much noise makes a map count as changed, by the kind of map and its scaling.
 
     Args:
-        context: its seed only.
         pairs: pairs of maps for each mean.
+        seed: of the maps and the noise.
     """
-    settings = {"pairs": pairs, "seed": context.seed}
-    yield Chunk(
-        settings,
-        (similarity, noise_levels),
-        lambda: noise_levels(pairs, context.seed),
-        needs_model=False,
-    )
-
-
-def noise_levels(pairs: int, seed: int, size: int = 96) -> pd.DataFrame:
-    """One row a kind of map, scaling and noise level."""
-    rng = np.random.default_rng(seed)
+    rng, size = np.random.default_rng(seed), 96
     shape = (2, pairs, size, size)
     made = {
         "absolute Gaussian": np.abs(rng.normal(size=shape)),
@@ -116,7 +84,6 @@ def noise_levels(pairs: int, seed: int, size: int = 96) -> pd.DataFrame:
         ),
         "sparse (t, 2 degrees)": rng.standard_t(2, size=shape),
     }
-    rows = []
     for kind, values in made.items():
         low, high = (edge(values, axis=(2, 3), keepdims=True) for edge in (np.min, np.max))
         first, second = (torch.from_numpy(part) for part in (values - low) / (high - low))
@@ -128,16 +95,14 @@ def noise_levels(pairs: int, seed: int, size: int = 96) -> pd.DataFrame:
                 ("[0, 1]", ssim(first, changed, 1.0)),
                 ("second moment", ssim(a, b, joint_range(a, b))),
             ):
-                rows.append(
-                    {"map": kind, "scaling": scaling, "noise": level,
-                     "sensitivity": 1 - float(found.mean()), "pairs": pairs}
-                )  # fmt: skip
-    return pd.DataFrame(rows)
+                yield {
+                    "map": kind, "scaling": scaling, "noise": level,
+                    "sensitivity": 1 - float(found.mean()), "pairs": pairs,
+                }  # fmt: skip
 
 
-@experiment(
+@table(
     "similarity-words",
-    knobs=ANY,
     columns={
         "statistic": "the correlation",
         "monotone": "its value for x and exp(x), related monotonically but not linearly",
@@ -145,31 +110,20 @@ def noise_levels(pairs: int, seed: int, size: int = 96) -> pd.DataFrame:
         "described": "how Sect. 3 of the paper describes it",
     },
 )
-def similarity_words(context: Context) -> Iterator[Chunk]:
-    """Which correlation sees linear and which monotonic relations.
-
-    Args:
-        context: not used.
-    """
-
-    def compute() -> pd.DataFrame:
-        x = np.linspace(-3, 3, 101)
-        return pd.DataFrame(
-            [
-                {"statistic": name, "monotone": float(find(x, np.exp(x)).statistic),
-                 "linear": float(find(x, 2 * x + 1).statistic), "described": described}
-                for name, find, described in (
-                    ("spearman", spearmanr, "linear"), ("pearson", pearsonr, "monotone"),
-                )
-            ]
-        )  # fmt: skip
-
-    yield Chunk({}, (HERE,), compute, needs_model=False)
+def similarity_words() -> Iterator[dict[str, Any]]:
+    """Which correlation sees linear and which monotonic relations."""
+    x = np.linspace(-3, 3, 101)
+    for name, find, described in (
+        ("spearman", spearmanr, "linear"), ("pearson", pearsonr, "monotone"),
+    ):  # fmt: skip
+        yield {
+            "statistic": name, "monotone": float(find(x, np.exp(x)).statistic),
+            "linear": float(find(x, 2 * x + 1).statistic), "described": described,
+        }  # fmt: skip
 
 
-@experiment(
+@table(
     "printed-correlations",
-    knobs=ANY,
     columns={
         "claim": "Table 2 (Spearman) or Table 3 (Pearson) of the paper",
         "first": "a method, as the paper calls it",
@@ -184,51 +138,29 @@ def similarity_words(context: Context) -> Iterator[Chunk]:
         "mark_exact": "the mark that it deserves",
     },
 )
-def printed_correlations(context: Context) -> Iterator[Chunk]:
-    """Tables 2 and 3 of the paper: printed marks beside those that the numbers deserve.
-
-    Args:
-        context: not used.
-    """
-
-    def compute() -> pd.DataFrame:
-        found = [printed.pairs("sriram-table2", True), printed.pairs("sriram-table3", False)]
-        return pd.concat(found, ignore_index=True)
-
-    yield Chunk({}, (printed, inference), compute, needs_model=False)
+def printed_correlations() -> Iterator[pd.DataFrame]:
+    """Tables 2 and 3 of the paper: printed marks beside those that the numbers deserve."""
+    yield printed.pairs("sriram-table2", True)
+    yield printed.pairs("sriram-table3", False)
 
 
-@experiment(
+@table(
     "printed-structure",
-    knobs=ANY,
     columns={
         "claim": "Table 2 (Spearman) or Table 3 (Pearson) of the paper",
         "property": "asymmetry, an eigenvalue, or the number of sets of rankings that realise it",
         "value": "its value; -1 realisations where rankings cannot have such values",
     },
 )
-def printed_structure(context: Context) -> Iterator[Chunk]:
-    """Whether Tables 2 and 3 of the paper can be correlations of five numbers each.
-
-    Args:
-        context: not used.
-    """
-
-    def compute() -> pd.DataFrame:
-        return pd.DataFrame(
-            [
-                {"claim": claim, "property": name, "value": value}
-                for claim in ("sriram-table2", "sriram-table3")
-                for name, value in printed.structure(claim).items()
-            ]
-        )
-
-    yield Chunk({}, (printed,), compute, needs_model=False)
+def printed_structure() -> Iterator[dict[str, Any]]:
+    """Whether Tables 2 and 3 of the paper can be correlations of five numbers each."""
+    for claim in ("sriram-table2", "sriram-table3"):
+        for name, value in printed.structure(claim).items():
+            yield {"claim": claim, "property": name, "value": value}
 
 
-@experiment(
+@table(
     "ipr-architectures",
-    knobs=ANY,
     columns={
         "network": "torchvision's name",
         "relu_calls": "ReLU and ReLU6 called in a forward pass",
@@ -239,79 +171,55 @@ def printed_structure(context: Context) -> Iterator[Chunk]:
         "norm_shifts": "normalisation layers with a shift",
     },
 )
-def ipr_architectures(context: Context) -> Iterator[Chunk]:
-    """What the five networks of the paper are made of, counted without their weights.
-
-    Args:
-        context: not used.
-    """
-
-    def compute() -> pd.DataFrame:
-        return pd.DataFrame([architectures.counts(name) for name in stages.LAYERS])
-
-    yield Chunk({}, (architectures, stages), compute, needs_model=False)
+def ipr_architectures() -> Iterator[dict[str, Any]]:
+    """What the five networks of the paper are made of, counted without their weights."""
+    yield from map(architectures.counts, LAYERS)
 
 
-@experiment(
+table(
     "ipr-layers",
-    knobs=ANY,
     columns={
         "network": "torchvision's name",
         "stated": "randomised networks by the paper",
         "rule": "what counts as a layer; mixed is a rule of its own for each network",
         "counted": "how many there are by that rule",
     },
-)
-def ipr_layers(context: Context) -> Iterator[Chunk]:
-    """Layers of the five networks under uniform rules, beside the paper's numbers.
-
-    Args:
-        context: not used.
-    """
-
-    def compute() -> pd.DataFrame:
-        return pd.DataFrame(architectures.rule_rows())
-
-    yield Chunk({}, (architectures, stages), compute, needs_model=False)
+)(architectures.rule_rows)
 
 
-@experiment(
+@table(
     "silent-hooks",
-    knobs={
-        "smoke": {"networks": ("mobilenet_v2", "resnet18")}, "quick": {}, "full": {},
-    },
+    by=["networks"],
+    smoke={"networks": ("mobilenet_v2", "resnet18")},
     columns={
         "network": "torchvision's name; weights are random, which does not matter here",
         "difference": "norm of captum's guided backpropagation minus the gradient, over the "
         "latter's",
     },
-)  # fmt: skip
+)
 def silent_hooks(
-    context: Context, networks: Sequence[str] = tuple(stages.LAYERS)
-) -> Iterator[Chunk]:
+    networks: Sequence[str] = tuple(LAYERS), seed: int = 0
+) -> Iterator[dict[str, Any]]:
     """How far captum's guided backpropagation is from the gradient in the paper's networks.
 
     Args:
-        context: its seed only.
         networks: some of the five.
+        seed: of the weights and the input.
     """
     for name in networks:
-
-        def compute(name: str = name) -> pd.DataFrame:
-            size = 128 if name == "inception_v3" else 64
-            source = torch.Generator().manual_seed(context.seed)
-            inputs = torch.randn(1, 3, size, size, generator=source)
-            network = architectures.random_copy(name, context.seed)
-            found = architectures.silent_hooks(network, inputs, torch.tensor([0]))
-            return pd.DataFrame([{"network": name, "difference": found}])
-
-        settings = {"network": name, "seed": context.seed}
-        yield Chunk(settings, (architectures, HERE), compute, needs_model=False)
+        size = 128 if name == "inception_v3" else 64
+        source = torch.Generator().manual_seed(seed)
+        inputs = torch.randn(1, 3, size, size, generator=source)
+        network = architectures.random_copy(name, seed)
+        found = architectures.silent_hooks(network, inputs, torch.tensor([0]))
+        yield {"network": name, "difference": found}
 
 
-@experiment(
+@table(
     "jensen-shannon",
-    knobs={"smoke": {"n": 200}, "quick": {"n": 5_000}, "full": {"n": 50_000}},
+    smoke={"n": 200},
+    quick={"n": 5_000},
+    full={"n": 50_000},
     columns={
         "property": "what was checked",
         "trials": "random triples of distributions",
@@ -319,20 +227,13 @@ def silent_hooks(
         "extreme": "largest value of what may not exceed its bound",
     },
 )
-def jensen_shannon(context: Context, n: int = 5_000) -> Iterator[Chunk]:
+def jensen_shannon(n: int = 5_000, seed: int = 0) -> pd.DataFrame:
     """The Jensen-Shannon divergence lies in [0, ln 2], and its root is a metric: random triples.
 
     Args:
-        context: its seed only.
         n: triples.
+        seed: of the triples.
     """
-    settings = {"n": n, "seed": context.seed}
-    code = (divergence_properties,)
-    yield Chunk(settings, code, lambda: divergence_properties(n, context.seed), needs_model=False)
-
-
-def divergence_properties(n: int, seed: int) -> pd.DataFrame:
-    """One row a property."""
     rng = np.random.default_rng(seed)
     concentration = rng.choice([0.05, 1.0, 20.0], size=(n, 1))
     p, q, r = (rng.gamma(concentration, size=(n, 8)) + 1e-12 for _ in range(3))
