@@ -1,5 +1,6 @@
 """Activations of real networks (Binder et al. 2022, App. I and J) and the end of App. G."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,15 +10,14 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from sanitygap import activations, randomization
-from sanitygap.attribution import Sampling, attribute, gradient, lrp
-from sanitygap.attribution import method as method_room
+from sanitygap import activations
+from sanitygap.attribution import Sampling, attribute
 from sanitygap.errors import UsageError
-from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
 from sanitygap.models.explainable import Stage
 from sanitygap.preservation import redrawn_layers
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.seeds import stable_seed
+from sanitygap.table import Batch, table
 
 #: quantiles of a layer's activations and what Theorem 2 makes of them
 BOUND = {
@@ -56,13 +56,11 @@ def _named(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return rows.assign(image=[names[position] for position in rows["image"]])
 
 
-@experiment(
+@table(
     "activation-overtaking",
-    knobs={
-        "smoke": {"neurons": 5},
-        "quick": {"neurons": 20, "max_images": 6},
-        "full": {"max_images": 100},
-    },
+    smoke={"neurons": 5},
+    quick={"neurons": 20, "max_images": 6},
+    full={"max_images": 100},
     columns={
         "image": "file name of the image",
         "layer": "module whose outputs are the activations",
@@ -72,60 +70,63 @@ def _named(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
         "overtaken": "those among them whose sum over small activations reaches it",
     },
 )
-def activation_overtaking(
-    context: Context, neurons: int = 100, max_images: int | None = None
-) -> Iterator[Chunk]:
+def activation_overtaking(batch: Batch, neurons: int = 100) -> pd.DataFrame:
     """Bound on overtaking and its simulated frequency, for every layer and pair of quantiles.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         neurons: random neurons drawn for each image, layer and pair.
-        max_images: use at most that many images.
     """
-    for positions in context.positions(max_images):
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            batch, module = context.batch(positions), context.model.module
-            seed = stable_seed(context.seed, *batch.keys)
-            layers = layers_of(module, batch.inputs[:1])
-            rows = activations.overtaking(module, batch.inputs, layers, neurons=neurons, seed=seed)
-            return _named(rows, batch.names)
-
-        yield Chunk({"neurons": neurons, "seed": context.seed}, (activations,), compute, positions)
+    module, seed = batch.model.module, stable_seed(batch.seed, *batch.keys)
+    layers = layers_of(module, batch.inputs[:1])
+    rows = activations.overtaking(module, batch.inputs, layers, neurons=neurons, seed=seed)
+    return _named(rows, batch.names)
 
 
-@experiment(
+@table(
     "redrawn-overtaking",
-    knobs={
-        "smoke": {"redraws": 1},
-        "quick": {"redraws": 4, "max_images": 6},
-        "full": {"max_images": 100},
-    },
+    smoke={"redraws": 1},
+    quick={"redraws": 4, "max_images": 6},
+    full={"max_images": 100},
     columns=REDRAWN,
 )
-def redrawn_overtaking(
-    context: Context, redraws: int = 20, max_images: int | None = None
-) -> Iterator[Chunk]:
+def redrawn_overtaking(batch: Batch, redraws: int = 20) -> Iterator[dict[str, Any]]:
     """How often small activations overtake large ones when the next layer is really redrawn.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         redraws: He-normal draws of every layer for each image; each image has its own.
-        max_images: use at most that many images.
+
+    Yields:
+        One row an image, layer and pair of quantiles; none if no layer qualifies.
     """
-    code = (activations, redrawn_layers, randomization, overtaken_neurons)
-    for positions in context.positions(max_images):
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            batch = context.batch(positions)
-            rows = [
-                {"image": batch.names[place], "position": batch.positions[place], **row}
-                for place in range(len(positions))
-                for row in overtaken_neurons(context, batch, place, redraws)
-            ]
-            return pd.DataFrame(rows, columns=list(REDRAWN))  # no row if no layer qualifies
-
-        yield Chunk({"redraws": redraws, "seed": context.seed}, code, compute, positions)
+    model, seed = batch.model, batch.seed
+    for place, key in enumerate(batch.keys):
+        layers = redrawn_layers.fed_layers(model.module, batch.inputs[place : place + 1])
+        stage = Stage("fed layers", tuple(dict.fromkeys(layer.name for layer in layers)))
+        counts = []
+        for redraw in range(redraws):
+            with RandomTwin(model, stable_seed(seed, key, "redraw", redraw)).redrawn((stage,)):
+                counts.append([layer.count() for layer in layers])
+        for number, layer in enumerate(layers):
+            rng = np.random.default_rng(stable_seed(seed, key, "simulated", layer.index))
+            for high, low in itertools.product(redrawn_layers.HIGH, redrawn_layers.LOW):
+                found = [count[number][high, low] for count in counts]
+                simulated = activations.simulate_neurons(layer.pooled, high, low, SIMULATED, rng)
+                yield {
+                    "image": batch.names[place],
+                    "position": batch.positions[place],
+                    "layer": layer.name,
+                    "layer_index": layer.index,
+                    "fan_in": layer.fan_in,
+                    **activations.quantile_bound(
+                        high, low, layer.quantiles[high], layer.quantiles[low]
+                    ),
+                    "simulated_positive": simulated[0],
+                    "simulated_overtaken": simulated[1],
+                    "positive": sum(positive for positive, _ in found),
+                    "overtaken": sum(overtaken for _, overtaken in found),
+                }
 
 
 def layers_of(module: nn.Module, example: torch.Tensor) -> list[str]:
@@ -189,45 +190,8 @@ def _returning_activations(module: nn.Module, example: torch.Tensor) -> list[str
     return list(dict.fromkeys(found.values()))
 
 
-def overtaken_neurons(
-    context: Context, batch: Batch, place: int, redraws: int
-) -> list[dict[str, Any]]:
-    """The rows of :func:`redrawn_overtaking` for the image at one place of a batch."""
-    layers = redrawn_layers.fed_layers(context.model.module, batch.inputs[place : place + 1])
-    key = batch.keys[place]
-    stage = Stage("fed layers", tuple(dict.fromkeys(layer.name for layer in layers)))
-    counts = []
-    for redraw in range(redraws):
-        twin = RandomTwin(context.model, stable_seed(context.seed, key, "redraw", redraw))
-        with twin.redrawn((stage,)):
-            counts.append([layer.count() for layer in layers])
-    rows = []
-    for number, layer in enumerate(layers):
-        rng = np.random.default_rng(stable_seed(context.seed, key, "simulated", layer.index))
-        for high in redrawn_layers.HIGH:
-            for low in redrawn_layers.LOW:
-                found = [count[number][high, low] for count in counts]
-                simulated = activations.simulate_neurons(layer.pooled, high, low, SIMULATED, rng)
-                rows.append(
-                    {
-                        "layer": layer.name,
-                        "layer_index": layer.index,
-                        "fan_in": layer.fan_in,
-                        **activations.quantile_bound(
-                            high, low, layer.quantiles[high], layer.quantiles[low]
-                        ),
-                        "simulated_positive": simulated[0],
-                        "simulated_overtaken": simulated[1],
-                        "positive": sum(positive for positive, _ in found),
-                        "overtaken": sum(overtaken for _, overtaken in found),
-                    }
-                )
-    return rows
-
-
-@experiment(
+@table(
     "activation-sparsity",
-    knobs={"smoke": {}, "quick": {}, "full": {}},
     columns={
         "image": "file name of the image",
         "layer": "module whose outputs are the activations",
@@ -237,26 +201,21 @@ def overtaken_neurons(
         "negative": "fraction of them that is negative, 0 to 1",
     },
 )
-def activation_sparsity(context: Context, max_images: int | None = None) -> Iterator[Chunk]:
+def activation_sparsity(batch: Batch) -> pd.DataFrame:
     """Fraction of activations that are not positive, layer by layer.
 
     Args:
-        context: model and images.
-        max_images: use at most that many images.
+        batch: images.
     """
-    for positions in context.positions(max_images):
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            batch, module = context.batch(positions), context.model.module
-            layers = layers_of(module, batch.inputs[:1])
-            return _named(activations.sparsity(module, batch.inputs, layers), batch.names)
-
-        yield Chunk({}, (activations,), compute, positions)
+    module = batch.model.module
+    layers = layers_of(module, batch.inputs[:1])
+    return _named(activations.sparsity(module, batch.inputs, layers), batch.names)
 
 
-@experiment(
+@table(
     "positive-evidence",
-    knobs={"smoke": {}, "quick": {"max_images": 6}, "full": {"max_images": 100}},
+    quick={"max_images": 6},
+    full={"max_images": 100},
     columns={
         "image": "file name of the image",
         "position": "place of the image in the set",
@@ -266,45 +225,22 @@ def activation_sparsity(context: Context, max_images: int | None = None) -> Iter
         "relevance": "sum of the map, for LRP as a share of that score",
     },
 )
-def positive_evidence(context: Context, max_images: int | None = None) -> Iterator[Chunk]:
+def positive_evidence(batch: Batch) -> Iterator[pd.DataFrame]:
     """Sums of maps beside the logit they explain, before and after randomisation.
 
     Args:
-        context: model, images and seed.
-        max_images: use at most that many images.
+        batch: images.
     """
-    for positions in context.positions(max_images):
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            return sums_of_maps(context, positions)
-
-        code = (method_room, gradient, lrp, *lrp.RELIES_ON, randomization, sums_of_maps)
-        yield Chunk({"seed": context.seed}, code, compute, positions)
-
-
-def sums_of_maps(context: Context, positions: Sequence[int]) -> pd.DataFrame:
-    """Sum of each map and the explained logit, in three states of the model."""
-    batch, model = context.batch(positions), context.model
+    model, inputs, targets = batch.model, batch.inputs, batch.targets
     half, whole = (steps(model.stages, "top-down", 3)[index] for index in (1, 2))
-    twin = RandomTwin(model, context.seed)
+    twin = RandomTwin(model, batch.seed)
     states = {"trained": (), "upper half redrawn": half.stages, "all redrawn": whole.stages}
-    rows = []
     for state, stages in states.items():
         with twin.redrawn(stages):
-            keys = batch.seeds(context.seed, state)
-            maps = attribute(
-                model, batch.inputs, batch.targets, CONSERVATIVE, keys, Sampling(),
-                context.batch_size,
-            )  # fmt: skip
+            keys = batch.seeds(batch.seed, state)
+            maps = attribute(model, inputs, targets, CONSERVATIVE, keys, Sampling(), batch.size)
             with torch.no_grad():
-                score = model.scores(batch.inputs).gather(1, batch.targets[:, None])[:, 0]
-        rows += [
-            image_rows(
-                batch,
-                {"logit": score, "relevance": values.double().sum((1, 2))},
-                method=name,
-                state=state,
-            )
-            for name, values in maps.items()
-        ]
-    return pd.concat(rows, ignore_index=True)
+                score = model.scores(inputs).gather(1, targets[:, None])[:, 0]
+        for name, values in maps.items():
+            sums = {"logit": score, "relevance": values.double().sum((1, 2))}
+            yield batch.rows(sums, method=name, state=state)
