@@ -7,13 +7,8 @@ import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap import faithfulness, randomization, similarity
-from sanitygap.attribution import attribute, select
-from sanitygap.attribution.applicable import families
-from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
-from sanitygap.experiments.randomization_test import code_of
+from sanitygap.attribution import attribute
 from sanitygap.models.explainable import Explainable
-from sanitygap.preservation import irrelevance, partition
 from sanitygap.preservation.irrelevance import (
     CHANGES,
     Compared,
@@ -26,6 +21,7 @@ from sanitygap.preservation.irrelevance import (
 from sanitygap.preservation.partition import Cut, cut_model, feature_sum
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import stable_seed
+from sanitygap.table import Batch, Context, table
 
 #: the method of Fig. 4
 METHOD = "lrp-gamma"
@@ -55,18 +51,16 @@ CUT_COLUMNS = {
 }
 
 
-def redraw_seeds(context: Context, redraws: int) -> list[int]:
+def redraw_seeds(run: Batch | Context, redraws: int) -> list[int]:
     """Seeds of several independent redraws: the run's seed and those that follow it."""
-    return [context.seed + number for number in range(redraws)]
+    return [run.seed + number for number in range(redraws)]
 
 
-@experiment(
+@table(
     "irrelevance",
-    knobs={
-        "smoke": {"redraws": 2, "shares": (3 / 8,), "max_images": 2},
-        "quick": {"max_images": 4},
-        "full": {},
-    },
+    by=["shares"],
+    smoke={"redraws": 2, "shares": (3 / 8,), "max_images": 2},
+    quick={"max_images": 4},
     columns=CUT_COLUMNS
     | {
         "seed": "seed of the redrawn weights",
@@ -82,58 +76,56 @@ def redraw_seeds(context: Context, redraws: int) -> list[int]:
     },
 )
 def preserved_irrelevance(
-    context: Context,
+    batch: Batch,
     method: str = METHOD,
     shares: Sequence[float] = KEPT,
     redraws: PositiveInt = 5,
-    max_images: int | None = None,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """Similarity of maps before and after redrawing g, beside mismatched images and controls.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         method: attribution method.
         shares: shares of the stages that are kept, one cut each.
         redraws: independent draws of g.
-        max_images: use at most that many images.
-
-    Yields:
-        One chunk a cut and a batch of images.
     """
+    kinds, nothing = partners(batch.positions), torch.full((len(batch.names),), torch.nan)
     for share in shares:
-        cut = cut_model(context.model, share)
-        for positions in context.positions(max_images):
-            settings = {
-                "method": method,
-                "share": share,
-                "kept": cut.name,
-                "place": cut.place,
-                "seeds": redraw_seeds(context, redraws),
-                "run": context.seed,
-                "partners": PARTNERS,
-                # an image at the end of a set has fewer others to be paired with
-                "group": [_group(context, position, max_images) for position in positions],
-            }
-
-            def compute(
-                positions: tuple[int, ...] = positions, share: float = share, cut: Cut = cut
-            ) -> pd.DataFrame:
-                seeds = redraw_seeds(context, redraws)
-                return compare_with_redrawn(context, method, positions, share, cut, seeds)
-
-            code = (
-                irrelevance, partition, randomization, similarity, faithfulness,
-                compare_with_redrawn, partners, explained, of_features,
-                *(piece for family in families([method, *CONTROLS]) for piece in code_of(family)),
-            )  # fmt: skip
-            yield Chunk(settings, tuple(dict.fromkeys(code)), compute, positions)
+        cut = cut_model(batch.model, share)
+        for first, a, second, b, maps, seed in _pairs(batch, method, cut, redraws):
+            compared, other = Compared(a), Compared(b)
+            for number, partner in enumerate(kinds[:1] if first in CONTROLS else kinds):
+                paired = partner.clamp_min(0)
+                auc = low_relevance_auc(a, b[paired]) if maps == "smoothed" else nothing
+                rows = batch.rows(
+                    {**compared.with_(other, paired.to(a.device)), "auc": auc}, method=method,
+                    share=share, kept=cut.name, seed=seed, first=first, second=second,
+                    other=number, maps=maps,
+                )  # fmt: skip
+                yield rows[(partner >= 0).numpy()]
 
 
-def _group(context: Context, position: int, max_images: int | None) -> int:
-    """How many images there are in the group of a position."""
-    count = min(len(context.images), max_images or len(context.images))
-    first = position // GROUP * GROUP
-    return min(first + GROUP, count) - first
+def _pairs(
+    batch: Batch, method: str, cut: Cut, redraws: int
+) -> Iterator[tuple[str, torch.Tensor, str, torch.Tensor, str, int]]:
+    """Pairs of maps of one cut: name, map, name, map, how both are shown, and a seed."""
+    model, run = batch.model, batch.seed
+    trained = explained(model, batch, method, run)
+    phi = smoothed(of_features(model, batch, method, cut, run))
+    keys = batch.seeds(run, "irrelevance")
+    blind = attribute(model, batch.inputs, batch.targets, CONTROLS, keys)
+    yield "phi", phi, "trained", smoothed(trained), "smoothed", run
+    for name, values in blind.items():
+        yield name, values.abs(), "trained", trained.abs(), "absolute", run
+        yield name, smoothed(values), "trained", smoothed(trained), "smoothed", run
+    for seed in redraw_seeds(batch, redraws):
+        with RandomTwin(model, seed).redrawn(cut.redrawn):
+            redrawn = explained(model, batch, method, seed)
+        yield "trained", trained, "redrawn", redrawn, "signed", seed
+        yield "trained", trained.abs(), "redrawn", redrawn.abs(), "absolute", seed
+        yield "phi", phi, "redrawn", smoothed(redrawn), "smoothed", seed
+        for name, values in blind.items():
+            yield name, values.abs(), "redrawn", redrawn.abs(), "absolute", seed
 
 
 def partners(positions: Sequence[int]) -> list[torch.Tensor]:
@@ -156,56 +148,6 @@ def partners(positions: Sequence[int]) -> list[torch.Tensor]:
     return found
 
 
-def compare_with_redrawn(
-    context: Context,
-    method: str,
-    positions: Sequence[int],
-    share: float,
-    cut: Cut,
-    seeds: Sequence[int],
-) -> pd.DataFrame:
-    """All pairs of maps of one cut and one batch of images."""
-    model, batch = context.model, context.batch(positions)
-    kinds = partners(positions)
-    frames: list[pd.DataFrame] = []
-
-    def record(first: str, a: torch.Tensor, second: str, b: torch.Tensor, kind: str, seed: int,
-               mismatched: bool = False) -> None:  # fmt: skip
-        compared, other = Compared(a), Compared(b)
-        for number, partner in enumerate(kinds if mismatched else kinds[:1]):
-            paired = partner.clamp_min(0)
-            values = compared.with_(other, paired.to(a.device))
-            nothing = torch.full((len(batch.names),), torch.nan)
-            auc = low_relevance_auc(a, b[paired]) if kind == "smoothed" else nothing
-            rows = image_rows(
-                batch, {**values, "auc": auc}, method=method, share=share, kept=cut.name,
-                seed=seed, first=first, second=second, other=number, maps=kind,
-            )  # fmt: skip
-            frames.append(rows[(partner >= 0).numpy()])
-
-    trained = explained(model, batch, method, context.seed)
-    phi = smoothed(of_features(model, batch, method, cut, context.seed))
-    keys = batch.seeds(context.seed, "irrelevance")
-    blind = attribute(model, batch.inputs, batch.targets, CONTROLS, keys)
-    record("phi", phi, "trained", smoothed(trained), "smoothed", context.seed, mismatched=True)
-    for name, values in blind.items():
-        record(name, values.abs(), "trained", trained.abs(), "absolute", context.seed)
-        record(name, smoothed(values), "trained", smoothed(trained), "smoothed", context.seed)
-    for seed in seeds:
-        with RandomTwin(model, seed).redrawn(cut.redrawn):
-            redrawn = explained(model, batch, method, seed)
-        record("trained", trained, "redrawn", redrawn, "signed", seed, mismatched=True)
-        record(
-            "trained", trained.abs(), "redrawn", redrawn.abs(), "absolute", seed, mismatched=True
-        )
-        record("phi", phi, "redrawn", smoothed(redrawn), "smoothed", seed, mismatched=True)
-        for name, values in blind.items():
-            record(name, values.abs(), "redrawn", redrawn.abs(), "absolute", seed)
-    order = [*CUT_COLUMNS, "seed", "first", "second", "other", "maps"]
-    joined = pd.concat(frames, ignore_index=True)
-    return joined[[*order, "pearson", "spearman", "ssim", "auc"]]
-
-
 def explained(model: Explainable, batch: Batch, method: str, seed: int) -> torch.Tensor:
     """Signed maps ``(N, H, W)`` of a batch by one method, for the model as it is."""
     keys = batch.seeds(seed, "irrelevance")
@@ -219,13 +161,10 @@ def of_features(model: Explainable, batch: Batch, method: str, cut: Cut, seed: i
     return attribute(feature_sum(model, cut), batch.inputs, targets, [method], keys)[method]
 
 
-@experiment(
+@table(
     "ignored-tiles",
-    knobs={
-        "smoke": {"redraws": 1, "side": 2, "max_images": 2},
-        "quick": {"redraws": 2, "side": 4, "max_images": 2},
-        "full": {},
-    },
+    smoke={"redraws": 1, "side": 2, "max_images": 2},
+    quick={"redraws": 2, "side": 4, "max_images": 2},
     columns=CUT_COLUMNS
     | {
         "change": "noise is added to the tile, or the tile is blurred",
@@ -237,83 +176,47 @@ def of_features(model: Explainable, batch: Batch, method: str, cut: Cut, seed: i
     },
 )
 def ignored_tiles(
-    context: Context,
+    batch: Batch,
     method: str = METHOD,
     share: float = KEPT[0],
     redraws: PositiveInt = 5,
     side: PositiveInt = 7,
-    max_images: int | None = None,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """Eq. (4): response of phi, response of the logits and attribution, tile by tile.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         method: attribution method.
         share: share of the stages that is kept.
         redraws: independent draws of g.
         side: tiles in a row and in a column.
-        max_images: use at most that many images.
-
-    Yields:
-        One chunk a batch of images.
     """
-    cut, seeds = cut_model(context.model, share), redraw_seeds(context, redraws)
-    for positions in context.positions(max_images):
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            return respond(context, method, positions, share, cut, seeds, side)
-
-        settings = {
-            "method": method, "share": share, "kept": cut.name, "place": cut.place,
-            "seeds": seeds, "side": side, "noise": [NOISE, context.seed],
-        }  # fmt: skip
-        code = (
-            irrelevance, partition, randomization, faithfulness, respond, explained,
-            *code_of(select([method])),
-        )  # fmt: skip
-        yield Chunk(settings, code, compute, positions)
-
-
-def respond(
-    context: Context,
-    method: str,
-    positions: Sequence[int],
-    share: float,
-    cut: Cut,
-    seeds: Sequence[int],
-    side: int,
-) -> pd.DataFrame:
-    """Responses and attribution of all tiles of one batch of images."""
-    model, batch = context.model, context.batch(positions)
+    model, cut, seeds = batch.model, cut_model(batch.model, share), redraw_seeds(batch, redraws)
     twins = [RandomTwin(model, seed) for seed in seeds]
-    maps = [explained(model, batch, method, context.seed)]
+    maps = [explained(model, batch, method, batch.seed)]
     for twin in twins:
         with twin.redrawn(cut.redrawn):
             maps.append(explained(model, batch, method, twin.seed))
     sums = [tile_sums(values.abs(), side) for values in maps]
     shares = [values / values.sum(1, keepdim=True) for values in sums]
-    rows = []
     for index, (name, position) in enumerate(zip(batch.names, batch.positions, strict=True)):
-        image, noise = batch.inputs[index], stable_seed(batch.keys[index], context.seed, "tiles")
+        image, noise = batch.inputs[index], stable_seed(batch.keys[index], batch.seed, "tiles")
         for change in CHANGES:
             changed = with_changed_tiles(image, side, change, NOISE, noise)
             phi, logits = tile_responses(model, cut, image, changed, twins)
             for state, seed in enumerate([None, *seeds]):
-                rows.append(
-                    pd.DataFrame(
-                        {
-                            "image": name,
-                            "position": position,
-                            "method": method,
-                            "share": share,
-                            "kept": cut.name,
-                            "change": change,
-                            "seed": pd.array([seed] * side**2, dtype="Int64"),
-                            "tile": np.arange(side**2),
-                            "phi": phi.cpu().numpy(),
-                            "logits": logits[state].cpu().numpy(),
-                            "attribution": shares[state][index].cpu().numpy(),
-                        }
-                    )
+                yield pd.DataFrame(
+                    {
+                        "image": name,
+                        "position": position,
+                        "method": method,
+                        "share": share,
+                        "kept": cut.name,
+                        "change": change,
+                        "seed": pd.array([seed] * side**2, dtype="Int64"),
+                        "tile": np.arange(side**2),
+                        "phi": phi.cpu().numpy(),
+                        "logits": logits[state].cpu().numpy(),
+                        "attribution": shares[state][index].cpu().numpy(),
+                    }
                 )
-    return pd.concat(rows, ignore_index=True)

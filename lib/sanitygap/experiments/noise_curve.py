@@ -6,23 +6,14 @@ import pandas as pd
 import torch
 from pydantic import NonNegativeFloat, PositiveInt
 
-from sanitygap import faithfulness, noise, randomization, similarity
-from sanitygap.attribution import Method, Sampling, attribute
-from sanitygap.attribution.applicable import families
-from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
-from sanitygap.experiments.irrelevance import redraw_seeds
-from sanitygap.experiments.randomization_test import (
-    COLUMNS,
-    code_of,
-    randomization_test,
-    sampling_of,
-)
+from sanitygap.attribution import Sampling, attribute
+from sanitygap.experiments.randomization_test import COLUMNS, randomization_test
 from sanitygap.faithfulness import REGIONS, occlusion_curves, scaled
 from sanitygap.noise import autocorrelation, mixture
-from sanitygap.randomization import RandomTwin, Step, steps
+from sanitygap.randomization import RandomTwin, steps
 from sanitygap.seeds import normal
 from sanitygap.similarity import Reference
-from sanitygap.table import table
+from sanitygap.table import Batch, table
 
 #: the two methods that the paper defends, and the one that it calls noisy
 METHODS = ("gradient", "guided-backprop", "lrp-epsilon-plus")
@@ -57,13 +48,12 @@ table(
 )(randomization_test)
 
 
-@experiment(
+@table(
     "noise-curve",
-    knobs={
-        "smoke": {"n_steps": 1, "amounts": (0.0, 4.0), "regions": 2, "max_images": 2},
-        "quick": {"n_steps": 2, "amounts": (0.0, 1.0, 4.0, 16.0), "regions": 10, "max_images": 4},
-        "full": {"max_images": 100},
-    },
+    by=["methods"],
+    smoke={"n_steps": 1, "amounts": (0.0, 4.0), "regions": 2, "max_images": 2},
+    quick={"n_steps": 2, "amounts": (0.0, 1.0, 4.0, 16.0), "regions": 10, "max_images": 4},
+    full={"max_images": 100},
     columns=IMAGE_COLUMNS
     | {
         "amount": "lambda, root mean square of the added noise over that of the map",
@@ -76,13 +66,12 @@ table(
     },
 )
 def noise_curve(
-    context: Context,
+    batch: Batch,
     methods: Sequence[str] = METHODS,
     amounts: Sequence[NonNegativeFloat] = AMOUNTS,
     n_steps: int | None = None,
     regions: PositiveInt = REGIONS,
-    max_images: int | None = None,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """Both scores of a map as independent noise is added to it.
 
     Every call of the noisy method draws fresh noise: the maps of the trained and of the randomised
@@ -90,64 +79,19 @@ def noise_curve(
     the table ``randomization``.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         methods: attribution methods.
         amounts: lambda, in units of the map's root mean square.
         n_steps: that many steps of the top-down order, evenly spread; all by default.
         regions: how many regions are replaced in the occlusion test.
-        max_images: use at most that many images.
-
-    Yields:
-        One chunk a family of methods and a batch of images.
     """
-    chosen_steps = steps(context.model.stages, "top-down", n_steps)
-    twin = RandomTwin(context.model, context.seed)
-    for family in families(methods, context.model):
-        for positions in context.positions(max_images):
-            settings = {
-                "methods": [member.name for member in family],
-                "sampling": sampling_of(family, Sampling()),
-                "amounts": list(amounts),
-                "steps": [(step.number, step.name) for step in chosen_steps],
-                "regions": regions,
-                "seed": context.seed,
-            }
-
-            def compute(
-                family: list[Method] = family, positions: tuple[int, ...] = positions
-            ) -> pd.DataFrame:
-                return add_noise(context, family, positions, twin, chosen_steps, amounts, regions)
-
-            rooms = (noise, randomization, similarity, faithfulness)
-            code = (*rooms, add_noise, fresh_noise, *code_of(family))
-            yield Chunk(settings, code, compute, positions)
-
-
-def fresh_noise(batch: Batch, seed: int, step: str, size: tuple[int, ...]) -> torch.Tensor:
-    """Standard normal noise for the maps of one step: one draw an image, the same for all maps."""
-    return normal(size, batch.seeds(seed, step, "added noise"), batch.inputs)
-
-
-def add_noise(
-    context: Context,
-    family: Sequence[Method],
-    positions: Sequence[int],
-    twin: RandomTwin,
-    chosen_steps: Sequence[Step],
-    amounts: Sequence[float],
-    regions: int,
-) -> pd.DataFrame:
-    """Both scores of one family of methods for one batch of images and all amounts of noise."""
-    model, batch = context.model, context.batch(positions)
-    names = [member.name for member in family]
-    size = tuple(batch.inputs.shape[2:])
+    model, inputs, targets, seed = batch.model, batch.inputs, batch.targets, batch.seed
+    size = tuple(inputs.shape[2:])
 
     def noisy(step: str) -> dict[tuple[str, float], torch.Tensor]:
-        keys = batch.seeds(twin.seed, step)
-        maps = attribute(
-            model, batch.inputs, batch.targets, names, keys, Sampling(), context.batch_size
-        )
-        drawn = fresh_noise(batch, twin.seed, step, size)
+        keys = batch.seeds(seed, step)
+        maps = attribute(model, inputs, targets, methods, keys, Sampling(), batch.size)
+        drawn = fresh_noise(batch, seed, step, size)
         return {
             (name, amount): mixture(values, drawn, amount)
             for name, values in maps.items()
@@ -157,42 +101,44 @@ def add_noise(
     base = noisy("base")
     references = {which: Reference(maps) for which, maps in base.items()}
     similarities: dict[tuple[str, float], list[dict[str, torch.Tensor]]] = {w: [] for w in base}
+    twin, chosen_steps = RandomTwin(model, seed), steps(model.stages, "top-down", n_steps)
     for step in chosen_steps:
         with twin.redrawn(step.stages):
             changed = noisy(step.name)
         for which, maps in changed.items():
             similarities[which].append(references[which].compare(maps))
-    rows = []
+    patch = scaled(PATCH, size[-1])
     for (name, amount), maps in base.items():
         curves = occlusion_curves(
-            model,
-            batch.inputs,
-            batch.targets,
-            maps,
-            scaled(PATCH, size[-1]),
-            regions,
-            batch_size=context.batch_size,
+            model, inputs, targets, maps, patch, regions, batch_size=batch.size
         )
         found = similarities[name, amount]
         values = {
             kind: torch.stack([scores[kind] for scores in found]).mean(0)
             for kind in ("ssim", "spearman", "mse")
         }
-        rows.append(
-            image_rows(
-                batch, values, method=name, seed=twin.seed, amount=amount, steps=len(chosen_steps)
-            ).assign(regions=regions, softmax=curves.softmax.mean(1).cpu().numpy())
+        values["softmax"] = curves.softmax.mean(1)
+        yield batch.rows(
+            values,
+            method=name,
+            seed=seed,
+            amount=amount,
+            steps=len(chosen_steps),
+            regions=regions,
         )
-    return pd.concat(rows, ignore_index=True)
 
 
-@experiment(
+def fresh_noise(batch: Batch, seed: int, step: str, size: tuple[int, ...]) -> torch.Tensor:
+    """Standard normal noise for the maps of one step: one draw an image, the same for all maps."""
+    return normal(size, batch.seeds(seed, step, "added noise"), batch.inputs)
+
+
+@table(
     "autocorrelation",
-    knobs={
-        "smoke": {"path_steps": 2, "noisy_copies": 2, "max_images": 2},
-        "quick": {"path_steps": 4, "noisy_copies": 4, "max_images": 6},
-        "full": {"max_images": 100},
-    },
+    by=["methods"],
+    smoke={"path_steps": 2, "noisy_copies": 2, "max_images": 2},
+    quick={"path_steps": 4, "noisy_copies": 4, "max_images": 6},
+    full={"max_images": 100},
     columns=IMAGE_COLUMNS
     | {
         "lag": "shift in pixels",
@@ -200,75 +146,27 @@ def add_noise(
     },
 )
 def autocorrelation_of_maps(
-    context: Context,
+    batch: Batch,
     methods: Sequence[str] = SMOOTHNESS_METHODS,
     lags: Sequence[PositiveInt] = tuple(range(1, 9)),
     path_steps: int = 50,
     noisy_copies: int = 50,
-    max_images: int | None = None,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """How smooth the maps of the trained network are.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         methods: attribution methods and controls.
         lags: shifts in pixels.
         path_steps: points of integrated gradients.
         noisy_copies: copies in SmoothGrad.
-        max_images: use at most that many images.
-
-    Yields:
-        One chunk a family of methods and a batch of images.
     """
-    sampling = Sampling(path_steps, noisy_copies)
-    for family in families(methods, context.model):
-        for positions in context.positions(max_images):
-            settings = {
-                "methods": [member.name for member in family],
-                "sampling": sampling_of(family, sampling),
-                "lags": list(lags),
-                "seed": context.seed,
-            }
-
-            def compute(
-                family: list[Method] = family, positions: tuple[int, ...] = positions
-            ) -> pd.DataFrame:
-                return smoothness(context, family, positions, lags, sampling)
-
-            code = (noise, similarity, smoothness, *code_of(family))
-            yield Chunk(settings, code, compute, positions)
-
-
-def smoothness(
-    context: Context,
-    family: Sequence[Method],
-    positions: Sequence[int],
-    lags: Sequence[int],
-    sampling: Sampling,
-) -> pd.DataFrame:
-    """Autocorrelations of the maps of one family of methods for one batch of images."""
-    batch = context.batch(positions)
-    maps = attribute(
-        context.model,
-        batch.inputs,
-        batch.targets,
-        [member.name for member in family],
-        batch.seeds(context.seed, "base"),
-        sampling,
-        context.batch_size,
-    )
-    rows = [
-        image_rows(
-            batch,
-            {"autocorrelation": autocorrelation(values, lag)},
-            method=name,
-            seed=context.seed,
-            lag=lag,
-        )
-        for name, values in maps.items()
-        for lag in lags
-    ]
-    return pd.concat(rows, ignore_index=True)
+    keys, sampling = batch.seeds(batch.seed, "base"), Sampling(path_steps, noisy_copies)
+    maps = attribute(batch.model, batch.inputs, batch.targets, methods, keys, sampling, batch.size)
+    for name, values in maps.items():
+        for lag in lags:
+            found = {"autocorrelation": autocorrelation(values, lag)}
+            yield batch.rows(found, method=name, seed=batch.seed, lag=lag)
 
 
 @table(
@@ -293,7 +191,7 @@ def smoothgrad_copies(
         n_steps: that many steps, evenly spread; all by default.
         redraws: independent draws of the weights.
     """
-    seeds = redraw_seeds(batch.context, redraws)
+    seeds = range(batch.seed, batch.seed + redraws)
     for count in copies:
         for rows in randomization_test(
             batch, ["smoothgrad"], n_steps=n_steps, noisy_copies=count, seeds=seeds
