@@ -17,7 +17,7 @@ import torch
 
 from sanitygap import archive, cli, files, fingerprint, runs
 from sanitygap.claims import Criterion, Verdict, find_claim, judging, read_verdicts
-from sanitygap.errors import UsageError
+from sanitygap.errors import DamagedError, UsageError
 from sanitygap.experiments import randomization_test
 from sanitygap.provenance import commits_of
 from sanitygap.runs import Study, open_run
@@ -854,3 +854,57 @@ def test_a_criterion_reads_only_verdicts_that_are_still_current(study, monkeypat
         ("qa-gap-lrp", known),
         ("qa-gap-lrp", {}),
     ], "not judged; judged first; kept with the run; its table has changed"
+
+
+# --- damage ---------------------------------------------------------------------------------------
+
+
+def flip(path):
+    """One bit in the middle of the data."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 4
+    path.write_bytes(content)
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def double(path):
+    rows = pd.read_parquet(path)
+    both = pd.concat([rows, rows], ignore_index=True)
+    both.attrs = rows.attrs
+    both.to_parquet(path)
+
+
+def empty(path):
+    rows = pd.read_parquet(path)
+    rows[:0].to_parquet(path)
+
+
+DAMAGES = (flip, cut, double, empty)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_part_is_measured_again(study, damage):
+    first = study().table("randomization", **KNOBS)
+    folder = study().folder
+    damage(next((folder / "parts" / "randomization").glob("*.parquet")))
+    (folder / "randomization.parquet").unlink()
+    assert same(study().table("randomization", **KNOBS), first)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_table_is_put_together_again(study, damage):
+    first = study().table("randomization", **KNOBS)
+    damage(study().folder / "randomization.parquet")
+    assert same(study().table("randomization", **KNOBS), first)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_table_of_a_recorded_run_is_refused(study, root, damage):
+    study().table("randomization", **KNOBS)
+    folder = archive.record_run("live", "kept", root)
+    damage(folder / "randomization.parquet")
+    with pytest.raises(DamagedError, match="was changed after it was made"):
+        open_run("kept").table("randomization")

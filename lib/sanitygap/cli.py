@@ -309,7 +309,7 @@ def verify(
         if as_json:
             print(again.to_json(orient="records", indent=1))
         else:
-            show(again.to_dict("records"))
+            show(json.loads(again.to_json(orient="records")))
         raise typer.Exit(int((again["verdict"] != AGREES).any()))
     model = live.settings.public()["model"]
     found = [find_run(against)] if against else recorded_runs(model=model)

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import permutation_test
 
 from sanitygap.errors import UsageError
-from sanitygap.files import find_root, read_json
+from sanitygap.files import find_root, read_json, read_table
 from sanitygap.inference import bootstrap_mean, holm
 from sanitygap.runs import Study, open_run
 from sanitygap.scores import occlusion_scores, randomization_scores
@@ -284,7 +284,7 @@ def measure_again(
 
 def largest_difference(fresh: pd.DataFrame, stored: pd.DataFrame) -> float:
     """Between the fractions in rows that are alike otherwise; infinite where a row is missing."""
-    values = [c for c in fresh.select_dtypes("floating") if c != "seconds"]
+    values = [c for c in fresh.select_dtypes(np.floating) if c != "seconds"]
     keys = [c for c in fresh if c not in values and c != "seconds"]
     if set(fresh) != set(stored):
         return float("inf")
@@ -323,4 +323,4 @@ def old_tables(study: Study) -> tuple[list[str], list[str]]:
 
 def read(study: Study, table: str) -> pd.DataFrame:
     """A finished table of a run, as it is stored."""
-    return pd.read_parquet(study.folder / f"{table}.parquet")
+    return read_table(study.folder / f"{table}.parquet")

@@ -9,6 +9,10 @@ class UsageError(Exception):
     """
 
 
+class DamagedError(UsageError):
+    """A file of a run does not hold what was written to it."""
+
+
 class NotRecordedError(UsageError):
     """A recorded run is asked for a table that it does not hold."""
 

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
-from sanitygap.errors import UsageError
+from sanitygap.errors import DamagedError, UsageError
 
 
 def find_root(start: Path | None = None) -> Path:
@@ -45,6 +45,8 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
+        with temporary.open("rb") as file:  # on the disk before it has the name
+            os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -59,7 +61,28 @@ def write_atomically(path: Path, text: str) -> None:
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a Parquet file, with the table's ``attrs``, whole or not at all."""
     with replacing(path) as temporary:
-        table.to_parquet(temporary, compression="zstd", index=False)
+        table.to_parquet(temporary, compression="zstd", index=False, write_page_checksum=True)
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a Parquet file.
+
+    Raises:
+        DamagedError: it is no Parquet file, or its bytes are not those that were written.
+    """
+    try:
+        return pd.read_parquet(path, page_checksum_verification=True)
+    except (OSError, ValueError, KeyError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise DamagedError(
+            f"{path.parent.name}/{path.name} is damaged; delete it and run the same command again"
+        ) from None
+
+
+def content_sha256(table: pd.DataFrame) -> str:
+    """SHA-256 of what a table says, whatever file it lies in."""
+    return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()
 
 
 def locked(folder: Path, name: str) -> FileLock:

@@ -31,13 +31,15 @@ from sanitygap.claims import (
     registry,
     write_verdicts,
 )
-from sanitygap.errors import NotRecordedError, UsageError, unknown_name
+from sanitygap.errors import DamagedError, NotRecordedError, UsageError, unknown_name
 from sanitygap.experiments import TABLES
 from sanitygap.files import (
+    content_sha256,
     file_sha256,
     find_root,
     locked,
     read_json,
+    read_table,
     replacing,
     write_atomically,
     write_table,
@@ -269,7 +271,8 @@ class Study:
                 f"the recorded run {self.settings.run!r} holds no table {entry.name!r}; compute it "
                 "in a run of another name"
             )
-        table = pd.read_parquet(path)
+        self._check_table(entry.name)
+        table = read_table(path)
         table.attrs.update(self._about(entry.name))
         for key, value in given.items():
             held = table.attrs["parameters"].get(key)
@@ -298,10 +301,7 @@ class Study:
             if number % count == index and not path.is_file()
         ]
         for path, part in tqdm(todo, desc=entry.name, unit="part", disable=len(todo) < 2):
-            started = time.perf_counter()
-            rows = part.compute()
-            rows.attrs = {"seconds": time.perf_counter() - started}
-            write_table(path, rows)
+            _write_part(path, part)
         return list(parts.values()), list(parts)
 
     def _assemble(
@@ -314,10 +314,12 @@ class Study:
         target = self.folder / f"{entry.name}.parquet"
         passport = target.with_suffix(".json")
         addresses = [path.stem for path in paths]
-        if self.made(entry.name).get("parts") == addresses and target.is_file():
-            table = pd.read_parquet(target)
+        made = self.made(entry.name)
+        current = target.is_file() and made.get("sha256") == file_sha256(target)
+        if current and made["parts"] == addresses:
+            table = read_table(target)
         else:
-            frames = [pd.read_parquet(path) for path in paths]
+            frames = [_read_part(path, part) for path, part in zip(paths, parts, strict=True)]
             seconds = sum(frame.attrs.get("seconds", 0.0) for frame in frames)
             for frame in frames:
                 frame.attrs.clear()
@@ -336,12 +338,22 @@ class Study:
                 "fingerprint": fingerprint.of_function(entry.measure),
                 "versions": fingerprint.versions(),
                 "parts": addresses,
+                "sha256": file_sha256(target),
                 "commit": commit(),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             }
             write_atomically(passport, json.dumps(made, indent=1))
         table.attrs.update(self._about(entry.name))
         return table
+
+    def _check_table(self, name: str) -> None:
+        """Refuse a table that is not the one that its passport is about."""
+        known = self.made(name).get("sha256")
+        if known and known != file_sha256(self.folder / f"{name}.parquet"):
+            raise DamagedError(
+                f"the table {name!r} of the run {self.settings.run!r} was changed after it was "
+                "made; restore the file, or make the table again"
+            )
 
     def _adopt(self) -> None:
         """Take the settings of an existing run of this name, or refuse to mix two."""
@@ -421,3 +433,23 @@ def open_run(run: str, root: Path | None = None) -> Study:
         known = sorted(other.parent.name for other in (root / "data" / "runs").glob("*/run.json"))
         raise unknown_name("run", run, known)
     return Study(root=root, **read_json(path)["settings"])
+
+
+def _write_part(path: Path, part: Part) -> pd.DataFrame:
+    """Measure a part and keep it, with how long it took and what it said."""
+    started = time.perf_counter()
+    rows = part.compute()
+    rows.attrs = {"seconds": time.perf_counter() - started, "sha256": content_sha256(rows)}
+    write_table(path, rows)
+    return rows
+
+
+def _read_part(path: Path, part: Part) -> pd.DataFrame:
+    """A part that was kept; measured again if it does not hold what was written."""
+    try:
+        rows = read_table(path)
+    except DamagedError:
+        return _write_part(path, part)
+    if rows.attrs.get("sha256") != content_sha256(rows):
+        return _write_part(path, part)
+    return rows
