@@ -1,30 +1,21 @@
 """A layer that does not matter, and how each method makes its maps."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import nn
 
-from sanitygap import randomization, similarity
-from sanitygap.attribution import (
-    Sampling,
-    attribute,
-    cam,
-    captum_methods,
-    deeplift,
-    gradient,
-    surrogate,
-)
-from sanitygap.attribution import method as method_room
+from sanitygap.attribution import Sampling, attribute
 from sanitygap.attribution.applicable import defined
 from sanitygap.attribution.surrogate import SAMPLES
-from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.experiments.ipr_test import METHODS, sized
 from sanitygap.models.explainable import Explainable, Preprocessing, Stage
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import generator, stable_seed
 from sanitygap.similarity import Reference, pearson
+from sanitygap.table import Batch, table
 
 
 class GatedNetwork(nn.Module):
@@ -47,9 +38,11 @@ class GatedNetwork(nn.Module):
         return logits
 
 
-@experiment(
+@table(
     "gated-layer",
-    knobs={"smoke": {"networks": 3}, "quick": {"networks": 10}, "full": {"networks": 50}},
+    smoke={"networks": 3},
+    quick={"networks": 10},
+    full={"networks": 50},
     columns={
         "network": "number of the random network",
         "gate": "factor of the branch that holds the redrawn layer",
@@ -60,21 +53,17 @@ class GatedNetwork(nn.Module):
         "of these; nan where they are not known",
     },
 )
-def gated_layer(context: Context, networks: int = 10) -> Iterator[Chunk]:
+def gated_layer(networks: int = 10, seed: int = 0) -> Iterator[dict[str, Any]]:
     """A layer that does not matter is redrawn: does a correct explanation change?
 
     Args:
-        context: its seed only.
         networks: small random networks.
+        seed: of networks, images and redrawn weights.
+
+    Yields:
+        One row a network, gate and method.
     """
-    settings = {"networks": networks, "seed": context.seed}
-    code = (randomization, similarity, method_room, gradient, GatedNetwork, gated_rows)
-    yield Chunk(settings, code, lambda: gated_rows(**settings), needs_model=False)
-
-
-def gated_rows(networks: int, seed: int) -> pd.DataFrame:
-    """One row a network, gate and method."""
-    size, rows = 24, []
+    size = 24
     names = ("gradient", "gradient-x-input", "integrated-gradients")
     for number in range(networks):
         for gate in (0.0, 1.0):
@@ -100,17 +89,14 @@ def gated_rows(networks: int, seed: int) -> pd.DataFrame:
             truth |= dict.fromkeys(names[1:], (weights * image).sum(1))
             for name in names:
                 off = (before[name] - truth[name]).abs().max() / truth[name].abs().max()
-                rows.append(
-                    {
-                        "network": number,
-                        "gate": gate,
-                        "method": name,
-                        "ssim": float(Reference(before[name]).compare(after[name])["ssim"]),
-                        "logits": float((changed - logits).abs().max()),
-                        "error": float(off) if gate == 0 else float("nan"),
-                    }
-                )
-    return pd.DataFrame(rows)
+                yield {
+                    "network": number,
+                    "gate": gate,
+                    "method": name,
+                    "ssim": float(Reference(before[name]).compare(after[name])["ssim"]),
+                    "logits": float((changed - logits).abs().max()),
+                    "error": float(off) if gate == 0 else float("nan"),
+                }
 
 
 KIND_COLUMNS = {
@@ -125,61 +111,38 @@ KIND_COLUMNS = {
 }
 
 
-@experiment(
+@table(
     "ipr-kinds",
-    knobs={
-        "smoke": {"path_steps": 2, "lime_samples": 6, "max_images": 1},
-        "quick": {"path_steps": 2, "lime_samples": 10, "max_images": 1},
-        "full": {"max_images": 1},
-    },
+    smoke={"path_steps": 2, "lime_samples": 6, "max_images": 1},
+    quick={"path_steps": 2, "lime_samples": 10, "max_images": 1},
+    full={"max_images": 1},
     columns=KIND_COLUMNS,
 )
 def ipr_kinds(
-    context: Context,
-    path_steps: int = 50,
-    lime_samples: int = SAMPLES,
-    max_images: int | None = 1,
-) -> Iterator[Chunk]:
+    batch: Batch, path_steps: int = 50, lime_samples: int = SAMPLES
+) -> Iterator[pd.DataFrame]:
     """How each method makes its map of one image: by gradients, or by perturbing the input.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         path_steps: points of integrated gradients.
         lime_samples: masked copies of an image in LIME.
-        max_images: the first image only by default.
     """
-    everything = [*sized(METHODS, lime_samples), "captum-guided-backprop"]
-    names = defined(context.model, everything)
-    for positions in context.positions(max_images):
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            return kinds_of(context, positions, names, path_steps)
-
-        settings = {"methods": names, "path_steps": path_steps, "seed": context.seed}
-        code = (method_room, gradient, cam, deeplift, surrogate, captum_methods, kinds_of)
-        yield Chunk(settings, code, compute, positions)
-
-
-def kinds_of(
-    context: Context, positions: Sequence[int], names: Sequence[str], path_steps: int
-) -> pd.DataFrame:
-    """One row an image and method."""
-    model, batch = context.model, context.batch(positions)
+    model, sampling = batch.model, Sampling(path_steps)
     seen: list[tuple[int, bool]] = []
 
     def note(_module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
         seen.append((len(arguments[0]), bool(arguments[0].requires_grad)))
 
-    rows, plain = [], None
-    keys = batch.seeds(context.seed, "base")
-    for name in names:
+    plain = None
+    keys = batch.seeds(batch.seed, "base")
+    for name in defined(model, [*sized(METHODS, lime_samples), "captum-guided-backprop"]):
         seen.clear()
         handle = model.module.register_forward_pre_hook(note)
         try:
             maps = attribute(
-                model, batch.inputs, batch.targets, [name], keys, Sampling(path_steps),
-                context.batch_size,
-            )[name]  # fmt: skip
+                model, batch.inputs, batch.targets, [name], keys, sampling, batch.size
+            )[name]
         finally:
             handle.remove()
         plain = maps if plain is None else plain
@@ -188,14 +151,10 @@ def kinds_of(
             "deviation": flat.std(1) / flat.abs().amax(1).clamp_min(1e-30),
             "like_gradient": pearson(plain, maps),
         }
-        rows.append(
-            image_rows(
-                batch,
-                values,
-                method=name.partition("@")[0],
-                backward=any(needed for _, needed in seen),
-                inputs=sum(count for count, _ in seen) / len(batch.names),
-                same_as_gradient=bool(torch.equal(plain, maps)),
-            )
+        yield batch.rows(
+            values,
+            method=name.partition("@")[0],
+            backward=any(needed for _, needed in seen),
+            inputs=sum(count for count, _ in seen) / len(batch.names),
+            same_as_gradient=bool(torch.equal(plain, maps)),
         )
-    return pd.concat(rows, ignore_index=True)[list(KIND_COLUMNS)]
