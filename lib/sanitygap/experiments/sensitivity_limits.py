@@ -6,27 +6,15 @@ from contextlib import contextmanager
 import pandas as pd
 import torch
 
-from sanitygap import randomization, similarity
-from sanitygap.attribution import (
-    Request,
-    Sampling,
-    attribute,
-    cam,
-    controls,
-    gradient,
-    references,
-    surrogate,
-)
-from sanitygap.attribution import method as method_room
+from sanitygap.attribution import Request, Sampling, attribute, references
 from sanitygap.attribution.applicable import defined, undefined
 from sanitygap.attribution.surrogate import SAMPLES
-from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
 from sanitygap.experiments.ipr_test import paper_layers
-from sanitygap.models import stages
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization import RandomTwin, Step, steps
 from sanitygap.seeds import normal
 from sanitygap.similarity import Reference
+from sanitygap.table import Batch, table
 
 #: shares of the way to the redrawn weights
 SHARES = (0.0001, 0.001, 0.01, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -66,70 +54,36 @@ def moved_weights(model: Explainable, twin: RandomTwin, step: Step, share: float
         tensor.data = before
 
 
-@experiment(
+@table(
     "small-changes",
-    knobs={
-        "smoke": {"shares": (0.0001, 1.0), "n_steps": 1, "max_images": 2},
-        "quick": {"shares": (0.0001, 0.1, 0.4, 1.0), "n_steps": 2, "max_images": 3},
-        "full": {},
-    },
+    smoke={"shares": (0.0001, 1.0), "n_steps": 1, "max_images": 2},
+    quick={"shares": (0.0001, 0.1, 0.4, 1.0), "n_steps": 2, "max_images": 3},
     columns=PATH_COLUMNS,
 )
 def small_changes(
-    context: Context,
+    batch: Batch,
     methods: Sequence[str] = PATH_METHODS,
     shares: Sequence[float] = SHARES,
     n_steps: int | None = 6,
-    max_images: int | None = None,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """Sensitivity along the straight way from the trained to redrawn weights, and to image noise.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         methods: attribution methods and controls.
         shares: of the way; of the image's norm for the noise on it.
         n_steps: that many layers, evenly spread; all if None.
-        max_images: use at most that many images.
     """
-    model = paper_layers(context.model)
-    methods = defined(context.model, methods)
-    chosen = steps(model.stages, "independent", n_steps)
-    for positions in context.positions(max_images):
-        settings = {
-            "methods": list(methods),
-            "shares": list(shares),
-            "steps": [(step.number, step.stages[0].modules) for step in chosen],
-            "seed": context.seed,
-        }
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            return along_the_way(context, methods, shares, chosen, positions)
-
-        code = (
-            randomization, similarity, stages, moved_weights, along_the_way, method_room,
-            gradient, controls,
-        )  # fmt: skip
-        yield Chunk(settings, code, compute, positions)
-
-
-def along_the_way(
-    context: Context,
-    methods: Sequence[str],
-    shares: Sequence[float],
-    chosen: Sequence[Step],
-    positions: Sequence[int],
-) -> pd.DataFrame:
-    """One row an image, method, share and layer; and for the noise on the image."""
-    model, batch = context.model, context.batch(positions)
-    twin, rows = RandomTwin(model, context.seed), []
+    model, twin = batch.model, RandomTwin(batch.model, batch.seed)
+    methods = defined(model, methods)
 
     def maps(state: str, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        keys = batch.seeds(context.seed, state)
-        return attribute(model, inputs, batch.targets, methods, keys, None, context.batch_size)
+        keys = batch.seeds(batch.seed, state)
+        return attribute(model, inputs, batch.targets, methods, keys, None, batch.size)
 
     base = {name: Reference(values) for name, values in maps("base", batch.inputs).items()}
 
-    def compare(found: dict[str, torch.Tensor], **constant: object) -> None:
+    def compare(found: dict[str, torch.Tensor], **constant: object) -> Iterator[pd.DataFrame]:
         for name, values in found.items():
             scores = base[name].compare(values)
             measured = {
@@ -137,35 +91,32 @@ def along_the_way(
                 # of the normalised maps, whose norm is the same for all
                 "change": scores["mse"].clamp_min(0).sqrt(),
             }
-            rows.append(image_rows(batch, measured, method=name, **constant))
+            yield batch.rows(measured, method=name, **constant)
 
-    for step in chosen:
+    for step in steps(paper_layers(model).stages, "independent", n_steps):
         for share in shares:
             with moved_weights(model, twin, step, share):
                 found = maps(f"{step.name} {share}", batch.inputs)
-            compare(found, moved="weights", stage=step.name, share=share)
+            yield from compare(found, moved="weights", stage=step.name, share=share)
     noise = normal(tuple(batch.inputs.shape[1:]), batch.seeds("input noise"), batch.inputs)
     size = batch.inputs.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
     for share in shares:
         if share <= 0.1:
             found = maps(f"input {share}", batch.inputs + share * size.view(-1, 1, 1, 1) * noise)
-            compare(found, moved="image", stage="", share=share)
-    return pd.concat(rows, ignore_index=True)[list(PATH_COLUMNS)]
+            yield from compare(found, moved="image", stage="", share=share)
 
 
-@experiment(
+@table(
     "ipr-references",
-    knobs={
-        "smoke": {
-            "choices": ("zero", "uniform"),
-            "n_steps": 1,
-            "path_steps": 1,
-            "lime_samples": 4,
-            "max_images": 2,
-        },
-        "quick": {"n_steps": 1, "path_steps": 3, "lime_samples": 12, "max_images": 3},
-        "full": {"max_images": 100},
+    smoke={
+        "choices": ("zero", "uniform"),
+        "n_steps": 1,
+        "path_steps": 1,
+        "lime_samples": 4,
+        "max_images": 2,
     },
+    quick={"n_steps": 1, "path_steps": 3, "lime_samples": 12, "max_images": 3},
+    full={"max_images": 100},
     columns={
         "image": "file name of the image",
         "position": "place of the image in the set",
@@ -176,61 +127,28 @@ def along_the_way(
     },
 )
 def ipr_references(
-    context: Context,
+    batch: Batch,
     choices: Sequence[str] = tuple(references.REFERENCES),
     n_steps: int | None = 6,
     path_steps: int = 50,
     lime_samples: int = SAMPLES,
-    max_images: int | None = None,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """The test with other references of integrated gradients and DeepLIFT, and surrogates of LIME.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         choices: references, ``zero`` among them.
         n_steps: that many layers, evenly spread; all if None.
         path_steps: points of integrated gradients.
         lime_samples: masked copies of an image in LIME.
-        max_images: use at most that many images.
     """
-    model = paper_layers(context.model)
-    chosen = steps(model.stages, "independent", n_steps)
-    for positions in context.positions(max_images):
-        settings = {
-            "choices": list(choices),
-            "path_steps": path_steps,
-            "lime_samples": lime_samples,
-            "steps": [(step.number, step.stages[0].modules) for step in chosen],
-            "seed": context.seed,
-        }
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            return by_choice(context, positions, choices, chosen, path_steps, lime_samples)
-
-        code = (
-            randomization, similarity, stages, by_choice, method_room, surrogate, references,
-            *references.RELIES_ON,
-        )  # fmt: skip
-        yield Chunk(settings, code, compute, positions)
-
-
-def by_choice(
-    context: Context,
-    positions: Sequence[int],
-    choices: Sequence[str],
-    chosen: Sequence[Step],
-    path_steps: int,
-    lime_samples: int,
-) -> pd.DataFrame:
-    """One row an image, method, choice and layer."""
-    model, batch = context.model, context.batch(positions)
-    twin, rows = RandomTwin(model, context.seed), []
+    model, twin = batch.model, RandomTwin(batch.model, batch.seed)
     surrogates = {"lime": "Lasso", "lime-ridge": "ridge"}
 
     def maps() -> dict[tuple[str, str], torch.Tensor]:
-        keys = tuple(batch.seeds(context.seed, "references"))
+        keys = tuple(batch.seeds(batch.seed, "references"))
         request = Request(
-            model, batch.inputs, batch.targets, keys, Sampling(path_steps), context.batch_size
+            model, batch.inputs, batch.targets, keys, Sampling(path_steps), batch.size
         )
         found = {}
         with model.explained():
@@ -238,22 +156,19 @@ def by_choice(
                 found["integrated-gradients", name] = references.path_from(request, name)
                 found["deeplift", name] = references.deeplift_from(request, name)
         names = [f"{name}@{lime_samples}" for name in surrogates]
-        fitted = attribute(
-            model, batch.inputs, batch.targets, names, keys, batch_size=context.batch_size
-        )
+        fitted = attribute(model, batch.inputs, batch.targets, names, keys, batch_size=batch.size)
         for name, values in fitted.items():
             found["lime", surrogates[name.partition("@")[0]]] = values
         return found
 
     base = {key: Reference(values) for key, values in maps().items()}
-    for step in chosen:
+    for step in steps(paper_layers(model).stages, "independent", n_steps):
         with twin.redrawn(step.stages):
             changed = maps()
         for (method, choice), values in changed.items():
             scores = {"ssim": base[method, choice].compare(values)["ssim"]}
             constant = {"method": method, "choice": choice, "stage": step.name}
-            rows.append(image_rows(batch, scores, **constant))
-    return pd.concat(rows, ignore_index=True)
+            yield batch.rows(scores, **constant)
 
 
 #: a map that is a product, behind its two factors
@@ -268,40 +183,26 @@ PRODUCT_COLUMNS = {
 }
 
 
-@experiment(
+@table(
     "ipr-composition",
-    knobs={"smoke": {"max_images": 2}, "quick": {"max_images": 6}, "full": {"max_images": 100}},
+    smoke={"max_images": 2},
+    quick={"max_images": 6},
+    full={"max_images": 100},
     columns=PRODUCT_COLUMNS,
 )
-def ipr_composition(context: Context, max_images: int | None = None) -> Iterator[Chunk]:
+def ipr_composition(batch: Batch) -> Iterator[pd.DataFrame]:
     """Guided Grad-CAM beside the product of its parts, pixel by pixel; no rows where undefined.
 
     Args:
-        context: model, images and seed.
-        max_images: use at most that many images.
+        batch: images.
     """
-    if undefined(context.model, PRODUCT):
-        settings = {"defined": False}
-        yield Chunk(settings, (), lambda: pd.DataFrame(columns=list(PRODUCT_COLUMNS)))
+    if undefined(batch.model, PRODUCT):
         return
-    for positions in context.positions(max_images):
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            return product_of_parts(context, positions)
-
-        code = (method_room, gradient, cam, product_of_parts)
-        yield Chunk({}, code, compute, positions)
-
-
-def product_of_parts(context: Context, positions: Sequence[int]) -> pd.DataFrame:
-    """One row an image."""
-    batch = context.batch(positions)
-    maps = attribute(context.model, batch.inputs, batch.targets, PRODUCT, batch.keys)
+    maps = attribute(batch.model, batch.inputs, batch.targets, PRODUCT, batch.keys)
     guided, coarse, both = (maps[name].flatten(1) for name in PRODUCT)
     largest = both.abs().amax(1)
     off = coarse == 0
-    return image_rows(
-        batch,
+    yield batch.rows(
         {
             "zero": off.float().mean(1),
             "outside": (both.abs() * off).amax(1) / largest,
