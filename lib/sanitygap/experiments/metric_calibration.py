@@ -1,22 +1,19 @@
 """What the similarities of Adebayo et al. (2018) say of maps that have nothing in common."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from scipy.ndimage import gaussian_filter
 
-from sanitygap import adebayo_metrics, hog, seeds, similarity
 from sanitygap.adebayo_metrics import CELL, DATA_RANGE, WINDOW
 from sanitygap.attribution import Sampling, unpooled
-from sanitygap.experiments.experiment import CHUNK, Chunk, Code, Context, experiment
-from sanitygap.experiments.parameter_test import code_for
 from sanitygap.hog import hog as features_of
 from sanitygap.seeds import normal, stable_seed
 from sanitygap.similarity import pearson, ranks, spearman, ssim
-
-ROOMS: tuple[Code, ...] = (adebayo_metrics, hog, seeds, similarity)
+from sanitygap.table import BATCH, Context, Piece, cut_by, table
 
 #: side of the masks of the appendix, the input of Inception v3, in pixels
 SIDE = 299
@@ -24,7 +21,8 @@ SIDE = 299
 METHODS = ("gradient", "integrated-gradients", "gradient-x-input")
 
 #: kinds of random masks: name -> whether values are uniform, and how they are brought to [-1, 1]
-MASKS = {
+Kind = Literal["uniform", "Gaussian", "Gaussian, min-max"]
+MASKS: dict[Kind, str] = {
     "uniform": "max-abs",
     "Gaussian": "max-abs",
     "Gaussian, min-max": "min-max",
@@ -56,7 +54,7 @@ def on_unit_range(maps: torch.Tensor, how: str = "max-abs") -> torch.Tensor:
     return (maps - low) / (high - low) * 2 - 1
 
 
-def masks(kind: str, keys: Sequence[int], side: int) -> torch.Tensor:
+def masks(kind: Kind, keys: Sequence[int], side: int) -> torch.Tensor:
     """Random masks on [-1, 1], float64 ``(N, side, side)``, one a key."""
     like = torch.empty(0, dtype=torch.float64)
     if kind == "uniform":
@@ -79,14 +77,18 @@ def four_similarities(first: torch.Tensor, second: torch.Tensor) -> dict[str, np
     return {name: values.cpu().double().numpy() for name, values in found.items()}
 
 
-@experiment(
+def _cut(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
+    yield from cut_by(False, ["kinds"])(context, {**arguments, "methods": ()})
+    yield from cut_by(False, ["methods"])(context, {**arguments, "kinds": ()})
+
+
+@table(
     "metric-calibration",
-    knobs={
-        "smoke": {"pairs": 10, "methods": ("gradient", "gradient-x-input"), "max_images": 2},
-        "quick": {"pairs": 50, "path_steps": 4, "max_images": 12},
-        "full": {},
-    },
+    cut=_cut,
+    smoke={"pairs": 10, "methods": ("gradient", "gradient-x-input"), "max_images": 2},
+    quick={"pairs": 50, "path_steps": 4, "max_images": 12},
     columns=COLUMNS,
+    everything=True,
 )
 def metric_calibration(
     context: Context,
@@ -94,71 +96,51 @@ def metric_calibration(
     methods: Sequence[str] = METHODS,
     path_steps: int = 50,
     max_images: int | None = 50,
-) -> Iterator[Chunk]:
+    kinds: Sequence[Kind] = tuple(MASKS),
+) -> Iterator[pd.DataFrame]:
     """Each similarity between two random masks, and between a map and a random mask.
 
     Args:
         context: model, images and seed.
         pairs: number of pairs of masks of each kind, 299 x 299 pixels.
-        methods: attribution methods whose maps are compared with Gaussian masks.
+        methods: attribution methods whose signed maps are compared with Gaussian masks.
         path_steps: points of integrated gradients.
         max_images: use at most that many images.
+        kinds: of random masks.
 
     Yields:
-        One chunk ten pairs of masks, and one a batch of images.
+        One row a pair of masks, and one an image and method.
     """
-    for kind in MASKS:
-        for start in range(0, pairs, CHUNK):
-            numbers = range(start, min(start + CHUNK, pairs))
 
-            def simulate(kind: str = kind, numbers: Sequence[int] = numbers) -> pd.DataFrame:
-                return compare_masks(context.seed, kind, numbers)
+    def rows(
+        first: str, second: str, names: Sequence[str], maps: torch.Tensor, drawn: torch.Tensor
+    ) -> pd.DataFrame:
+        about = {"first": first, "second": second, "pair": names, "side": maps.shape[-1]}
+        return pd.DataFrame(about | four_similarities(maps, drawn))
 
-            settings = {"kind": kind, "pairs": list(numbers), "seed": context.seed}
-            yield Chunk(settings, (*ROOMS, compare_masks, masks), simulate, needs_model=False)
-    for positions in context.positions(max_images):
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            return compare_with_masks(context, positions, methods, Sampling(path_steps))
-
-        settings = {"methods": list(methods), "path_steps": path_steps, "seed": context.seed}
-        code = (*ROOMS, *code_for(methods), compare_with_masks, masks, on_unit_range)
-        yield Chunk(settings, tuple(dict.fromkeys(code)), compute, positions)
-
-
-def compare_masks(seed: int, kind: str, numbers: Sequence[int]) -> pd.DataFrame:
-    """One row a pair of random masks."""
-    first, second = (
-        masks(kind, [stable_seed(seed, "masks", kind, number, which) for number in numbers], SIDE)
-        for which in ("first", "second")
-    )
-    return pd.DataFrame(
-        {"first": kind, "second": kind, "pair": [str(number) for number in numbers], "side": SIDE}
-        | four_similarities(first, second)
-    )
-
-
-def compare_with_masks(
-    context: Context, positions: Sequence[int], methods: Sequence[str], sampling: Sampling
-) -> pd.DataFrame:
-    """One row an image and method: its signed map against a Gaussian mask."""
-    batch = context.batch(positions)
-    side = batch.inputs.shape[-1]
-    keys = batch.seeds(context.seed, "calibration")
-    made = unpooled(
-        context.model, batch.inputs, batch.targets, methods, keys, sampling, context.batch_size
-    )
-    tables = []
-    for method, values in made.items():
-        maps = on_unit_range(values.sum(1).double().cpu())
-        drawn = masks("Gaussian", batch.seeds(context.seed, "mask", method), side)
-        tables.append(
-            pd.DataFrame(
-                {"first": method, "second": "Gaussian", "pair": batch.names, "side": side}
-                | four_similarities(maps, drawn)
+    for kind in kinds:
+        for start in range(0, pairs, BATCH):
+            numbers = range(start, min(start + BATCH, pairs))
+            one, other = (
+                masks(
+                    kind,
+                    [stable_seed(context.seed, "masks", kind, n, which) for n in numbers],
+                    SIDE,
+                )
+                for which in ("first", "second")
             )
-        )
-    return pd.concat(tables, ignore_index=True)
+            yield rows(kind, kind, [str(n) for n in numbers], one, other)
+    for positions in context.positions(max_images) if methods else []:
+        batch = context.batch(positions)
+        keys = batch.seeds(context.seed, "calibration")
+        made = unpooled(
+            context.model, batch.inputs, batch.targets, methods, keys, Sampling(path_steps),
+            batch.size,
+        )  # fmt: skip
+        for method, values in made.items():
+            maps = on_unit_range(values.sum(1).double().cpu())
+            drawn = masks("Gaussian", batch.seeds(context.seed, "mask", method), maps.shape[-1])
+            yield rows(method, "Gaussian", batch.names, maps, drawn)
 
 
 NULL_COLUMNS = {
@@ -177,14 +159,18 @@ NULL_COLUMNS = {
 }
 
 
-@experiment(
+def _cut_nulls(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
+    yield Piece({**arguments, "methods": ()})
+    yield from cut_by(False, ["methods"])(context, {**arguments, "smoothings": ()})
+
+
+@table(
     "smooth-nulls",
-    knobs={
-        "smoke": {"pairs": 200, "methods": ("gradient",), "max_images": 1, "shuffles": 50},
-        "quick": {"pairs": 300, "max_images": 3, "shuffles": 60},
-        "full": {},
-    },
+    cut=_cut_nulls,
+    smoke={"pairs": 200, "methods": ("gradient",), "max_images": 1, "shuffles": 50},
+    quick={"pairs": 300, "max_images": 3, "shuffles": 60},
     columns=NULL_COLUMNS,
+    everything=True,
 )
 def smooth_nulls(
     context: Context,
@@ -195,7 +181,7 @@ def smooth_nulls(
     block: int = 28,
     shuffles: int = 300,
     max_images: int = 10,
-) -> Iterator[Chunk]:
+) -> Iterator[dict[str, Any]]:
     """Spread of Spearman's correlation between maps that have nothing in common but smoothness.
 
     Args:
@@ -209,24 +195,27 @@ def smooth_nulls(
         max_images: use at most that many images.
 
     Yields:
-        One chunk for the simulation, and one a batch of images.
+        One row a smoothing, and one an image and method.
     """
-    simulated = {"smoothings": list(smoothings), "side": side, "pairs": pairs, "seed": context.seed}
-    code: tuple[Code, ...] = (seeds, similarity, simulated_nulls, correlation_length)
-    yield Chunk(
-        simulated, code, lambda: simulated_nulls(context.seed, smoothings, side, pairs),
-        needs_model=False,
-    )  # fmt: skip
-    for positions in context.positions(max_images):
-
-        def compute(positions: tuple[int, ...] = positions) -> pd.DataFrame:
-            return shuffled_nulls(context, positions, methods, block, shuffles)
-
-        settings = {
-            "methods": list(methods), "block": block, "shuffles": shuffles, "seed": context.seed,
-        }  # fmt: skip
-        code = (*code_for(methods), seeds, shuffled_nulls, correlation_length)
-        yield Chunk(settings, tuple(dict.fromkeys(code)), compute, positions)
+    yield from simulated_nulls(context.seed, smoothings, side, pairs)
+    for positions in context.positions(max_images) if methods else []:
+        batch = context.batch(positions)
+        made = unpooled(context.model, batch.inputs, batch.targets, methods, batch.keys)
+        for method, values in made.items():
+            maps = values.sum(1).cpu()
+            height, width = (length // block * block for length in maps.shape[1:])
+            for one, name in zip(maps[:, :height, :width].numpy(), batch.names, strict=True):
+                rng = np.random.default_rng(stable_seed(context.seed, name, method, "shuffles"))
+                if not one.any():
+                    continue  # a Grad-CAM map may be zero everywhere, and then has no ranks
+                shuffled = np.stack([in_shuffled_blocks(one, block, rng) for _ in range(shuffles)])
+                ranked = ranks(torch.from_numpy(shuffled))
+                own = ranks(torch.from_numpy(one[None])).expand(shuffles, -1)
+                yield (
+                    {"source": method, "smoothing": float(block), "image": name}
+                    | spread(pearson(own, ranked).numpy(), one.size)
+                    | {"length": correlation_length(one[None])}
+                )
 
 
 def correlation_length(maps: np.ndarray) -> float:
@@ -247,48 +236,21 @@ def correlation_length(maps: np.ndarray) -> float:
     return float(min(maps.shape[1:]))
 
 
-def simulated_nulls(seed: int, smoothings: Sequence[float], side: int, pairs: int) -> pd.DataFrame:
+def simulated_nulls(
+    seed: int, smoothings: Sequence[float], side: int, pairs: int
+) -> Iterator[dict[str, Any]]:
     """One row a smoothing."""
-    rows = []
     for smoothing in smoothings:
         rng = np.random.default_rng(stable_seed(seed, "smooth nulls", smoothing))
         drawn = rng.normal(size=(2, pairs, side, side))
         if smoothing:
             drawn = gaussian_filter(drawn, (0, 0, smoothing, smoothing), mode="wrap")
         first, second = (torch.from_numpy(values) for values in drawn)
-        rows.append(
+        yield (
             {"source": "simulated", "smoothing": smoothing, "image": ""}
             | spread(spearman(first, second).numpy(), side * side)
             | {"length": correlation_length(drawn[0])}
         )
-    return pd.DataFrame(rows)[list(NULL_COLUMNS)]
-
-
-def shuffled_nulls(
-    context: Context, positions: Sequence[int], methods: Sequence[str], block: int, shuffles: int
-) -> pd.DataFrame:
-    """One row an image and method."""
-    batch = context.batch(positions)
-    made = unpooled(context.model, batch.inputs, batch.targets, methods, batch.keys)
-    rows = []
-    for method, values in made.items():
-        maps = values.sum(1).cpu()
-        height, width = (length // block * block for length in maps.shape[1:])
-        maps = maps[:, :height, :width]
-        for number, name in enumerate(batch.names):
-            rng = np.random.default_rng(stable_seed(context.seed, name, method, "shuffles"))
-            one = maps[number].numpy()
-            if not one.any():
-                continue  # a Grad-CAM map may be zero everywhere, and then has no ranks
-            shuffled = np.stack([in_shuffled_blocks(one, block, rng) for _ in range(shuffles)])
-            ranked = ranks(torch.from_numpy(shuffled))
-            own = ranks(torch.from_numpy(one[None])).expand(shuffles, -1)
-            rows.append(
-                {"source": method, "smoothing": float(block), "image": name}
-                | spread(pearson(own, ranked).numpy(), one.size)
-                | {"length": correlation_length(one[None])}
-            )
-    return pd.DataFrame(rows, columns=list(NULL_COLUMNS))
 
 
 def in_shuffled_blocks(values: np.ndarray, block: int, rng: np.random.Generator) -> np.ndarray:
