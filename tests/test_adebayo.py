@@ -10,6 +10,7 @@ from sanitygap.claims import CriterionContext, find_claim, judge
 from sanitygap.criteria.adebayo_controls import calibrated, printed
 from sanitygap.experiments import TABLES
 from sanitygap.experiments.input_controls import overlap
+from sanitygap.experiments.method_definitions import TOPICS
 from sanitygap.experiments.metric_calibration import (
     correlation_length,
     in_shuffled_blocks,
@@ -137,7 +138,7 @@ def test_random_masks_lie_between_minus_one_and_one():
 
 def test_correlation_length_and_nulls_of_filtered_noise():
     """A Gaussian filter of s pixels gives exp(-d^2 / (4 s^2)), which is 1/e at d = 2 s."""
-    table = simulated_nulls(0, [0.0, 3.0], 48, 300)
+    table = pd.DataFrame(simulated_nulls(0, [0.0, 3.0], 48, 300))
     assert table["length"].tolist() == pytest.approx([1.0, 6.0], rel=0.1)
     plain, smooth = table["deviation"] / table["independent"]
     assert plain == pytest.approx(1, abs=0.15)
@@ -176,13 +177,10 @@ def definitions(**values: dict[str, float]) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def measured(tiny) -> pd.DataFrame:
-    knobs = {"networks": ("resnet18",), "repeats": 400}
-    kept = [
-        chunk.compute()
-        for chunk in TABLES["method-definitions"].parts(tiny, **knobs)
-        if chunk.settings["topic"] != "integrated gradients"  # it trains a network
-    ]
-    return pd.concat(kept, ignore_index=True)
+    quick = [topic for topic in TOPICS if topic != "integrated gradients"]  # it trains a network
+    knobs = {"networks": ("resnet18",), "repeats": 400, "topics": quick}
+    parts = TABLES["method-definitions"].parts(tiny, **knobs)
+    return pd.concat([part.compute() for part in parts], ignore_index=True)
 
 
 @pytest.mark.parametrize(

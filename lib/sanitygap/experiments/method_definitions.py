@@ -1,36 +1,28 @@
 """The methods and similarities of Adebayo et al. (2018), checked against their definitions."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
 
-import pandas as pd
 import torch
 from torch import nn
 
-from sanitygap import (
-    adebayo_metrics,
-    hog,
-    method_definitions,
-    similarity,
-)
-from sanitygap.attribution import cam, deeplift, gradient, lrp, lrp_rules
-from sanitygap.attribution import method as method_room
+from sanitygap import adebayo_metrics, hog, method_definitions, similarity
 from sanitygap.attribution.applicable import defined
-from sanitygap.experiments.experiment import Chunk, Code, Context, experiment
-from sanitygap.experiments.grey_networks import CODE as TRAINING
 from sanitygap.experiments.grey_networks import Plan, grey_images, grey_network
 from sanitygap.method_definitions import Row
-from sanitygap.models import canonizers
 from sanitygap.seeds import generator
-from sanitygap.small_networks.mnist_networks import as_inputs, cnn
+from sanitygap.small_networks.mnist_networks import as_inputs
+from sanitygap.table import Context, table
 
 #: the networks on which guided backpropagation is compared with captum's; the criterion names the
 #: first three, and the last two show what hooks miss
 NETWORKS = ("resnet18", "resnet50", "vgg16", "mobilenet_v2", "inception_v3")
 
-CODE: tuple[Code, ...] = (
-    adebayo_metrics, cam, canonizers, cnn, deeplift, gradient, hog, lrp, lrp_rules,
-    method_definitions, method_room, similarity,
-)  # fmt: skip
+Topic = Literal[
+    "gradient", "gradient x input", "guided backpropagation", "Grad-CAM", "integrated gradients",
+    "SmoothGrad", "VarGrad", "similarities", "shapes",
+]  # fmt: skip
+TOPICS: tuple[Topic, ...] = get_args(Topic)
 
 COLUMNS = {
     "claim": "id in the ledger",
@@ -40,53 +32,47 @@ COLUMNS = {
 }
 
 
-@experiment(
+@table(
     "method-definitions",
-    knobs={
-        "smoke": {"networks": NETWORKS[:1], "repeats": 400},
-        "quick": {"networks": NETWORKS[:3]},
-        "full": {},
-    },
+    by=["topics"],
+    smoke={"networks": NETWORKS[:1], "repeats": 400},
+    quick={"networks": NETWORKS[:3]},
     columns=COLUMNS,
+    everything=True,
 )
 def definitions(
-    context: Context, networks: Sequence[str] = NETWORKS, repeats: int = 1000
-) -> Iterator[Chunk]:
+    context: Context,
+    networks: Sequence[str] = NETWORKS,
+    repeats: int = 1000,
+    topics: Sequence[Topic] = TOPICS,
+) -> list[Row]:
     """Measured quantities behind the definitions of Appendix A and the metrics of Appendix B.
 
     Args:
         context: model, images and seed; the model is used for the shapes of maps only.
         networks: of torchvision, with random weights.
         repeats: repetitions of sampling methods.
-
-    Yields:
-        One chunk a topic.
+        topics: what is measured, in parts of their own.
     """
     seed, made = context.seed, method_definitions
-    topics: dict[str, Callable[[], list[Row]]] = {
-        "gradient": lambda: made.gradient(seed),
-        "gradient x input": lambda: made.gradient_x_input(seed),
-        "guided backpropagation": lambda: made.guided_backpropagation(seed, networks),
-        "Grad-CAM": lambda: made.grad_cam(seed),
-        "integrated gradients": lambda: made.integrated_gradients(seed, *trained_network(context)),
-        "SmoothGrad": lambda: made.smoothgrad(seed, repeats),
-        "VarGrad": lambda: made.vargrad(seed, repeats),
-        "similarities": lambda: similarities(seed),
-    }
-    for name, rows in topics.items():
-        settings = {"topic": name, "seed": seed, "repeats": repeats, "networks": list(networks)}
 
-        def compute(rows: Callable[[], list[Row]] = rows) -> pd.DataFrame:
-            return pd.DataFrame(rows(), columns=list(COLUMNS))
+    def shapes() -> list[Row]:
+        model = context.model
+        return made.shapes(model, context.batch((0,)).inputs, defined(model, made.APPENDIX))
 
-        yield Chunk(settings, (*CODE, *TRAINING, similarities), compute, needs_model=False)
-
-    def of_the_model() -> pd.DataFrame:
-        batch, methods = context.batch((0,)), defined(context.model, made.APPENDIX)
-        rows = made.shapes(context.model, batch.inputs, methods)
-        return pd.DataFrame(rows, columns=list(COLUMNS))
-
-    yield Chunk({"topic": "shapes", "seed": seed}, CODE, of_the_model, (0,))
+    measures: tuple[Callable[[], list[Row]], ...] = (
+        lambda: made.gradient(seed),
+        lambda: made.gradient_x_input(seed),
+        lambda: made.guided_backpropagation(seed, networks),
+        lambda: made.grad_cam(seed),
+        lambda: made.integrated_gradients(seed, *trained_network(context)),
+        lambda: made.smoothgrad(seed, repeats),
+        lambda: made.vargrad(seed, repeats),
+        lambda: similarities(seed),
+        shapes,
+    )
+    known = dict(zip(TOPICS, measures, strict=True))
+    return [row for topic in topics for row in known[topic]()]
 
 
 #: the trained network in which completeness is checked, and how many digits
