@@ -322,7 +322,7 @@ class Part:
         if not self.table.columns:
             return joined
         if joined.empty:
-            return pd.DataFrame(columns=list(self.table.columns))
+            return joined.reindex(columns=list(self.table.columns))  # which keeps types
         return joined[list(self.table.columns)]
 
 
