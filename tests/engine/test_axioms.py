@@ -28,11 +28,12 @@ from sanitygap.axioms.recipes import ORIGINAL, Recipe
 from sanitygap.axioms.samples import Sample, outputs
 from sanitygap.axioms.scenarios import BOTH, FIRST, GOAL_ONLY, NONE, SCENARIOS, SECOND, holds
 from sanitygap.errors import UsageError
-from sanitygap.experiments.axiom_pictures import toy_rows
+from sanitygap.experiments.axiom_pictures import axioms_toy
 from sanitygap.experiments.axiom_sets import BLOCK
 from sanitygap.experiments.keep_features import keep_features
 from sanitygap.models.explainable import Explainable, Preprocessing, Stage
 from sanitygap.pages.axioms import fresh_keys, shares
+from sanitygap.table import TABLES, Context, Part
 
 CPU = torch.device("cpu")
 
@@ -336,6 +337,30 @@ def test_a_set_that_the_project_carries_lists_what_was_given_up_without_patches(
     assert torch.equal(found[1].patches, patches)
 
 
+def test_parts_are_blocks_of_new_samples_or_the_set_that_is_carried(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "find_root", lambda: tmp_path)
+    monkeypatch.setenv("SANITYGAP_CACHE", str(tmp_path / "cache"))
+    context = Context(tiny, pytest.fail, 0)
+    wanted = {"methods": ("gradient", "noise"), "samples": BLOCK + 1, "which": ("single",),
+              "max_steps": 1}  # fmt: skip
+
+    def parts(source: str) -> list[Part]:
+        return TABLES["axioms-scores"].parts(context, **wanted, source=source)
+
+    new = parts("new")
+    assert len({part.id for part in new}) == 2 * 3, "two blocks; two methods and the references"
+    nothing = new[0].compute()
+    assert nothing.empty
+    assert nothing["first"].dtype == float
+    addresses = []
+    for seed in (0, 1):
+        recipe = Recipe(max_steps=1, least_reference=0.0)
+        made = Generation(context.model, SCENARIOS["single"], [0, 1], recipe, seed).run()
+        store.keep(context.model, SCENARIOS["single"], made, recipe, tmp_path)
+        addresses += [part.id for part in parts("kept")]
+    assert len(set(addresses)) == 2 * 3, "one set; another file is another part"
+
+
 def test_sets_are_generated_block_by_block_and_kept_whole(tmp_path, monkeypatch):
     monkeypatch.setenv("SANITYGAP_CACHE", str(tmp_path / "cache"))
     model, recipe = tiny(), Recipe(max_steps=2, least_reference=0.0)
@@ -395,8 +420,8 @@ def test_sums_over_the_patches_equal_loops():
 
 
 def test_null_metric_is_zero_for_exact_shapley_values_and_not_for_guided_backpropagation():
-    rows = toy_rows(["guided-backprop", "integrated-gradients", "noise"], 6, 0)
-    rows = rows.rename(columns={}).assign(scenario="null", output="a", outside=0.0, largest=1.0)
+    made = pd.concat(axioms_toy(["guided-backprop", "integrated-gradients", "noise"], 6, 0))
+    rows = made.assign(scenario="null", output="a", outside=0.0, largest=1.0)
     metric = next(m for m in METRICS if (m.name, m.variant) == ("null", "patches"))
     for sign in ("signed", "absolute"):
         exact, _ = metric_of(rows, metric, "patch-shapley", sign, 50)

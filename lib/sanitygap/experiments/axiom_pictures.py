@@ -1,8 +1,8 @@
 """What generated features look like, as they grow and under the methods; and a known truth."""
 
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,31 +10,27 @@ import torch
 from PIL import Image
 from pydantic import PositiveInt
 
-from sanitygap import fingerprint
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.attribution.applicable import defined, families
-from sanitygap.axioms import layers, metrics, placement, scenarios, store, toy
-from sanitygap.axioms import samples as samples_room
+from sanitygap.attribution.applicable import defined
+from sanitygap.axioms import layers, toy
 from sanitygap.axioms.generate import Generation, Look
 from sanitygap.axioms.metrics import region_sums
 from sanitygap.axioms.placement import composed, to_inputs
 from sanitygap.axioms.recipes import Recipe
+from sanitygap.axioms.samples import Sample
 from sanitygap.axioms.scenarios import SCENARIOS, Scenario, find_scenario
 from sanitygap.experiments.axiom_sets import (
     PAPER_METHODS,
     STEPS,
-    Loader,
-    Panel,
     Source,
-    first_accepted,
-    panel,
+    accepted,
+    checksum,
     plain,
     sample_sets,
+    sized,
 )
-from sanitygap.experiments.experiment import Chunk, Context, experiment
-from sanitygap.experiments.randomization_test import code_of
 from sanitygap.seeds import stable_seed
-from sanitygap.theory import shapley
+from sanitygap.table import Context, Piece, table
 
 #: samples among which the first that is begun is watched
 TRIES = 100
@@ -54,13 +50,10 @@ def from_png(data: bytes) -> torch.Tensor:
     return torch.from_numpy(values).permute(2, 0, 1).float() / 255
 
 
-@experiment(
+@table(
     "axioms-growth",
-    knobs={
-        "smoke": {"max_steps": 2, "snapshots": 2},
-        "quick": {"max_steps": 80, "snapshots": 6},
-        "full": {},
-    },
+    smoke={"max_steps": 2, "snapshots": 2},
+    quick={"max_steps": 80, "snapshots": 6},
     columns={
         "scenario": "null, single, double or saturation",
         "step": "of the optimisation",
@@ -75,59 +68,33 @@ def axioms_growth(
     scenario: str = "null",
     max_steps: PositiveInt = STEPS,
     snapshots: PositiveInt = 7,
-) -> Iterator[Chunk]:
-    """How the patches of one sample come into being, step by step.
+) -> Iterator[dict[str, Any]]:
+    """How the patches of one sample come into being, step by step: the first that is begun.
 
     Args:
         context: model and seed.
         scenario: which one.
         max_steps: of the optimisation.
         snapshots: pictures, from the first step to the last, ever further apart.
-
-    Yields:
-        One chunk.
     """
-    chosen = find_scenario(scenario)
-    recipe = Recipe(max_steps=max_steps)
-
-    def compute() -> pd.DataFrame:
-        return growth(context, chosen, recipe, snapshots)
-
-    settings = {
-        "scenario": scenario,
-        "recipe": recipe.settings(),
-        "snapshots": snapshots,
-        "seed": context.seed,
-        "generation": fingerprint.of_module(store),
-    }
-    yield Chunk(settings, (growth, png), compute)
-
-
-def growth(context: Context, scenario: Scenario, recipe: Recipe, snapshots: int) -> pd.DataFrame:
-    """Pictures of a sample's patches at a few of its steps: the first that is begun."""
     looks: list[Look] = []
-    one = replace(recipe, at_once=1)
-    run = Generation(context.model, scenario, range(TRIES), one, context.seed, looks.append)
+    chosen, recipe = find_scenario(scenario), Recipe(max_steps=max_steps, at_once=1)
+    run = Generation(context.model, chosen, range(TRIES), recipe, context.seed, looks.append)
     while any(run.slots) and not run.advance():
         pass
     places = np.linspace(0, 1, min(snapshots, len(looks))) ** 1.5 * (len(looks) - 1)
-    rows = []
     for place in dict.fromkeys(places.round().astype(int)):
         look = looks[place]
         change = max((c for c in look.change if c == c), default=float("nan"))
         for patch, pixels in enumerate(look.patches):
-            rows.append(
-                {
-                    "scenario": scenario.name,
-                    "step": look.step,
-                    "patch": patch + 1,
-                    "pixels": png(pixels),
-                    "softmax": look.softmax[patch],
-                    "change": change,
-                }
-            )
-    columns = ["scenario", "step", "patch", "pixels", "softmax", "change"]
-    return pd.DataFrame(rows, columns=columns)
+            yield {
+                "scenario": scenario,
+                "step": look.step,
+                "patch": patch + 1,
+                "pixels": png(pixels),
+                "softmax": look.softmax[patch],
+                "change": change,
+            }
 
 
 #: samples in the paper's Figs. 1 and 6, and 5
@@ -144,19 +111,18 @@ EXAMPLE_COLUMNS = {
 }
 
 
-@experiment(
+def _cut(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
+    for name in arguments["which"]:
+        also = checksum(context, find_scenario(name), arguments["source"])
+        yield Piece({**arguments, "which": (name,)}, also=also)
+
+
+@table(
     "axioms-examples",
-    knobs={
-        "smoke": {
-            "source": "new",
-            "samples": 1,
-            "max_steps": 2,
-            "path_steps": 2,
-            "extremal_steps": 2,
-        },
-        "quick": {"samples": 4, "shown": 1, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
-        "full": {"source": "new"},
-    },
+    cut=_cut,
+    smoke={"source": "new", "samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
+    quick={"samples": 4, "shown": 1, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
+    full={"source": "new"},
     columns=EXAMPLE_COLUMNS,
 )
 def axioms_examples(
@@ -168,7 +134,8 @@ def axioms_examples(
     max_steps: PositiveInt = STEPS,
     path_steps: PositiveInt = 50,
     extremal_steps: PositiveInt = 800,
-) -> Iterator[Chunk]:
+    which: Sequence[str] = tuple(SCENARIOS),
+) -> Iterator[pd.DataFrame]:
     """Maps of the first accepted samples of every scenario, to be looked at.
 
     Args:
@@ -178,42 +145,22 @@ def axioms_examples(
             have four with a null feature, two that saturate, and one of the others.
         methods: attribution methods.
         path_steps, extremal_steps: sizes of two methods.
-
-    Yields:
-        One chunk a scenario.
+        which: scenarios.
     """
-    tried = panel(context.model, methods, path_steps, extremal_steps)
-    recipe = Recipe(max_steps=max_steps)
-    for scenario in SCENARIOS.values():
-        made, load = sample_sets(context, scenario, samples, source, recipe)[0]
-
-        count = min(shown, SHOWN.get(scenario.name, 1))
-
-        def compute(
-            scenario: Scenario = scenario, load: Loader = load, count: int = count
-        ) -> pd.DataFrame:
-            return example_maps(context, scenario, load, count, tried)
-
-        settings = {
-            **made,
-            "methods": list(tried.names),
-            "sampling": tried.used,
-            "shown": count,
-            "seed": context.seed,
-        }
-        settings["scenario"] = scenario.name
-        yield Chunk(
-            settings, (placement, samples_room, scenarios, example_maps, png, *tried.code), compute
-        )
+    names = sized(defined(context.model, methods), extremal_steps)
+    recipe, sampling = Recipe(max_steps=max_steps), Sampling(path_steps)
+    for scenario in map(find_scenario, which):
+        made = next(sample_sets(context, scenario, 0, samples, source, recipe))
+        chosen = accepted(made, min(shown, SHOWN.get(scenario.name, 1)))
+        yield example_maps(context, scenario, chosen, names, sampling)
 
 
-@experiment(
+@table(
     "axioms-layer-examples",
-    knobs={
-        "smoke": {"source": "new", "samples": 1, "max_steps": 2},
-        "quick": {"samples": 4, "max_steps": 4},
-        "full": {"source": "new"},
-    },
+    cut=_cut,
+    smoke={"source": "new", "samples": 1, "max_steps": 2},
+    quick={"samples": 4, "max_steps": 4},
+    full={"source": "new"},
     columns=EXAMPLE_COLUMNS,
 )
 def axioms_layer_examples(
@@ -223,7 +170,8 @@ def axioms_layer_examples(
     depths: PositiveInt = layers.DEPTHS,
     source: Source = "kept",
     max_steps: PositiveInt = STEPS,
-) -> Iterator[Chunk]:
+    which: Sequence[str] = ("null",),
+) -> Iterator[pd.DataFrame]:
     """Maps of one sample with a null feature, from methods that look at one layer, at four layers.
 
     Args:
@@ -231,34 +179,26 @@ def axioms_layer_examples(
         samples, source, max_steps: as in ``axioms-scores``.
         methods: methods that take a layer.
         depths: how many resolutions, the last ones.
-
-    Yields:
-        One chunk.
+        which: scenarios.
     """
-    scenario, recipe = SCENARIOS["null"], Recipe(max_steps=max_steps)
-    names = layers.resolution_layers(context.model, depths)
-    usable = defined(context.model, methods)
-    tried = panel(context.model, [f"{m}@{layer}" for m in usable for layer in names])
-    made, load = sample_sets(context, scenario, samples, source, recipe)[0]
-
-    def compute() -> pd.DataFrame:
-        return example_maps(context, scenario, load, 1, tried)
-
-    settings = {**made, "methods": list(tried.names), "seed": context.seed}
-    rooms = (placement, samples_room, scenarios, example_maps, png)
-    yield Chunk(settings, (*rooms, *tried.code), compute)
+    at = layers.resolution_layers(context.model, depths)
+    names = defined(context.model, [f"{method}@{layer}" for method in methods for layer in at])
+    recipe = Recipe(max_steps=max_steps)
+    for scenario in map(find_scenario, which):
+        made = next(sample_sets(context, scenario, 0, samples, source, recipe))
+        yield example_maps(context, scenario, accepted(made, 1), names, Sampling())
 
 
 def example_maps(
     context: Context,
     scenario: Scenario,
-    load: Loader,
-    shown: int,
-    tried: Panel,
+    samples: Sequence[Sample],
+    names: Sequence[str],
+    sampling: Sampling,
 ) -> pd.DataFrame:
-    """Input and maps of a few accepted samples."""
+    """Inputs and maps of a few samples."""
     model, rows = context.model, []
-    for sample in first_accepted(load, shown):
+    for sample in samples:
         place = sample.place(model.preprocessing.size, context.seed, "scored", "noise")
         everything = scenario.members(scenario.coalitions[-1])
         image = composed(place, sample.pixels, everything)
@@ -273,9 +213,7 @@ def example_maps(
             target = sample.classes[output]
             key = stable_seed(context.seed, scenario.name, sample.number, output)
             targets = torch.tensor([target], device=model.device)
-            maps = attribute(
-                model, inputs, targets, tried.names, [key], tried.sampling, context.batch_size
-            )
+            maps = attribute(model, inputs, targets, names, [key], sampling, context.batch_size)
             for name, values in maps.items():
                 small = torch.nn.functional.avg_pool2d(values[:, None].cpu(), 2)[0, 0]
                 scaled = (127 * small / small.abs().max().clamp_min(1e-30)).round()
@@ -285,8 +223,8 @@ def example_maps(
                     | {"method": plain(name)}
                     | {"side": small.shape[-1], "values": scaled.to(torch.int8).numpy().tobytes()}
                 )
-    table = pd.DataFrame(rows, columns=list(EXAMPLE_COLUMNS))
-    return table.astype({"sample": "int64", "class_index": "int64", "side": "int64"})
+    made = pd.DataFrame(rows, columns=list(EXAMPLE_COLUMNS))
+    return made.astype({"sample": "int64", "class_index": "int64", "side": "int64"})
 
 
 TOY_METHODS = (
@@ -301,9 +239,9 @@ TOY_METHODS = (
 )
 
 
-@experiment(
+@table(
     "axioms-toy",
-    knobs={"smoke": {"samples": 4}, "quick": {}, "full": {}},
+    smoke={"samples": 4},
     columns={
         "sample": "number of the input",
         "method": "attribution method, or patch-shapley for exact Shapley values of the patches",
@@ -313,49 +251,33 @@ TOY_METHODS = (
     },
 )
 def axioms_toy(
-    context: Context, methods: Sequence[str] = TOY_METHODS, samples: PositiveInt = 20
-) -> Iterator[Chunk]:
+    methods: Sequence[str] = TOY_METHODS, samples: PositiveInt = 20, seed: int = 0
+) -> Iterator[pd.DataFrame]:
     """Attribution in a network in which one of two features is null by its wiring.
 
     Args:
-        context: seed.
         methods: attribution methods.
         samples: inputs, with patches of different strength.
+        seed: of the inputs and all sampling.
 
     Yields:
-        One chunk.
+        Sums over the patches of maps of output a, and exact Shapley values.
     """
-    code = {piece: None for family in families(methods) for piece in code_of(family)}
-
-    def compute() -> pd.DataFrame:
-        return toy_rows(methods, samples, context.seed)
-
-    settings = {"methods": list(methods), "samples": samples, "seed": context.seed}
-    rooms = (toy, metrics, shapley, toy_rows)
-    yield Chunk(settings, (*rooms, *code), compute, needs_model=False)
-
-
-def toy_rows(methods: Sequence[str], samples: int, seed: int) -> pd.DataFrame:
-    """Sums over the patches of maps of output a, and exact Shapley values."""
     model = toy.wired_model()
     images, covered = toy.coloured_inputs(samples, seed)
     keys = [stable_seed(seed, "toy", number) for number in range(samples)]
     targets = torch.zeros(samples, dtype=torch.int64)
     maps = attribute(model, images[:, 3], targets, methods, keys, Sampling(8), samples)
     masks = covered[None].expand(samples, -1, -1, -1)
-    frames = []
+
+    def rows(method: str, sign: str, first: torch.Tensor, second: torch.Tensor) -> pd.DataFrame:
+        about = {"sample": range(samples), "method": method, "sign": sign}
+        return pd.DataFrame(about | {"first": first.numpy(), "second": second.numpy()})
+
     for name, values in maps.items():
         for sign, found in (("signed", values), ("absolute", values.abs())):
             sums = region_sums(found, masks)
-            frames.append((name, sign, sums["first"], sums["second"]))
+            yield rows(name, sign, sums["first"], sums["second"])
     exact = toy.exact_shares(model, images, 0)
     for sign, found in (("signed", exact), ("absolute", exact.abs())):
-        frames.append(("patch-shapley", sign, found[:, 0], found[:, 1]))
-    return pd.concat(
-        [
-            pd.DataFrame({"sample": range(samples), "method": name, "sign": sign,
-                          "first": first.numpy(), "second": second.numpy()})
-            for name, sign, first, second in frames
-        ],
-        ignore_index=True,
-    )  # fmt: skip
+        yield rows("patch-shapley", sign, found[:, 0], found[:, 1])

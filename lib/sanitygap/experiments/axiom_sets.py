@@ -1,25 +1,19 @@
 """Generated features: the sets that experiments share, and how well they do what they should."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import pandas as pd
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from sanitygap import fingerprint
-from sanitygap.attribution import Method, Sampling
-from sanitygap.attribution.applicable import families
-from sanitygap.axioms import placement, scenarios, store
-from sanitygap.axioms import samples as samples_room
+from sanitygap.axioms import store
 from sanitygap.axioms.recipes import Recipe
 from sanitygap.axioms.samples import Sample, outputs
 from sanitygap.axioms.scenarios import COALITIONS, NONE, SCENARIOS, Scenario, find_scenario
-from sanitygap.experiments.experiment import Chunk, Code, Context, experiment
-from sanitygap.experiments.randomization_test import code_of, sampling_of
 from sanitygap.files import file_sha256
-from sanitygap.models.explainable import Explainable
+from sanitygap.table import Context, Cut, Piece, cut_by, table
 
 Source = Literal["kept", "new"]
 
@@ -53,60 +47,12 @@ SAMPLE_COLUMNS = {
     "side": "side of a patch in pixels",
 }
 
-Loader = Callable[[], list[Sample]]
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Attribution methods that are tried on generated inputs.
-
-    Attributes:
-        names: as the registry takes them, some with a size.
-        families: the methods, grouped by the pass they share.
-        sampling: sizes that they share.
-    """
-
-    names: tuple[str, ...]
-    families: tuple[tuple[Method, ...], ...]
-    sampling: Sampling
-
-    @property
-    def code(self) -> tuple[Code, ...]:
-        """The modules that make the maps."""
-        return tuple({piece: None for family in self.families for piece in code_of(family)})
-
-    @property
-    def used(self) -> dict[str, Any]:
-        """The sampling settings that change the maps."""
-        found = [sampling_of(family, self.sampling) for family in self.families]
-        return {key: value for each in found for key, value in each.items()}
-
-
-def panel(
-    model: Explainable,
-    methods: Sequence[str],
-    path_steps: int = Sampling.path_steps,
-    extremal_steps: int | None = None,
-) -> Panel:
-    """The methods that are defined for a network; a warning names the others.
-
-    Args:
-        model: the network.
-        methods: names from the registry.
-        path_steps: points of integrated gradients.
-        extremal_steps: steps of extremal perturbation; its own number by default.
-    """
-    named = [
-        f"{name}@{extremal_steps}" if name == EXTREMAL and extremal_steps else name
-        for name in methods
-    ]
-    groups = tuple(tuple(family) for family in families(named, model))
-    left = {member.name for family in groups for member in family}
-    names = tuple(name for name in named if name in left)
-    return Panel(names, groups, Sampling(path_steps))
-
-
 EXTREMAL = "extremal-perturbation"
+
+
+def sized(methods: Sequence[str], extremal_steps: int) -> list[str]:
+    """Names of methods, with the number of steps of extremal perturbation."""
+    return [f"{name}@{extremal_steps}" if name == EXTREMAL else name for name in methods]
 
 
 def plain(name: str) -> str:
@@ -115,61 +61,73 @@ def plain(name: str) -> str:
 
 
 def sample_sets(
-    context: Context, scenario: Scenario, samples: int, source: Source, recipe: Recipe
-) -> list[tuple[dict[str, Any], Loader]]:
-    """The sets that hold the first samples of a scenario, with what determines them.
+    context: Context, scenario: Scenario, first: int, samples: int, source: Source, recipe: Recipe
+) -> Iterator[list[Sample]]:
+    """The samples of a scenario, set by set; accepted or not.
 
     Args:
         context: model and seed.
         scenario: what the patches have to do.
-        samples: how many new ones are tried; a set that is carried is taken whole.
+        first, samples: numbers of the new ones that are tried, from ``first`` to below
+            ``samples``; a set that is carried is taken whole.
         source: ``kept`` takes the set that the project carries for this network, if it has one.
         recipe: of the generation.
     """
     carried = store.kept(context.model, scenario) if source == "kept" else None
     if carried is not None:
-        return [({"kept": file_sha256(carried)}, partial(store.read, carried))]
-    made = fingerprint.of_module(store)
-    found: list[tuple[dict[str, Any], Loader]] = []
-    for start in range(0, samples, BLOCK):
+        yield store.read(carried)
+        return
+    code = fingerprint.of_module(store)
+    for start in range(first, samples, BLOCK):
         numbers = range(start, min(start + BLOCK, samples))
-        settings = {"numbers": list(numbers), "recipe": recipe.settings(), "generation": made}
-        load = partial(
-            store.features, context.model, scenario, numbers, recipe, context.seed, made,
-            progress=True,
-        )  # fmt: skip
-        found.append((settings, load))
-    return found
+        yield store.features(
+            context.model, scenario, numbers, recipe, context.seed, code, progress=True
+        )
 
 
-def accepted_sets(
-    context: Context,
-    scenario: Scenario,
-    samples: int,
-    source: Source,
-    recipe: Recipe,
-    limit: int | None,
-) -> list[tuple[dict[str, Any], Loader]]:
-    """The same sets without the samples that were given up, at most ``limit`` of each."""
-
-    return [
-        (made | {"limit": limit}, partial(first_accepted, load, limit))
-        for made, load in sample_sets(context, scenario, samples, source, recipe)
-    ]
-
-
-def first_accepted(load: Loader, limit: int | None) -> list[Sample]:
+def accepted(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
     """The accepted samples of a set, at most ``limit`` of them."""
-    return [sample for sample in load() if sample.accepted][:limit]
+    return [sample for sample in samples if sample.accepted][:limit]
 
 
-@experiment(
+def checksum(context: Context, scenario: Scenario, source: Source) -> str | None:
+    """SHA-256 of the set that is carried for a scenario; None if new ones are made."""
+    carried = store.kept(context.model, scenario) if source == "kept" else None
+    return None if carried is None else file_sha256(carried)
+
+
+def set_pieces(
+    context: Context, scenario: Scenario, arguments: Mapping[str, Any]
+) -> Iterator[Piece]:
+    """Pieces of a table with the arguments of :func:`sample_sets`, one a set."""
+    carried = checksum(context, scenario, arguments["source"])
+    if carried is not None:
+        yield Piece(arguments, also=carried)
+        return
+    for start in range(arguments["first"], arguments["samples"], BLOCK):
+        end = min(start + BLOCK, arguments["samples"])
+        yield Piece({**arguments, "first": start, "samples": end})
+
+
+def cut_sets(*names: str) -> Cut:
+    """Cut a table by the scenarios ``which``, their sets, and the items of other parameters."""
+
+    def cut(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
+        for name in arguments["which"]:
+            shared = {**arguments, "which": (name,)}
+            for one in set_pieces(context, find_scenario(name), shared):
+                for piece in cut_by(False, names)(context, one.arguments):
+                    yield replace(piece, also=one.also)
+
+    return cut
+
+
+@table(
     "axioms-samples",
-    knobs={
-        "smoke": {"samples": 1, "draws": 2, "max_steps": 2, "limit": 1},
-        "quick": {"samples": 4, "max_steps": 4},
-        "full": {"source": "new"},
-    },
+    cut=cut_sets(),
+    smoke={"samples": 1, "draws": 2, "max_steps": 2, "limit": 1},
+    quick={"samples": 4, "max_steps": 4},
+    full={"source": "new"},
     columns=SAMPLE_COLUMNS
     | {
         "draw": "number of a fresh background and fresh positions",
@@ -193,7 +151,8 @@ def axioms_samples(
     max_steps: PositiveInt = STEPS,
     limit: int | None = None,
     which: Sequence[str] = tuple(SCENARIOS),
-) -> Iterator[Chunk]:
+    first: NonNegativeInt = 0,
+) -> Iterator[pd.DataFrame]:
     """Outputs for every coalition of generated patches, on fresh backgrounds and positions.
 
     Args:
@@ -204,36 +163,20 @@ def axioms_samples(
         max_steps: of the optimisation, after which a sample is given up.
         limit: measure at most that many accepted samples of a set; all by default.
         which: scenarios.
-
-    Yields:
-        One chunk a scenario and set.
+        first: number of the first attempt.
     """
     recipe = Recipe(max_steps=max_steps)
     for scenario in map(find_scenario, which):
         carried = store.kept(context.model, scenario) if source == "kept" else None
         used = store.read_recipe(carried) if carried else recipe
-        for made, load in sample_sets(context, scenario, samples, source, recipe):
-            settings = {**made, "scenario": scenario.name, "draws": draws, "limit": limit}
-            settings |= {"seed": context.seed, "reference_least": used.least_reference}
-
-            def compute(
-                scenario: Scenario = scenario,
-                load: Loader = load,
-                used: Recipe = used,
-                origin: Source = "kept" if carried else "new",
-            ) -> pd.DataFrame:
-                samples = load()
-                chosen = first_accepted(load, limit)
-                chosen += [sample for sample in samples if not sample.accepted]
-                rows = fresh_outputs(context, scenario, chosen, draws, given_up=0)
-                return rows.assign(
-                    softmax_least=used.softmax,
-                    change_most=used.change,
-                    reference_least=used.least_reference,
-                    source=origin,
-                )
-
-            yield Chunk(settings, (placement, samples_room, scenarios, fresh_outputs), compute)
+        for made in sample_sets(context, scenario, first, samples, source, recipe):
+            chosen = accepted(made, limit) + [sample for sample in made if not sample.accepted]
+            yield fresh_outputs(context, scenario, chosen, draws, given_up=0).assign(
+                softmax_least=used.softmax,
+                change_most=used.change,
+                reference_least=used.least_reference,
+                source="kept" if carried else "new",
+            )
 
 
 def described(sample: Sample) -> dict[str, Any]:

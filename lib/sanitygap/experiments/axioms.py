@@ -1,16 +1,14 @@
 """What methods make of generated features: how their maps spread over the patches."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pandas as pd
 import torch
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
-from sanitygap.attribution import Method, Sampling, attribute
-from sanitygap.attribution.applicable import defined, families
-from sanitygap.axioms import layers, metrics, placement, scenarios
-from sanitygap.axioms import samples as samples_room
+from sanitygap.attribution import Sampling, attribute
+from sanitygap.axioms import layers, metrics, placement
 from sanitygap.axioms.metrics import region_sums, shared_sums
 from sanitygap.axioms.placement import composed, regions, to_inputs
 from sanitygap.axioms.recipes import Recipe
@@ -20,16 +18,15 @@ from sanitygap.experiments.axiom_sets import (
     PAPER_METHODS,
     SAMPLE_COLUMNS,
     STEPS,
-    Loader,
     Source,
-    accepted_sets,
-    panel,
+    accepted,
+    cut_sets,
     plain,
+    sample_sets,
+    sized,
 )
-from sanitygap.experiments.experiment import Chunk, Context, experiment
-from sanitygap.experiments.randomization_test import code_of, sampling_of
 from sanitygap.seeds import stable_seed
-from sanitygap.theory import shapley
+from sanitygap.table import Context, Piece, table
 from sanitygap.theory.shapley import shapley_values
 
 #: beside the paper's methods: those of Binder et al., and controls
@@ -43,7 +40,8 @@ FURTHER = (
 )
 
 #: explainers that need no pixels: the same everywhere, and exact Shapley values of the patches
-REFERENCES = ("uniform", "patch-shapley")
+Reference = Literal["uniform", "patch-shapley"]
+REFERENCES: tuple[Reference, ...] = get_args(Reference)
 
 SCORE_COLUMNS = {
     "scenario": SAMPLE_COLUMNS["scenario"],
@@ -64,19 +62,18 @@ SCORE_COLUMNS = {
 }
 
 
-@experiment(
+def cut_scores(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
+    """Parts of the table of scores: a set, a background, and what makes the maps."""
+    yield from cut_sets("backgrounds", "methods")(context, {**arguments, "references": ()})
+    yield from cut_sets("backgrounds")(context, {**arguments, "methods": ()})
+
+
+@table(
     "axioms-scores",
-    knobs={
-        "smoke": {
-            "source": "new",
-            "samples": 1,
-            "max_steps": 2,
-            "path_steps": 2,
-            "extremal_steps": 2,
-        },
-        "quick": {"samples": 4, "limit": 2, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
-        "full": {"source": "new"},
-    },
+    cut=cut_scores,
+    smoke={"source": "new", "samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
+    quick={"samples": 4, "limit": 2, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
+    full={"source": "new"},
     columns=SCORE_COLUMNS,
 )
 def axioms_scores(
@@ -90,7 +87,9 @@ def axioms_scores(
     extremal_steps: PositiveInt = 800,
     limit: int | None = None,
     which: Sequence[str] = tuple(SCENARIOS),
-) -> Iterator[Chunk]:
+    first: NonNegativeInt = 0,
+    references: Sequence[Reference] = REFERENCES,
+) -> Iterator[pd.DataFrame]:
     """How attribution maps of generated inputs spread over the patches.
 
     Only accepted samples are scored. A set without any gives no rows.
@@ -100,81 +99,37 @@ def axioms_scores(
         samples: attempts a scenario, as in ``axioms-samples``.
         methods: attribution methods and controls.
         backgrounds: what the patches lie on; see :func:`sanitygap.axioms.placement.draw_place`.
-        source, max_steps: of the generation, as in ``axioms-samples``.
+        source, max_steps, first: of the generation, as in ``axioms-samples``.
         path_steps: points of integrated gradients.
         extremal_steps: steps of extremal perturbation.
         limit: score at most that many accepted samples of a set; all by default.
         which: scenarios.
-
-    Yields:
-        One chunk a scenario, set, family of methods and background.
+        references: explainers that need no pixels.
     """
-    recipe = Recipe(max_steps=max_steps)
-    tried = panel(context.model, methods, path_steps, extremal_steps)
+    recipe, sampling = Recipe(max_steps=max_steps), Sampling(path_steps)
+    names = sized(methods, extremal_steps)
+    yield empty_scores()
     for scenario in map(find_scenario, which):
-        for made, load in accepted_sets(context, scenario, samples, source, recipe, limit):
+        for made in sample_sets(context, scenario, first, samples, source, recipe):
+            chosen = accepted(made, limit)
             for background in backgrounds:
-                for family in tried.families:
-                    yield _score_chunk(
-                        context, scenario, made, load, background, family, tried.sampling
-                    )
-                yield _reference_chunk(context, scenario, made, load, background)
-
-
-def _score_chunk(
-    context: Context,
-    scenario: Scenario,
-    made: Mapping[str, Any],
-    load: Loader,
-    background: str,
-    family: Sequence[Method],
-    sampling: Sampling,
-    **constant: Any,
-) -> Chunk:
-    settings = {
-        **made,
-        "scenario": scenario.name,
-        "background": background,
-        "methods": [member.name for member in family],
-        "sampling": sampling_of(family, sampling),
-        "seed": context.seed,
-        **constant,
-    }
-
-    def compute() -> pd.DataFrame:
-        accepted = load()
-        rows = scored(context, scenario, accepted, family, sampling, background)
-        return rows.assign(**constant)
-
-    code = (metrics, placement, samples_room, scenarios, scored, map_rows, *code_of(family))
-    return Chunk(settings, code, compute)
-
-
-def _reference_chunk(
-    context: Context, scenario: Scenario, made: Mapping[str, Any], load: Loader, background: str
-) -> Chunk:
-    settings = {**made, "scenario": scenario.name, "background": background, "seed": context.seed}
-
-    def compute() -> pd.DataFrame:
-        accepted = load()
-        return reference_rows(context, scenario, accepted, background)
-
-    code = (metrics, placement, samples_room, scenarios, shapley, reference_rows, map_rows)
-    return Chunk({**settings, "references": list(REFERENCES)}, code, compute)
+                if names:
+                    yield from scored(context, scenario, chosen, names, sampling, background)
+                if references:
+                    yield from reference_rows(context, scenario, chosen, background, references)
 
 
 def scored(
     context: Context,
     scenario: Scenario,
     samples: Sequence[Sample],
-    family: Sequence[Method],
+    names: Sequence[str],
     sampling: Sampling,
-    background: str,
-) -> pd.DataFrame:
-    """Sums over the patches of the maps of one family of methods."""
-    model, frames = context.model, [empty_scores()]
+    background: str = "noise",
+) -> Iterator[pd.DataFrame]:
+    """Sums over the patches of the maps of some methods."""
+    model = context.model
     size = model.preprocessing.size
-    names = [member.name for member in family]
     for start in range(0, len(samples), context.batch_size):
         part = samples[start : start + context.batch_size]
         places = [s.place(size, context.seed, "scored", background) for s in part]
@@ -192,8 +147,7 @@ def scored(
             for name, values in made.items():
                 maps[name][output] = values.cpu()
         for name, found in maps.items():
-            frames.append(map_rows(scenario, part, places, found, plain(name), background))
-    return pd.concat(frames, ignore_index=True)
+            yield map_rows(scenario, part, places, found, plain(name), background)
 
 
 def empty_scores() -> pd.DataFrame:
@@ -247,10 +201,14 @@ def _distance(place: placement.Place) -> float:
 
 
 def reference_rows(
-    context: Context, scenario: Scenario, samples: Sequence[Sample], background: str
-) -> pd.DataFrame:
+    context: Context,
+    scenario: Scenario,
+    samples: Sequence[Sample],
+    background: str,
+    references: Sequence[Reference],
+) -> Iterator[pd.DataFrame]:
     """Rows of the explainers that need no pixels: uniform, and exact Shapley values of patches."""
-    model, frames = context.model, [empty_scores()]
+    model = context.model
     size = model.preprocessing.size
     for sample in samples:
         place = sample.place(size, context.seed, "scored", background)
@@ -258,7 +216,7 @@ def reference_rows(
         logits, _ = outputs(model, scenario, pixels, sample.classes, [place])
         masks = regions(place, sample.patches.shape[-1])
         shares = shapley_values(logits[0].T)  # outputs x patches
-        for name in REFERENCES:
+        for name in references:
             maps = {}
             for output in scenario.explained:
                 if name == "uniform":
@@ -268,18 +226,16 @@ def reference_rows(
                         shares[output][:, None, None] * masks / masks.sum((1, 2))[:, None, None]
                     )
                     maps[output] = spread.sum(0)[None]
-            frames.append(map_rows(scenario, [sample], [place], maps, name, background))
-    return pd.concat(frames, ignore_index=True)
+            yield map_rows(scenario, [sample], [place], maps, name, background)
 
 
-@experiment(
+@table(
     "axioms-layers",
-    knobs={
-        "smoke": {"source": "new", "samples": 1, "max_steps": 2},
-        # two samples have no correlation of levels, so the scenario single would show nothing
-        "quick": {"samples": 4, "limit": 2, "max_steps": 4, "which": ("null", "double")},
-        "full": {"source": "new"},
-    },
+    cut=cut_sets("methods"),
+    smoke={"source": "new", "samples": 1, "max_steps": 2},
+    # two samples have no correlation of levels, so the scenario single would show nothing
+    quick={"samples": 4, "limit": 2, "max_steps": 4, "which": ("null", "double")},
+    full={"source": "new"},
     columns=SCORE_COLUMNS | {"layer": "name of the layer", "depth": "1 is nearest to the input"},
 )
 def axioms_layers(
@@ -291,26 +247,23 @@ def axioms_layers(
     max_steps: PositiveInt = STEPS,
     limit: int | None = None,
     which: Sequence[str] = ("null", "single", "double"),
-) -> Iterator[Chunk]:
+    first: NonNegativeInt = 0,
+) -> Iterator[pd.DataFrame]:
     """The scores of methods that look at one layer, at layers of four resolutions.
 
     Args:
         context: model and seed.
-        samples, source, max_steps, limit, which: as in ``axioms-scores``.
+        samples, source, max_steps, limit, which, first: as in ``axioms-scores``.
         methods: methods that take a layer.
         depths: how many resolutions, the last ones.
-
-    Yields:
-        One chunk a scenario, set, method and layer.
     """
     recipe = Recipe(max_steps=max_steps)
-    names = layers.resolution_layers(context.model, depths)
+    named = list(enumerate(layers.resolution_layers(context.model, depths), start=1))
+    yield empty_scores().assign(layer="", depth=1)
     for scenario in map(find_scenario, which):
-        for made, load in accepted_sets(context, scenario, samples, source, recipe, limit):
-            for method in defined(context.model, methods):
-                for depth, layer in enumerate(names, start=1):
-                    (family,) = families([f"{method}@{layer}"])
-                    about = {"layer": layer, "depth": depth}
-                    yield _score_chunk(
-                        context, scenario, made, load, "noise", family, Sampling(), **about
-                    )
+        for made in sample_sets(context, scenario, first, samples, source, recipe):
+            for method in methods:
+                for depth, layer in named:
+                    chosen, names = accepted(made, limit), [f"{method}@{layer}"]
+                    for rows in scored(context, scenario, chosen, names, Sampling()):
+                        yield rows.assign(layer=layer, depth=depth)
