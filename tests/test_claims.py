@@ -140,7 +140,7 @@ def test_verdicts_about_other_networks_need_no_network_of_a_run():
             entry = TABLES[name]
             chunks = list(entry.parts(context, **entry.profiles["smoke"]))
             assert chunks, claim.id
-            assert not any(chunk.needs_model for chunk in chunks), (claim.id, name)
+            assert not any(chunk.table.modelled for chunk in chunks), (claim.id, name)
 
 
 def write_ledger(path: Path, entries: object) -> Path:
