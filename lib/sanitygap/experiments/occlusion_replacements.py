@@ -2,20 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
 import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap import faithfulness, replacements
-from sanitygap.attribution import Method, Sampling, attribute
-from sanitygap.attribution.applicable import families
+from sanitygap.attribution import Sampling, attribute
 from sanitygap.errors import unknown_name
-from sanitygap.experiments.experiment import Chunk, Context, experiment
-from sanitygap.experiments.randomization_test import code_of, sampling_of
-from sanitygap.faithfulness import REGIONS, occlusion_steps, scaled
+from sanitygap.experiments.occlusion_test import counts_of, curve_rows
+from sanitygap.faithfulness import REGIONS, OcclusionCurves, occlusion_steps, scaled
 from sanitygap.replacements import REPLACEMENTS, replacement_curves
-from sanitygap.similarity import sums_of_neighbours
+from sanitygap.table import Batch, table
 
 #: the methods that the paper's figures name, and a random order
 RANKED = (
@@ -43,20 +39,18 @@ COLUMNS = {
 }
 
 
-@experiment(
+@table(
     "occlusion-replacements",
-    knobs={
-        "smoke": {
-            "methods": ("gradient", "guided-backprop", "lrp-epsilon-plus", "noise"),
-            "every": 30,
-        },
-        "quick": {"path_steps": 4, "every": 30, "max_images": 8},
-        "full": {},
+    by=["methods"],
+    smoke={
+        "methods": ("gradient", "guided-backprop", "lrp-epsilon-plus", "noise"),
+        "every": 30,
     },
+    quick={"path_steps": 4, "every": 30, "max_images": 8},
     columns=COLUMNS,
 )
 def occlusion_replacements(
-    context: Context,
+    batch: Batch,
     methods: Sequence[str] = RANKED,
     replace_by: Sequence[str] = tuple(REPLACEMENTS),
     patch: PositiveInt = 15,
@@ -64,12 +58,11 @@ def occlusion_replacements(
     every: int = 1,
     path_steps: int = 50,
     noisy_copies: int = 50,
-    max_images: int | None = None,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """Occlusion curves for several replacements, and for absolute maps under blur.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         methods: attribution methods and controls.
         replace_by: names from :data:`sanitygap.replacements.REPLACEMENTS`.
         patch: side of the square regions, in pixels of a 224-pixel input.
@@ -77,10 +70,6 @@ def occlusion_replacements(
         every: the model is asked after every so many regions.
         path_steps: points of integrated gradients.
         noisy_copies: copies in SmoothGrad.
-        max_images: use at most that many images.
-
-    Yields:
-        One chunk a family of methods and a batch of images.
 
     Raises:
         UsageError: an unknown replacement.
@@ -88,87 +77,30 @@ def occlusion_replacements(
     for name in replace_by:
         if name not in REPLACEMENTS:
             raise unknown_name("replacement", name, list(REPLACEMENTS))
-    sampling = Sampling(path_steps, noisy_copies)
-    counts = [*range(0, regions, every), regions]
-    for family in families(methods, context.model):
-        for positions in context.positions(max_images):
-            settings = {
-                "methods": [member.name for member in family],
-                "sampling": sampling_of(family, sampling),
-                "replace_by": list(replace_by),
-                "patch": patch,
-                "counts": counts,
-                "seed": context.seed,
-            }
-
-            def compute(
-                family: list[Method] = family, positions: tuple[int, ...] = positions
-            ) -> pd.DataFrame:
-                return occlude_by_each(
-                    context, family, positions, replace_by, patch, counts, sampling
-                )
-
-            code = (
-                faithfulness, replacements, sums_of_neighbours, occlude_by_each, *code_of(family),
-            )  # fmt: skip
-            yield Chunk(settings, code, compute, positions)
-
-
-def occlude_by_each(
-    context: Context,
-    family: Sequence[Method],
-    positions: Sequence[int],
-    replace_by: Sequence[str],
-    patch: int,
-    counts: Sequence[int],
-    sampling: Sampling,
-) -> pd.DataFrame:
-    """Curves of one family of methods and one batch of images for each replacement."""
-    batch, model = context.batch(positions), context.model
-    names = [member.name for member in family]
-    keys = batch.seeds(context.seed, "base")
-    maps = attribute(model, batch.inputs, batch.targets, names, keys, sampling, context.batch_size)
+    model, inputs, targets, seed = batch.model, batch.inputs, batch.targets, batch.seed
+    keys, sampling = batch.seeds(seed, "base"), Sampling(path_steps, noisy_copies)
+    maps = attribute(model, inputs, targets, methods, keys, sampling, batch.size)
     substitutes = {
-        name: REPLACEMENTS[name](model, batch.inputs, batch.seeds(context.seed, name))
-        for name in replace_by
+        name: REPLACEMENTS[name](model, inputs, batch.seeds(seed, name)) for name in replace_by
     }
     variants = [("signed", name) for name in replace_by]
     variants += [("absolute", name) for name in replace_by if name == "blur"]
     with torch.no_grad():
-        logits = model.module(batch.inputs)
-    untouched = [scores.gather(1, batch.targets[:, None]) for scores in (logits.softmax(1), logits)]
-    side = scaled(patch, batch.inputs.shape[-1])
-    rows = []
+        logits = model.module(inputs)
+    softmax, logit = (scores.gather(1, targets[:, None]) for scores in (logits.softmax(1), logits))
+    counts, side = counts_of(regions, every), scaled(patch, inputs.shape[-1])
     for name, values in maps.items():
         for ranked_by, replacement in variants:
-            ranked = values if ranked_by == "signed" else values.abs()
-            found = replacement_curves(
-                model,
-                batch.inputs,
-                batch.targets,
-                substitutes[replacement],
-                occlusion_steps(ranked, side, counts[-1]),
-                counts[1:],
-                context.batch_size,
+            order = occlusion_steps(
+                values if ranked_by == "signed" else values.abs(), side, counts[-1]
             )
-            softmax, logit = (
-                torch.cat(both, 1)
-                for both in zip(untouched, (found.softmax, found.logit), strict=True)
+            later = replacement_curves(
+                model, inputs, targets, substitutes[replacement], order, counts[1:], batch.size
             )
-            rows.append(
-                pd.DataFrame(
-                    {
-                        "image": np.repeat(batch.names, len(counts)),
-                        "position": np.repeat(batch.positions, len(counts)),
-                        "method": name,
-                        "ranked_by": ranked_by,
-                        "replacement": replacement,
-                        "patch": patch,
-                        "seed": context.seed,
-                        "regions": np.tile(counts, len(batch.names)),
-                        "softmax": softmax.flatten().cpu().numpy(),
-                        "logit": logit.flatten().cpu().numpy(),
-                    }
-                )
+            curves = OcclusionCurves(
+                torch.cat([softmax, later.softmax], 1), torch.cat([logit, later.logit], 1)
             )
-    return pd.concat(rows, ignore_index=True)
+            yield curve_rows(
+                batch, curves, counts, method=name, ranked_by=ranked_by, replacement=replacement,
+                patch=patch, seed=seed,
+            )  # fmt: skip

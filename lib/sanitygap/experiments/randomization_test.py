@@ -9,6 +9,7 @@ import torch
 
 from sanitygap.attribution import Method, Sampling, attribute
 from sanitygap.attribution import method as method_room
+from sanitygap.models.explainable import Explainable, Stage
 from sanitygap.randomization import Norms, Order, RandomTwin, Redraw, Step, Weights, steps
 from sanitygap.similarity import Reference
 from sanitygap.table import Batch, table
@@ -139,16 +140,7 @@ def compare_with_random(
         for name, values in maps("base").items()
         for sign in ("signed", "absolute")
     }
-    total = sum(parameter.numel() for parameter in model.module.parameters())
-    modules = dict(model.module.named_modules())
     for step in chosen_steps:
-        random = sum(
-            parameter.numel()
-            for stage in step.stages
-            for module in stage.modules
-            for parameter in modules[module]._parameters.values()
-            if parameter is not None
-        )
         with twin.redrawn(step.stages):
             changed = maps(step.name)
         for name, values in changed.items():
@@ -160,7 +152,15 @@ def compare_with_random(
                     step=step.number,
                     steps=len(model.stages),
                     stage=step.name,
-                    random_parameters=random / total,
+                    random_parameters=random_share(model, step.stages),
                     seed=twin.seed,
                     sign=sign,
                 )
+
+
+def random_share(model: Explainable, stages: Sequence[Stage]) -> float:
+    """Share of a model's parameters that some stages own, 0 to 1."""
+    modules = dict(model.module.named_modules())
+    names = {name for stage in stages for name in stage.modules}
+    own = [p for name in names for p in modules[name]._parameters.values() if p is not None]
+    return sum(p.numel() for p in own) / sum(p.numel() for p in model.module.parameters())
