@@ -292,7 +292,7 @@ class Part:
     def id(self) -> str:
         """Its address: a hash over all that determines its numbers."""
         table, context, piece = self.table, self.context, self.piece
-        seen = range(len(context.images)) if table.everything else piece.positions
+        seen = [*piece.positions, *(range(len(context.images)) if table.everything else ())]
         identity = {
             "table": table.name,
             "arguments": piece.arguments,

@@ -7,16 +7,11 @@ import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.attribution.applicable import defined, families
+from sanitygap.attribution.applicable import defined
 from sanitygap.errors import UsageError
-from sanitygap.experiments.experiment import Chunk, Context, experiment, image_rows
-from sanitygap.experiments.irrelevance import redraw_seeds
-from sanitygap.experiments.randomization_test import code_of, sampling_of
+from sanitygap.experiments.outlier_images import whole_batches
 from sanitygap.models.explainable import Explainable, Stage
-from sanitygap.preservation import activated_regions as room
-from sanitygap.preservation import feature_maps
 from sanitygap.preservation.activated_regions import (
     above_activations,
     has_positions,
@@ -27,6 +22,7 @@ from sanitygap.preservation.activated_regions import (
 from sanitygap.preservation.feature_maps import energy
 from sanitygap.randomization import RandomTwin, Step, steps
 from sanitygap.similarity import pearson, ranks
+from sanitygap.table import Batch, table
 
 METHODS = (
     "gradient",
@@ -54,17 +50,17 @@ COLUMNS = {
 }
 
 
-@experiment(
+@table(
     "activated-regions",
-    knobs={
-        "smoke": {"n_steps": 3, "redraws": 1},
-        "quick": {"n_steps": 4, "redraws": 1, "max_images": 8},
-        "full": {"max_images": 100},
-    },
+    cut=whole_batches,
+    smoke={"n_steps": 3, "redraws": 1},
+    quick={"n_steps": 4, "redraws": 1, "max_images": 8},
+    full={"max_images": 100},
     columns=COLUMNS,
+    everything=True,
 )
 def activated_regions(
-    context: Context,
+    batch: Batch,
     methods: Sequence[str] = METHODS,
     n_steps: int | None = None,
     others: int = 5,
@@ -72,7 +68,7 @@ def activated_regions(
     path_steps: int = 50,
     noisy_copies: int = 50,
     max_images: int | None = None,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """Where maps lie after top-down randomisation, against the activity of the kept features.
 
     Of the lowest stage only the part above its first activation is redrawn, if it has one, so that
@@ -80,7 +76,7 @@ def activated_regions(
     features have no positions.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         methods: attribution methods and controls.
         n_steps: that many steps of the top-down order, evenly spread; all by default.
         others: the null comparison uses the next so many images of the set, cyclically.
@@ -89,49 +85,49 @@ def activated_regions(
         noisy_copies: copies in SmoothGrad, likewise.
         max_images: use at most that many images.
 
-    Yields:
-        One chunk a seed and a batch of images.
-
     Raises:
         UsageError: fewer than two images, or no step with a kept feature map.
     """
+    model, context, positions = batch.model, batch.context, batch.positions
     batches = context.positions(max_images)
-    everything = [position for positions in batches for position in positions]
+    everything = [position for places in batches for position in places]
     if len(everything) < 2:
         raise UsageError("the comparison with other images needs at least two images; use more")
-    chosen = cuts(context.model, context.batch(batches[0]).inputs, n_steps)
+    chosen = cuts(model, context.batch(batches[0]).inputs, n_steps)
     if not chosen:
         raise UsageError("no step leaves a feature map with positions; use more steps")
-    sampling = Sampling(path_steps, noisy_copies)
-    methods = defined(context.model, methods)
-    groups = families(methods)
-    code = (
-        room, feature_maps, randomization, similarity, cuts, maps_and_activity,
-        *dict.fromkeys(piece for family in groups for piece in code_of(family)),
-    )  # fmt: skip
-    for seed in redraw_seeds(context, redraws):
-        twin = RandomTwin(context.model, seed)
-        for positions in batches:
-            partners = _partners(positions, everything, others)
-            settings = {
-                "methods": list(methods),
-                "sampling": [sampling_of(family, sampling) for family in groups],
-                "steps": [(cut.step.number, cut.layer) for cut in chosen],
-                "others": others,
-                "positions": positions,
-                "seed": seed,
-            }
-
-            def compute(
-                positions: tuple[int, ...] = positions,
-                partners: tuple[int, ...] = partners,
-                twin: RandomTwin = twin,
-            ) -> pd.DataFrame:
-                return maps_and_activity(
-                    context, positions, partners, methods, chosen, twin, sampling, others
+    methods, sampling = defined(model, methods), Sampling(path_steps, noisy_copies)
+    partners = _partners(positions, everything, others)
+    around = [batch.inputs, *([context.batch(partners).inputs] if partners else [])]
+    size = (batch.inputs.shape[2], batch.inputs.shape[3])
+    count, total = len(positions), len(positions) + len(partners)
+    twins = [RandomTwin(model, seed) for seed in range(batch.seed, batch.seed + redraws)]
+    for cut in chosen:
+        step = cut.step
+        features = torch.cat([kept_features(model, part, cut.lowest) for part in around])
+        activity = spread(energy(features), size)
+        order = ranks(activity)
+        for twin in twins:
+            with twin.redrawn(step.stages):
+                keys = batch.seeds(twin.seed, step.name)
+                maps = attribute(
+                    model, batch.inputs, batch.targets, methods, keys, sampling, batch.size
                 )
-
-            yield Chunk(settings, code, compute, (*positions, *partners))
+            for name, values in maps.items():
+                own = ranks(values.abs())
+                shifted = [
+                    pearson(own, order[(torch.arange(count) + offset) % total])
+                    for offset in range(1, min(others, total - 1) + 1)
+                ]
+                measured = {
+                    "mass_ratio": mass_ratio(values, activity[:count]),
+                    "spearman": pearson(own, order[:count]),
+                    "spearman_others": torch.stack(shifted).mean(0),
+                }
+                yield batch.rows(
+                    measured, method=name, step=step.number, stage=step.name, layer=cut.layer,
+                    non_negative=cut.non_negative, height=features.shape[2], seed=twin.seed,
+                )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -185,51 +181,3 @@ def _partners(positions: Sequence[int], everything: Sequence[int], others: int) 
         everything[(positions[-1] + offset) % len(everything)] for offset in range(1, others + 1)
     ]
     return tuple(dict.fromkeys(p for p in following if p not in positions))
-
-
-def maps_and_activity(
-    context: Context,
-    positions: Sequence[int],
-    partners: Sequence[int],
-    methods: Sequence[str],
-    chosen: Sequence[Cut],
-    twin: RandomTwin,
-    sampling: Sampling,
-    others: int,
-) -> pd.DataFrame:
-    """One row an image, step and method."""
-    model, batch = context.model, context.batch(positions)
-    around = [batch.inputs, *([context.batch(partners).inputs] if partners else [])]
-    size = (batch.inputs.shape[2], batch.inputs.shape[3])
-    total = len(positions) + len(partners)
-    rows = []
-    for cut in chosen:
-        step = cut.step
-        features = torch.cat([kept_features(model, part, cut.lowest) for part in around])
-        activity = spread(energy(features), size)
-        order = ranks(activity)
-        with twin.redrawn(step.stages):
-            keys = batch.seeds(twin.seed, step.name)
-            maps = attribute(
-                model, batch.inputs, batch.targets, methods, keys, sampling, context.batch_size
-            )
-        for name, values in maps.items():
-            own = ranks(values.abs())
-            count = len(positions)
-            shifted = [
-                pearson(own, order[(torch.arange(count) + offset) % total])
-                for offset in range(1, min(others, total - 1) + 1)
-            ]
-            measured = {
-                "mass_ratio": mass_ratio(values, activity[:count]),
-                "spearman": pearson(own, order[:count]),
-                "spearman_others": torch.stack(shifted).mean(0),
-            }
-            rows.append(
-                image_rows(
-                    batch, measured, method=name, step=step.number, stage=step.name,
-                    layer=cut.layer, non_negative=cut.non_negative, height=features.shape[2],
-                    seed=twin.seed,
-                )
-            )  # fmt: skip
-    return pd.concat(rows, ignore_index=True)[list(COLUMNS)]
