@@ -59,9 +59,7 @@ def test_tables_have_the_columns_that_are_described(resnet, name):
 
 @pytest.mark.parametrize("name", ["skip-relevance", "skip-surrogate"])
 def test_a_network_without_skips_has_an_empty_table(tiny, name):
-    [chunk] = TABLES[name].parts(tiny)
-    assert chunk.images == ()
-    empty = chunk.compute()
+    empty = table(tiny, name)
     assert len(empty) == 0
     assert list(empty) == list(TABLES[name].columns)
 
@@ -129,7 +127,7 @@ def test_small_networks_and_their_table(tiny, monkeypatch):
     knobs = {"trainings": 1, "redraws": 1, "test_images": 3, "path_steps": 2,
              "training_images": 50}  # fmt: skip
     [chunk] = TABLES["skip-networks"].parts(tiny, **knobs)
-    assert not chunk.needs_model
+    assert not chunk.table.modelled
     frame = chunk.compute()
     assert list(frame) == list(TABLES["skip-networks"].columns)
     parts = frame.groupby("network")["part"].unique()

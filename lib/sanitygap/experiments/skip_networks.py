@@ -6,33 +6,20 @@ import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.attribution.applicable import families
-from sanitygap.experiments.experiment import (
-    Batch,
-    Chunk,
-    Code,
-    Context,
-    experiment,
-    image_rows,
-)
-from sanitygap.experiments.irrelevance import redraw_seeds
-from sanitygap.experiments.randomization_test import code_of
 from sanitygap.images import load_images
 from sanitygap.models.explainable import Explainable
-from sanitygap.preservation import skips
 from sanitygap.preservation.skips import Residual, one_layer, only_through, residual_blocks
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import stable_seed
 from sanitygap.similarity import Reference
-from sanitygap.small_networks import residual_networks
 from sanitygap.small_networks.residual_networks import (
     LAYERS,
     TRAINING_IMAGES,
     Digits,
     trained_network,
 )
+from sanitygap.table import Batch, Context, table
 
 NETWORK_COLUMNS = {
     "image": "name of the test image",
@@ -48,92 +35,53 @@ NETWORK_COLUMNS = {
 }
 
 
-@experiment(
+@table(
     "skip-networks",
-    knobs={
-        "smoke": {
-            "trainings": 1,
-            "redraws": 1,
-            "test_images": 5,
-            "path_steps": 2,
-            "training_images": 200,
-        },
-        "quick": {
-            "trainings": 1,
-            "redraws": 1,
-            "test_images": 20,
-            "path_steps": 8,
-        },
-        "full": {},
+    smoke={
+        "trainings": 1,
+        "redraws": 1,
+        "test_images": 5,
+        "path_steps": 2,
+        "training_images": 200,
+    },
+    quick={
+        "trainings": 1,
+        "redraws": 1,
+        "test_images": 20,
+        "path_steps": 8,
     },
     columns=NETWORK_COLUMNS,
 )
 def skip_networks(
-    context: Context,
+    seed: int,
     methods: Sequence[str] = ("gradient-x-input", "integrated-gradients"),
     trainings: PositiveInt = 5,
     redraws: PositiveInt = 5,
     test_images: PositiveInt = 100,
     path_steps: int = 16,
     training_images: PositiveInt = TRAINING_IMAGES,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """Sanity check of single layers in two small networks, one with skips and one without.
 
     Networks and digits come from :mod:`sanitygap.small_networks.residual_networks`, not the run.
 
     Args:
-        context: seed.
+        seed: of the first training and the first redraw.
         methods: attribution methods.
         trainings: how often both networks are trained.
         redraws: independent draws of each layer.
         test_images: how many digits are explained.
         path_steps: points of integrated gradients.
         training_images: digits that the networks are trained on.
-
-    Yields:
-        One chunk a training.
     """
-    seeds = redraw_seeds(context, redraws)
-    for training in redraw_seeds(context, trainings):
-
-        def compute(training: int = training) -> pd.DataFrame:
-            return train_and_check(
-                training, training_images, methods, seeds, test_images, Sampling(path_steps)
-            )
-
-        settings = {
-            "methods": list(methods),
-            "training": training,
-            "training_images": training_images,
-            "test_images": test_images,
-            "path_steps": path_steps,
-            "seeds": seeds,
-        }
-        rooms = (residual_networks, skips, randomization, similarity)
-        code: dict[Code, None] = dict.fromkeys((*rooms, train_and_check, check_layers))
-        for family in families(methods):
-            code |= dict.fromkeys(code_of(family))
-        yield Chunk(settings, tuple(code), compute, needs_model=False)
-
-
-def train_and_check(
-    training: int,
-    training_images: int,
-    methods: Sequence[str],
-    seeds: Sequence[int],
-    test_images: int,
-    sampling: Sampling,
-) -> pd.DataFrame:
-    """Train both networks and redraw their layers one by one."""
     data = Digits.of(load_images("digits"), training_images)
-    frames = []
-    for skips_ in (True, False):
-        model = trained_network(skips_, data.train, data.train_labels, training)
-        accuracy = (model.predict(data.test) == data.test_labels).float().mean()
-        rows = check_layers(model, data, methods, seeds, test_images, sampling)
-        network = "with skips" if skips_ else "without skips"
-        frames.append(rows.assign(training=training, network=network, accuracy=float(accuracy)))
-    return pd.concat(frames, ignore_index=True)[list(NETWORK_COLUMNS)]
+    seeds, sampling = range(seed, seed + redraws), Sampling(path_steps)
+    for training in range(seed, seed + trainings):
+        for skips, network in ((True, "with skips"), (False, "without skips")):
+            model = trained_network(skips, data.train, data.train_labels, training)
+            accuracy = (model.predict(data.test) == data.test_labels).float().mean()
+            for rows in check_layers(model, data, methods, seeds, test_images, sampling):
+                yield rows.assign(training=training, network=network, accuracy=float(accuracy))
 
 
 def check_layers(
@@ -143,7 +91,7 @@ def check_layers(
     seeds: Sequence[int],
     test_images: int,
     sampling: Sampling,
-) -> pd.DataFrame:
+) -> Iterator[pd.DataFrame]:
     """Similarities after redrawing each layer of one network; without E{B} where there is one."""
     names = data.test_names[:test_images]
     inputs = data.test[: len(names)]
@@ -151,7 +99,6 @@ def check_layers(
     context = Context(lambda: model, lambda: load_images("digits"), 0)
     batch = Batch(tuple(range(len(names))), inputs, model.predict(inputs), names, keys, context)
     blocks = {layer: residual for residual in residual_blocks(model) for layer in residual.branch}
-    frames = []
 
     def maps(residual: Residual | None) -> dict[str, torch.Tensor]:
         if residual is None:
@@ -169,6 +116,4 @@ def check_layers(
                 for name, values in after.items():
                     scores = before[name].compare(values)
                     shown = {"ssim": scores["ssim"], "pearson": scores["pearson"]}
-                    rows = image_rows(batch, shown, layer=layer, method=name, seed=seed, part=part)
-                    frames.append(rows.drop(columns="position"))
-    return pd.concat(frames, ignore_index=True)
+                    yield batch.rows(shown, layer=layer, method=name, seed=seed, part=part)

@@ -9,14 +9,8 @@ import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.attribution.applicable import families
-from sanitygap.experiments.experiment import Batch, Chunk, Context, experiment, image_rows
-from sanitygap.experiments.irrelevance import redraw_seeds
-from sanitygap.experiments.randomization_test import code_of, sampling_of
 from sanitygap.models.explainable import Explainable
-from sanitygap.preservation import partition, skips
 from sanitygap.preservation.partition import below, centred, resumed, stage_outputs
 from sanitygap.preservation.skips import (
     PARTS,
@@ -30,8 +24,9 @@ from sanitygap.preservation.skips import (
     redrawn_layer,
 )
 from sanitygap.randomization import RandomTwin
-from sanitygap.seeds import normal, stable_seed
+from sanitygap.seeds import normal
 from sanitygap.similarity import Reference, pearson
+from sanitygap.table import Batch, table
 
 #: LRP-beta in convolutions and LRP-epsilon in dense layers, with beta 0 and 1: Fig. 7 names these
 #: rules, but not beta
@@ -50,11 +45,6 @@ LAYER_COLUMNS = IMAGE_COLUMNS | {
 }
 
 
-def nothing(columns: Mapping[str, str]) -> Chunk:
-    """A part without rows: the answer for a network that has no skip connections."""
-    return Chunk({"skips": 0}, (skips,), lambda: pd.DataFrame({name: [] for name in columns}))
-
-
 RELEVANCE_COLUMNS = LAYER_COLUMNS | {
     "method": "attribution method",
     "seed": "seed of the redrawn weights",
@@ -69,58 +59,69 @@ RELEVANCE_COLUMNS = LAYER_COLUMNS | {
 }
 
 
-@experiment(
+@table(
     "skip-relevance",
-    knobs={
-        "smoke": {"redraws": 1, "max_images": 2},
-        "quick": {"max_images": 2},
-        "full": {},
-    },
+    by=["methods"],
+    smoke={"redraws": 1, "max_images": 2},
+    quick={"max_images": 2},
     columns=RELEVANCE_COLUMNS,
 )
 def skip_relevance(
-    context: Context,
-    methods: Sequence[str] = tuple(BETAS),
-    redraws: PositiveInt = 5,
-    max_images: int | None = None,
-) -> Iterator[Chunk]:
+    batch: Batch, methods: Sequence[str] = tuple(BETAS), redraws: PositiveInt = 5
+) -> Iterator[pd.DataFrame]:
     """Fig. 7: maps split into what flows through the skip and what flows through the branch.
 
-    The topmost residual block is split; the last layer of its branch is redrawn.
+    The topmost residual block is split; the last layer of its branch is redrawn. The whole map is
+    explained on its own for the trained network and the first redraw, where it shows how well the
+    parts add up; for further redraws it is their sum.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         methods: attribution methods.
         redraws: independent draws of the layer.
-        max_images: use at most that many images.
 
     Yields:
-        One chunk a family of methods and a batch of images; one without rows for a network that
-        has no residual blocks.
+        Nothing for a network that has no residual blocks.
     """
-    blocks = blocks_of(context.model)
+    blocks = blocks_of(batch.model)
     if not blocks:
-        yield nothing(RELEVANCE_COLUMNS)
         return
-    residual, sampling = blocks[-1], Sampling()
-    seeds = redraw_seeds(context, redraws)
-    for family in families(methods, context.model):
-        names = [member.name for member in family]
-        for positions in context.positions(max_images):
+    residual = blocks[-1]
+    layer = redrawn_layer(batch.model, residual)
+    with explicit_sums(batch.model) as model:
 
-            def compute(
-                names: list[str] = names, positions: tuple[int, ...] = positions
-            ) -> pd.DataFrame:
-                return split_relevance(context, names, positions, residual, seeds, sampling)
+        def parts(*which: str) -> dict[str, dict[str, torch.Tensor]]:
+            return {
+                part: maps_through(model, residual, part, batch, methods, Sampling(), batch.seed)
+                for part in which
+            }
 
-            settings = {
-                "methods": names, "sampling": sampling_of(family, sampling),
-                "block": residual.block, "seeds": seeds,
-            }  # fmt: skip
-            code = (
-                skips, randomization, similarity, split_relevance, maps_through, *code_of(family),
-            )  # fmt: skip
-            yield Chunk(settings, code, compute, positions)
+        before = parts("total", *PARTS)
+        base = {
+            (name, part): Reference(values)
+            for part, maps in before.items()
+            for name, values in maps.items()
+        }
+        gap = {name: _gap(before, name) for name in methods}
+        for number in range(redraws):
+            seed = batch.seed + number
+            with RandomTwin(model, seed).redrawn(one_layer(layer)):
+                after = parts(*PARTS) if number else parts("total", *PARTS)
+            for name in methods:
+                if number:
+                    whole = after["skip"][name] + after["branch"][name]
+                    after.setdefault("total", {})[name] = whole
+                else:
+                    gap[name] = torch.maximum(gap[name], _gap(after, name))
+                for part in ("total", *PARTS):
+                    scores = base[name, part].compare(after[part][name])
+                    scores["mass"] = _mass(before, name, part)
+                    scores["mass_after"] = _mass(after, name, part)
+                    scores["gap"] = gap[name]
+                    yield batch.rows(
+                        scores, block=residual.block, layer=layer, method=name, seed=seed,
+                        part=part,
+                    )  # fmt: skip
 
 
 def maps_through(
@@ -146,59 +147,6 @@ def maps_through(
     keys = batch.seeds(seed, "skip")
     with only_through(model, residual, part) if part in PARTS else nullcontext():
         return attribute(model, batch.inputs, batch.targets, names, keys, sampling)
-
-
-def split_relevance(
-    context: Context,
-    names: Sequence[str],
-    positions: Sequence[int],
-    residual: Residual,
-    seeds: Sequence[int],
-    sampling: Sampling,
-) -> pd.DataFrame:
-    """Similarity and mass of whole and parts, before and after redrawing, for one batch.
-
-    The whole map is explained on its own for the trained network and the first redraw, where it
-    shows how well the parts add up; for further redraws it is their sum.
-    """
-    batch, layer = context.batch(positions), redrawn_layer(context.model, residual)
-    frames = []
-    with explicit_sums(context.model) as model:
-
-        def parts(*which: str) -> dict[str, dict[str, torch.Tensor]]:
-            return {
-                part: maps_through(model, residual, part, batch, names, sampling, context.seed)
-                for part in which
-            }
-
-        before = parts("total", *PARTS)
-        base = {
-            (name, part): Reference(values)
-            for part, maps in before.items()
-            for name, values in maps.items()
-        }
-        gap = {name: _gap(before, name) for name in names}
-        for number, seed in enumerate(seeds):
-            with RandomTwin(model, seed).redrawn(one_layer(layer)):
-                after = parts(*PARTS) if number else parts("total", *PARTS)
-            for name in names:
-                if number:
-                    whole = after["skip"][name] + after["branch"][name]
-                    after.setdefault("total", {})[name] = whole
-                else:
-                    gap[name] = torch.maximum(gap[name], _gap(after, name))
-                for part in ("total", *PARTS):
-                    scores = base[name, part].compare(after[part][name])
-                    values = {key: scores[key] for key in ("pearson", "spearman", "ssim")}
-                    values["mass"] = _mass(before, name, part)
-                    values["mass_after"] = _mass(after, name, part)
-                    values["gap"] = gap[name]
-                    rows = image_rows(
-                        batch, values, block=residual.block, layer=layer, method=name, seed=seed,
-                        part=part,
-                    )  # fmt: skip
-                    frames.append(rows)
-    return pd.concat(frames, ignore_index=True)[list(RELEVANCE_COLUMNS)]
 
 
 Maps = Mapping[str, Mapping[str, torch.Tensor]]
@@ -229,70 +177,46 @@ SURROGATE_COLUMNS = LAYER_COLUMNS | {
 }
 
 
-@experiment(
+@table(
     "skip-surrogate",
-    knobs={
-        "smoke": {"redraws": 1, "blocks": 1, "max_images": 2},
-        "quick": {"redraws": 2, "max_images": 2},
-        "full": {},
-    },
+    smoke={"redraws": 1, "blocks": 1, "max_images": 2},
+    quick={"redraws": 2, "max_images": 2},
     columns=SURROGATE_COLUMNS,
 )
 def skip_surrogate(
-    context: Context,
-    redraws: PositiveInt = 10,
-    blocks: PositiveInt = 3,
-    max_images: int | None = None,
-) -> Iterator[Chunk]:
+    batch: Batch, redraws: PositiveInt = 10, blocks: PositiveInt = 3
+) -> Iterator[pd.DataFrame]:
     """Eq. (5) on a real network: the additive surrogate under noise and under redraws.
 
     The layers above an addition are linearised at the trained weights and the given image.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         redraws: independent draws of the layer, and of each level of noise.
         blocks: how many residual blocks, evenly spread, the topmost among them.
-        max_images: use at most that many images.
 
     Yields:
-        One chunk a block and a batch of images; one without rows for a network that has no
-        residual blocks.
+        Nothing for a network that has no residual blocks.
     """
-    found = blocks_of(context.model)
-    if not found:
-        yield nothing(SURROGATE_COLUMNS)
-        return
-    chosen = np.unique(np.linspace(len(found) - 1, 0, min(blocks, len(found))).round().astype(int))
-    seeds = redraw_seeds(context, redraws)
-    for residual in (found[index] for index in chosen):
-        for positions in context.positions(max_images):
-
-            def compute(
-                residual: Residual = residual, positions: tuple[int, ...] = positions
-            ) -> pd.DataFrame:
-                return surrogate_errors(context, positions, residual, seeds)
-
-            settings = {"block": residual.block, "seeds": seeds, "noise": NOISE}
-            code = (
-                skips, partition, randomization, similarity, surrogate_errors,
-            )  # fmt: skip
-            yield Chunk(settings, code, compute, positions)
+    found = blocks_of(batch.model)
+    if found:
+        last = len(found) - 1
+        chosen = np.linspace(last, 0, min(blocks, len(found))).round().astype(int)
+        for index in np.unique(chosen):
+            yield from _surrogate_errors(batch, found[index], redraws)
 
 
 @torch.no_grad()
-def surrogate_errors(
-    context: Context, positions: Sequence[int], residual: Residual, seeds: Sequence[int]
-) -> pd.DataFrame:
-    """Fidelity of the surrogate at one block, for one batch of images."""
-    batch, layer = context.batch(positions), redrawn_layer(context.model, residual)
-    extent = batch.inputs.amax((1, 2, 3)) - batch.inputs.amin((1, 2, 3))
-    shape = tuple(batch.inputs.shape[1:])
+def _surrogate_errors(batch: Batch, residual: Residual, redraws: int) -> list[pd.DataFrame]:
+    """Fidelity of the surrogate at one block."""
+    inputs, layer = batch.inputs, redrawn_layer(batch.model, residual)
+    extent = (inputs.amax((1, 2, 3)) - inputs.amin((1, 2, 3))).view(-1, 1, 1, 1)
     frames = []
-    with explicit_sums(context.model) as model:
-        outputs = stage_outputs(model, batch.inputs)
+    with explicit_sums(batch.model) as model:
+        outputs = stage_outputs(model, inputs)
         resting = (model, outputs, below(model, layer))
         with resumed(*resting):
-            top = LinearTop(model, residual, batch.inputs)
+            top = LinearTop(model, residual, inputs)
             constant = top.constant()
 
         def row(change: str, size: float, seed: int, state: Any) -> None:
@@ -306,16 +230,16 @@ def surrogate_errors(
                 "constant": pearson(constant, logits),
             }
             frames.append(
-                image_rows(batch, values, block=residual.block, layer=layer, change=change,
-                           size=size, seed=seed)
+                batch.rows(values, block=residual.block, layer=layer, change=change, size=size,
+                           seed=seed)
             )  # fmt: skip
 
-        for seed in seeds:
+        for seed in range(batch.seed, batch.seed + redraws):
             with resumed(*resting), RandomTwin(model, seed).redrawn(one_layer(layer)):
-                state = addends(model, residual, batch.inputs)
+                state = addends(model, residual, inputs)
             row("redraw", 0.0, seed, state)
-            draws = [stable_seed(key, seed, "noise") for key in batch.keys]
-            noise = normal(shape, draws, batch.inputs) * extent.view(-1, 1, 1, 1)
+            draws = batch.seeds(seed, "noise")
+            noise = normal(tuple(inputs.shape[1:]), draws, inputs) * extent
             for level in NOISE:
-                row("noise", level, seed, addends(model, residual, batch.inputs + level * noise))
-    return pd.concat(frames, ignore_index=True)[list(SURROGATE_COLUMNS)]
+                row("noise", level, seed, addends(model, residual, inputs + level * noise))
+    return frames
