@@ -1,18 +1,17 @@
 """The set-up of Binder et al. (2022, App. A.1): steps, and ways to redraw the weights."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import nn
 
-from sanitygap import randomization
-from sanitygap.experiments.experiment import Chunk, Context, experiment
 from sanitygap.experiments.randomization_test import COLUMNS, randomization_test
-from sanitygap.models import stages
 from sanitygap.models.explainable import Explainable
+from sanitygap.models.stages import step_counts
 from sanitygap.randomization import NORM_LAYERS, Norms, RandomTwin, Redraw, Weights
-from sanitygap.table import Batch, table
+from sanitygap.table import Batch, Context, Piece, table
 
 #: methods of Fig. 2 of the paper, one of each family, and those of a single pass each
 FIGURE_2 = (
@@ -43,9 +42,8 @@ def variants(model: Explainable) -> list[tuple[Weights, Norms]]:
     ]
 
 
-@experiment(
+table(
     "step-counts",
-    knobs={"smoke": {}, "quick": {}, "full": {}},
     columns={
         "paper": "the paper",
         "network": "torchvision's name of the network",
@@ -55,19 +53,16 @@ def variants(model: Explainable) -> list[tuple[Weights, Norms]]:
         "steps": "randomised models that the schedule of this library makes as the paper does",
         "left_trained": "share of the parameters that none of these models redraws, 0 to 1",
     },
-)
-def step_counts(context: Context) -> Iterator[Chunk]:
-    """Steps of the papers' networks: stated by the papers, and counted in torchvision.
-
-    Args:
-        context: not used; networks are built without weights.
-    """
-    yield Chunk({}, (stages,), lambda: pd.DataFrame(stages.step_counts()), needs_model=False)
+)(step_counts)
 
 
-@experiment(
+def _with_all_images(context: Context, arguments: Mapping[str, Any]) -> list[Piece]:
+    return [Piece(arguments, tuple(range(len(context.images))))]
+
+
+@table(
     "configurations",
-    knobs={"smoke": {}, "quick": {}, "full": {}},
+    cut=_with_all_images,
     columns={
         "weights_sha256": "SHA-256 of the trained weights",
         "images_sha256": "SHA-256 of the images",
@@ -83,31 +78,22 @@ def step_counts(context: Context) -> Iterator[Chunk]:
         "norm_statistics": "running statistics of normalisation layers after the redraw",
     },
 )
-def configurations(context: Context) -> Iterator[Chunk]:
+def configurations(context: Context) -> Iterator[dict[str, Any]]:
     """What the paper leaves open about its set-up, as it is in this run; measured, not stated.
 
     Args:
         context: model, images and seed.
     """
-
-    def compute() -> pd.DataFrame:
-        model, images = context.model, context.images
-        record = {
+    model, images = context.model, context.images
+    for weights, norms in variants(model):
+        yield {
             "weights_sha256": model.weights_sha256,
             "images_sha256": images.sha256,
             "n_images": len(images),
+            "weights": weights,
+            "norms": norms,
+            **measured(model, Redraw(weights, norms), context.seed),
         }
-        return pd.DataFrame(
-            [
-                record
-                | {"weights": weights, "norms": norms}
-                | measured(model, Redraw(weights, norms), context.seed)
-                for weights, norms in variants(model)
-            ]
-        )
-
-    places = tuple(range(len(context.images)))
-    yield Chunk({"seed": context.seed}, (randomization, measured, _powers), compute, places)
 
 
 def measured(model: Explainable, redraw: Redraw, seed: int) -> dict[str, object]:

@@ -1,18 +1,16 @@
 """The randomisation test of the same methods on several tasks (Binder et al. 2022, §1.1)."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from sanitygap import randomization, similarity
 from sanitygap.attribution import Sampling
-from sanitygap.attribution.applicable import families
 from sanitygap.errors import unknown_name
-from sanitygap.experiments.experiment import CHUNK, Chunk, Context, experiment
-from sanitygap.experiments.randomization_test import code_of, compare_with_random, sampling_of
+from sanitygap.experiments.randomization_test import compare_with_random
 from sanitygap.randomization import RandomTwin, steps
-from sanitygap.small_networks import tasks
 from sanitygap.small_networks.tasks import TASKS, accuracy, examples, trained_network
+from sanitygap.table import BATCH, Context, table
 
 METHODS = (
     "gradient",
@@ -38,31 +36,29 @@ COLUMNS = {
 }
 
 
-@experiment(
+@table(
     "task-dependence",
-    knobs={
-        "smoke": {
-            "networks": 1,
-            "epochs": 1,
-            "examples_to_train": 200,
-            "examples_to_test": 10,
-            "path_steps": 2,
-            "noisy_copies": 2,
-        },
-        "quick": {
-            "networks": 2,
-            "epochs": 4,
-            "examples_to_train": 1000,
-            "examples_to_test": 40,
-            "path_steps": 5,
-            "noisy_copies": 5,
-        },
-        "full": {},
+    by=["trained_on"],
+    smoke={
+        "networks": 1,
+        "epochs": 1,
+        "examples_to_train": 200,
+        "examples_to_test": 10,
+        "path_steps": 2,
+        "noisy_copies": 2,
+    },
+    quick={
+        "networks": 2,
+        "epochs": 4,
+        "examples_to_train": 1000,
+        "examples_to_test": 40,
+        "path_steps": 5,
+        "noisy_copies": 5,
     },
     columns=COLUMNS,
 )
 def task_dependence(
-    context: Context,
+    seed: int,
     trained_on: Sequence[str] = tuple(TASKS),
     methods: Sequence[str] = METHODS,
     networks: int = 5,
@@ -71,13 +67,13 @@ def task_dependence(
     examples_to_test: int = 100,
     path_steps: int = 20,
     noisy_copies: int = 20,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """Similarity after randomisation of small networks trained on several tasks.
 
     It needs neither the run's model nor its images.
 
     Args:
-        context: seed.
+        seed: of the first network and of the examples.
         trained_on: names from :data:`sanitygap.small_networks.tasks.TASKS`.
         methods: attribution methods.
         networks: how many are trained on each task.
@@ -86,66 +82,32 @@ def task_dependence(
         path_steps: points of integrated gradients.
         noisy_copies: copies in SmoothGrad and VarGrad.
 
-    Yields:
-        One chunk a task and a network.
-
     Raises:
         UsageError: an unknown task.
     """
     for task in trained_on:
         if task not in TASKS:
             raise unknown_name("task", task, list(TASKS))
-    sampling = Sampling(path_steps, noisy_copies)
-    groups = families(methods)
-    code = (
-        tasks, randomization, similarity, compare_with_random, scores_on_task,
-        *dict.fromkeys(piece for family in groups for piece in code_of(family)),
-    )  # fmt: skip
-    for task in trained_on:
-        for number in range(networks):
-            settings = {
-                "task": task,
-                "network": number,
-                "epochs": epochs,
-                "examples": [examples_to_train, examples_to_test],
-                "methods": list(methods),
-                "sampling": [sampling_of(family, sampling) for family in groups],
-                "seed": context.seed,
-            }
-
-            def compute(task: str = task, number: int = number) -> pd.DataFrame:
-                counts = examples_to_train, examples_to_test
-                return scores_on_task(task, number, context.seed, epochs, counts, methods, sampling)
-
-            yield Chunk(settings, code, compute, needs_model=False)
-
-
-def scores_on_task(
-    task: str,
-    network: int,
-    seed: int,
-    epochs: int,
-    counts: tuple[int, int],
-    methods: Sequence[str],
-    sampling: Sampling,
-) -> pd.DataFrame:
-    """One row a test image, method and sign for one freshly trained network."""
-    model = trained_network(task, seed + network, epochs, counts[0])
-    # the same test images for every network of a task
-    shown = examples(task, counts[1], seed, train=False)
-    inner = Context(lambda: model, lambda: shown.as_set(task), seed)
-    twin = RandomTwin(model, seed + network)
-    order = steps(model.stages, "top-down")
-    frames = [
-        rows
-        for start in range(0, counts[1], 5 * CHUNK)
-        for rows in compare_with_random(
-            inner.batch(range(start, min(start + 5 * CHUNK, counts[1]))), methods, twin, order,
-            "top-down", sampling,
-        )
-    ]  # fmt: skip
-    found = pd.concat(frames, ignore_index=True)
-    means = found.groupby(["image", "method", "sign"], sort=False)[["ssim", "spearman"]]
-    rows = means.mean(skipna=False).reset_index()
-    rows = rows.assign(task=task, network=network, accuracy=accuracy(model, shown))
-    return rows[list(COLUMNS)]
+    sampling, size = Sampling(path_steps, noisy_copies), 5 * BATCH
+    for task, number in itertools.product(trained_on, range(networks)):
+        model = trained_network(task, seed + number, epochs, examples_to_train)
+        # the same test images for every network of a task
+        shown = examples(task, examples_to_test, seed, train=False)
+        inner = Context(lambda: model, lambda: shown.as_set(task), seed)  # noqa: B023
+        twin, order = RandomTwin(model, seed + number), steps(model.stages, "top-down")
+        frames = [
+            rows
+            for start in range(0, examples_to_test, size)
+            for rows in compare_with_random(
+                inner.batch(range(start, min(start + size, examples_to_test))),
+                methods,
+                twin,
+                order,
+                "top-down",
+                sampling,
+            )
+        ]
+        found = pd.concat(frames, ignore_index=True)
+        means = found.groupby(["image", "method", "sign"], sort=False)[["ssim", "spearman"]]
+        rows = means.mean(skipna=False).reset_index()
+        yield rows.assign(task=task, network=number, accuracy=accuracy(model, shown))
