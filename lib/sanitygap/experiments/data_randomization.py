@@ -3,33 +3,30 @@
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
-import torch
 
 from sanitygap.adebayo_metrics import Scaled
 from sanitygap.attribution import Sampling, unpooled
-from sanitygap.experiments.experiment import CHUNK, Chunk, Context, experiment, image_rows
 from sanitygap.experiments.grey_networks import (
     ARCHITECTURES,
-    CODE,
     Architecture,
     Data,
     GreyNetwork,
     Plan,
+    batches_inside,
+    by_network,
     grey_images,
     grey_network,
-    inside,
     labelled,
-    own_images,
 )
 from sanitygap.experiments.parameter_test import (
     EPOCHS,
     GREY_METHODS,
     SCORES,
-    code_for,
     scaled,
 )
 from sanitygap.models.explainable import Explainable
 from sanitygap.small_networks.mnist_networks import NOISE_ON_COPIES
+from sanitygap.table import BATCH, Context, table
 
 #: passes through the images within which random labels have to be learnt
 MOST_EPOCHS = 200
@@ -82,8 +79,8 @@ def plans(
     return found
 
 
-@experiment("trained-networks", knobs={"smoke": SMOKE, "quick": QUICK, "full": FULL},
-            columns=NETWORK_COLUMNS)  # fmt: skip
+@table("trained-networks", cut=by_network, modelled=False, smoke=SMOKE, quick=QUICK, full=FULL,
+       columns=NETWORK_COLUMNS)  # fmt: skip
 def trained_networks(
     context: Context,
     data: Sequence[Data] = ("mnist", "fashion-mnist"),
@@ -94,7 +91,7 @@ def trained_networks(
     train_images: int | None = None,
     memorized: int | None = None,
     seeds: Sequence[int] = (0,),
-) -> Iterator[Chunk]:
+) -> Iterator[dict[str, object]]:
     """Training and test accuracy of the networks of the appendix, with true and random labels.
 
     Args:
@@ -108,32 +105,15 @@ def trained_networks(
         memorized: number of training images for the comparison of labels; as many by default.
         seeds: seeds of the training.
 
-    Yields:
-        One chunk a network.
-
     Raises:
         UsageError: no data.
     """
     common = (data, architectures, shrink, epochs, most_epochs)
-    for purpose, count, kept in (
-        ("accuracy", train_images, 1), ("labels", memorized or train_images, 3),
-    ):  # fmt: skip
-        for triple in plans(*common, count, seeds):
-            for plan in triple[:kept]:
-                images = grey_images(context, plan.data, plan.count)
-
-                def compute(plan: Plan = plan, purpose: str = purpose) -> pd.DataFrame:
-                    return pd.DataFrame([record(grey_network(context, plan), purpose)])
-
-                settings = {
-                    "plan": str(plan),
-                    "purpose": purpose,
-                    "images": [images.train.sha256, images.test.sha256],
-                }
-                yield Chunk(
-                    settings, (*CODE, record), compute, own_images(context, plan.data),
-                    needs_model=False,
-                )  # fmt: skip
+    for triple in plans(*common, train_images, seeds):
+        yield record(grey_network(context, triple[0]), "accuracy")
+    for triple in plans(*common, memorized or train_images, seeds):
+        for plan in triple:
+            yield record(grey_network(context, plan), "labels")
 
 
 def record(network: GreyNetwork, purpose: str) -> dict[str, object]:
@@ -155,13 +135,13 @@ def record(network: GreyNetwork, purpose: str) -> dict[str, object]:
     }
 
 
-@experiment(
+@table(
     "data-randomization",
-    knobs={
-        "smoke": SMOKE | {"test_images": 4, "path_steps": 2, "noisy_copies": 2},
-        "quick": QUICK | {"test_images": 30, "path_steps": 5, "noisy_copies": 5},
-        "full": FULL,
-    },
+    cut=by_network,
+    modelled=False,
+    smoke=SMOKE | {"test_images": 4, "path_steps": 2, "noisy_copies": 2},
+    quick=QUICK | {"test_images": 30, "path_steps": 5, "noisy_copies": 5},
+    full=FULL,
     columns={
         "data": "what the networks were trained on",
         "network": "MLP or CNN",
@@ -190,7 +170,7 @@ def data_randomization(
     test_images: int = 200,
     path_steps: int = 50,
     noisy_copies: int = 50,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """Similarity of the maps of a network to those of one trained on random labels.
 
     All maps explain the class that the network with true labels predicts. The same similarity to a
@@ -205,9 +185,6 @@ def data_randomization(
         path_steps: points of integrated gradients.
         noisy_copies: copies in SmoothGrad and VarGrad.
 
-    Yields:
-        One chunk a data set, network and seed of the training.
-
     Raises:
         UsageError: no data.
     """
@@ -215,66 +192,24 @@ def data_randomization(
     count = memorized or train_images
     for triple in plans(data, architectures, shrink, epochs, most_epochs, count, seeds):
         plan = triple[0]
-        images = grey_images(context, plan.data, plan.count)
         chosen = [m for m in methods if plan.architecture == "CNN" or not m.endswith("grad-cam")]
+        first, *others = (grey_network(context, each).model for each in triple)
+        shown = grey_images(context, plan.data).test.take(test_images, context.seed)
+        for batch in batches_inside(context, first, shown):
 
-        def compute(
-            triple: tuple[Plan, Plan, Plan] = triple, chosen: Sequence[str] = chosen
-        ) -> pd.DataFrame:
-            return compare_labels(context, triple, chosen, test_images, sampling)
+            def maps(model: Explainable, name: str) -> dict[str, dict[str, Scaled]]:
+                keys = batch.seeds(plan.seed, name)  # noqa: B023  (called in this pass only)
+                inputs, targets = batch.inputs, batch.targets  # noqa: B023
+                values = unpooled(model, inputs, targets, chosen, keys, sampling, 5 * BATCH)  # noqa: B023
+                return {method: scaled(found, False) for method, found in values.items()}
 
-        settings = {
-            "plans": [str(plan) for plan in triple],
-            "images": [images.train.sha256, images.test.sha256],
-            "test_images": test_images,
-            "methods": chosen,
-            "sampling": str(sampling),
-            "seed": context.seed,
-        }
-        yield Chunk(
-            settings,
-            (*code_for(chosen), *CODE, compare_labels),
-            compute,
-            own_images(context, plan.data),
-            needs_model=False,
-        )
-
-
-def compare_labels(
-    context: Context,
-    triple: tuple[Plan, Plan, Plan],
-    methods: Sequence[str],
-    test_images: int,
-    sampling: Sampling,
-) -> pd.DataFrame:
-    """One row a test image, method, other network and scaling."""
-    plan = triple[0]
-    first, again, random = (grey_network(context, each).model for each in triple)
-    shown = grey_images(context, plan.data).test.take(test_images, context.seed)
-    own = inside(context, first, shown)
-    rows = []
-    for start in range(0, len(shown), 5 * CHUNK):
-        batch = own.batch(range(start, min(start + 5 * CHUNK, len(shown))))
-
-        def maps(model: Explainable, name: str) -> dict[str, dict[str, Scaled]]:
-            keys = batch.seeds(plan.seed, name)  # noqa: B023  (called in this pass only)
-            inputs, targets = batch.inputs, batch.targets  # noqa: B023
-            values = unpooled(model, inputs, targets, methods, keys, sampling, 5 * CHUNK)
-            return {method: scaled(found, False) for method, found in values.items()}
-
-        base = maps(first, "true labels")
-        for compared, model in (("true labels again", again), ("random labels", random)):
-            same: torch.Tensor = model.predict(batch.inputs) == batch.targets
-            for method, both in maps(model, compared).items():
-                for kind, other in both.items():
-                    scores = base[method][kind].compare(other)
-                    kept = {n: v for n, v in scores.items() if not n.startswith("hog")}
-                    rows.append(
-                        image_rows(
-                            batch, {"same_class": same} | kept, method=method, compared=compared,
-                            maps=kind, data=plan.data, network=plan.architecture, seed=plan.seed,
-                        )
-                    )  # fmt: skip
-    order = ["data", "network", "seed", "image", "position", "method", "compared", "maps"]
-    found = pd.concat(rows, ignore_index=True)
-    return found[[*order, *(column for column in found if column not in order)]]
+            base = maps(first, "true labels")
+            for compared, model in zip(("true labels again", "random labels"), others, strict=True):
+                same = {"same_class": model.predict(batch.inputs) == batch.targets}
+                for method, both in maps(model, compared).items():
+                    for kind, other in both.items():
+                        yield batch.rows(
+                            same | base[method][kind].compare(other), method=method,
+                            compared=compared, maps=kind, data=plan.data,
+                            network=plan.architecture, seed=plan.seed,
+                        )  # fmt: skip

@@ -1,14 +1,16 @@
 """The networks of Adebayo et al. (2018, Appendix B), trained once and kept for every table."""
 
 import hashlib
+import itertools
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sanitygap import fingerprint
 from sanitygap.downloads import cache_folder
-from sanitygap.experiments.experiment import Code, Context
+from sanitygap.experiments.experiment import Code
 from sanitygap.images import ImageSet
 from sanitygap.models.explainable import Explainable
 from sanitygap.small_networks import training
@@ -23,6 +25,7 @@ from sanitygap.small_networks.mnist_networks import (
     network,
 )
 from sanitygap.small_networks.training import Labels, Recipe, Trained, correct, train
+from sanitygap.table import BATCH, Batch, Context, Piece
 
 Data = Literal["digits", "mnist", "fashion-mnist"]
 Architecture = Literal["MLP", "CNN"]
@@ -105,13 +108,20 @@ def grey_images(context: Context, name: Data, count: int | None = None) -> GreyI
     return GreyImages.load(name, own, count)
 
 
-def own_images(context: Context, name: Data) -> tuple[int, ...]:
-    """Positions of the run's images if they are the test images of a data set, else none.
+def by_network(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
+    """A part for each data set, network and seed.
 
-    A table is then about the images of the run, and a verdict can be about the paper's own.
+    Where a data set's test images are those of the run, the table is about them, and a verdict can
+    be about the paper's own.
     """
-    same = context.images.spec.partition(":")[0] == name
-    return tuple(range(len(context.images))) if same else ()
+    for data in arguments["data"]:
+        images = grey_images(context, data)
+        checksums = [images.train.sha256, images.test.sha256]
+        own = context.images.spec.partition(":")[0] == data
+        places = tuple(range(len(context.images))) if own else ()
+        for kind, seed in itertools.product(arguments["architectures"], arguments["seeds"]):
+            one = {"data": (data,), "architectures": (kind,), "seeds": (seed,)}
+            yield Piece({**arguments, **one}, places, checksums)
 
 
 def address(plan: Plan, images: GreyImages) -> str:
@@ -155,6 +165,13 @@ def grey_network(context: Context, plan: Plan) -> GreyNetwork:
 def inside(context: Context, model: Explainable, images: ImageSet) -> Context:
     """The context of a small network and its images, with the seed of the run."""
     return Context(lambda: model, lambda: images, context.seed)
+
+
+def batches_inside(context: Context, model: Explainable, images: ImageSet) -> Iterator[Batch]:
+    """The images of a small network, batch by batch; it is so fast that batches are large."""
+    own, size = inside(context, model, images), 5 * BATCH
+    for start in range(0, len(images), size):
+        yield own.batch(range(start, min(start + size, len(images))))
 
 
 def labelled(plan: Plan, labels: Labels, seed: int, epochs: int) -> Plan:

@@ -5,6 +5,7 @@ the randomised network's map explains: the original one, or the one it now predi
 authors' code. Maps are scaled and compared as there (:mod:`sanitygap.adebayo_metrics`).
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -14,21 +15,22 @@ import torch
 from sanitygap import adebayo_metrics, hog, randomization, similarity
 from sanitygap.adebayo_metrics import SCALINGS, Scaled
 from sanitygap.attribution import Sampling, unpooled
-from sanitygap.attribution.applicable import defined, families
-from sanitygap.experiments.experiment import CHUNK, Chunk, Code, Context, experiment, image_rows
+from sanitygap.attribution.applicable import families
+from sanitygap.experiments.experiment import Code
 from sanitygap.experiments.grey_networks import (
     ARCHITECTURES,
-    CODE,
     Architecture,
     Data,
     Plan,
+    batches_inside,
+    by_network,
     grey_images,
     grey_network,
-    inside,
 )
-from sanitygap.experiments.randomization_test import code_of, sampling_of
+from sanitygap.experiments.randomization_test import code_of
 from sanitygap.randomization import Order, RandomTwin, Redraw, Weights, steps
 from sanitygap.small_networks.mnist_networks import NOISE_ON_COPIES
+from sanitygap.table import Batch, Context, table
 
 Explained = Literal["original", "random"]
 
@@ -101,61 +103,40 @@ COLUMNS = {
 } | SCORES
 
 
-@experiment(
+@table(
     "parameter-test",
-    knobs={
-        "smoke": {
-            "methods": FAST_METHODS, "choices": (CHOICES[0], CHOICES[-1]), "n_steps": 1,
-            "max_images": 2,
-        },
-        "quick": {"methods": FAST_METHODS, "n_steps": 2, "max_images": 3},
-        "full": {},
+    by=["seeds", "methods"],
+    smoke={
+        "methods": FAST_METHODS, "choices": (CHOICES[0], CHOICES[-1]), "n_steps": 1,
+        "max_images": 2,
     },
+    quick={"methods": FAST_METHODS, "n_steps": 2, "max_images": 3},
+    full={"max_images": 50},
     columns=COLUMNS,
 )  # fmt: skip
 def parameter_test(
-    context: Context,
+    batch: Batch,
     methods: Sequence[str] = METHODS,
     choices: Sequence[Choice] = CHOICES,
     n_steps: int | None = None,
     path_steps: int = 50,
     noisy_copies: int = 50,
     seeds: Sequence[int] | None = None,
-    max_images: int | None = 50,
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """Similarity of maps before and after randomisation of the run's model, choice by choice.
 
     Args:
-        context: model, images and seed.
+        batch: images.
         methods: attribution methods.
         choices: order, weights and explained class.
         n_steps: that many steps of each order, evenly spread; all by default.
         path_steps: points of integrated gradients.
         noisy_copies: copies in SmoothGrad and VarGrad.
         seeds: seeds of the redrawn weights; the run's seed by default.
-        max_images: use at most that many images.
-
-    Yields:
-        One chunk a seed and a batch of images: base maps are shared by all choices.
     """
     sampling = Sampling(path_steps, noisy_copies)
-    methods = defined(context.model, methods)
-    for seed in seeds if seeds is not None else [context.seed]:
-        for positions in context.positions(max_images):
-
-            def compute(positions: tuple[int, ...] = positions, seed: int = seed) -> pd.DataFrame:
-                return compare_choices(
-                    context, methods, positions, seed, choices, n_steps, sampling
-                )
-
-            settings = {
-                "methods": list(methods),
-                "sampling": [sampling_of(family, sampling) for family in families(methods)],
-                "choices": [list(choice) for choice in choices],
-                "n_steps": n_steps,
-                "seed": seed,
-            }
-            yield Chunk(settings, code_for(methods), compute, positions)
+    for seed in seeds or [batch.seed]:
+        yield from compare_choices(batch, methods, seed, choices, n_steps, sampling)
 
 
 def code_for(methods: Sequence[str]) -> tuple[Code, ...]:
@@ -171,25 +152,24 @@ def scaled(values: torch.Tensor, measures_hog: bool = True) -> dict[str, Scaled]
 
 
 def compare_choices(
-    context: Context,
+    batch: Batch,
     methods: Sequence[str],
-    positions: Sequence[int],
     seed: int,
     choices: Sequence[Choice],
     n_steps: int | None,
     sampling: Sampling,
-) -> pd.DataFrame:
-    """All choices, steps and methods for one batch of images."""
-    model, batch = context.model, context.batch(positions)
+) -> Iterator[pd.DataFrame]:
+    """The rows of all choices, steps and methods; choices share the maps of the trained network."""
+    model = batch.model
 
     def maps(
         targets: torch.Tensor, step: str, names: Sequence[str]
     ) -> dict[str, dict[str, Scaled]]:
         keys = batch.seeds(seed, step)
-        values = unpooled(model, batch.inputs, targets, names, keys, sampling, context.batch_size)
+        values = unpooled(model, batch.inputs, targets, names, keys, sampling, batch.size)
         return {name: scaled(found) for name, found in values.items()}
 
-    base, rows = maps(batch.targets, "base", methods), []
+    base = maps(batch.targets, "base", methods)
     for number, (order, weights, explained) in enumerate(choices):
         names = [name for name in methods if not number or name not in ONCE]
         twin = RandomTwin(model, seed, Redraw(weights))
@@ -201,14 +181,11 @@ def compare_choices(
             for name, both in changed.items():
                 for kind, other in both.items():
                     scores = base[name][kind].compare(other)
-                    labels = {
-                        "method": name, "order": order, "weights": weights, "explained": explained,
-                        "step": step.number, "steps": len(model.stages), "stage": step.name,
-                        "seed": seed, "maps": kind,
-                    }  # fmt: skip
-                    values = {"same_class": predicted == batch.targets} | scores
-                    rows.append(image_rows(batch, values, **labels))
-    return pd.concat(rows, ignore_index=True)[list(COLUMNS)]
+                    yield batch.rows(
+                        {"same_class": predicted == batch.targets, **scores}, method=name,
+                        order=order, weights=weights, explained=explained, step=step.number,
+                        steps=len(model.stages), stage=step.name, seed=seed, maps=kind,
+                    )  # fmt: skip
 
 
 GREY_COLUMNS = {
@@ -218,19 +195,22 @@ GREY_COLUMNS = {
 } | COLUMNS
 
 
-@experiment(
+#: passes through all images of MNIST after which the networks classify more than 98 % correctly
+EPOCHS: dict[Architecture, int] = {"MLP": 6, "CNN": 3}
+
+
+@table(
     "parameter-test-grey",
-    knobs={
-        "smoke": {
-            "data": ("digits",), "shrink": 8, "epochs": 4, "train_images": 400, "seeds": (0,),
-            "test_images": 4, "path_steps": 2, "noisy_copies": 2, "methods": SMOKE_METHODS,
-            "choices": (CHOICES[0], CHOICES[1], CHOICES[-1]),
-        },
-        "quick": {
-            "data": ("digits",), "shrink": 4, "epochs": 6, "seeds": (0, 1), "test_images": 20,
-            "path_steps": 5, "noisy_copies": 5,
-        },
-        "full": {},
+    cut=by_network,
+    modelled=False,
+    smoke={
+        "data": ("digits",), "shrink": 8, "epochs": 4, "train_images": 400, "seeds": (0,),
+        "test_images": 4, "path_steps": 2, "noisy_copies": 2, "methods": SMOKE_METHODS,
+        "choices": (CHOICES[0], CHOICES[1], CHOICES[-1]),
+    },
+    quick={
+        "data": ("digits",), "shrink": 4, "epochs": 6, "seeds": (0, 1), "test_images": 20,
+        "path_steps": 5, "noisy_copies": 5,
     },
     columns=GREY_COLUMNS,
 )  # fmt: skip
@@ -247,7 +227,7 @@ def parameter_test_grey(
     path_steps: int = 20,
     noisy_copies: int = 20,
     seeds: Sequence[int] = (0, 1, 2, 3, 4),
-) -> Iterator[Chunk]:
+) -> Iterator[pd.DataFrame]:
     """The same for the CNN and the MLP of the appendix, trained on grey images; no HOG.
 
     Args:
@@ -263,69 +243,20 @@ def parameter_test_grey(
         noisy_copies: copies in SmoothGrad and VarGrad.
         seeds: seeds of the redrawn weights.
 
-    Yields:
-        One chunk a data set, network and seed.
-
     Raises:
         UsageError: no data.
     """
     sampling = Sampling(path_steps, noisy_copies, Sampling().noise_level * NOISE_ON_COPIES)
-    for name in data:
-        images = grey_images(context, name, train_images)
-        digests = [images.train.sha256, images.test.sha256]
-        for architecture in architectures:
-            chosen = [m for m in methods if architecture == "CNN" or m not in CNN_ONLY]
-            plan = Plan(
-                name, architecture, epochs=epochs or EPOCHS[architecture], count=train_images,
-                shrink=shrink,
-            )  # fmt: skip
+    for name, architecture in itertools.product(data, architectures):
+        chosen = [m for m in methods if architecture == "CNN" or m not in CNN_ONLY]
+        plan = Plan(
+            name, architecture, epochs=epochs or EPOCHS[architecture], count=train_images,
+            shrink=shrink,
+        )  # fmt: skip
+        trained = grey_network(context, plan)
+        accuracy = trained.test_right / trained.test_images
+        shown = grey_images(context, name).test.take(test_images, context.seed)
+        for batch in batches_inside(context, trained.model, shown):
             for seed in seeds:
-
-                def compute(
-                    plan: Plan = plan, chosen: Sequence[str] = chosen, seed: int = seed
-                ) -> pd.DataFrame:
-                    return compare_grey(context, plan, chosen, test_images, seed, choices, sampling)
-
-                settings = {
-                    "plan": str(plan),
-                    "images": digests,
-                    "test_images": test_images,
-                    "methods": chosen,
-                    "sampling": str(sampling),
-                    "choices": [list(choice) for choice in choices],
-                    "seeds": [context.seed, seed],
-                }
-                code = (*code_for(chosen), *CODE, compare_grey)
-                yield Chunk(settings, code, compute, needs_model=False)
-
-
-#: passes through all images of MNIST after which the networks classify more than 98 % correctly
-EPOCHS: dict[Architecture, int] = {"MLP": 6, "CNN": 3}
-
-
-def compare_grey(
-    context: Context,
-    plan: Plan,
-    methods: Sequence[str],
-    test_images: int,
-    seed: int,
-    choices: Sequence[Choice],
-    sampling: Sampling,
-) -> pd.DataFrame:
-    """One row a test image, method, choice, step and scaling for one trained network."""
-    trained = grey_network(context, plan)
-    shown = grey_images(context, plan.data).test.take(test_images, context.seed)
-    own = inside(context, trained.model, shown)
-    tables = [
-        compare_choices(
-            own, methods, range(start, min(start + 5 * CHUNK, len(shown))), seed, choices, None,
-            sampling,
-        )
-        for start in range(0, len(shown), 5 * CHUNK)
-    ]  # fmt: skip
-    rows = pd.concat(tables, ignore_index=True).assign(
-        data=plan.data,
-        network=plan.architecture,
-        accuracy=trained.test_right / trained.test_images,
-    )
-    return rows[list(GREY_COLUMNS)]
+                for rows in compare_choices(batch, chosen, seed, choices, None, sampling):
+                    yield rows.assign(data=name, network=architecture, accuracy=accuracy)
