@@ -1,5 +1,6 @@
 """Executing notebooks: parameters, stamps, failures, and what must not leak."""
 
+import errno
 import hashlib
 import json
 import sys
@@ -9,10 +10,11 @@ import jupytext
 import nbformat
 import pytest
 
-from sanitygap.book import Project, execute
-from sanitygap.book.execution import STAMP, command
+from sanitygap.book import Project, execute, gate
+from sanitygap.book.execution import command
 from sanitygap.book.gatekeeper import problems
 from sanitygap.book.localpaths import LocalPaths
+from sanitygap.book.stamp import STAMP
 from sanitygap.errors import NotRecordedError, UsageError
 from sanitygap.provenance import checked_out
 
@@ -225,6 +227,28 @@ def test_interruption_keeps_what_ran(project: Project, monkeypatch: pytest.Monke
     with pytest.raises(KeyboardInterrupt):
         execute(project, ["gap"], {}, "toy")
     assert [path.name for path in project.executed_folder("toy").iterdir()] == ["gap.failed.ipynb"]
+
+
+@pytest.mark.parametrize(
+    "at", ["papermill.execute_notebook", "sanitygap.book.execution.publishable"]
+)
+def test_no_older_page_passes_for_one_that_a_full_disk_cut_off(
+    project: Project, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    execute(project, [], {}, "toy")
+    partial = project.executed_folder("toy") / ".gap.partial.ipynb"
+
+    def full(*_args: object, **_options: object) -> None:
+        partial.write_text('{"cells": [')
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(at, full)
+    with pytest.raises(OSError, match="No space left"):
+        execute(project, ["gap"], {}, "toy")
+    names = {path.name for path in project.executed_folder("toy").iterdir()}
+    assert names == {"theorem-1.ipynb", "gap.failed.ipynb"}
+    with pytest.raises(UsageError, match="gap: its last execution failed"):
+        gate(project, "toy")
 
 
 def test_command_quotes_what_a_shell_would_split() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -16,16 +17,15 @@ from typing import Any
 import psutil
 from tqdm import tqdm
 
-from sanitygap.book.kernels import KERNEL, kernels
+from sanitygap.book.kernels import KERNEL, kernels, logging_reads
 from sanitygap.book.localpaths import LocalPaths, map_strings
 from sanitygap.book.project import Project
 from sanitygap.book.publishable import KERNELSPEC, publishable
+from sanitygap.book.stamp import STAMP, checksums
 from sanitygap.errors import NotRecordedError, UsageError
 from sanitygap.files import file_sha256
+from sanitygap.fingerprint import of_library
 from sanitygap.provenance import checked_out
-
-STAMP = "sanitygap"
-"""The key of the notebook metadata that holds the stamp of an execution."""
 
 COMMAND_OPTIONS = ("run", "profile", "model", "images", "n_images", "device", "seed")
 """Parameters that every notebook has; each is an option of ``sanitygap execute``."""
@@ -57,9 +57,10 @@ def execute(
     """Execute notebooks, each in a fresh kernel of this interpreter.
 
     Notebooks that ask for the same table at the same time wait for each other (see
-    :meth:`Study.table <sanitygap.runs.Study.table>`). A notebook that fails does not stop the
-    others. Its partly executed copy stays beside the good
-    ones as ``NAME.failed.ipynb``, and all failures are reported together at the end.
+    :meth:`Study.table <sanitygap.runs.Study.table>`). A notebook's older copy goes when its
+    execution begins, so none is there if it does not end. A notebook that fails does not stop the
+    others. Its partly executed copy stays beside the good ones as ``NAME.failed.ipynb``, and all
+    failures are reported together at the end.
 
     Args:
         project: the checkout. Its root is the working directory of the notebooks.
@@ -76,6 +77,7 @@ def execute(
 
     Raises:
         UsageError: an unknown notebook or parameter name, or a cell that failed.
+        OSError: a copy cannot be written, as on a full disk.
     """
     names = list(notebooks) or project.chapters
     sources = {name: project.source(name) for name in names}
@@ -147,6 +149,7 @@ def _prepare(source: Path, values: Mapping[str, Any]) -> Any:
     notebook.metadata[STAMP] = {
         "source": f"notebooks/{source.name}",
         "source_sha256": file_sha256(source),
+        "library_sha256": of_library(),
         "parameters": {**known, **values},
     }
     return notebook
@@ -186,22 +189,22 @@ def _execute_one(
 
     Raises:
         UsageError: a cell failed; the message names the cell and the exception.
+        OSError: the copy cannot be written.
     """
     import nbformat
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
+    page = folder / f"{name}.ipynb"
     partial = folder / f".{name}.partial.ipynb"
     failed = folder / f"{name}.failed.ipynb"
     local = LocalPaths(project.root)
     commit, dirty = checked_out(project.root)
     started = datetime.now(UTC)
-    partial.unlink(missing_ok=True)
+    for old in (page, partial):
+        old.unlink(missing_ok=True)
 
-    def finish(target: Path) -> None:
-        # Papermill saves after every cell, so what ran is on disk whatever stopped the notebook.
-        if not partial.exists():
-            return
+    def stamp(opened: Sequence[Path] = ()) -> None:
         executed = nbformat.read(partial, as_version=4)
         finished = datetime.now(UTC)
         executed.metadata[STAMP] |= {
@@ -217,40 +220,52 @@ def _execute_one(
         }
         executed.metadata[STAMP] = map_strings(executed.metadata[STAMP], local.hide)
         publishable(executed, local)
+        executed.metadata[STAMP] |= checksums(project, executed, values["run"], opened)
         nbformat.write(executed, partial)
-        partial.replace(target)
+
+    def keep_failed() -> None:
+        # Papermill saves after every cell, so what ran is on disk whatever stopped the notebook,
+        # unless the disk is full.
+        with contextlib.suppress(OSError, ValueError, UsageError):
+            stamp()
+        if partial.exists():
+            partial.replace(failed)
 
     try:
         with tempfile.TemporaryDirectory() as temporary:
-            source = Path(temporary) / f"{name}.ipynb"
+            source, log = (Path(temporary) / file for file in (f"{name}.ipynb", "opened"))
             nbformat.write(notebook, source)
-            papermill.execute_notebook(
-                str(source),
-                str(partial),
-                dict(values),
-                kernel_name=KERNEL,
-                language="python",
-                # papermill's own way to say where would move this whole process there
-                resources={"metadata": {"path": str(project.root)}},
-                progress_bar={"desc": name} if progress else False,
-                execution_timeout=timeout,
-                stderr_file=sys.stderr if progress else None,
-            )
+            try:
+                papermill.execute_notebook(
+                    str(source),
+                    str(partial),
+                    dict(values),
+                    kernel_name=KERNEL,
+                    language="python",
+                    # papermill's own way to say where would move this whole process there
+                    resources={"metadata": {"path": str(project.root)}},
+                    progress_bar={"desc": name} if progress else False,
+                    execution_timeout=timeout,
+                    stderr_file=sys.stderr if progress else None,
+                    extra_arguments=logging_reads(project.data.resolve(), log),
+                )
+            except papermill.PapermillExecutionError as error:
+                if error.ename != NotRecordedError.__name__:
+                    raise
+                settings = project.run_record(values["run"]).get("settings", {})
+                anew = command(name, {**settings, "run": "mine"})
+                _end_page(partial, _one_line(error.evalue), anew)
+            opened = log.read_text(encoding="utf-8").splitlines()
+        stamp([Path(path) for path in opened])
+        partial.replace(page)
     except papermill.PapermillExecutionError as error:
-        if error.ename == NotRecordedError.__name__:
-            settings = project.run_record(values["run"]).get("settings", {})
-            anew = command(name, {**settings, "run": "mine"})
-            _end_page(partial, _one_line(error.evalue), anew)
-            finish(folder / f"{name}.ipynb")
-            failed.unlink(missing_ok=True)
-            return
-        finish(failed)
+        keep_failed()
         raise UsageError(
             f"notebook {name!r} failed in cell {error.exec_count}: "
             f"{error.ename}: {_one_line(error.evalue)} (see {_shown(project, failed)})"
         ) from error
     except (CellTimeoutError, DeadKernelError) as error:
-        finish(failed)
+        keep_failed()
         what = (
             f"a cell took more than {timeout} s"
             if isinstance(error, CellTimeoutError)
@@ -260,9 +275,8 @@ def _execute_one(
             error
         )
     except BaseException:
-        finish(failed)
+        keep_failed()
         raise
-    finish(folder / f"{name}.ipynb")
     failed.unlink(missing_ok=True)
 
 

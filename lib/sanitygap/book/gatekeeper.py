@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sanitygap.book.execution import STAMP
 from sanitygap.book.localpaths import LocalPaths, map_strings, published_parts, strings
 from sanitygap.book.project import Project
+from sanitygap.book.stamp import STAMP, changes_since
 from sanitygap.errors import UsageError
 from sanitygap.files import file_sha256
 from sanitygap.words import listed
@@ -23,8 +23,9 @@ def gate(project: Project, run: str, folder: Path | None = None) -> dict[str, An
     """Let through the executed notebooks of a run, if every chapter of the book is sound.
 
     A chapter is refused where it was not executed to its end, failed, is older than its source,
-    ran its cells out of order, belongs to another run or other parameters than the rest, names a
-    folder of the machine that executed it, or shows a figure without alternative text.
+    the library, or the tables and verdicts that it shows, was edited afterwards, ran its cells out
+    of order, belongs to another run or other parameters than the rest, names a folder of the
+    machine that executed it, or shows a figure without alternative text.
 
     Args:
         project: the checkout.
@@ -50,11 +51,16 @@ def gate(project: Project, run: str, folder: Path | None = None) -> dict[str, An
             refused.append(f"{name}: its last execution failed")
             continue
         if not executed.exists():
-            refused.append(f"{name}: not executed for run {run!r}")
+            stopped = (folder / f".{name}.partial.ipynb").exists()
+            what = "its last execution did not end" if stopped else f"not executed for run {run!r}"
+            refused.append(f"{name}: {what}")
             continue
         notebook = nbformat.read(executed, as_version=4)
         reasons = list(problems(notebook, source, run, local))
-        parameters = notebook.metadata.get(STAMP, {}).get("parameters", {})
+        stamp = notebook.metadata.get(STAMP, {})
+        if stamp.get("run") == run:
+            reasons += changes_since(project, notebook, stamp, run)
+        parameters = stamp.get("parameters", {})
         settings = _public({key: parameters.get(key) for key in ONE_RUN})
         expected = expected or settings
         reasons += [

@@ -5,7 +5,7 @@ and the like, seconds for each chapter. So one process imports them, and forks a
 one is asked for. What Jupyter starts, and watches, is a small client that asks for the fork and
 lives as long as it does: it passes interrupts on, and whoever ends it ends the kernel.
 
-    python -I -S kernels.py SOCKET CONNECTION_FILE      the client: the standard library is enough
+    python -I -S kernels.py SOCKET CONNECTION_FILE ...  the client: the standard library is enough
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _become_kernel(connection: socket.socket) -> None:
     )
     IPKernelApp.launch_instance(
         [
-            *("-f", asked["connection_file"], "--log-level=ERROR"),
+            *("-f", asked["connection_file"], "--log-level=ERROR", *asked["arguments"]),
             # a kernel ends itself when its parent is not the one that it was told
             f"--IPKernelApp.parent_handle={os.getppid()}",
             # the backend for figures was imported before there was a shell to connect it with
@@ -98,8 +98,8 @@ def _obey(connection: socket.socket) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def ask(address: str, connection_file: str) -> None:
-    """Ask for a kernel and live as long as it does."""
+def ask(address: str, connection_file: str, *arguments: str) -> None:
+    """Ask for a kernel with these arguments and live as long as it does."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(address)
 
@@ -109,11 +109,40 @@ def ask(address: str, connection_file: str) -> None:
         signal.signal(signal.SIGINT, interrupt)
         asked = {
             "connection_file": connection_file,
+            "arguments": arguments,
             "environment": dict(os.environ),
             "folder": str(Path.cwd()),
         }
         connection.sendall(json.dumps(asked).encode() + b"\n")
         connection.recv(1)  # the kernel says nothing: this is its end
+
+
+def log_reads(folder: str, log: str) -> None:
+    """Write down the path of every file below a folder that this process opens from now on.
+
+    Args:
+        folder: where the files lie.
+        log: the file to write to, one path a line.
+    """
+    known: set[str] = set()
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def opened(event: str, details: tuple[object, ...]) -> None:
+        if event != "open" or not isinstance(details[0], str | os.PathLike):
+            return
+        path = os.path.realpath(details[0])
+        if path not in known and path.startswith(folder + os.sep):
+            known.add(path)
+            os.write(descriptor, f"{path}\n".encode())
+
+    sys.addaudithook(opened)
+
+
+def logging_reads(folder: Path, log: Path) -> list[str]:
+    """Arguments for a kernel that starts with :func:`log_reads`, and without the library."""
+    here = f"__import__('runpy').run_path({__file__!r})"
+    call = f"{here}['log_reads']({str(folder)!r}, {str(log)!r})"
+    return [f"--IPKernelApp.exec_lines={call}"]
 
 
 @contextmanager

@@ -109,6 +109,19 @@ class Project:
         """
         return self.pages / "_executed" / checked_run_name(run)
 
+    @property
+    def data(self) -> Path:
+        """The folder of runs, claims and everything else that pages read."""
+        return self.root / "data"
+
+    def run_folder(self, run: str) -> Path:
+        """The folder of a run, whether or not it exists.
+
+        Raises:
+            UsageError: the name cannot be the name of a folder.
+        """
+        return self.data / "runs" / checked_run_name(run)
+
     def run_record(self, run: str) -> dict[str, Any]:
         """The settings and provenance of a run, as its study wrote them; empty before it did."""
         path = self.root / "data" / "runs" / checked_run_name(run) / "run.json"

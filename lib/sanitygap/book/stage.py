@@ -15,10 +15,10 @@ import yaml
 from sanitygap.book.anchors import Names
 from sanitygap.book.citable import WORKS, read_works
 from sanitygap.book.citation import Citation
-from sanitygap.book.execution import STAMP
 from sanitygap.book.gatekeeper import figure_mime, figure_options
 from sanitygap.book.passport import passport
 from sanitygap.book.project import Project
+from sanitygap.book.stamp import STAMP
 from sanitygap.book.verdicts import VERDICTS
 from sanitygap.errors import unknown_name
 from sanitygap.provenance import checked_out
