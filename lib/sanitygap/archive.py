@@ -27,6 +27,45 @@ def run_folder(run: str, root: Path | None = None) -> Path:
     return (root or find_root()) / "data" / "runs" / Settings.checked(run=run).run
 
 
+def run_record(folder: Path) -> dict[str, Any]:
+    """The content of a run's ``run.json``, with all settings; empty if there is none.
+
+    Raises:
+        UsageError: it is damaged, or of a version with other settings.
+    """
+    path = folder / "run.json"
+    if not path.is_file():
+        return {}
+    try:
+        record = dict(json.loads(path.read_text(encoding="utf-8")))
+        record["settings"] = Settings.checked(**record["settings"]).model_dump()
+        bool(record["recorded"])
+    except (ValueError, TypeError, KeyError, UsageError):
+        raise UsageError(
+            f"the run.json of the run {folder.name!r} is damaged or of another version; restore "
+            f"it, or delete the folder data/runs/{folder.name} and compute the run again"
+        ) from None
+    return record
+
+
+def run_records(root: Path) -> tuple[dict[Path, dict[str, Any]], list[str]]:
+    """The runs of a project, sorted by name, and what is said of those that cannot be used.
+
+    Args:
+        root: the project's folder.
+
+    Returns:
+        Folder -> content of its ``run.json``; and a line for each that :func:`run_record` refuses.
+    """
+    records, refused = {}, []
+    for path in sorted((root / "data" / "runs").glob("*/run.json")):
+        try:
+            records[path.parent] = run_record(path.parent)
+        except UsageError as error:
+            refused.append(f"{error}; it is left out")
+    return records, refused
+
+
 def is_recorded(folder: Path) -> bool:
     """Whether a run's folder holds a recorded run."""
     return bool(read_json(folder / "run.json").get("recorded"))

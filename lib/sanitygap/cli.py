@@ -107,7 +107,9 @@ def build(
     from sanitygap.book import Project
     from sanitygap.book import build as build_site
 
-    print(build_site(Project.find(), run, address=site_url))
+    project = Project.find()
+    _usable_runs(project.root)
+    print(build_site(project, run, address=site_url))
 
 
 @app.command()
@@ -266,8 +268,7 @@ def claims(
     from sanitygap.claims import collect
     from sanitygap.files import find_root
 
-    folders = [path.parent for path in sorted((find_root() / "data" / "runs").glob("*/run.json"))]
-    rows = collect(folders, run)
+    rows = collect(_usable_runs(find_root()), run)
     if as_json:
         print(json.dumps(rows, indent=1, ensure_ascii=False))
         return
@@ -302,6 +303,7 @@ def verify(
         outdated,
         recorded_runs,
     )
+    from sanitygap.files import find_root
 
     live = find_run(run)
     if parts:
@@ -312,6 +314,8 @@ def verify(
             show(json.loads(again.to_json(orient="records")))
         raise typer.Exit(int((again["verdict"] != AGREES).any()))
     model = live.settings.public()["model"]
+    if not against:
+        _usable_runs(find_root())
     found = [find_run(against)] if against else recorded_runs(model=model)
     found = [study for study in found if study.folder.resolve() != live.folder.resolve()]
     if not found:
@@ -364,6 +368,16 @@ def serve(
     from sanitygap.book.server import serve as serve_site
 
     serve_site(folder or Project.find().build_folder / "html", port)
+
+
+def _usable_runs(root: Path) -> list[Path]:
+    """The folders of the project's runs; those that cannot be used are named on standard error."""
+    from sanitygap.archive import run_records
+
+    records, refused = run_records(root)
+    for line in refused:
+        print(f"sanitygap: {line}", file=sys.stderr)
+    return list(records)
 
 
 def _own_parameters(texts: list[str]) -> dict[str, object]:

@@ -9,6 +9,7 @@ from threading import Thread
 
 import pytest
 
+from sanitygap.archive import run_records
 from sanitygap.book import Project
 from sanitygap.book.results import changes, drift, results, shown_runs
 from sanitygap.book.server import make_server
@@ -70,6 +71,33 @@ def test_runs_are_told_from_their_records(tmp_path: Path) -> None:
     assert results(project, "nowhere")["drift"] == {"notes": [], "rows": [], "old": {}}
     told = drift(Project(tmp_path), "reference-a")
     assert told["notes"][0] == "This site shows a recorded run itself."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"settings": {"model": "my:net"}, "reco',
+        "[1, 2]",
+        '{"recorded": true}',
+        '{"settings": {"model": "my:net", "color": "red"}, "recorded": true}',
+    ],
+    ids=["truncated", "a list", "without settings", "of another version"],
+)
+def test_a_damaged_neighbour_is_left_out_and_named(tmp_path: Path, text: str) -> None:
+    for run in ("mine", "reference-a", "reference-b"):
+        folder = tmp_path / "data" / "runs" / run
+        folder.mkdir(parents=True)
+        made = {"settings": {"model": "my:net"}, "recorded": run != "mine", "images": {"n": 4}}
+        (folder / "run.json").write_text(json.dumps(made))
+    damaged = tmp_path / "data" / "runs" / "reference-a"
+    (damaged / "run.json").write_text(text)
+    project = Project(tmp_path)
+    assert [one["name"] for one in shown_runs(project, "mine")] == ["mine", "reference-b"]
+    _, [line] = run_records(tmp_path)
+    assert "the run 'reference-a' is damaged or of another version; restore it, or" in line
+    assert "\n" not in line
+    with pytest.raises(UsageError, match="of the run 'reference-a' is damaged"):
+        project.run_record("reference-a")
 
 
 def test_server_is_reached_on_this_machine_only(tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from sanitygap.book.directives import conditions, percentage
 from sanitygap.book.site import ledger_rows
 from sanitygap.book.stage import stage, title_of
 from sanitygap.book.verdicts import VERDICTS
-from sanitygap.claims import Value
+from sanitygap.claims import Value, read_verdicts
 from sanitygap.claims.amendments import load_amendments, load_earlier
 from sanitygap.claims.documentary import standing
+from sanitygap.claims.records import seal
 from sanitygap.errors import UsageError
 from tests.book.toy import ADDRESS, execute_all, invented_claims, make_project
 
@@ -405,8 +406,10 @@ def test_ledger_rows_are_those_of_recorded_runs_and_of_this_one(tmp_path: Path) 
     for run, recorded in (("reference-a", True), ("mine", False), ("another", False)):
         folder = tmp_path / "data" / "runs" / run
         folder.mkdir(parents=True)
-        (folder / "run.json").write_text(json.dumps({"recorded": recorded}))
-        (folder / "verdicts.json").write_text(json.dumps([record, sentence]))
+        (folder / "run.json").write_text(json.dumps({"settings": {}, "recorded": recorded}))
+        path = folder / "verdicts.json"
+        path.write_text(json.dumps([record, sentence]))
+        seal(folder, read_verdicts(path))
     rows = ledger_rows(Project(tmp_path), "mine")
     shown = [row for row in rows if row["verdict"] not in ("not-run", "holds")]
     assert [row["run"] for row in shown] == ["mine", "reference-a"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,20 +122,26 @@ class Project:
         return self.data / "runs" / checked_run_name(run)
 
     def run_record(self, run: str) -> dict[str, Any]:
-        """The settings and provenance of a run, as its study wrote them; empty before it did."""
-        path = self.root / "data" / "runs" / checked_run_name(run) / "run.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        """The settings and provenance of a run, as its study wrote them; empty before it did.
+
+        Raises:
+            UsageError: the name cannot be the name of a folder, or the file is damaged.
+        """
+        from sanitygap.archive import run_record
+
+        return run_record(self.run_folder(run))
 
     def shown_runs(self, run: str) -> list[Path]:
         """The folders of the runs whose verdicts a site about ``run`` shows.
 
         These are the recorded runs, sorted by name, and the run itself where it is not recorded.
+        A damaged one is left out.
         """
-        folders = sorted((self.root / "data" / "runs").glob("*/run.json"))
+        from sanitygap.archive import run_records
+
+        records, _ = run_records(self.root)
         return [
-            path.parent
-            for path in folders
-            if path.parent.name == run or self.run_record(path.parent.name)["recorded"]
+            folder for folder, record in records.items() if folder.name == run or record["recorded"]
         ]
 
 

@@ -48,8 +48,6 @@ def shown_runs(project: Project, run: str) -> list[dict[str, Any]]:
     found = []
     for folder in project.shown_runs(run):
         record = project.run_record(folder.name)
-        if not record.get("settings"):
-            continue
         made = record.get("provenance", {})
         found.append(
             {
@@ -126,7 +124,7 @@ def drift(project: Project, run: str) -> dict[str, Any]:
         ``old``: recorded run -> its tables that other code computed.
     """
     record = project.run_record(run)
-    if not record.get("settings"):
+    if not record:
         return {"notes": [], "rows": [], "old": {}}
     from sanitygap.comparison import compare_runs, old_tables, recorded_runs
     from sanitygap.runs import open_run
