@@ -29,7 +29,8 @@ def read_by_page(project: Project, opened: Iterable[Path]) -> list[Path]:
     """The files of the project that a page rests on, among those that its kernel opened.
 
     What pages read of photographs is in their outputs, and what they read of the parts of a table
-    is in the table. Parquet files are not opened where Python can see it, but their passports are.
+    is in the table. A page uses a table if it opens its passport: pandas opens the table itself
+    where Python cannot see it, and whoever asks for verdicts opens all tables for their checksums.
 
     Args:
         project: the checkout.
@@ -42,7 +43,7 @@ def read_by_page(project: Project, opened: Iterable[Path]) -> list[Path]:
         if first == "cache" or path.name.startswith(".") or path.name in OF_RUN:
             continue
         if first == "runs":
-            if len(rest) != 2:
+            if len(rest) != 2 or path.suffix != ".json":
                 continue
             found.add(path.with_suffix(".parquet"))
         found.add(path)
