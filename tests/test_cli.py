@@ -373,6 +373,17 @@ def test_verify_tells_by_its_exit_status_what_it_found(compute, sanitygap_, refu
     assert "holds no run" in refused("verify", "--run", str(downloaded))
 
 
+def test_verify_leaves_out_a_damaged_neighbour_and_names_it(compute, sanitygap_, root):
+    assert compute("--run", "first")[0] == 0
+    for name in ("reference", "another"):
+        assert sanitygap_("record", "first", name)[0] == 0
+    (root / "data/runs/another/run.json").write_text('{"settings": {', encoding="utf-8")
+    status, out, err = sanitygap_("verify", "--run", "first")
+    assert (status, out.count(" against ")) == (0, 1)
+    assert err.startswith("sanitygap: the run.json of the run 'another' is damaged")
+    assert err.count("\n") == 1
+
+
 def test_verify_says_when_code_has_changed(compute, sanitygap_, root):
     assert compute("--run", "first")[0] == 0
     assert sanitygap_("record", "first", "reference")[0] == 0

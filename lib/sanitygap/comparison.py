@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from scipy.stats import permutation_test
 
+from sanitygap.archive import run_records
 from sanitygap.errors import UsageError
-from sanitygap.files import find_root, read_json, read_table
+from sanitygap.files import find_root, read_table
 from sanitygap.inference import bootstrap_mean, holm
 from sanitygap.runs import Study, open_run
 from sanitygap.scores import occlusion_scores, randomization_scores
@@ -83,19 +84,19 @@ def find_run(name: str, root: Path | None = None) -> Study:
 
 
 def recorded_runs(root: Path | None = None, model: str | None = None) -> list[Study]:
-    """The recorded runs of the project, in the order of their names.
+    """The recorded runs of the project, in the order of their names, without damaged ones.
 
     Args:
         root: the project's folder.
         model: only those about this model spec.
     """
     root = root or find_root()
-    found = []
-    for path in sorted((root / "data" / "runs").glob("*/run.json")):
-        record = read_json(path)
-        if record.get("recorded") and model in (None, record["settings"]["model"]):
-            found.append(Study(run=path.parent.name, root=root))
-    return found
+    records, _ = run_records(root)
+    return [
+        Study(run=folder.name, root=root)
+        for folder, record in records.items()
+        if record["recorded"] and model in (None, record["settings"]["model"])
+    ]
 
 
 def on_shared_steps(first: pd.DataFrame, second: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
