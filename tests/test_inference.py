@@ -22,7 +22,6 @@ from sanitygap.inference import (
     per_image,
     proportion_interval,
     rank_agreement,
-    seed_spread,
 )
 
 METHODS = ["gradient", "ig", "gbp", "lrp"]
@@ -302,16 +301,6 @@ def test_per_image_refuses_what_it_would_have_to_guess():
         per_image(step.assign(ssim=step["ssim"].where(step.index != 4)), "ssim")
     with pytest.raises(ValueError, match="1 combinations"):
         per_image(step.drop(index=4), "ssim")
-
-
-def test_seed_spread():
-    table = tidy()
-    table = table[table["step"] == 0]
-    spread = seed_spread(table, "ssim")
-    means = [table[(table.seed == s) & (table.method == "lrp")]["ssim"].mean() for s in range(3)]
-    assert spread["lrp"] == pytest.approx(np.std(means, ddof=1))
-    with pytest.raises(ValueError, match="two seeds"):
-        seed_spread(table[table["seed"] == 0], "ssim")
 
 
 def test_interval_excludes():

@@ -84,20 +84,6 @@ def per_image(frame: pd.DataFrame, value: str, by: Sequence[str] = ("method",)) 
     return wide.groupby(level="image", sort=False).mean()
 
 
-def seed_spread(frame: pd.DataFrame, value: str, by: Sequence[str] = ("method",)) -> pd.Series:
-    """Standard deviation over seeds of the mean over images, for each combination of ``by``.
-
-    Raises:
-        ValueError: fewer than two seeds, or a NaN score.
-    """
-    if frame["seed"].nunique() < 2:
-        raise ValueError("the spread over seeds needs at least two seeds")
-    if frame[value].isna().any():
-        raise ValueError(f"{value!r} has NaN values; drop those images and count them")
-    means = frame.groupby([*by, "seed"], sort=False)[value].mean()
-    return means.groupby(level=list(by), sort=False).std(ddof=1)
-
-
 def bootstrap_mean(
     values: ArrayLike, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
 ) -> Interval:

@@ -14,9 +14,6 @@ from sanitygap.attribution.method import METHODS, Method, Pass, Request, method
 from sanitygap.errors import UsageError, unknown_name
 from sanitygap.models.explainable import Explainable
 
-#: what these maps depend on besides this module; part of the address of every result
-RELIES_ON = (gradient,)
-
 #: modules that thin out a layer's output and are no layer themselves
 THINNING = (
     dropout._DropoutNd,

@@ -11,13 +11,9 @@ from typing import Any
 import torch
 from captum.attr import DeepLift, GuidedBackprop, GuidedGradCam
 
-from sanitygap.attribution import cam
 from sanitygap.attribution.cam import last_spatial_layer
 from sanitygap.attribution.method import Request, method
 from sanitygap.errors import UsageError
-
-#: what these maps depend on besides this module; part of the address of every result
-RELIES_ON = (cam,)
 
 
 def _quietly(explainer: Any, request: Request, **options: Any) -> torch.Tensor:

@@ -14,13 +14,9 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from sanitygap.attribution import gradient
 from sanitygap.attribution.gradient import input_gradient
 from sanitygap.attribution.method import Request, method
 from sanitygap.errors import UsageError
-
-#: what these maps depend on besides this module; part of the address of every result
-RELIES_ON = (gradient,)
 
 Function = Callable[..., Any]
 

@@ -8,12 +8,8 @@ from torch.overrides import TorchFunctionMode
 
 from sanitygap.attribution.method import Request, method
 from sanitygap.errors import UsageError
-from sanitygap.models import activation_functions
 from sanitygap.models.activation_functions import FALLING, is_in_place, is_rectifier
 from sanitygap.seeds import normal
-
-#: what these maps depend on besides this module; part of the address of every result
-RELIES_ON = (activation_functions,)
 
 
 def input_gradient(

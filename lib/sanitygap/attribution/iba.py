@@ -19,9 +19,6 @@ from sanitygap.images import load_images
 from sanitygap.models.explainable import Explainable
 from sanitygap.seeds import generator
 
-#: what these maps depend on besides this module; part of the address of every result
-RELIES_ON = (cam,)
-
 #: weight of the information term
 BETA = 10.0
 #: steps of Adam, their size, and noisy copies of each image at every step

@@ -16,7 +16,6 @@ from zennit.core import Composite, Hook, Stabilizer
 from zennit.rules import ZBox
 from zennit.types import AvgPool, Convolution
 
-from sanitygap.attribution import lrp_rules
 from sanitygap.attribution.lrp_rules import (
     Beta,
     Epsilon,
@@ -28,12 +27,8 @@ from sanitygap.attribution.lrp_rules import (
 )
 from sanitygap.attribution.method import METHODS, Method, Pass, Request, method
 from sanitygap.errors import UsageError
-from sanitygap.models import canonizers
 from sanitygap.models.canonizers import FunctionRules
 from sanitygap.models.explainable import Explainable
-
-#: what these maps depend on besides this module; part of the address of every result
-RELIES_ON = (canonizers, lrp_rules)
 
 #: zennit's stabiliser of dense layers: added to their denominators, with their sign
 TINY = 1e-6

@@ -5,12 +5,8 @@ from functools import cache
 import torch
 from torch import nn
 
-from sanitygap import faithfulness
 from sanitygap.attribution.method import Pass, Request, method
 from sanitygap.faithfulness import blurred
-
-#: what these maps depend on besides this module; part of the address of every result
-RELIES_ON = (faithfulness,)
 
 #: side of the hidden square and its step, as shares of the image's side
 WINDOW, STRIDE = 1 / 5, 1 / 10

@@ -7,16 +7,11 @@ from collections.abc import Callable
 
 import torch
 
-from sanitygap import faithfulness
-from sanitygap.attribution import deeplift, gradient
 from sanitygap.attribution.deeplift import RescaleRule
 from sanitygap.attribution.gradient import input_gradient
 from sanitygap.attribution.method import Request
 from sanitygap.faithfulness import blurred
 from sanitygap.seeds import generator
-
-#: what these maps depend on besides this module; part of the address of every result
-RELIES_ON = (deeplift, faithfulness, gradient)
 
 #: (request, one image (1, 3, H, W), its number) to a reference of the same shape
 Choice = Callable[[Request, torch.Tensor, int], torch.Tensor]

@@ -2,14 +2,10 @@
 
 import torch
 
-from sanitygap.attribution import deeplift
 from sanitygap.attribution.deeplift import RescaleRule, _check_completeness
 from sanitygap.attribution.gradient import input_gradient
 from sanitygap.attribution.method import Request, method
 from sanitygap.seeds import generator
-
-#: what these maps depend on besides this module; part of the address of every result
-RELIES_ON = (deeplift,)
 
 #: noise images that stand for a missing input: clamp(N(0.5, 0.1), 0, 1), brought to the input space
 BASELINES, GREY, NOISE = 10, 0.5, 0.1

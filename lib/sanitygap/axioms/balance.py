@@ -13,8 +13,6 @@ GAMMA = 0.8
 #: keys are kept this far from 0 and 1, where the logarithm ends
 MARGIN = 1e-4
 
-BALANCES = ("focal", "key", "complement")
-
 
 def relative_change(with_feature: torch.Tensor, without: torch.Tensor) -> torch.Tensor:
     """tanh(|x - y| / min(|x|, |y|)), the key of a constraint, Eq. (14); in [0, 1].

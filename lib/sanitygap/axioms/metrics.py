@@ -215,28 +215,3 @@ def metric_of(
         return bootstrap(values, metric.statistic, resamples=resamples), len(table)
     except ValueError:  # too few samples, or undefined on them or on a resample
         return None, len(table)
-
-
-def metric_table(scores: pd.DataFrame, resamples: int = RESAMPLES) -> pd.DataFrame:
-    """All metrics in all variants, for all methods and both signs, with intervals."""
-    rows = []
-    for method in dict.fromkeys(scores["method"]):
-        for metric in METRICS:
-            for sign in SIGNS:
-                interval, n = metric_of(scores, metric, str(method), sign, resamples)
-                if n == 0:
-                    continue
-                found = (
-                    (interval.estimate, interval.low, interval.high) if interval else (np.nan,) * 3
-                )
-                rows.append(
-                    {
-                        "method": method,
-                        "metric": metric.name,
-                        "variant": metric.variant,
-                        "sign": sign,
-                    }
-                    | dict(zip(("value", "low", "high"), found, strict=True))
-                    | {"n": n}
-                )
-    return pd.DataFrame(rows)

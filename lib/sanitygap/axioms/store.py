@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sanitygap.axioms import balance, generate, placement, prior, recipes, samples, scenarios, terms
 from sanitygap.axioms.generate import Generation
 from sanitygap.axioms.recipes import Recipe
 from sanitygap.axioms.samples import Sample
@@ -25,9 +24,6 @@ from sanitygap.downloads import cache_folder
 from sanitygap.errors import UsageError
 from sanitygap.files import find_root, replacing
 from sanitygap.models.explainable import Explainable
-
-#: the modules whose code decides what is generated
-CODE = (balance, generate, placement, prior, recipes, samples, scenarios, terms)
 
 
 def features(

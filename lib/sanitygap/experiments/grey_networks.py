@@ -10,18 +10,13 @@ from typing import Any, Literal
 
 from sanitygap import fingerprint
 from sanitygap.downloads import cache_folder
-from sanitygap.experiments.experiment import Code
 from sanitygap.images import ImageSet
 from sanitygap.models.explainable import Explainable
-from sanitygap.small_networks import training
 from sanitygap.small_networks.mnist_networks import (
-    Grey,
     GreyImages,
     as_inputs,
-    cnn,
     explainable,
     labels_of,
-    mlp,
     network,
 )
 from sanitygap.small_networks.training import Labels, Recipe, Trained, correct, train
@@ -30,9 +25,6 @@ from sanitygap.table import BATCH, Batch, Context, Piece
 Data = Literal["digits", "mnist", "fashion-mnist"]
 Architecture = Literal["MLP", "CNN"]
 ARCHITECTURES: tuple[Architecture, ...] = ("MLP", "CNN")
-
-#: the code that makes a trained network, which is part of its address
-CODE: tuple[Code, ...] = (Grey, mlp, cnn, network, as_inputs, Recipe, train, training._one_epoch)
 
 #: the weight decay that the appendix states for the CNN, and the share of random labels at which
 #: training stops; the appendix says "greater than 95 percent"

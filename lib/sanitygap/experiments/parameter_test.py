@@ -12,11 +12,8 @@ from typing import Literal
 import pandas as pd
 import torch
 
-from sanitygap import adebayo_metrics, hog, randomization, similarity
 from sanitygap.adebayo_metrics import SCALINGS, Scaled
 from sanitygap.attribution import Sampling, unpooled
-from sanitygap.attribution.applicable import families
-from sanitygap.experiments.experiment import Code
 from sanitygap.experiments.grey_networks import (
     ARCHITECTURES,
     Architecture,
@@ -27,7 +24,6 @@ from sanitygap.experiments.grey_networks import (
     grey_images,
     grey_network,
 )
-from sanitygap.experiments.randomization_test import code_of
 from sanitygap.randomization import Order, RandomTwin, Redraw, Weights, steps
 from sanitygap.small_networks.mnist_networks import NOISE_ON_COPIES
 from sanitygap.table import Batch, Context, table
@@ -137,13 +133,6 @@ def parameter_test(
     sampling = Sampling(path_steps, noisy_copies)
     for seed in seeds or [batch.seed]:
         yield from compare_choices(batch, methods, seed, choices, n_steps, sampling)
-
-
-def code_for(methods: Sequence[str]) -> tuple[Code, ...]:
-    """The code behind a comparison of these methods."""
-    rooms = (randomization, similarity, adebayo_metrics, hog, compare_choices)
-    own = dict.fromkeys(piece for family in families(methods) for piece in code_of(family))
-    return (*rooms, *own)
 
 
 def scaled(values: torch.Tensor, measures_hog: bool = True) -> dict[str, Scaled]:

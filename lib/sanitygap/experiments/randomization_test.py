@@ -1,14 +1,11 @@
 """The randomisation-based sanity check (Adebayo et al. 2018; Binder et al. 2022, Fig. 2)."""
 
-import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import pandas as pd
 import torch
 
-from sanitygap.attribution import Method, Sampling, attribute
-from sanitygap.attribution import method as method_room
+from sanitygap.attribution import Sampling, attribute
 from sanitygap.models.explainable import Explainable, Stage
 from sanitygap.randomization import Norms, Order, RandomTwin, Redraw, Step, Weights, steps
 from sanitygap.similarity import Reference
@@ -61,26 +58,6 @@ COLUMNS = {
     "product": "mean product of second-moment-normalised maps; mse = 2 - 2 product",
     "means": "product of the means of second-moment-normalised maps",
 }
-
-
-def code_of(family: Sequence[Method]) -> tuple[Any, ...]:
-    """The modules that make the maps of a family of methods.
-
-    A module of methods that leaves part of the work to others names them in ``RELIES_ON``.
-    """
-    room = sys.modules[family[0].finish.__module__]
-    return (method_room, room, *getattr(room, "RELIES_ON", ()))
-
-
-def sampling_of(family: Sequence[Method], sampling: Sampling) -> dict[str, Any]:
-    """The sampling settings that change this family's maps (none for most)."""
-    noisy = {"noisy_copies": sampling.noisy_copies, "noise_level": sampling.noise_level}
-    used: dict[str, dict[str, Any]] = {
-        "integrated-gradients": {"path_steps": sampling.path_steps},
-        "smoothgrad": noisy,
-        "vargrad": noisy,
-    }
-    return {key: value for member in family for key, value in used.get(member.name, {}).items()}
 
 
 @table(
