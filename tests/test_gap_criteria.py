@@ -128,6 +128,14 @@ def test_a_run_without_a_method_of_the_claim_is_not_judged(claim, method):
 
 
 @pytest.mark.parametrize("claim", ["binder-fig1", "binder-app1"])
+def test_figures_of_occlusion_need_the_random_order(claim):
+    tables = specified()
+    table = tables["occlusion-specifications"]
+    tables["occlusion-specifications"] = table[table["method"] != "noise"]
+    assert judge(claim, tables, CONTEXT).value == "not-run"
+
+
+@pytest.mark.parametrize("claim", ["binder-fig1", "binder-app1"])
 def test_figures_of_occlusion_that_are_no_better_than_noise_show_nothing(claim):
     noisy = EVERYWHERE | {("noise", "signed"): 0.3}
     assert judge(claim, specified(noisy), CONTEXT).value == "not-reproduced"

@@ -307,6 +307,7 @@ def _figure(table: pd.DataFrame, patch: int) -> pd.DataFrame:
     Returns:
         A row for each specification: the choices and the outcomes of these parts.
     """
+    need_methods(set(table["method"]), "noise")
     names = multiverse.OCCLUSION
     scores = multiverse.occlusion_scores(table)
     found = multiverse.differences(names, scores)
