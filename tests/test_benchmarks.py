@@ -139,3 +139,25 @@ def test_stages_are_the_modules_that_own_parameters(benchmark: Benchmark) -> Non
     ]
     assert [step.name for step in work.steps] == modules[::-1]
     assert len(modules) == 26
+
+
+def test_lines_of_code_leave_out_what_is_none(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    from lines import lines_of_code
+
+    source = '''"""Docstring
+of two lines."""
+
+# a comment
+X = 1  # code, and a comment
+"""About X."""
+
+
+def f(a,
+      b):
+    """Docstring."""
+    text = """two
+    lines"""
+    return [a, b, text]
+'''
+    assert lines_of_code(source) == 6
