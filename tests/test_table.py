@@ -17,6 +17,8 @@ from tests.models.tiny import TINY, photographs
 def apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is forgotten."""
     monkeypatch.setitem(TABLES, "measured", None)  # type: ignore[arg-type]
+    known = dict(table.data_dictionary()) | {"measured": COLUMNS}
+    monkeypatch.setattr(table, "data_dictionary", lambda: known)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def whole(parts) -> pd.DataFrame:
 
 def test_parts_are_one_item_of_each_parameter_and_a_batch(context, monkeypatch):
     monkeypatch.setattr(table, "BATCH", 2)
-    made = table.table("measured", by=["seeds", "methods", "sizes"], columns=COLUMNS)
+    made = table.table("measured", by=["seeds", "methods", "sizes"])
     made(images_and_items)
     parts = TABLES["measured"].parts(context, seeds=[5, 7])
     # two seeds; gradient and gradient x input share a pass; two sizes; batches of 2, 2 and 1
@@ -64,7 +66,7 @@ def test_parts_are_one_item_of_each_parameter_and_a_batch(context, monkeypatch):
     assert len(rows) == 5 * 3 * 2 * 2
     assert set(rows["seed"]) == {5, 7}
     monkeypatch.setattr(table, "BATCH", 10)
-    table.table("measured", columns=COLUMNS)(images_and_items)
+    table.table("measured")(images_and_items)
     [part] = TABLES["measured"].parts(context, seeds=[5, 7])
     keys = list(COLUMNS)
     again = part.compute().sort_values(keys, ignore_index=True)
@@ -72,13 +74,13 @@ def test_parts_are_one_item_of_each_parameter_and_a_batch(context, monkeypatch):
 
 
 def test_seeds_are_the_runs_where_none_are_given(context):
-    table.table("measured", by=["seeds"], columns=COLUMNS)(images_and_items)
+    table.table("measured", by=["seeds"])(images_and_items)
     assert set(whole(TABLES["measured"].parts(context))["seed"]) == {3}
 
 
 def test_images_may_be_the_outer_cut(context, monkeypatch):
     monkeypatch.setattr(table, "BATCH", 3)
-    table.table("measured", by=["images", "sizes"], columns=COLUMNS)(images_and_items)
+    table.table("measured", by=["images", "sizes"])(images_and_items)
     parts = TABLES["measured"].parts(context, seeds=[1], max_images=4)
     assert [part.images for part in parts] == [(0, 1, 2), (0, 1, 2), (3,), (3,)]
 
@@ -148,6 +150,8 @@ def test_without_model_and_images_nothing_is_loaded():
     def refuse():
         raise AssertionError("nothing should be loaded")
 
+    table.data_dictionary()["measured"] = {}  # type: ignore[index]
+
     def squares(n: int = 3, seed: int = 0) -> Iterator[dict[str, int]]:
         """Squares."""
         for number in range(n):
@@ -164,7 +168,7 @@ def test_nothing_yielded_is_an_empty_table_with_its_columns(context):
         """Nothing."""
         yield from ()
 
-    table.table("measured", columns=COLUMNS)(nothing)
+    table.table("measured")(nothing)
     rows = whole(TABLES["measured"].parts(context))
     assert list(rows) == list(COLUMNS)
     assert rows.empty
@@ -174,6 +178,8 @@ def test_a_table_may_be_cut_in_its_own_way(context):
     def cut(context, arguments):
         yield Piece({"word": "first"}, (4,), also="a file")
         yield Piece({"word": "second"}, (0,))
+
+    table.data_dictionary()["measured"] = {}  # type: ignore[index]
 
     def words(batch: Batch, word: str = "") -> pd.DataFrame:
         """Words."""
@@ -192,3 +198,11 @@ def test_selected_images_keep_their_names_and_seeds(context):
     assert chosen.seeds("x") == [batch.seeds("x")[2], batch.seeds("x")[0]]
     assert chosen.inputs.equal(batch.inputs[[2, 0]])
     assert chosen.targets.equal(batch.targets[[2, 0]] + 1)
+
+
+def test_every_table_is_in_the_data_dictionary_and_nothing_else_is():
+    from sanitygap import experiments
+
+    assert set(table.data_dictionary()) - {"measured"} == set(experiments.TABLES) - {"measured"}
+    for name, columns in table.data_dictionary().items():
+        assert all(str(meaning).strip() for meaning in columns.values()), name

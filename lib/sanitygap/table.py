@@ -12,11 +12,13 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 import pandas as pd
 import torch
+import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from sanitygap import fingerprint
@@ -191,7 +193,6 @@ class Table:
         name: in a run, on pages, and on the command line.
         measure: the function.
         profiles: profile -> the parameters that differ from the function's defaults.
-        columns: column -> what it means.
         cut: how its parameters are cut into those of its parts.
         everything: whether a part looks at images beyond its own.
         modelled: whether its numbers depend on the model.
@@ -200,7 +201,6 @@ class Table:
     name: str
     measure: Measure
     profiles: Mapping[str, Mapping[str, Any]]
-    columns: Mapping[str, str]
     cut: Cut = field(repr=False)
     everything: bool
     modelled: bool
@@ -209,6 +209,11 @@ class Table:
     def summary(self) -> str:
         """First line of the description of the measuring function."""
         return (self.measure.__doc__ or "").strip().splitlines()[0]
+
+    @property
+    def columns(self) -> Mapping[str, str]:
+        """Column -> what it means, in their order; empty if the data dictionary is silent."""
+        return columns_of(self.name)
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
@@ -374,6 +379,23 @@ def cut_by(batched: bool, names: Sequence[str]) -> Cut:
 TABLES: dict[str, Table] = {}
 
 
+@cache
+def data_dictionary() -> Mapping[str, Mapping[str, str]]:
+    """Table -> column -> what it means, from ``data/columns.yml`` of this package."""
+    text = (Path(__file__).parent / "data" / "columns.yml").read_text(encoding="utf-8")
+    content = yaml.safe_load(text)
+    shared = content["shared"]
+    return {
+        name: {column: meaning or shared[column] for column, meaning in columns.items()}
+        for name, columns in content["tables"].items()
+    }
+
+
+def columns_of(name: str) -> Mapping[str, str]:
+    """The columns of a table with their meanings, in their order."""
+    return data_dictionary().get(name, {})
+
+
 def table(
     name: str,
     *,
@@ -382,7 +404,6 @@ def table(
     smoke: Mapping[str, Any] | None = None,
     quick: Mapping[str, Any] | None = None,
     full: Mapping[str, Any] | None = None,
-    columns: Mapping[str, str] | None = None,
     everything: bool = False,
     modelled: bool | None = None,
 ) -> Callable[[Function], Function]:
@@ -393,7 +414,6 @@ def table(
         by: parameters whose items are measured in parts of their own, see :func:`cut_by`.
         cut: how the table is cut instead.
         smoke, quick, full: parameters of each profile that differ from the defaults.
-        columns: column -> what it means, in their order.
         everything: whether a part looks at images beyond its own.
         modelled: whether its numbers depend on the model; by default if it takes a batch or the
             context.
@@ -405,7 +425,6 @@ def table(
             name,
             measure,
             {"smoke": smoke or {}, "quick": quick or {}, "full": full or {}},
-            columns or {},
             cut or cut_by(first == "batch", by),
             everything,
             first in ("batch", "context") if modelled is None else modelled,

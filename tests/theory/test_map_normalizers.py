@@ -70,7 +70,7 @@ def table(context: Context, **knobs) -> pd.DataFrame:
 def test_table_of_the_experiment(folder):
     context = make_context(folder)
     found = table(context)
-    assert list(found) == list(room.COLUMNS)
+    assert list(found) == list(TABLES["map-normalizers"].columns)
     assert set(found["method"]) == {room.SENSITIVITY, *room.METHODS}
     assert len(found) == 2 * (1 + len(room.METHODS))
     assert np.isfinite(found.select_dtypes("number")).all(axis=None)

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -295,6 +296,30 @@ class Executions(FactsDirective):
             )
         header = ["Page", "Run", "Model", "Executed", "Took", "Commit"]
         return [self.table(header, rows, ["executions"])]
+
+
+class DataDictionary(FactsDirective):
+    """Every table of a run, and what its columns mean."""
+
+    def run(self) -> list[nodes.Node]:
+        from sanitygap.experiments import TABLES
+
+        return [
+            details(
+                f"<code>{escape(name)}</code> {escape(entry.summary.replace('`', ''))}",
+                [
+                    self.table(
+                        ["Column", "Meaning"],
+                        [
+                            row([nodes.literal("", column), meaning])
+                            for column, meaning in entry.columns.items()
+                        ],
+                        [f"columns-{name}", "columns"],
+                    )
+                ],
+            )
+            for name, entry in sorted(TABLES.items())
+        ]
 
 
 class CitationDirective(FactsDirective):

@@ -14,6 +14,8 @@ Directives, all without a number or a verdict of their own:
     The pages of the part that a page introduces, and the verdicts on their claims.
 ``{executions}``, ``{runs}``
     When, how long and from what each chapter was executed, and each run computed.
+``{data-dictionary}``
+    Every table of a run, and what its columns mean.
 ``{amendments}``
     The changes of criteria, with their reasons and the verdicts before and after.
 ``{changes}``
@@ -57,6 +59,7 @@ DIRECTIVES = {
     "verdicts": directives.Verdicts,
     "ledger": ledger_page.Ledger,
     "part": part_page.PartPages,
+    "data-dictionary": directives.DataDictionary,
     "executions": directives.Executions,
     "runs": history_page.RecordedRuns,
     "amendments": history_page.Amendments,

@@ -34,21 +34,6 @@ METHODS = (
     "noise",
 )
 
-COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "method": "attribution method or control",
-    "step": "how many stages are random, from the top",
-    "stage": "the lowest random stage",
-    "layer": "its first random layer; what flows into that is the last kept feature map",
-    "non_negative": "whether that map has no negative value, as behind a ReLU",
-    "height": "rows of that feature map",
-    "seed": "seed of the redrawn weights and of all sampling",
-    "mass_ratio": "share of the absolute map in the most active 10 % of the image, over 10 %",
-    "spearman": "rank correlation of the absolute map with the activity of the feature map",
-    "spearman_others": "mean of the same with the activity of other images' feature maps",
-}
-
 
 @table(
     "activated-regions",
@@ -56,7 +41,6 @@ COLUMNS = {
     smoke={"n_steps": 3, "redraws": 1},
     quick={"n_steps": 4, "redraws": 1, "max_images": 8},
     full={"max_images": 100},
-    columns=COLUMNS,
     everything=True,
 )
 def activated_regions(

@@ -61,14 +61,6 @@ def _named(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     smoke={"neurons": 5},
     quick={"neurons": 20, "max_images": 6},
     full={"max_images": 100},
-    columns={
-        "image": "file name of the image",
-        "layer": "module whose outputs are the activations",
-        "layer_index": "order of its call",
-        **BOUND,
-        "positive": "simulated neurons whose sum over large activations is positive",
-        "overtaken": "those among them whose sum over small activations reaches it",
-    },
 )
 def activation_overtaking(batch: Batch, neurons: int = 100) -> pd.DataFrame:
     """Bound on overtaking and its simulated frequency, for every layer and pair of quantiles.
@@ -88,7 +80,6 @@ def activation_overtaking(batch: Batch, neurons: int = 100) -> pd.DataFrame:
     smoke={"redraws": 1},
     quick={"redraws": 4, "max_images": 6},
     full={"max_images": 100},
-    columns=REDRAWN,
 )
 def redrawn_overtaking(batch: Batch, redraws: int = 20) -> Iterator[dict[str, Any]]:
     """How often small activations overtake large ones when the next layer is really redrawn.
@@ -192,14 +183,6 @@ def _returning_activations(module: nn.Module, example: torch.Tensor) -> list[str
 
 @table(
     "activation-sparsity",
-    columns={
-        "image": "file name of the image",
-        "layer": "module whose outputs are the activations",
-        "layer_index": "order of its call",
-        "elements": "activations of one image",
-        "non_positive": "fraction of them that is not positive, 0 to 1",
-        "negative": "fraction of them that is negative, 0 to 1",
-    },
 )
 def activation_sparsity(batch: Batch) -> pd.DataFrame:
     """Fraction of activations that are not positive, layer by layer.
@@ -216,14 +199,6 @@ def activation_sparsity(batch: Batch) -> pd.DataFrame:
     "positive-evidence",
     quick={"max_images": 6},
     full={"max_images": 100},
-    columns={
-        "image": "file name of the image",
-        "position": "place of the image in the set",
-        "method": "attribution method",
-        "state": "trained, upper half of the stages redrawn, or all redrawn",
-        "logit": "explained score of the target in that state",
-        "relevance": "sum of the map, for LRP as a share of that score",
-    },
 )
 def positive_evidence(batch: Batch) -> Iterator[pd.DataFrame]:
     """Sums of maps beside the logit they explain, before and after randomisation.

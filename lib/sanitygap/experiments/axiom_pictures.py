@@ -30,7 +30,7 @@ from sanitygap.experiments.axiom_sets import (
     sized,
 )
 from sanitygap.seeds import stable_seed
-from sanitygap.table import Context, Piece, table
+from sanitygap.table import Context, Piece, columns_of, table
 
 #: samples among which the first that is begun is watched
 TRIES = 100
@@ -54,14 +54,6 @@ def from_png(data: bytes) -> torch.Tensor:
     "axioms-growth",
     smoke={"max_steps": 2, "snapshots": 2},
     quick={"max_steps": 80, "snapshots": 6},
-    columns={
-        "scenario": "null, single, double or saturation",
-        "step": "of the optimisation",
-        "patch": "1 or 2",
-        "pixels": "the patch at that step, a PNG file",
-        "softmax": "of the patch's goal, on that step's background",
-        "change": "largest relative change among the constraints; NaN during the warm-up",
-    },
 )
 def axioms_growth(
     context: Context,
@@ -100,16 +92,6 @@ def axioms_growth(
 #: samples in the paper's Figs. 1 and 6, and 5
 SHOWN = {"null": 4, "saturation": 2}
 
-EXAMPLE_COLUMNS = {
-    "scenario": "null, single, double or saturation",
-    "sample": "number of the sample",
-    "output": "the explained output, a or b",
-    "class_index": "the explained class",
-    "method": "attribution method, with its layer where it looks at one, or input",
-    "side": "of the map in cells of 2 x 2 pixels",
-    "values": "input: a PNG file; map: int8 values, row by row, 127 is the largest magnitude",
-}
-
 
 def _cut(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
     for name in arguments["which"]:
@@ -123,7 +105,6 @@ def _cut(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
     smoke={"source": "new", "samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
     quick={"samples": 4, "shown": 1, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
     full={"source": "new"},
-    columns=EXAMPLE_COLUMNS,
 )
 def axioms_examples(
     context: Context,
@@ -161,7 +142,6 @@ def axioms_examples(
     smoke={"source": "new", "samples": 1, "max_steps": 2},
     quick={"samples": 4, "max_steps": 4},
     full={"source": "new"},
-    columns=EXAMPLE_COLUMNS,
 )
 def axioms_layer_examples(
     context: Context,
@@ -223,7 +203,7 @@ def example_maps(
                     | {"method": plain(name)}
                     | {"side": small.shape[-1], "values": scaled.to(torch.int8).numpy().tobytes()}
                 )
-    made = pd.DataFrame(rows, columns=list(EXAMPLE_COLUMNS))
+    made = pd.DataFrame(rows, columns=list(columns_of("axioms-examples")))
     return made.astype({"sample": "int64", "class_index": "int64", "side": "int64"})
 
 
@@ -242,13 +222,6 @@ TOY_METHODS = (
 @table(
     "axioms-toy",
     smoke={"samples": 4},
-    columns={
-        "sample": "number of the input",
-        "method": "attribution method, or patch-shapley for exact Shapley values of the patches",
-        "sign": "signed or absolute map",
-        "first": "sum over the red patch, which output a adds up",
-        "second": "sum over the green patch, which is null for output a",
-    },
 )
 def axioms_toy(
     methods: Sequence[str] = TOY_METHODS, samples: PositiveInt = 20, seed: int = 0

@@ -13,7 +13,7 @@ from sanitygap.axioms.recipes import Recipe
 from sanitygap.axioms.samples import Sample, outputs
 from sanitygap.axioms.scenarios import COALITIONS, NONE, SCENARIOS, Scenario, find_scenario
 from sanitygap.files import file_sha256
-from sanitygap.table import Context, Cut, Piece, cut_by, table
+from sanitygap.table import Context, Cut, Piece, columns_of, cut_by, table
 
 Source = Literal["kept", "new"]
 
@@ -36,16 +36,6 @@ PAPER_METHODS = (
     "extremal-perturbation",
 )
 
-SAMPLE_COLUMNS = {
-    "scenario": "null, single, double or saturation",
-    "sample": "number of the sample",
-    "class_a": "index of output a",
-    "class_b": "index of output b",
-    "accepted": "whether the thresholds were met when it was generated",
-    "steps": "steps of its optimisation",
-    "seconds": "processor seconds of its optimisation",
-    "side": "side of a patch in pixels",
-}
 
 EXTREMAL = "extremal-perturbation"
 
@@ -128,20 +118,6 @@ def cut_sets(*names: str) -> Cut:
     smoke={"samples": 1, "draws": 2, "max_steps": 2, "limit": 1},
     quick={"samples": 4, "max_steps": 4},
     full={"source": "new"},
-    columns=SAMPLE_COLUMNS
-    | {
-        "draw": "number of a fresh background and fresh positions",
-        "coalition": "which patches are present: none, first, second or both",
-        "logit_a": "logit of output a",
-        "logit_b": "logit of output b",
-        "softmax_a": "softmax of output a",
-        "softmax_b": "softmax of output b",
-        "softmax_least": "threshold of acceptance: softmax of every goal above this",
-        "change_most": "threshold of acceptance: relative change of every constraint below this",
-        "reference_least": "given up at once below this: a bare background's logit that a "
-        "constraint compares with, in standard deviations of all its logits",
-        "source": "kept with the project, or new",
-    },
 )
 def axioms_samples(
     context: Context,
@@ -190,7 +166,7 @@ def described(sample: Sample) -> dict[str, Any]:
         sample.seconds,
         sample.patches.shape[-1],
     )
-    return dict(zip(SAMPLE_COLUMNS, values, strict=True))
+    return dict(zip(columns_of("axioms-samples"), values, strict=True))
 
 
 def fresh_outputs(

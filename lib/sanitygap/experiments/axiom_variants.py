@@ -28,20 +28,14 @@ from sanitygap.experiments.axiom_sets import (
     set_pieces,
     sized,
 )
-from sanitygap.experiments.axioms import SCORE_COLUMNS, axioms_scores, cut_scores
+from sanitygap.experiments.axioms import axioms_scores, cut_scores
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import stable_seed
 from sanitygap.similarity import spearman
-from sanitygap.table import TABLES, Batch, Context, table
+from sanitygap.table import Batch, Context, table
 
 table(
     "axioms-statements",
-    columns={
-        "claim": "id in the ledger",
-        "case": "what it was tried on",
-        "quantity": "what was computed",
-        "value": "its value; 1 and 0 for proved and not",
-    },
 )(statements.statements)
 
 
@@ -78,11 +72,6 @@ VARIANTS = {
     by=["variants"],
     smoke={"samples": 1, "max_steps": 1, "draws": 2, "variants": ("Eq. 1", "Eq. 2")},
     quick={"samples": 1, "max_steps": 8, "draws": 3, "variants": ("Eq. 1", "Eq. 2")},
-    columns=dict(TABLES["axioms-samples"].columns)
-    | {
-        "variant": "way to generate",
-        "variation": "mean absolute difference of neighbouring pixels of a patch",
-    },
 )
 def axioms_variants(
     context: Context,
@@ -136,7 +125,6 @@ table(
            "backgrounds": ("noise", "grey"), "which": ("null",)},
     full={"source": "new", "methods": CHEAP, "samples": 100, "which": ("null",),
           "backgrounds": placement.BACKGROUNDS},
-    columns=SCORE_COLUMNS,
 )(axioms_scores)  # fmt: skip
 
 
@@ -149,12 +137,6 @@ CELL = 8
     smoke={"source": "new", "samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
     quick={"samples": 4, "limit": 4, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
     full={"source": "new", "samples": 100},
-    columns={
-        "sample": "number of the sample",
-        "first": "attribution method",
-        "second": "another one",
-        "spearman": "rank correlation of absolute maps, averaged over cells of 8 x 8 pixels",
-    },
 )
 def axioms_agreement(
     context: Context,
@@ -203,12 +185,6 @@ def axioms_agreement(
     smoke={"max_images": 2},
     quick={"max_images": 12},
     full={"max_images": 200},
-    columns={
-        "image": "file name",
-        "position": "place in the image set",
-        "method": "attribution method",
-        "spearman": "rank correlation of its absolute map with the image's Sobel edges",
-    },
 )
 def axioms_edges(
     batch: Batch, methods: Sequence[str] = ("gradient", "guided-backprop")

@@ -16,7 +16,6 @@ from sanitygap.axioms.samples import Sample, outputs
 from sanitygap.axioms.scenarios import SCENARIOS, Scenario, find_scenario
 from sanitygap.experiments.axiom_sets import (
     PAPER_METHODS,
-    SAMPLE_COLUMNS,
     STEPS,
     Source,
     accepted,
@@ -26,7 +25,7 @@ from sanitygap.experiments.axiom_sets import (
     sized,
 )
 from sanitygap.seeds import stable_seed
-from sanitygap.table import Context, Piece, table
+from sanitygap.table import Context, Piece, columns_of, table
 from sanitygap.theory.shapley import shapley_values
 
 #: beside the paper's methods: those of Binder et al., and controls
@@ -43,24 +42,6 @@ FURTHER = (
 Reference = Literal["uniform", "patch-shapley"]
 REFERENCES: tuple[Reference, ...] = get_args(Reference)
 
-SCORE_COLUMNS = {
-    "scenario": SAMPLE_COLUMNS["scenario"],
-    "sample": SAMPLE_COLUMNS["sample"],
-    "background": "what the patches lie on",
-    "method": "attribution method, control, or reference explainer",
-    "sign": "signed or absolute map",
-    "output": "the explained output, a or b",
-    "first": "sum of the map over the first patch",
-    "second": "sum of the map over the second patch",
-    "outside": "sum of the map outside all patches",
-    "largest": "largest value of the map",
-    "shared": "sum over the patches of the smaller of the two outputs' maps",
-    "shared_scaled": "the same of maps divided by their sums over the patches",
-    "inside": "pixels of a patch",
-    "rest": "pixels outside all patches",
-    "distance": "distance between the patches' centres in pixels",
-}
-
 
 def cut_scores(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
     """Parts of the table of scores: a set, a background, and what makes the maps."""
@@ -74,7 +55,6 @@ def cut_scores(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece
     smoke={"source": "new", "samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
     quick={"samples": 4, "limit": 2, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
     full={"source": "new"},
-    columns=SCORE_COLUMNS,
 )
 def axioms_scores(
     context: Context,
@@ -153,7 +133,7 @@ def scored(
 def empty_scores() -> pd.DataFrame:
     """A table of scores without rows, with the right types."""
     words = ("scenario", "background", "method", "sign", "output")
-    types = {name: "str" if name in words else "float64" for name in SCORE_COLUMNS}
+    types = {name: "str" if name in words else "float64" for name in columns_of("axioms-scores")}
     return pd.DataFrame({n: pd.Series(dtype=t) for n, t in types.items()}).astype({"sample": int})
 
 
@@ -189,7 +169,7 @@ def map_rows(
                 rest=float(pixels - side * side * masks.shape[1]),
                 distance=distance,
             )
-            frames.append(frame.reindex(columns=list(SCORE_COLUMNS)))
+            frames.append(frame.reindex(columns=list(columns_of("axioms-scores"))))
     return pd.concat(frames, ignore_index=True).astype(empty_scores().dtypes.to_dict())
 
 
@@ -236,7 +216,6 @@ def reference_rows(
     # two samples have no correlation of levels, so the scenario single would show nothing
     quick={"samples": 4, "limit": 2, "max_steps": 4, "which": ("null", "double")},
     full={"source": "new"},
-    columns=SCORE_COLUMNS | {"layer": "name of the layer", "depth": "1 is nearest to the input"},
 )
 def axioms_layers(
     context: Context,

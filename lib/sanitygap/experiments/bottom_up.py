@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from sanitygap.experiments.randomization_test import (
-    COLUMNS,
     random_share,
     randomization_test,
 )
@@ -42,7 +41,6 @@ for _order in ("bottom-up", "independent"):
         smoke={"methods": SMOKE_METHODS, "order": _order, "n_steps": 1, "max_images": 2},
         quick={"methods": QUICK_METHODS, "order": _order, "n_steps": 4, "max_images": 4},
         full={"methods": METHODS, "order": _order, "seeds": SEEDS, "max_images": 100},
-        columns=COLUMNS,
     )(randomization_test)
 
 
@@ -52,16 +50,6 @@ for _order in ("bottom-up", "independent"):
     smoke={"n_steps": 2, "max_images": 2},
     quick={"n_steps": 8, "max_images": 4},
     full={"seeds": SEEDS, "max_images": 100},
-    columns={
-        name: COLUMNS[name]
-        for name in (
-            "image", "position", "order", "step", "steps", "stage", "random_parameters", "seed",
-        )
-    }
-    | {
-        "correlation": "Pearson correlation over positions of the last feature map's energy "
-        "before and after; NaN if it became constant"
-    },
 )  # fmt: skip
 def feature_map_test(
     batch: Batch, n_steps: int | None = None, seeds: Sequence[int] | None = None

@@ -39,19 +39,6 @@ SILENT = (
 
 SIZE = 32
 
-AGREEMENT_COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "network": "the run's network, or a small one whose activations are all nn.ReLU modules",
-    "method": "the first of two versions",
-    "other": "the second; captum's begin with captum",
-    "relative": "norm of their difference over the norm of the second",
-    "correlation": "Pearson correlation over pixels",
-    "completeness": "DeepLIFT only: sum of the first minus the change of the score from the "
-    "zero baseline, over the latter",
-    "refused": "why one of them could not be computed; empty if both were",
-}
-
 
 def hooked_network(seed: int) -> Explainable:
     """A small network in which every activation is an ``nn.ReLU`` of its own, double precision.
@@ -77,7 +64,6 @@ def hooked_network(seed: int) -> Explainable:
     smoke={"path_steps": 2, "max_images": 1},
     quick={"path_steps": 4, "max_images": 2},
     full={"max_images": 100},
-    columns=AGREEMENT_COLUMNS,
 )
 def captum_agreement(batch: Batch, path_steps: int = 50) -> Iterator[pd.DataFrame]:
     """Differences between this library's maps and captum's, and between maps that hooks confuse.
@@ -157,13 +143,6 @@ def compare_versions(
     smoke={"networks": 4},
     quick={"networks": 20},
     full={"networks": 100},
-    columns={
-        "network": "number of the random network",
-        "biases": "whether its layers have biases",
-        "method": "what is compared with integrated gradients",
-        "correlation": "Pearson correlation over pixels",
-        "relative": "norm of the difference over the norm of integrated gradients",
-    },
 )
 def deeplift_path(networks: int = 20, seed: int = 0) -> Iterator[dict[str, Any]]:
     """DeepLIFT and gradient x input beside integrated gradients, with and without biases.

@@ -21,7 +21,6 @@ from sanitygap.experiments.grey_networks import (
 from sanitygap.experiments.parameter_test import (
     EPOCHS,
     GREY_METHODS,
-    SCORES,
     scaled,
 )
 from sanitygap.models.explainable import Explainable
@@ -37,20 +36,6 @@ OTHER = 1000
 #: the share of test images of ten classes that a guess gets right
 CHANCE = 0.1
 
-NETWORK_COLUMNS = {
-    "data": "what the network was trained on",
-    "network": "MLP or CNN",
-    "purpose": "accuracy: for the accuracy of the appendix; labels: for the comparison of labels",
-    "labels": "true, or in random order",
-    "seed": "seed of weights, order of images and random labels",
-    "shrink": "what the widths of the hidden layers were divided by; 1 is the appendix",
-    "parameters": "number of parameters",
-    "epochs": "passes through the training images",
-    "train_images": "number of training images",
-    "train_right": "training images whose label, true or random, is predicted",
-    "test_images": "number of test images",
-    "test_right": "test images whose true label is predicted",
-}
 
 SMOKE = {"data": ("digits",), "shrink": 8, "epochs": 4, "train_images": 400, "memorized": 40}
 QUICK = {"data": ("digits",), "shrink": 4, "epochs": 6, "memorized": 150}
@@ -80,7 +65,7 @@ def plans(
 
 
 @table("trained-networks", cut=by_network, modelled=False, smoke=SMOKE, quick=QUICK, full=FULL,
-       columns=NETWORK_COLUMNS)  # fmt: skip
+       )  # fmt: skip
 def trained_networks(
     context: Context,
     data: Sequence[Data] = ("mnist", "fashion-mnist"),
@@ -142,19 +127,6 @@ def record(network: GreyNetwork, purpose: str) -> dict[str, object]:
     smoke=SMOKE | {"test_images": 4, "path_steps": 2, "noisy_copies": 2},
     quick=QUICK | {"test_images": 30, "path_steps": 5, "noisy_copies": 5},
     full=FULL,
-    columns={
-        "data": "what the networks were trained on",
-        "network": "MLP or CNN",
-        "seed": "seed of the training",
-        "image": "name of the test image",
-        "position": "place of the image in the set",
-        "method": "attribution method",
-        "compared": "random labels: with a network trained on random labels; true labels again: "
-        "with one trained on the same true labels from another seed",
-        "maps": "absolute or diverging scaling",
-        "same_class": "whether the other network predicts the same class",
-    }
-    | {name: meaning for name, meaning in SCORES.items() if not name.startswith("hog")},
 )
 def data_randomization(
     context: Context,

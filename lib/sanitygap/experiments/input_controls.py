@@ -11,7 +11,7 @@ from torch.nn.functional import max_pool2d
 from sanitygap.adebayo_metrics import Scaled, absolute_map, diverging_map
 from sanitygap.attribution import Sampling, unpooled
 from sanitygap.attribution.applicable import defined
-from sanitygap.experiments.parameter_test import SCORES, scaled
+from sanitygap.experiments.parameter_test import scaled
 from sanitygap.models.explainable import Explainable
 from sanitygap.seeds import normal
 from sanitygap.table import Batch, table
@@ -61,17 +61,6 @@ def overlap(maps: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
     smoke={"max_images": 2},
     quick={"seeds": (0, 1), "max_images": 12},
     full={"max_images": 50},
-    columns={
-        "image": "file name of the image",
-        "position": "place of the image in the set",
-        "first": "a map: input times a random gradient",
-        "second": "the map that it is compared with",
-        "maps": "absolute or diverging scaling",
-        "seed": "seed of the random gradients",
-        "overlap": "share of edge pixels among the strongest pixels of the first map",
-        "edges": "share of edge pixels in the image, which is the overlap by chance",
-    }
-    | SCORES,
 )
 def random_gradient(batch: Batch, seeds: Sequence[int] = (0, 1, 2, 3, 4)) -> Iterator[pd.DataFrame]:
     """Input times random gradients, beside another one, the input, and gradient x input (Fig. 10).
@@ -119,16 +108,6 @@ EDGE_METHODS = (
     smoke={"methods": EDGE_METHODS[:5], "max_images": 2},
     quick={"methods": EDGE_METHODS[:5], "max_images": 12},
     full={"max_images": 50},
-    columns={
-        "image": "file name of the image",
-        "position": "place of the image in the set",
-        "method": "attribution method",
-        "second": "what the map of the image is compared with: the map of its edges only, or the "
-        "edges themselves",
-        "maps": "absolute or diverging scaling",
-        "edges": "share of the image's pixels that are kept",
-    }
-    | SCORES,
 )
 def edge_input(
     batch: Batch,

@@ -9,8 +9,7 @@ import torch
 from sanitygap.attribution import Sampling
 from sanitygap.attribution.applicable import families
 from sanitygap.attribution.surrogate import SAMPLES, SURROGATES
-from sanitygap.experiments.randomization_test import COLUMNS, compare_with_random
-from sanitygap.experiments.retest import COLUMNS as RETEST_COLUMNS
+from sanitygap.experiments.randomization_test import compare_with_random
 from sanitygap.experiments.retest import retest
 from sanitygap.models.explainable import Explainable
 from sanitygap.models.stages import LAYERS, network_name, with_schedule
@@ -33,10 +32,6 @@ TWINS = (
 )
 
 SHORT_TWINS = ("gradient", "guided-backprop", "captum-guided-backprop")
-
-IPR_COLUMNS = COLUMNS | {
-    "seconds": "time of the family of methods that share a pass, for one image and one network",
-}
 
 
 def paper_layers(model: Explainable) -> Explainable:
@@ -92,7 +87,6 @@ table(
     by=["seeds", "methods"],
     smoke={"n_steps": 1, "path_steps": 1, "lime_samples": 4, "max_images": 2},
     quick={"n_steps": 2, "path_steps": 4, "lime_samples": 16, "max_images": 4},
-    columns=IPR_COLUMNS,
 )(ipr_test)
 
 table(
@@ -101,7 +95,6 @@ table(
     smoke={"methods": SHORT_TWINS, "n_steps": 1, "max_images": 2},
     quick={"methods": TWINS, "n_steps": 2, "max_images": 4},
     full={"methods": TWINS},
-    columns=IPR_COLUMNS,
 )(ipr_test)
 
 table(
@@ -116,19 +109,11 @@ table(
         "methods": (*METHODS[:-1], "smoothgrad", f"lime@{SAMPLES}", "noise", "edges"),
         "n_steps": 1,
     },
-    columns=RETEST_COLUMNS,
 )(retest)  # fmt: skip
 
 
 @table(
     "ipr-models",
-    columns={
-        "stage": "the layer that is to be redrawn",
-        "layers": "how many layers, and so how many randomised networks, there are",
-        "changed": "how many layers differ from the trained network",
-        "itself": "whether the layer itself is one of them",
-        "outside": "how many modules outside all layers differ",
-    },
 )
 def ipr_models(context: Context) -> pd.DataFrame:
     """Which layers each randomised network of the independent order changes, by comparing tensors.

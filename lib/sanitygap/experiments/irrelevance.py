@@ -42,14 +42,6 @@ PARTNERS = 3
 #: standard deviation of the noise in a tile over the image's value range, as in SmoothGrad
 NOISE = 0.15
 
-CUT_COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "method": "attribution method",
-    "share": "share of the stages, from the input, that is kept",
-    "kept": "name of the topmost kept stage",
-}
-
 
 def redraw_seeds(run: Batch | Context, redraws: int) -> list[int]:
     """Seeds of several independent redraws: the run's seed and those that follow it."""
@@ -61,19 +53,6 @@ def redraw_seeds(run: Batch | Context, redraws: int) -> list[int]:
     by=["shares"],
     smoke={"redraws": 2, "shares": (3 / 8,), "max_images": 2},
     quick={"max_images": 4},
-    columns=CUT_COLUMNS
-    | {
-        "seed": "seed of the redrawn weights",
-        "first": "first map: trained network, phi (sum of its activations), or a control",
-        "second": "second map: of the network with g redrawn, or of the trained one",
-        "other": "0 if both maps are of the same image, else which other image the second is of",
-        "maps": "signed, absolute, or absolute and averaged over squares of 15 pixels",
-        "pearson": "Pearson correlation over pixels",
-        "spearman": "Spearman's rank correlation over pixels",
-        "ssim": "SSIM of second-moment-normalised maps, window 7, L = joint range of the pair",
-        "auc": "area under the ROC curve with which low values of the first map predict those "
-        "below the median of the second (smoothed maps only)",
-    },
 )
 def preserved_irrelevance(
     batch: Batch,
@@ -165,15 +144,6 @@ def of_features(model: Explainable, batch: Batch, method: str, cut: Cut, seed: i
     "ignored-tiles",
     smoke={"redraws": 1, "side": 2, "max_images": 2},
     quick={"redraws": 2, "side": 4, "max_images": 2},
-    columns=CUT_COLUMNS
-    | {
-        "change": "noise is added to the tile, or the tile is blurred",
-        "seed": "seed of the redrawn weights; empty for the trained network",
-        "tile": "place of the tile, row by row",
-        "phi": "norm of the change of phi(x) when the tile is changed, over that of phi(x)",
-        "logits": "the same for the logits, from which their mean is subtracted",
-        "attribution": "share of the map's absolute values that lies in the tile",
-    },
 )
 def ignored_tiles(
     batch: Batch,

@@ -13,26 +13,11 @@ from sanitygap.randomization import RandomTwin
 from sanitygap.similarity import pearson, spearman
 from sanitygap.table import Batch, table
 
-LOGIT_COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "layer": "redrawn layer; the normalisation behind it is kept as trained",
-    "depth": "place of the layer in the forward pass, from 0",
-    "path": "where the layer lies: in a residual branch, on a skip (projection), or neither",
-    "block": "residual block of the layer; empty if it is in none",
-    "seed": "seed of the redrawn weights",
-    "pearson": "Pearson correlation over classes of the logits before and after",
-    "spearman": "Spearman's rank correlation over classes",
-    "change": "norm of the change of the logits over their norm, both without their mean",
-    "kept_class": "1 if the predicted class stays the same, else 0",
-}
-
 
 @table(
     "layer-logits",
     smoke={"redraws": 2, "every": 12, "max_images": 2},
     quick={"redraws": 5, "max_images": 2},
-    columns=LOGIT_COLUMNS,
 )
 def layer_logits(
     batch: Batch, redraws: PositiveInt = 10, every: PositiveInt = 1

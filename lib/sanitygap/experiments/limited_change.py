@@ -34,16 +34,6 @@ def _cut(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
     smoke={"redraws": 2, "path_steps": 2, "noisy_copies": 2},
     quick={"redraws": 5, "path_steps": 8, "noisy_copies": 8, "max_images": 6},
     modelled=False,
-    columns={
-        "image": "file name of the image",
-        "position": "place of the image in the set",
-        "seed": "seed of the planted network, of its redrawn g and of all sampling",
-        "method": "attribution method or control",
-        "ssim": "SSIM of the method's maps before and after redrawing g, those of LRP times the "
-        "score whose shares they are",
-        "attainable": "the same for the true contributions",
-        "error": "normalised MSE between map and true contributions, mean of before and after",
-    },
 )
 def limited_change(
     batch: Batch,

@@ -24,27 +24,12 @@ METHODS = (
 #: the l2 norm of the gradient over the colour channels, which is never negative
 SENSITIVITY = "sensitivity-l2"
 
-COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "method": "attribution method; sensitivity-l2 is the norm of the gradient over RGB",
-    "mean_share": "mu^2 / E[A^2] of the trained network's map A with mean mu",
-    "rms_over_sd": "root mean square over standard deviation of its pixels",
-    "maximum_spread": "relative standard deviation of max |A| when its pixels are resampled",
-    "rms_spread": "the same of the root mean square",
-    "mse_second_moment": "mean squared difference to the map of the network with all stages "
-    "redrawn, each divided by its root mean square",
-    "mse_deviation": "the same, each divided by its standard deviation",
-    "mse_maximum": "the same, each divided by its largest absolute value",
-}
-
 
 @table(
     "map-normalizers",
     smoke={"path_steps": 2, "resamples": 20},
     quick={"path_steps": 4, "resamples": 50, "max_images": 6},
     full={"max_images": 100},
-    columns=COLUMNS,
 )
 def map_normalizers(
     batch: Batch, methods: Sequence[str] = METHODS, path_steps: int = 50, resamples: int = 200

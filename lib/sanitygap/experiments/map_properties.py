@@ -26,16 +26,6 @@ METHODS = (
     "edges",
 )
 
-COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "method": "attribution method or control",
-    "seed": "seed of all sampling and of the disturbance",
-    "complexity": "1 - Gini index of the absolute map: low for a map of few pixels",
-    "robustness": "relative change of the map under weak noise on the image: low is robust",
-    "localization": "share of positive attribution outside the explained image of a mosaic",
-}
-
 
 def _cut(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
     """Parts know how many images there are: mosaics are made of those."""
@@ -60,7 +50,6 @@ def _places(context: Context, limit: int | None) -> range:
     },
     quick={"path_steps": 2, "noisy_copies": 2, "max_images": 6},
     full={"max_images": 100},
-    columns=COLUMNS,
     everything=True,
 )
 def map_properties(

@@ -24,20 +24,12 @@ Topic = Literal[
 ]  # fmt: skip
 TOPICS: tuple[Topic, ...] = get_args(Topic)
 
-COLUMNS = {
-    "claim": "id in the ledger",
-    "quantity": "what is measured",
-    "subject": "on what: a method, a network, a function, a similarity",
-    "value": "the number",
-}
-
 
 @table(
     "method-definitions",
     by=["topics"],
     smoke={"networks": NETWORKS[:1], "repeats": 400},
     quick={"networks": NETWORKS[:3]},
-    columns=COLUMNS,
     everything=True,
 )
 def definitions(

@@ -28,17 +28,6 @@ MASKS: dict[Kind, str] = {
     "Gaussian, min-max": "min-max",
 }
 
-COLUMNS = {
-    "first": "an attribution method, or a kind of random mask",
-    "second": "kind of random mask that it is compared with",
-    "pair": "number of the pair of masks, or file name of the image",
-    "side": "side of the maps in pixels",
-    "spearman": "Spearman correlation of signed maps",
-    "spearman_absolute": "Spearman correlation of absolute maps",
-    "hog_pearson": "Pearson correlation of HOG features, cells of 16 pixels, maps on [-1, 1]",
-    "ssim": "SSIM, window 5, maps on [-1, 1], L = 2",
-}
-
 
 def on_unit_range(maps: torch.Tensor, how: str = "max-abs") -> torch.Tensor:
     """Maps ``(N, H, W)`` brought to [-1, 1].
@@ -87,7 +76,6 @@ def _cut(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
     cut=_cut,
     smoke={"pairs": 10, "methods": ("gradient", "gradient-x-input"), "max_images": 2},
     quick={"pairs": 50, "path_steps": 4, "max_images": 12},
-    columns=COLUMNS,
     everything=True,
 )
 def metric_calibration(
@@ -143,22 +131,6 @@ def metric_calibration(
             yield rows(method, "Gaussian", batch.names, maps, drawn)
 
 
-NULL_COLUMNS = {
-    "source": "simulated: Gaussian noise after a Gaussian filter; else an attribution method, "
-    "whose map is compared with copies of itself in shuffled blocks",
-    "smoothing": "standard deviation of the filter in pixels, 0 for none; for maps the side of a "
-    "block",
-    "image": "file name of the image, empty where simulated",
-    "pixels": "pixels in a map",
-    "length": "correlation length: the lag in pixels at which the autocorrelation falls to 1/e; 1 "
-    "for independent pixels",
-    "pairs": "pairs of maps, or shuffles",
-    "mean": "mean of their Spearman correlations",
-    "deviation": "standard deviation of their Spearman correlations",
-    "independent": "1 / sqrt(pixels - 1), the standard deviation for independent pixels",
-}
-
-
 def _cut_nulls(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
     yield Piece({**arguments, "methods": ()})
     yield from cut_by(False, ["methods"])(context, {**arguments, "smoothings": ()})
@@ -169,7 +141,6 @@ def _cut_nulls(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece
     cut=_cut_nulls,
     smoke={"pairs": 200, "methods": ("gradient",), "max_images": 1, "shuffles": 50},
     quick={"pairs": 300, "max_images": 3, "shuffles": 60},
-    columns=NULL_COLUMNS,
     everything=True,
 )
 def smooth_nulls(

@@ -20,30 +20,12 @@ SHORT = ("gradient", "edges", "noise")
 #: two ways to draw the random weights
 DRAWS = ("a seed for each layer", "one seed for all layers")
 
-COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "method": "attribution method or control",
-    "draw": "he-normal weights with a seed for each layer, as in this book, or the layers' own "
-    "initialisers with one seed for all, as in the peer; smooth: the latter, smoothed maps",
-    "layers": "how many layers are random, from the top; 0 is the trained network asked again",
-    "share": "the same over the number of layers",
-    "book": "SSIM of this book: signed maps over their root mean square, windows of 7 x 7",
-    "image_ssim": "SSIM of absolute maps over their maximum, windows of 7 x 7",
-    "flat_ssim": "the same for maps written as one row of pixels",
-    "spearman_signed": "Spearman's correlation of signed maps",
-    "spearman": "Spearman's correlation of absolute maps, the peer's default",
-    "rise": "relative rise of the histogram's entropy (efficient MPRT)",
-    "doubles": "share of the weight tensors whose shape an earlier one has too",
-}
-
 
 @table(
     "mprt-variants",
     smoke={"methods": SHORT, "n_steps": 1, "copies": 1, "max_images": 2},
     quick={"n_steps": 4, "copies": 2, "max_images": 3},
     full={"max_images": 100},
-    columns=COLUMNS,
 )
 def mprt_variants(
     batch: Batch, methods: Sequence[str] = METHODS, n_steps: int | None = 10, copies: int = 10

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.experiments.noise_curve import IMAGE_COLUMNS, SMOOTHNESS_METHODS
+from sanitygap.experiments.noise_curve import SMOOTHNESS_METHODS
 from sanitygap.seeds import normal
 from sanitygap.similarity import pearson
 from sanitygap.table import Batch, table
@@ -29,12 +29,6 @@ Level = Annotated[float, Field(gt=0)]
     smoke={"levels": (0.01,), "path_steps": 2, "noisy_copies": 2, "max_images": 2},
     quick={"levels": (0.01,), "path_steps": 4, "noisy_copies": 4, "max_images": 6},
     full={"max_images": 100},
-    columns=IMAGE_COLUMNS
-    | {
-        "level": "standard deviation of normal noise on the image, over its value range",
-        "correlation": "Pearson correlation over pixels of the signed maps of the image and of the "
-        "disturbed image, for the same class; a method that draws at random draws anew",
-    },
 )
 def nearby_inputs(
     batch: Batch,

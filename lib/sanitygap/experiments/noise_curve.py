@@ -7,7 +7,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.experiments.randomization_test import COLUMNS, randomization_test
+from sanitygap.experiments.randomization_test import randomization_test
 from sanitygap.faithfulness import REGIONS, occlusion_curves, scaled
 from sanitygap.noise import autocorrelation, mixture
 from sanitygap.randomization import RandomTwin, steps
@@ -34,7 +34,6 @@ AMOUNTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 #: side of a region in pixels of a 224-pixel input
 PATCH = 15
 
-IMAGE_COLUMNS = {name: COLUMNS[name] for name in ("image", "position", "method", "seed")}
 
 CONTROLS = {"methods": ("noise", "noise-fixed", "noise-x-input")}
 
@@ -44,7 +43,6 @@ table(
     smoke=CONTROLS | {"n_steps": 2},
     quick=CONTROLS | {"n_steps": 3},
     full=CONTROLS | {"max_images": 100},
-    columns=COLUMNS,
 )(randomization_test)
 
 
@@ -54,16 +52,6 @@ table(
     smoke={"n_steps": 1, "amounts": (0.0, 4.0), "regions": 2, "max_images": 2},
     quick={"n_steps": 2, "amounts": (0.0, 1.0, 4.0, 16.0), "regions": 10, "max_images": 4},
     full={"max_images": 100},
-    columns=IMAGE_COLUMNS
-    | {
-        "amount": "lambda, root mean square of the added noise over that of the map",
-        "steps": "number of steps of top-down randomisation that the similarities are means over",
-        "ssim": f"{COLUMNS['ssim']}; mean over the steps",
-        "spearman": f"{COLUMNS['spearman']}; mean over the steps",
-        "mse": f"{COLUMNS['mse']}; mean over the steps",
-        "regions": "how many regions (15 pixels of 224) are replaced by their blurred copy",
-        "softmax": "probability of the target class, mean over 0 to all replaced regions",
-    },
 )
 def noise_curve(
     batch: Batch,
@@ -139,11 +127,6 @@ def fresh_noise(batch: Batch, seed: int, step: str, size: tuple[int, ...]) -> to
     smoke={"path_steps": 2, "noisy_copies": 2, "max_images": 2},
     quick={"path_steps": 4, "noisy_copies": 4, "max_images": 6},
     full={"max_images": 100},
-    columns=IMAGE_COLUMNS
-    | {
-        "lag": "shift in pixels",
-        "autocorrelation": "correlation of the map with itself shifted by the lag",
-    },
 )
 def autocorrelation_of_maps(
     batch: Batch,
@@ -175,7 +158,6 @@ def autocorrelation_of_maps(
     smoke={"copies": (1, 2), "n_steps": 1, "redraws": 1, "max_images": 2},
     quick={"copies": (1, 5), "n_steps": 1, "redraws": 1, "max_images": 6},
     full={"max_images": 100},
-    columns=COLUMNS | {"copies": "noisy copies of the image in SmoothGrad"},
 )
 def smoothgrad_copies(
     batch: Batch,

@@ -25,19 +25,6 @@ RANKED = (
     "noise",
 )
 
-COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "method": "attribution method; noise gives a random order of regions",
-    "ranked_by": "regions are ranked by the mean of signed maps, or of their absolute values",
-    "replacement": "what stands in for a hidden region",
-    "patch": "side of a region in pixels of a 224-pixel input",
-    "seed": "seed of all sampling",
-    "regions": "how many regions have been replaced",
-    "softmax": "probability of the target class, 0 to 1",
-    "logit": "logit of the target class",
-}
-
 
 @table(
     "occlusion-replacements",
@@ -47,7 +34,6 @@ COLUMNS = {
         "every": 30,
     },
     quick={"path_steps": 4, "every": 30, "max_images": 8},
-    columns=COLUMNS,
 )
 def occlusion_replacements(
     batch: Batch,

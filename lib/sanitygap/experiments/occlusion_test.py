@@ -22,22 +22,6 @@ from sanitygap.reductions import Reduction, reduce
 from sanitygap.replacements import replacement_curves
 from sanitygap.table import Batch, table
 
-COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "method": "attribution method or control; noise gives a random order of regions",
-    "reduction": "how colour channels become one number a pixel",
-    "patch": "side of a region in pixels of a 224-pixel input",
-    "seed": "seed of all sampling",
-    "regions": "how many regions have been replaced by their blurred copy",
-    "softmax": "probability of the target class, 0 to 1",
-    "logit": "logit of the target class",
-}
-
-GREEDY_COLUMNS = {
-    name: COLUMNS[name] for name in ("image", "position", "patch", "regions", "softmax", "logit")
-}
-
 
 def counts_of(regions: int, every: int) -> list[int]:
     """After how many replaced regions the prediction is taken; the first and last always."""
@@ -71,7 +55,6 @@ def curve_rows(
         "patches": (15,),
         "every": 2,
     },
-    columns=COLUMNS,
 )
 def occlusion_test(
     batch: Batch,
@@ -130,7 +113,6 @@ def occlusion_test(
     smoke={"regions": 1, "max_images": 1},
     quick={"regions": 3, "max_images": 1},
     full={"max_images": 10},
-    columns=GREEDY_COLUMNS,
 )
 def greedy_occlusion(
     batch: Batch, patch: PositiveInt = 15, regions: int = REGIONS, every: PositiveInt = 1

@@ -18,17 +18,6 @@ from sanitygap.table import Batch, Context, Piece, table
 #: an image is compared with the other images' features: so many parts, each held out once
 FOLDS = 5
 
-COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "replacement": "what stands in for the hidden regions; none is the image itself",
-    "seed": "seed of the random order of regions and of random colours",
-    "entropy": "entropy of the softmax distribution over classes in nats",
-    "distance": "Mahalanobis distance of the penultimate features to those of other images",
-    "color_mean": "distance between mean colours of a region before and after, RGB in 0 to 1",
-    "color_variance": "distance between colour variances of a region before and after",
-}
-
 
 def whole_batches(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
     """Parts by batches of images, which are told how many images the table is about."""
@@ -41,7 +30,6 @@ def whole_batches(context: Context, arguments: Mapping[str, Any]) -> Iterator[Pi
     cut=whole_batches,
     smoke={"seeds": (0,)},
     quick={"seeds": (0,)},
-    columns=COLUMNS,
     everything=True,
 )
 def outlier_images(

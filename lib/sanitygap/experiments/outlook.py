@@ -11,7 +11,7 @@ from pydantic import Field, PositiveInt
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.experiments.bottom_up import METHODS as ONE_PASS
 from sanitygap.experiments.bottom_up import QUICK_METHODS, SMOKE_METHODS
-from sanitygap.experiments.randomization_test import COLUMNS, compare_with_random
+from sanitygap.experiments.randomization_test import compare_with_random
 from sanitygap.models.explainable import Explainable, Stage
 from sanitygap.preservation.partition import cut_model, feature_sum
 from sanitygap.preservation.restriction import local_ssim, mean_where, responsive
@@ -41,16 +41,6 @@ Share = Annotated[float, Field(ge=0, lt=1)]
     },
     quick={"methods": QUICK_METHODS, "n_steps": 3, "redraws": 1, "max_images": 4},
     full={"max_images": 100},
-    columns={
-        name: COLUMNS[name]
-        for name in ("image", "position", "method", "step", "steps", "stage", "seed")
-    }
-    | {
-        "threshold": "share of the mass of the attribution of phi that the dropped pixels hold",
-        "kept": "share of the windows whose centre is kept, 0 to 1; 1 where no stage is trained",
-        "ssim": f"{COLUMNS['ssim']}; mean over all windows",
-        "restricted": "mean of the same over the kept windows only; NaN if there is none",
-    },
 )  # fmt: skip
 def restricted_test(
     batch: Batch,
@@ -122,22 +112,12 @@ def response(
     return made[RESPONSE]
 
 
-BASELINE_COLUMNS = {
-    name: meaning for name, meaning in COLUMNS.items() if name not in ("order", "steps")
-} | {
-    "step": "number of the block whose branch is redrawn, from the input",
-    "stage": "name of the block whose branch is redrawn",
-    "component": "total: the whole map; residual: what does not go through the block's skip",
-}
-
-
 @table(
     "outlook-baseline",
     by=["methods"],
     smoke={"methods": SMOKE_METHODS, "blocks": 1, "redraws": 1, "max_images": 2},
     quick={"methods": QUICK_METHODS, "blocks": 2, "redraws": 1, "max_images": 4},
     full={"max_images": 100},
-    columns=BASELINE_COLUMNS,
 )
 def residual_test(
     batch: Batch,

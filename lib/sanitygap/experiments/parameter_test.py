@@ -82,22 +82,6 @@ SCORES = {
     "hog_spearman": "Spearman correlation of HOG features (code); NaN below 48 pixels",
 }
 
-COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "method": "attribution method",
-    "order": "order of randomisation: top-down (cascading), bottom-up (reverse) or independent",
-    "weights": "distribution of the redrawn weights",
-    "explained": "class that the randomised network's map explains: the original one, or the one "
-    "that the randomised network predicts",
-    "step": "number of the step",
-    "steps": "number of steps that would randomise the whole network",
-    "stage": "name of the stage that the step redraws last",
-    "seed": "seed of the redrawn weights and of all sampling",
-    "maps": "absolute or diverging scaling",
-    "same_class": "whether the randomised network still predicts the original class",
-} | SCORES
-
 
 @table(
     "parameter-test",
@@ -108,7 +92,6 @@ COLUMNS = {
     },
     quick={"methods": FAST_METHODS, "n_steps": 2, "max_images": 3},
     full={"max_images": 50},
-    columns=COLUMNS,
 )  # fmt: skip
 def parameter_test(
     batch: Batch,
@@ -177,13 +160,6 @@ def compare_choices(
                     )  # fmt: skip
 
 
-GREY_COLUMNS = {
-    "data": "what the network was trained on",
-    "network": "MLP or CNN",
-    "accuracy": "share of all test images that it classifies correctly",
-} | COLUMNS
-
-
 #: passes through all images of MNIST after which the networks classify more than 98 % correctly
 EPOCHS: dict[Architecture, int] = {"MLP": 6, "CNN": 3}
 
@@ -201,7 +177,6 @@ EPOCHS: dict[Architecture, int] = {"MLP": 6, "CNN": 3}
         "data": ("digits",), "shrink": 4, "epochs": 6, "seeds": (0, 1), "test_images": 20,
         "path_steps": 5, "noisy_copies": 5,
     },
-    columns=GREY_COLUMNS,
 )  # fmt: skip
 def parameter_test_grey(
     context: Context,

@@ -37,35 +37,12 @@ ALL_METHODS = (
     *CORE_METHODS[-2:],
 )
 
-COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "method": "attribution method or control",
-    "order": "order of randomisation: top-down, bottom-up or independent",
-    "step": "number of the step; in a cumulative order, how many stages are random",
-    "steps": "number of steps that would randomise the whole network",
-    "stage": "name of the stage that the step redraws last",
-    "random_parameters": "share of the parameters that are random in the step, 0 to 1",
-    "seed": "seed of the redrawn weights and of all sampling",
-    "sign": "signed maps, or their absolute values",
-    "ssim": "SSIM of second-moment-normalised maps, window 7, L = joint range of the pair",
-    "ssim_robust": "the same with L = joint range of the central 99.9 % of their pixels",
-    "ssim_L1": "the same with L = 1",
-    "ssim_L2": "the same with L = 2",
-    "spearman": "Spearman's rank correlation over pixels",
-    "pearson": "Pearson correlation over pixels",
-    "mse": "mean squared difference of second-moment-normalised maps",
-    "product": "mean product of second-moment-normalised maps; mse = 2 - 2 product",
-    "means": "product of the means of second-moment-normalised maps",
-}
-
 
 @table(
     "randomization",
     by=["seeds", "methods"],
     smoke={"methods": CORE_METHODS, "n_steps": 2, "path_steps": 2, "noisy_copies": 2},
     quick={"methods": CORE_METHODS, "n_steps": 5, "path_steps": 8, "noisy_copies": 8},
-    columns=COLUMNS,
 )
 def randomization_test(
     batch: Batch,

@@ -1,6 +1,6 @@
 """The randomisation test again, with other draws of the random weights."""
 
-from sanitygap.experiments.randomization_test import COLUMNS, randomization_test
+from sanitygap.experiments.randomization_test import randomization_test
 from sanitygap.table import table
 
 #: methods of one pass and the control
@@ -26,5 +26,4 @@ table(
     smoke={"methods": QUICK_METHODS, "seeds": (1,), "n_steps": 2, "max_images": 2},
     quick={"methods": QUICK_METHODS, "seeds": (1, 2), "n_steps": 5, "max_images": 4},
     full={"methods": METHODS, "seeds": SEEDS, "max_images": 100},
-    columns=COLUMNS,
 )(randomization_test)

@@ -13,7 +13,7 @@ from torch import nn
 from sanitygap.adebayo_metrics import Scaled
 from sanitygap.attribution import unpooled
 from sanitygap.experiments.grey_networks import inside
-from sanitygap.experiments.parameter_test import SCORES, scaled
+from sanitygap.experiments.parameter_test import scaled
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization import RandomTwin, Redraw
 from sanitygap.seeds import generator
@@ -30,17 +30,6 @@ BATCH, RATE = 50, 1e-3
     smoke={"epochs": 2, "test_images": 4, "seeds": (0,), "shrink": 16},
     quick={"epochs": 8, "test_images": 50, "seeds": (0, 1)},
     modelled=False,
-    columns={
-        "image": "name of the test image",
-        "position": "place of the image in the set",
-        "method": "attribution method",
-        "compared": "random network: trained with random; two random networks: random with random",
-        "maps": "absolute or diverging scaling",
-        "seed": "seed of the random weights",
-        "error": "mean absolute error of the trained network's estimates on all test images",
-        "error_of_mean": "that of always guessing the mean digit",
-    }
-    | {name: meaning for name, meaning in SCORES.items() if not name.startswith("hog")},
 )
 def regression_surrogate(
     context: Context,
@@ -116,12 +105,6 @@ def regression_network(data: GreyImages, seed: int, epochs: int, shrink: int) ->
 
 @table(
     "top-5",
-    columns={
-        "image": "file name of the image",
-        "position": "place of the image in the set",
-        "top_1": "1 if the class is the label, 0 if not, empty where the label is unknown",
-        "top_5": "1 if the label is among the five most probable classes, 0 if not",
-    },
 )
 def top_5(batch: Batch) -> pd.DataFrame:
     """Whether the run's model finds the label of each image, first and among the first five.

@@ -18,18 +18,6 @@ METHODS = tuple(f"{preset}{reading}" for preset in PRESETS for reading in ("", "
 #: the module of the rows about what reaches the pixels
 INPUT = "input"
 
-COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "method": "LRP method; with @biases the denominators include the biases",
-    "depth": "order in which relevance meets the module, 1 is nearest to the output",
-    "module": "name of the module, or input",
-    "kind": "convolution, depthwise (one filter a channel), dense, pooling, or input",
-    "entered": "relevance that enters the module from above; LRP starts with 1",
-    "kept": "what of it leaves the module to none of its inputs",
-    "absolute": "sum of absolute relevance over the pixels; rows of the input only",
-}
-
 
 def kind(module: nn.Module) -> str:
     """What kind of module it is."""
@@ -45,7 +33,6 @@ def kind(module: nn.Module) -> str:
     smoke={"max_images": 1},
     quick={"max_images": 4},
     full={"max_images": 50},
-    columns=COLUMNS,
 )
 def relevance_flow(batch: Batch, methods: Sequence[str] = METHODS) -> Iterator[pd.DataFrame]:
     """What each module keeps of LRP's relevance, and what reaches the input.

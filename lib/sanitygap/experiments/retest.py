@@ -31,18 +31,6 @@ METHODS = (
     "edges",
 )
 
-COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "method": "attribution method or control",
-    "step": "how many stages are random, from the top; 0 is the trained network asked again",
-    "stage": "the lowest random stage; retest for the trained network",
-    "seed": "seed of the redrawn weights and of all sampling",
-    "ssim": "SSIM with the first map of the trained network, second-moment normalisation, L = "
-    "joint range",
-    "spearman": "rank correlation with the first map",
-}
-
 
 @table(
     "test-retest",
@@ -58,7 +46,6 @@ COLUMNS = {
         "path_steps": 2,
         "noisy_copies": 3,
     },
-    columns=COLUMNS,
 )
 def retest(
     batch: Batch,
@@ -107,14 +94,6 @@ def retest(
     smoke={"simulations": 20, "max_images": 10},
     quick={"max_images": 10},
     full={"max_images": 10},
-    columns={
-        "image": "file name of the image",
-        "position": "place of the image in the set",
-        "explainer": "noisy edges: edges of a noisy copy of the image; noise: nothing else",
-        "simulation": "number of the simulated test",
-        "randomized": "SSIM of a first map and one that stands for the randomised network",
-        "retest": "SSIM of the first map and one that stands for the same network",
-    },
 )
 def false_rejections(
     batch: Batch, simulations: int = 200, noise_level: float = 0.15, shrink: int = 4

@@ -14,23 +14,16 @@ from sanitygap.models.stages import LAYERS
 from sanitygap.sensitivity import architectures, printed, proofs
 from sanitygap.similarity import joint_range, second_moment, ssim
 from sanitygap.table import table
-from sanitygap.theory.proofs import prover
 
 table(
     "sensitivity-proofs",
     smoke={"timeout_ms": 5_000},
     full={"timeout_ms": 60_000},
-    columns={name: name for name in prover.COLUMNS},
 )(proofs.proofs)
 
 
 @table(
     "sensitivity-extremes",
-    columns={
-        "pair": "the two maps that are compared",
-        "ssim": "their SSIM, data range 1",
-        "sensitivity": "S = 1 - SSIM",
-    },
 )
 def extremes(seed: int) -> Iterator[dict[str, Any]]:
     """Sensitivities of pairs of maps at the ends of the SSIM's range.
@@ -60,13 +53,6 @@ def extremes(seed: int) -> Iterator[dict[str, Any]]:
     smoke={"pairs": 4},
     quick={"pairs": 20},
     full={"pairs": 200},
-    columns={
-        "map": "what the map is made of",
-        "scaling": "how maps are scaled: to [0, 1], or by their second moment",
-        "noise": "standard deviation of the added noise on maps in [0, 1]; inf for a second map",
-        "sensitivity": "mean S over pairs",
-        "pairs": "pairs of maps",
-    },
 )
 def threshold_sweep(pairs: int = 200, seed: int = 0) -> Iterator[dict[str, Any]]:
     """How much noise makes a map count as changed, by the kind of map and its scaling.
@@ -103,12 +89,6 @@ def threshold_sweep(pairs: int = 200, seed: int = 0) -> Iterator[dict[str, Any]]
 
 @table(
     "similarity-words",
-    columns={
-        "statistic": "the correlation",
-        "monotone": "its value for x and exp(x), related monotonically but not linearly",
-        "linear": "its value for x and 2 x + 1",
-        "described": "how Sect. 3 of the paper describes it",
-    },
 )
 def similarity_words() -> Iterator[dict[str, Any]]:
     """Which correlation sees linear and which monotonic relations."""
@@ -124,19 +104,6 @@ def similarity_words() -> Iterator[dict[str, Any]]:
 
 @table(
     "printed-correlations",
-    columns={
-        "claim": "Table 2 (Spearman) or Table 3 (Pearson) of the paper",
-        "first": "a method, as the paper calls it",
-        "second": "another",
-        "printed": "the printed correlation over five architectures",
-        "mark": "the printed mark of significance; ns if not significant",
-        "p_t": "two-sided p-value of the t approximation, n = 5",
-        "mark_t": "the mark that it deserves",
-        "holm_t": "the p-value after Holm's correction over the 21 pairs",
-        "mark_holm": "the mark that this deserves",
-        "p_exact": "exact two-sided p-value of Spearman's correlation",
-        "mark_exact": "the mark that it deserves",
-    },
 )
 def printed_correlations() -> Iterator[pd.DataFrame]:
     """Tables 2 and 3 of the paper: printed marks beside those that the numbers deserve."""
@@ -146,11 +113,6 @@ def printed_correlations() -> Iterator[pd.DataFrame]:
 
 @table(
     "printed-structure",
-    columns={
-        "claim": "Table 2 (Spearman) or Table 3 (Pearson) of the paper",
-        "property": "asymmetry, an eigenvalue, or the number of sets of rankings that realise it",
-        "value": "its value; -1 realisations where rankings cannot have such values",
-    },
 )
 def printed_structure() -> Iterator[dict[str, Any]]:
     """Whether Tables 2 and 3 of the paper can be correlations of five numbers each."""
@@ -161,15 +123,6 @@ def printed_structure() -> Iterator[dict[str, Any]]:
 
 @table(
     "ipr-architectures",
-    columns={
-        "network": "torchvision's name",
-        "relu_calls": "ReLU and ReLU6 called in a forward pass",
-        "relu_modules": "distinct modules of the class nn.ReLU, which captum can hook",
-        "convolutions": "convolutions, without an auxiliary classifier",
-        "convolution_biases": "convolutions with a bias",
-        "dense_biases": "dense layers with a bias",
-        "norm_shifts": "normalisation layers with a shift",
-    },
 )
 def ipr_architectures() -> Iterator[dict[str, Any]]:
     """What the five networks of the paper are made of, counted without their weights."""
@@ -178,12 +131,6 @@ def ipr_architectures() -> Iterator[dict[str, Any]]:
 
 table(
     "ipr-layers",
-    columns={
-        "network": "torchvision's name",
-        "stated": "randomised networks by the paper",
-        "rule": "what counts as a layer; mixed is a rule of its own for each network",
-        "counted": "how many there are by that rule",
-    },
 )(architectures.rule_rows)
 
 
@@ -191,11 +138,6 @@ table(
     "silent-hooks",
     by=["networks"],
     smoke={"networks": ("mobilenet_v2", "resnet18")},
-    columns={
-        "network": "torchvision's name; weights are random, which does not matter here",
-        "difference": "norm of captum's guided backpropagation minus the gradient, over the "
-        "latter's",
-    },
 )
 def silent_hooks(
     networks: Sequence[str] = tuple(LAYERS), seed: int = 0
@@ -220,12 +162,6 @@ def silent_hooks(
     smoke={"n": 200},
     quick={"n": 5_000},
     full={"n": 50_000},
-    columns={
-        "property": "what was checked",
-        "trials": "random triples of distributions",
-        "violations": "how often it failed",
-        "extreme": "largest value of what may not exceed its bound",
-    },
 )
 def jensen_shannon(n: int = 5_000, seed: int = 0) -> pd.DataFrame:
     """The Jensen-Shannon divergence lies in [0, ln 2], and its root is a metric: random triples.

@@ -43,15 +43,6 @@ class GatedNetwork(nn.Module):
     smoke={"networks": 3},
     quick={"networks": 10},
     full={"networks": 50},
-    columns={
-        "network": "number of the random network",
-        "gate": "factor of the branch that holds the redrawn layer",
-        "method": "attribution method",
-        "ssim": "SSIM between the maps before and after the layer is redrawn",
-        "logits": "largest change of a logit",
-        "error": "largest difference from the true contributions of the pixels, over the largest "
-        "of these; nan where they are not known",
-    },
 )
 def gated_layer(networks: int = 10, seed: int = 0) -> Iterator[dict[str, Any]]:
     """A layer that does not matter is redrawn: does a correct explanation change?
@@ -99,24 +90,11 @@ def gated_layer(networks: int = 10, seed: int = 0) -> Iterator[dict[str, Any]]:
                 }
 
 
-KIND_COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "method": "attribution method",
-    "backward": "whether the method asks the network for gradients",
-    "inputs": "inputs it puts through the network for one image",
-    "deviation": "standard deviation of the map over its largest magnitude; 0 if constant",
-    "like_gradient": "Pearson correlation with the gradient's map",
-    "same_as_gradient": "whether the map is the gradient's, to the last bit",
-}
-
-
 @table(
     "ipr-kinds",
     smoke={"path_steps": 2, "lime_samples": 6, "max_images": 1},
     quick={"path_steps": 2, "lime_samples": 10, "max_images": 1},
     full={"max_images": 1},
-    columns=KIND_COLUMNS,
 )
 def ipr_kinds(
     batch: Batch, path_steps: int = 50, lime_samples: int = SAMPLES

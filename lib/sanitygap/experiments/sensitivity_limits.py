@@ -22,17 +22,6 @@ SHARES = (0.0001, 0.001, 0.01, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
 #: the first is the network or the image almost as it was
 PATH_METHODS = ("gradient", "gradient-x-input", "guided-backprop", "noise")
 
-PATH_COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "method": "attribution method or control",
-    "moved": "what is moved: the weights of one layer, or the image",
-    "stage": "the layer; empty for the image",
-    "share": "share of the way to the redrawn weights, or the noise on the image over its norm",
-    "sensitivity": "S, one minus the SSIM with the map at share 0",
-    "change": "norm of the change of the map over its norm",
-}
-
 
 @contextmanager
 def moved_weights(model: Explainable, twin: RandomTwin, step: Step, share: float) -> Iterator[None]:
@@ -58,7 +47,6 @@ def moved_weights(model: Explainable, twin: RandomTwin, step: Step, share: float
     "small-changes",
     smoke={"shares": (0.0001, 1.0), "n_steps": 1, "max_images": 2},
     quick={"shares": (0.0001, 0.1, 0.4, 1.0), "n_steps": 2, "max_images": 3},
-    columns=PATH_COLUMNS,
 )
 def small_changes(
     batch: Batch,
@@ -117,14 +105,6 @@ def small_changes(
     },
     quick={"n_steps": 1, "path_steps": 3, "lime_samples": 12, "max_images": 3},
     full={"max_images": 100},
-    columns={
-        "image": "file name of the image",
-        "position": "place of the image in the set",
-        "method": "integrated gradients, DeepLIFT or LIME",
-        "choice": "the reference, or LIME's surrogate",
-        "stage": "the redrawn layer",
-        "ssim": "SSIM with the trained network's map, second-moment normalisation, L = joint range",
-    },
 )
 def ipr_references(
     batch: Batch,
@@ -174,21 +154,12 @@ def ipr_references(
 #: a map that is a product, behind its two factors
 PRODUCT = ("guided-backprop", "grad-cam", "guided-grad-cam")
 
-PRODUCT_COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "zero": "share of the pixels where Grad-CAM is 0",
-    "outside": "largest magnitude of guided Grad-CAM there, over its largest anywhere",
-    "error": "largest difference from guided backpropagation times Grad-CAM, over the same",
-}
-
 
 @table(
     "ipr-composition",
     smoke={"max_images": 2},
     quick={"max_images": 6},
     full={"max_images": 100},
-    columns=PRODUCT_COLUMNS,
 )
 def ipr_composition(batch: Batch) -> Iterator[pd.DataFrame]:
     """Guided Grad-CAM beside the product of its parts, pixel by pixel; no rows where undefined.

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from sanitygap.experiments.randomization_test import COLUMNS, randomization_test
+from sanitygap.experiments.randomization_test import randomization_test
 from sanitygap.models.explainable import Explainable
 from sanitygap.models.stages import step_counts
 from sanitygap.randomization import NORM_LAYERS, Norms, RandomTwin, Redraw, Weights
@@ -44,15 +44,6 @@ def variants(model: Explainable) -> list[tuple[Weights, Norms]]:
 
 table(
     "step-counts",
-    columns={
-        "paper": "the paper",
-        "network": "torchvision's name of the network",
-        "what": "what is counted",
-        "stated": "how many there are by the paper",
-        "counted": "how many torchvision's network has",
-        "steps": "randomised models that the schedule of this library makes as the paper does",
-        "left_trained": "share of the parameters that none of these models redraws, 0 to 1",
-    },
 )(step_counts)
 
 
@@ -63,20 +54,6 @@ def _with_all_images(context: Context, arguments: Mapping[str, Any]) -> list[Pie
 @table(
     "configurations",
     cut=_with_all_images,
-    columns={
-        "weights_sha256": "SHA-256 of the trained weights",
-        "images_sha256": "SHA-256 of the images",
-        "n_images": "number of images",
-        "weights": "the initialisation that was asked for",
-        "norms": "what was asked for normalisation layers",
-        "distribution": "shape of the redrawn weights, by their kurtosis",
-        "kurtosis": "kurtosis of the scaled weights: 3 if normal, 1.8 if uniform",
-        "fan": "the fan that scales the redrawn weights, by their deviation",
-        "deviation": "their root mean square over sqrt(2 / fan-in)",
-        "biases": "largest magnitude of a redrawn bias",
-        "norm_affine": "scale and shift of normalisation layers after the redraw",
-        "norm_statistics": "running statistics of normalisation layers after the redraw",
-    },
 )
 def configurations(context: Context) -> Iterator[dict[str, Any]]:
     """What the paper leaves open about its set-up, as it is in this run; measured, not stated.
@@ -169,11 +146,6 @@ def _state(
     smoke={"methods": ONE_PASS, "n_steps": 1, "max_images": 2},
     quick={"methods": FAMILIES, "n_steps": 2, "path_steps": 4, "max_images": 4},
     full={"methods": FIGURE_2},
-    columns=COLUMNS
-    | {
-        "weights": "initialisation of the redrawn weights: he-normal or he-uniform",
-        "norms": "normalisation layers: reset or kept",
-    },
 )
 def initializations(
     batch: Batch,

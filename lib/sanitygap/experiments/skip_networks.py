@@ -21,19 +21,6 @@ from sanitygap.small_networks.residual_networks import (
 )
 from sanitygap.table import Batch, Context, table
 
-NETWORK_COLUMNS = {
-    "image": "name of the test image",
-    "training": "seed of the training; both networks start from the same weights",
-    "network": "with skips or without",
-    "accuracy": "share of the test images that the network classifies correctly",
-    "layer": "redrawn layer; the normalisation behind it is kept as trained",
-    "method": "attribution method",
-    "seed": "seed of the redrawn weights",
-    "part": "the whole map, or what flows through the branch (E{B} removed)",
-    "ssim": "SSIM of second-moment-normalised maps before and after, window 7, L = joint range",
-    "pearson": "Pearson correlation over pixels",
-}
-
 
 @table(
     "skip-networks",
@@ -50,7 +37,6 @@ NETWORK_COLUMNS = {
         "test_images": 20,
         "path_steps": 8,
     },
-    columns=NETWORK_COLUMNS,
 )
 def skip_networks(
     seed: int,

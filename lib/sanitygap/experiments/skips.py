@@ -35,36 +35,12 @@ BETAS = {"lrp-epsilon-plus": 0.0, "lrp-alpha2-beta1": 1.0}
 #: standard deviation of noise on the input over its value range
 NOISE = (0.001, 0.01, 0.1)
 
-IMAGE_COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-}
-LAYER_COLUMNS = IMAGE_COLUMNS | {
-    "block": "residual block",
-    "layer": "redrawn layer, the last of the block's weighted path that is no normalisation",
-}
-
-
-RELEVANCE_COLUMNS = LAYER_COLUMNS | {
-    "method": "attribution method",
-    "seed": "seed of the redrawn weights",
-    "part": "the whole map, or what flows through the skip or through the branch",
-    "pearson": "Pearson correlation over pixels before and after redrawing the layer",
-    "spearman": "Spearman's rank correlation over pixels",
-    "ssim": "SSIM of second-moment-normalised maps, window 7, L = joint range of the pair",
-    "mass": "sum of the part's absolute values over that of the whole map, trained network",
-    "mass_after": "the same for the redrawn network",
-    "gap": "sum of |whole - skip - branch| over that of |whole|, the larger of the trained "
-    "network's and the first redraw's",
-}
-
 
 @table(
     "skip-relevance",
     by=["methods"],
     smoke={"redraws": 1, "max_images": 2},
     quick={"max_images": 2},
-    columns=RELEVANCE_COLUMNS,
 )
 def skip_relevance(
     batch: Batch, methods: Sequence[str] = tuple(BETAS), redraws: PositiveInt = 5
@@ -167,21 +143,10 @@ def _gap(maps: Maps, name: str) -> torch.Tensor:
     return _size(rest) / _size(maps["total"][name])
 
 
-SURROGATE_COLUMNS = LAYER_COLUMNS | {
-    "change": "what is changed: the weights of the layer (redraw), or the input (noise)",
-    "size": "standard deviation of the noise over the input's value range; 0 for a redraw",
-    "seed": "seed of the redraw or of the noise",
-    "error": "norm of surrogate - network over that of the network's change, without means",
-    "correlation": "Pearson correlation over classes of the network's logits before and after",
-    "constant": "the same between B(x), the part without random weights, and the logits after",
-}
-
-
 @table(
     "skip-surrogate",
     smoke={"redraws": 1, "blocks": 1, "max_images": 2},
     quick={"redraws": 2, "max_images": 2},
-    columns=SURROGATE_COLUMNS,
 )
 def skip_surrogate(
     batch: Batch, redraws: PositiveInt = 10, blocks: PositiveInt = 3

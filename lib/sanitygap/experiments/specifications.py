@@ -24,7 +24,7 @@ from sanitygap.randomization import NORM_LAYERS, Norms, RandomTwin, Redraw, step
 from sanitygap.reductions import REDUCTIONS, Reduction, reduce
 from sanitygap.replacements import replacement_curves
 from sanitygap.similarity import Reference
-from sanitygap.table import Batch, Context, Piece, table
+from sanitygap.table import Batch, Context, Piece, columns_of, table
 
 #: the variant of LRP of most figures, and the one that the paper names for the occlusion test
 LRP_VARIANTS = ("lrp-epsilon-plus", "lrp-adaptive-beta")
@@ -41,37 +41,6 @@ METHODS = (
 
 SIMILARITIES = ("ssim", "ssim_robust", "ssim_L1", "ssim_L2", "spearman", "mse")
 
-SHARED_COLUMNS = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "method": "attribution method or control; @biases: LRP with biases in its denominators",
-    "start": "what LRP's relevance starts with: one, or the target's logit",
-    "reduction": "how colour channels become one number a pixel",
-    "seed": "seed of the redrawn weights and of all sampling",
-}
-
-OCCLUSION_COLUMNS = SHARED_COLUMNS | {
-    "target": "the class that is explained: the predicted one, or the label",
-    "correct": "whether the label is the class that the network predicts; missing without a label",
-    "patch": "side of a region in pixels of a 224-pixel input",
-    "tiling": "tiles of a fixed grid, or sliding windows",
-    "replaced": "share of the pixels that are replaced at the end, 0 to 1",
-    "softmax": "mean probability of the target while the regions are replaced, 0 to 1",
-    "logit": "mean logit of the target while the regions are replaced",
-}
-
-RANDOMIZATION_COLUMNS = SHARED_COLUMNS | {
-    "correct": "whether the label is the class that the network predicts; missing without a label",
-    "norms": "whether redrawn normalisation layers are reset or kept",
-    "step": "number of the step: how many stages are random",
-    "steps": "number of steps that would randomise the whole network",
-    "ssim": "SSIM of second-moment-normalised maps, window 7, L = joint range of the pair",
-    "ssim_robust": "the same with L = joint range of the central 99.9 % of their pixels",
-    "ssim_L1": "the same with L = 1",
-    "ssim_L2": "the same with L = 2",
-    "spearman": "Spearman's rank correlation over pixels",
-    "mse": "mean squared difference of second-moment-normalised maps",
-}
 
 Maps = Mapping[tuple[str, str, Reduction], torch.Tensor]
 """(method, start, reduction) -> maps ``(N, H, W)``."""
@@ -122,7 +91,6 @@ def _cut_occlusion(context: Context, arguments: Mapping[str, Any]) -> Iterator[P
     cut=_cut_occlusion,
     smoke={"path_steps": 2, "every": 15, "patches": (15,), "level_images": 1},
     quick={"path_steps": 8, "every": 10, "patches": (15,), "level_images": 4},
-    columns=OCCLUSION_COLUMNS,
 )
 def occlusion_specifications(
     batch: Batch,
@@ -171,7 +139,10 @@ def _no_rows() -> pd.DataFrame:
     kinds = {"position": "int64", "patch": "int64", "seed": "int64", "correct": "boolean"}
     kinds |= dict.fromkeys(("replaced", "softmax", "logit"), "float32")
     return pd.DataFrame(
-        {name: pd.Series(dtype=kinds.get(name, "str")) for name in OCCLUSION_COLUMNS}
+        {
+            name: pd.Series(dtype=kinds.get(name, "str"))
+            for name in columns_of("occlusion-specifications")
+        }
     )
 
 
@@ -252,7 +223,6 @@ def _cut_randomization(context: Context, arguments: Mapping[str, Any]) -> Iterat
     smoke={"path_steps": 2, "n_steps": 2, "level_images": 1},
     quick={"path_steps": 8, "n_steps": 3, "level_images": 4},
     full={"seeds": (0, 1, 2, 3, 4)},
-    columns=RANDOMIZATION_COLUMNS,
 )
 def randomization_specifications(
     batch: Batch,

@@ -24,17 +24,6 @@ METHODS = (
     "lrp-gamma-box",
 )
 
-COLUMNS = {
-    "task": "what the small network was trained on",
-    "network": "number of the trained network; also the seed of the redrawn weights",
-    "accuracy": "share of the shown test images that it classifies correctly",
-    "image": "name of the test image",
-    "method": "attribution method",
-    "sign": "signed maps, or their absolute values",
-    "ssim": "mean SSIM over all steps of top-down randomisation, L = joint range",
-    "spearman": "mean rank correlation over all steps",
-}
-
 
 @table(
     "task-dependence",
@@ -55,7 +44,6 @@ COLUMNS = {
         "path_steps": 5,
         "noisy_copies": 5,
     },
-    columns=COLUMNS,
 )
 def task_dependence(
     seed: int,
