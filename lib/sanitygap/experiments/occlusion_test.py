@@ -110,8 +110,8 @@ def occlusion_test(
 
 @table(
     "greedy-occlusion",
-    smoke={"regions": 1, "max_images": 1},
-    quick={"regions": 3, "max_images": 1},
+    smoke={"regions": 1, "max_images": 2},
+    quick={"regions": 2, "max_images": 2},
     full={"max_images": 10},
 )
 def greedy_occlusion(

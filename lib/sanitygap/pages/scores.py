@@ -10,11 +10,13 @@ from sanitygap.criteria.gap import FIGURE_METHODS, orderings
 from sanitygap.figures import Plate, theme
 from sanitygap.figures.methods import label
 from sanitygap.figures.tests_of_maps import curves
+from sanitygap.inference import UndefinedStatisticError
 from sanitygap.pages.shared import (
     about,
     display_table,
     panel,
     shown_mean,
+    where_defined,
     with_intervals,
 )
 from sanitygap.reductions import REDUCTIONS, Reduction
@@ -87,10 +89,13 @@ def occlusion_curves(
     )
 
 
+@where_defined
 def greedy_bound(study: Study) -> Plate:
     """What is left of the softmax under the best order that looks one region ahead."""
     theme()
     best = study.table("greedy-occlusion")
+    if best["image"].nunique() < 2:
+        raise UndefinedStatisticError("one image has no mean with an interval")
     [patch] = best["patch"].unique()
     rows = ranked_by(study.table("occlusion"), UNSIGNED)
     rows = rows[
