@@ -23,4 +23,4 @@ class FakeStudy:
         return self.tables[name]
 
     def made(self, name: str) -> dict[str, object]:
-        return {"images": 3, "knobs": {"redraws": 4}} if name in self.tables else {}
+        return {"images": 3, "parameters": {"redraws": 4}} if name in self.tables else {}

@@ -49,7 +49,7 @@ def test_the_choice_that_decides_is_named_with_the_share_of_specifications():
     assert found.numbers["share: guided backpropagation"] == pytest.approx(0.75)
     assert found.numbers["share: LRP"] == 1
     assert found.numbers["share: all"] == pytest.approx(0.75)
-    assert "the reduction: the claim holds with" in found.reason
+    assert "The reduction decides most whether it holds: it does with" in found.reason
     assert "signed 0%" in found.reason
 
 

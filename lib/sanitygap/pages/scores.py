@@ -11,6 +11,7 @@ from sanitygap.figures import Plate, theme
 from sanitygap.figures.methods import label
 from sanitygap.figures.tests_of_maps import curves
 from sanitygap.inference import UndefinedStatisticError
+from sanitygap.pages.noise import holding, nothing_recorded
 from sanitygap.pages.shared import (
     about,
     display_table,
@@ -90,14 +91,18 @@ def occlusion_curves(
 
 
 @where_defined
-def greedy_bound(study: Study) -> Plate:
+def greedy_bound(study: Study) -> Plate | Markdown:
     """What is left of the softmax under the best order that looks one region ahead."""
     theme()
+    if not holding(study, "greedy-occlusion"):
+        return nothing_recorded("greedy-occlusion")
     best = study.table("greedy-occlusion")
     if best["image"].nunique() < 2:
         raise UndefinedStatisticError("one image has no mean with an interval")
     [patch] = best["patch"].unique()
-    rows = ranked_by(study.table("occlusion"), UNSIGNED)
+    table = study.table("occlusion")
+    reduction = UNSIGNED if not ranked_by(table, UNSIGNED).empty else "signed"
+    rows = ranked_by(table, reduction)
     rows = rows[
         (rows["patch"] == patch)
         & rows["image"].isin(best["image"])
@@ -113,7 +118,7 @@ def greedy_bound(study: Study) -> Plate:
         xlabel=f"regions of {patch} × {patch} pixels replaced by their blurred copy",
         ylabel="softmax of the target (low: faithful)",
         caption="The greedy order tries every region that is left and takes the one that lowers "
-        f"the softmax most; methods rank by the {REDUCTIONS[UNSIGNED]}. "
+        f"the softmax most; methods rank by the {REDUCTIONS[reduction]}. "
         f"{about(study, 'greedy-occlusion')}. Bands: 95 % bootstrap intervals over images.",
     )
 

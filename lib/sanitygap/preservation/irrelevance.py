@@ -61,7 +61,7 @@ class Compared:
 
 
 def smoothed(maps: torch.Tensor) -> torch.Tensor:
-    """Absolute values, averaged over squares of 15 pixels: ``(N, H, W)`` to the same shape."""
+    """Absolute values, averaged over squares of 15 of 224 pixels; ``(N, H, W)``, also returned."""
     return blurred(maps.abs()[:, None])[:, 0]
 
 
