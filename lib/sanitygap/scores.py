@@ -98,7 +98,10 @@ def occlusion_scores(
     Raises:
         UsageError: the table holds none of that.
     """
-    return _wide(_rows(ranked_by(table, reduction), patch=patch), value)
+    rows = ranked_by(table, reduction)
+    if rows.empty:
+        raise UsageError(f"the table holds nothing with reduction = {reduction!r}; compute that")
+    return _wide(_rows(rows, patch=patch), value)
 
 
 def ranked_by(table: pd.DataFrame, reduction: str) -> pd.DataFrame:
