@@ -13,7 +13,7 @@ from sanitygap.axioms.recipes import Recipe
 from sanitygap.axioms.samples import Sample, outputs
 from sanitygap.axioms.scenarios import COALITIONS, NONE, SCENARIOS, Scenario, find_scenario
 from sanitygap.files import file_sha256
-from sanitygap.table import Context, Cut, Piece, columns_of, cut_by, table
+from sanitygap.table import Context, Cut, Piece, cut_by, table
 
 Source = Literal["kept", "new"]
 
@@ -157,16 +157,17 @@ def axioms_samples(
 
 def described(sample: Sample) -> dict[str, Any]:
     """What the table says of a sample, whatever is measured on it."""
-    values = (
-        sample.scenario,
-        sample.number,
-        *sample.classes,
-        sample.accepted,
-        sample.steps,
-        sample.seconds,
-        sample.patches.shape[-1],
-    )
-    return dict(zip(columns_of("axioms-samples"), values, strict=True))
+    class_a, class_b = sample.classes
+    return {
+        "scenario": sample.scenario,
+        "sample": sample.number,
+        "class_a": class_a,
+        "class_b": class_b,
+        "accepted": sample.accepted,
+        "steps": sample.steps,
+        "seconds": sample.seconds,
+        "side": sample.patches.shape[-1],
+    }
 
 
 def fresh_outputs(
