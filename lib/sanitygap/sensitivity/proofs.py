@@ -193,5 +193,5 @@ def statements() -> list[Implication]:
 
 
 def proofs(*, seed: int, timeout_ms: int = 10_000) -> pd.DataFrame:
-    """Decide the statements; columns as in :data:`sanitygap.theory.proofs.prover.COLUMNS`."""
+    """Decide the statements."""
     return decide(statements(), seed=seed, timeout_ms=timeout_ms)

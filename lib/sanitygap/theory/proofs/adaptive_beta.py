@@ -101,5 +101,5 @@ def _solution() -> Identity:
 
 
 def proofs(*, seed: int, timeout_ms: int = 10_000) -> pd.DataFrame:
-    """Decide the statements of Appendix A.2; columns as in `prover.COLUMNS`."""
+    """Decide the statements of Appendix A.2."""
     return decide(statements(), seed=seed, timeout_ms=timeout_ms)

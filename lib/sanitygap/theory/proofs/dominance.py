@@ -132,5 +132,5 @@ def _printed() -> list[Implication | Identity]:
 
 
 def proofs(*, seed: int, timeout_ms: int = 10_000) -> pd.DataFrame:
-    """Decide the statements of Appendix G; columns as in `prover.COLUMNS`."""
+    """Decide the statements of Appendix G."""
     return decide(statements(), seed=seed, timeout_ms=timeout_ms)

@@ -264,5 +264,5 @@ def _conservation() -> list[Implication | Identity]:
 
 
 def proofs(*, seed: int, timeout_ms: int = 10_000) -> pd.DataFrame:
-    """Decide the statements of Appendix F; columns as in `prover.COLUMNS`."""
+    """Decide the statements of Appendix F."""
     return decide(statements(), seed=seed, timeout_ms=timeout_ms)

@@ -182,5 +182,5 @@ def _cause() -> list[Implication | Identity]:
 
 
 def proofs(*, seed: int, timeout_ms: int = 10_000) -> pd.DataFrame:
-    """Decide the statements of Theorem 4; columns as in `prover.COLUMNS`."""
+    """Decide the statements of Theorem 4."""
     return decide(statements(), seed=seed, timeout_ms=timeout_ms)

@@ -290,5 +290,5 @@ def _absolute_below(level: sympy.Expr) -> sympy.Expr:
 
 
 def proofs(*, seed: int, timeout_ms: int = 10_000) -> pd.DataFrame:
-    """Decide the statements of Theorem 2; columns as in `prover.COLUMNS`."""
+    """Decide the statements of Theorem 2."""
     return decide(statements(), seed=seed, timeout_ms=timeout_ms)

@@ -140,5 +140,5 @@ def _surrogate() -> list[Implication | Identity]:
 
 
 def proofs(*, seed: int, timeout_ms: int = 10_000) -> pd.DataFrame:
-    """Decide the statements of Sec. 4.1 and 4.2; columns as in `prover.COLUMNS`."""
+    """Decide the statements of Sec. 4.1 and 4.2."""
     return decide(statements(), seed=seed, timeout_ms=timeout_ms)

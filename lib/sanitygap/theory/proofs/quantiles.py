@@ -127,5 +127,5 @@ def _units() -> list[Identity]:
 
 
 def proofs(*, seed: int, timeout_ms: int = 10_000) -> pd.DataFrame:
-    """Decide the statements of Appendix D.1; columns as in `prover.COLUMNS`."""
+    """Decide the statements of Appendix D.1."""
     return decide(statements(), seed=seed, timeout_ms=timeout_ms)

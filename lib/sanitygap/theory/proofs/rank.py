@@ -130,5 +130,5 @@ def _rank_variance() -> list[Implication | Identity]:
 
 
 def proofs(*, seed: int, timeout_ms: int = 10_000) -> pd.DataFrame:
-    """Decide the statements of Theorem 3; columns as in `prover.COLUMNS`."""
+    """Decide the statements of Theorem 3."""
     return decide(statements(), seed=seed, timeout_ms=timeout_ms)

@@ -157,5 +157,5 @@ def _three_factors() -> list[Identity]:
 
 
 def proofs(*, seed: int, timeout_ms: int = 10_000) -> pd.DataFrame:
-    """Decide the statements of Theorem 1; columns as in `prover.COLUMNS`."""
+    """Decide the statements of Theorem 1."""
     return decide(statements(), seed=seed, timeout_ms=timeout_ms)
