@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from sanitygap.errors import UsageError
+from sanitygap.pages.scores import held_ranking
 from sanitygap.scores import (
     UNSIGNED,
     complete,
@@ -89,6 +90,12 @@ def test_occlusion_scores_of_one_reduction():
     pd.testing.assert_frame_equal(occlusion_scores(both, reduction=UNSIGNED), signed + 1)
     with pytest.raises(UsageError, match="reduction = 'l2'"):
         occlusion_scores(table, reduction="l2")
+
+
+def test_pages_show_the_unsigned_ranking_where_there_is_one():
+    table = occlusion_table()
+    assert held_ranking(table) == "signed"
+    assert held_ranking(table.assign(reduction=UNSIGNED)) == UNSIGNED
 
 
 def test_the_order_of_methods_and_images_is_that_of_the_table():

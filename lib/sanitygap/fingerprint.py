@@ -23,7 +23,7 @@ PACKAGE = Path(__file__).parent
 #: libraries whose versions may change numbers
 NUMERIC = (
     "captum", "numpy", "pandas", "pillow", "scikit-image", "scikit-learn", "scipy", "statsmodels",
-    "timm", "torch", "torchvision", "zennit",
+    "sympy", "timm", "torch", "torchvision", "z3-solver", "zennit",
 )  # fmt: skip
 
 #: packages of networks whose weights and version say all about their definitions

@@ -2,8 +2,8 @@
 
 A run lives in ``data/runs/NAME``: ``run.json`` (settings and provenance), one ``TABLE.parquet`` a
 table with a ``TABLE.json`` that says how it was made, ``verdicts.json``, and ``parts/`` with the
-chunks computed so far. A chunk's file name is a hash over all that determines its numbers, so
-resuming, joining shards and extending a run by more images are the same thing: the chunks that
+parts computed so far. A part's file name is a hash over all that determines its numbers, so
+resuming, joining shards and extending a run by more images are the same thing: the parts that
 exist are kept, the others are computed.
 """
 
@@ -63,7 +63,7 @@ class Study:
     Args:
         run, profile, model, images, n_images, device, seed: see :class:`Settings`.
         root: the folder that holds ``data/runs``; found from the working directory by default.
-        shard: ``"2/4"`` computes every fourth chunk, beginning with the second.
+        shard: ``"2/4"`` computes every fourth part, beginning with the second.
 
     Raises:
         UsageError: unusable settings, or a run of that name about another model or other images.

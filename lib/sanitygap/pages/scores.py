@@ -63,31 +63,40 @@ def occlusion_curves(
     studies: Study | Iterable[Study],
     patch: int = 15,
     value: str = "softmax",
-    reduction: Reduction = UNSIGNED,
-) -> Plate | Markdown:
-    """Prediction against the number of blurred regions (Binder et al., Fig. 1, App. 1)."""
+    reduction: Reduction | None = None,
+) -> Plate:
+    """Prediction against the number of blurred regions (Binder et al., Fig. 1, App. 1).
+
+    Args:
+        studies: the runs, a panel each.
+        patch: side of a region in pixels of a 224-pixel input.
+        value: ``softmax`` or ``logit``.
+        reduction: of the maps that rank the regions; by default sums of absolute values, or of
+            signed ones where a run holds no other. The caption says which.
+    """
     theme()
     frames, named = [], []
     for study in [studies] if isinstance(studies, Study) else studies:
-        rows = ranked_by(study.table("occlusion"), reduction)
-        rows = rows[rows["patch"] == patch]
-        if not rows.empty:
-            numbers = with_intervals(rows, ("method", "regions"), value)
-            frames.append(numbers.assign(panel=panel(study, "occlusion")))
-            named.append(about(study, "occlusion"))
-    if not frames:
-        return Markdown(
-            f"> No run here ranks regions of {patch} pixels by the {REDUCTIONS[reduction]}."
-        )
+        table = study.table("occlusion")
+        ranking = reduction or held_ranking(table)
+        rows = ranked_by(table, ranking)
+        numbers = with_intervals(rows[rows["patch"] == patch], ("method", "regions"), value)
+        frames.append(numbers.assign(panel=panel(study, "occlusion")))
+        named.append(f"{about(study, 'occlusion')}, ranked by the {REDUCTIONS[ranking]}")
     return curves(
         pd.concat(frames, ignore_index=True),
         "regions",
         xlabel=f"regions of {patch} × {patch} pixels replaced by their blurred copy",
         ylabel=f"{value} of the target (low: faithful)",
         caption=f"Occlusion curves, patch {patch}: {value} of the target class as the regions "
-        f"ranked highest by a map ({REDUCTIONS[reduction]}) are blurred. {'; '.join(named)}. "
+        f"ranked highest by a map are blurred. {'; '.join(named)}. "
         "Bands: 95 % bootstrap intervals over images.",
     )
+
+
+def held_ranking(table: pd.DataFrame) -> Reduction:
+    """The unsigned reduction where a table of occlusion holds it, else the signed one."""
+    return "signed" if ranked_by(table, UNSIGNED).empty else UNSIGNED
 
 
 @where_defined
@@ -101,7 +110,7 @@ def greedy_bound(study: Study) -> Plate | Markdown:
         raise UndefinedStatisticError("one image has no mean with an interval")
     [patch] = best["patch"].unique()
     table = study.table("occlusion")
-    reduction = UNSIGNED if not ranked_by(table, UNSIGNED).empty else "signed"
+    reduction = held_ranking(table)
     rows = ranked_by(table, reduction)
     rows = rows[
         (rows["patch"] == patch)
