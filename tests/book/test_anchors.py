@@ -75,3 +75,19 @@ def test_no_two_cells_of_a_chapter_show_the_same(name: str) -> None:
 
 def test_slug_has_only_letters_digits_and_hyphens() -> None:
     assert slug(" SSIM: $L = 2$, Ångström! ") == "ssim-l-2-ngstr-m"
+
+
+def test_section_with_sections_of_its_own_names_what_it_holds() -> None:
+    cells = [
+        "(sec-page)=\n# A page",
+        ">pages.one(study)",
+        "(sec-noise)=\n## Noise",
+        ">pages.one(study)",
+        "### Copies",
+        ">pages.two(study)",
+        "## End",
+        ">pages.two(study)",
+    ]
+    names = Names(chapter(*cells), "page")
+    shown = [names.name(cell, 0) for cell in (1, 3, 5, 7)]
+    assert shown == ["page-one", "noise-one", "noise-two", "page-two"]

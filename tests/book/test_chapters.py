@@ -16,7 +16,7 @@ from tests.book.toy import CHECKOUT
 
 PROJECT = Project(CHECKOUT)
 CHAPTERS = PROJECT.chapters
-MOST_CELLS, MOST_LINES = 12, 12
+MOST_LINES = 12
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +37,10 @@ def test_every_notebook_is_a_chapter() -> None:
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_chapter_is_short_and_holds_no_logic(chapter: str) -> None:
     cells = code_cells(chapter)
-    assert 0 < len(cells) <= MOST_CELLS
+    assert cells
     for cell in cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            continue
         lines = [line for line in cell.source.splitlines() if line.strip()]
         assert len(lines) <= MOST_LINES, cell.source
         starts = {line.split()[0] for line in lines}

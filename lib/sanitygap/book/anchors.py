@@ -16,7 +16,7 @@ PLACES = {0: "first", -1: "last"}
 """What the ends of a list are called."""
 
 _LABEL = re.compile(r"^\(([\w.-]+)\)=\s*$", re.MULTILINE)
-_HEADING = re.compile(r"^#+\s+(.+?)\s*$", re.MULTILINE)
+_HEADING = re.compile(r"^(#+)\s+(.+?)\s*$", re.MULTILINE)
 
 
 class Names:
@@ -26,19 +26,29 @@ class Names:
     is given, or the label of its section. Nothing is counted but the outputs of one call. A name
     in the metadata of a cell (``mystnb: {figure: {name: …}}``) wins over this one.
 
+    A name begins with the chapter's, or with that of the section around it which has sections of
+    its own: such a section was a chapter once, or could be one.
+
     Args:
         notebook: the chapter, with its Markdown cells.
+        chapter: its name.
     """
 
-    def __init__(self, notebook: Any) -> None:
+    def __init__(self, notebook: Any, chapter: str = "") -> None:
         self._of_cell: dict[int, list[str]] = {}
         self._given: dict[str, int] = {}
-        section = "page"
+        section, part = "page", chapter
+        divided = _divided(notebook)
         for number, cell in enumerate(notebook.cells):
             if cell.cell_type == "markdown":
-                section = _section(cell.source) or section
+                for depth, name in _sections(cell.source):
+                    section = name
+                    if depth <= 2:
+                        part = name if name in divided else chapter
             elif cell.cell_type == "code":
-                self._of_cell[number] = list(shown_names(cell.source, section))
+                self._of_cell[number] = [
+                    f"{part}-{name}" if part else name for name in shown_names(cell.source, section)
+                ]
 
     def name(self, cell: int, output: int) -> str:
         """The name of one output.
@@ -113,16 +123,26 @@ def _called(call: ast.Call) -> str:
     return ast.unparse(call.func).rpartition(".")[2]
 
 
-def _section(source: str) -> str | None:
-    """Name of the last section that a Markdown cell begins: its label, or else its heading."""
-    heading = list(_HEADING.finditer(source))
-    if not heading:
-        return None
-    labels = [
-        found[1] for found in _LABEL.finditer(source) if found.end() <= heading[-1].start() + 1
-    ]
-    own = [label for label in labels if label.startswith("sec-")]
-    return (own or labels or [heading[-1][1]])[-1].removeprefix("sec-")
+def _sections(source: str) -> Iterator[tuple[int, str]]:
+    """Depth of each section that a Markdown cell begins, and its label, or else its heading."""
+    end = 0
+    for heading in _HEADING.finditer(source):
+        labels = _LABEL.findall(source, end, heading.start() + 1)
+        own = [label for label in labels if label.startswith("sec-")]
+        yield len(heading[1]), (own or labels or [heading[2]])[-1].removeprefix("sec-")
+        end = heading.end()
+
+
+def _divided(notebook: Any) -> set[str]:
+    """Names of the sections of the second depth that have sections of their own."""
+    divided, around = set(), None
+    for cell in notebook.cells:
+        for depth, name in _sections(cell.source) if cell.cell_type == "markdown" else ():
+            if depth <= 2:
+                around = name if depth == 2 else None
+            elif around:
+                divided.add(around)
+    return divided
 
 
 def slug(text: str) -> str:

@@ -66,7 +66,8 @@ def stage(
         project.pages, folder / "book", ignore=shutil.ignore_patterns("_executed", ".*")
     )
     shutil.copy(project.toc, folder)
-    (folder / "_config.yml").write_text(_config(project, address), encoding="utf-8")
+    config = _config(project, address, [f"notebooks/{name}" for name in notebooks])
+    (folder / "_config.yml").write_text(config, encoding="utf-8")
 
     citation = Citation.read(project.root / "CITATION.cff", address, checked_out(project.root)[0])
     works = read_works((project.pages / "references.bib").read_text(encoding="utf-8"))
@@ -102,10 +103,15 @@ def stage(
     return folder
 
 
-def _config(project: Project, address: str | None) -> str:
-    """The site's configuration, with what depends on where the site is published."""
+def _config(project: Project, address: str | None, chapters: Sequence[str]) -> str:
+    """The site's configuration, with what depends on its chapters and on where it is published."""
     config = yaml.safe_load(project.config.read_text(encoding="utf-8"))
     sphinx = config["sphinx"]
+    sphinx["config"]["redirects"] = {
+        old: new
+        for old, new in sphinx["config"].get("redirects", {}).items()
+        if not old.startswith("notebooks/") or f"notebooks/{new.removesuffix('.html')}" in chapters
+    }
     sphinx["config"]["sanitygap_facts"] = FACTS
     if address:
         address = f"{address.rstrip('/')}/"  # or the last folder would be taken for a file
@@ -147,13 +153,13 @@ def _page(
     import nbformat
 
     _leave_out_repeats(notebook)
-    names = Names(notebook)
+    names = Names(notebook, name)
     for place, cell in enumerate(notebook.cells):
         shown = 0
         for output in cell.get("outputs", []):
             if mime := figure_mime(output):
                 options = figure_options(cell, output)
-                label = options.get("name") or f"fig-{name}-{names.name(place, shown)}"
+                label = options.get("name") or f"fig-{names.name(place, shown)}"
                 shown += 1
                 caption = options.get("caption")
                 if caption and "csv" in options:
@@ -168,7 +174,7 @@ def _page(
                 output.data = {kind: output.data[kind] for kind in kinds}
             elif TABLE in (html := output.get("data", {}).get("text/html", "")):
                 # pandas gives a table another id in every execution
-                label = f"table-{name}-{names.name(place, shown)}"
+                label = f"table-{names.name(place, shown)}"
                 output.data["text/html"] = f'<div class="citable-table" id="{label}">{html}</div>'
                 shown += 1
     page = passport(name, title, notebook.metadata[STAMP], citation, works)
