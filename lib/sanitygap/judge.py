@@ -15,6 +15,7 @@ from typing import Any, Literal, NoReturn
 import pandas as pd
 
 from sanitygap.claims import CriterionContext, Value, Verdict, combine, verdict_from_interval
+from sanitygap.claims import criterion as criterion
 from sanitygap.claims.verdicts import Unjudged
 from sanitygap.inference import Interval, paired_difference
 from sanitygap.scores import need_methods
@@ -202,6 +203,11 @@ def reworded(
     )
 
 
+def joint_value(*verdicts: Verdict) -> Value:
+    """The outcome of :func:`combine`, also where numbers share a name."""
+    return combine([verdict.model_copy(update={"numbers": {}}) for verdict in verdicts]).value
+
+
 def evidence_of(verdicts: Iterable[Verdict]) -> str:
     """The evidence of several conditions in a row."""
     return " ".join(verdict.evidence for verdict in verdicts)
@@ -221,8 +227,9 @@ def summary(verdicts: Sequence[Verdict], what: str) -> Verdict:
     return Verdict(value=combine(verdicts).value, evidence=evidence, numbers=numbers)
 
 
-def all_met(verdicts: Sequence[Verdict]) -> Verdict:
+def all_met(conditions: Iterable[Verdict]) -> Verdict:
     """All conditions as one verdict; its evidence lists those that are not met, else the first."""
+    verdicts = list(conditions)
     unmet = [verdict for verdict in verdicts if verdict.value != "direction"]
     words = f"Not met: {evidence_of(unmet)}" if unmet else _first(verdicts)
     count = f"{len(verdicts) - len(unmet)} of {len(verdicts)} conditions are met."
@@ -238,7 +245,8 @@ def some_of(verdicts: Sequence[Verdict], what: str) -> Verdict:
         ordered = sorted(unmet, key=lambda v: v.value != "not-reproduced")
         evidence += f" {_first(ordered)}"
     numbers: dict[str, float] = {"met": met, "refuted": refuted, "conditions": len(verdicts)}
-    return Verdict(value=combine(verdicts).value, evidence=evidence, numbers=numbers)
+    joined = combine(verdicts)
+    return Verdict(value=joined.value, evidence=evidence, reason=joined.reason, numbers=numbers)
 
 
 def _first(verdicts: Sequence[Verdict]) -> str:
