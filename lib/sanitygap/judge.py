@@ -65,11 +65,13 @@ def at_least(interval: Interval, bound: float, met: Value = "reproduced") -> Val
     return "not-reproduced" if interval.high < bound else "undecided"
 
 
-def condition(interval: Interval, bound: float, direction: Direction, what: str) -> Verdict:
-    """A quantity lies above or below a bound."""
+def condition(
+    interval: Interval, bound: float, direction: Direction, what: str, evidence: str = ""
+) -> Verdict:
+    """A quantity lies above or below a bound; ``what`` names its number, and it in the evidence."""
     return Verdict(
         value=side(interval, bound, direction),
-        evidence=f"{what}: {shown(interval)}.",
+        evidence=evidence or f"{what}: {shown(interval)}.",
         numbers={what: interval.estimate},
     )
 
@@ -80,8 +82,8 @@ def difference(
     """The first of two methods scores above (below) the second, paired over images."""
     need_methods(scores, first, second)
     interval = paired(scores, first, second)
-    verdict = condition(interval, 0, direction, f"{what}, {first} - {second}")
-    return reworded(verdict, f"{what}: {first} − {second} = {shown(interval)}.")
+    words = f"{what}: {first} − {second} = {shown(interval)}."
+    return condition(interval, 0, direction, f"{what}, {first} - {second}", words)
 
 
 def paired(scores: pd.DataFrame, first: Hashable, second: Hashable) -> Interval:
@@ -179,9 +181,8 @@ def enough(verdict: Verdict, count: int, wanted: int, what: str) -> Verdict:
     if count >= wanted or verdict.value in ("not-run", "no-data", "under-specified"):
         return verdict
     reason = f"The check asks for at least {wanted} {what}, and this run has {count}."
-    return verdict.model_copy(
-        update={"value": "undecided", "reason": f"{verdict.reason} {reason}".strip()}
-    )
+    reason = f"{verdict.reason} {reason}".strip()
+    return verdict.model_copy(update={"value": "undecided", "reason": reason})
 
 
 # several conditions

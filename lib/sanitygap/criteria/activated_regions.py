@@ -48,9 +48,8 @@ def preservation(tables: Tables, context: Context) -> Verdict:
                 ("mass ratio", ratio, 1), ("correlation beyond other images", beyond, 0),
             ):  # fmt: skip
                 name = f"{method} below {stage}, {what}"
-                verdict = judge.condition(interval, bound, "above", name)
                 words = f"{name} {judge.shown(interval)}."
-                verdicts.append(judge.reworded(verdict, words))
+                verdicts.append(judge.condition(interval, bound, "above", name, words))
     joined = judge.summary(
         verdicts,
         f"{GUIDED} and {LRP} at {len(steps)} depths with features >= 0: mass ratio from 1, "

@@ -155,7 +155,9 @@ def random_labels(tables: Tables, context: Context) -> Verdict:
     return verdict.model_copy(update={"value": memory.value})
 
 
-def _surrogate(tables: Tables) -> Verdict:
+@criterion("adebayo-fig7", tables=("regression-surrogate",))
+@criterion("adebayo-bone", tables=("regression-surrogate",))
+def surrogate(tables: Tables, context: Context) -> Verdict:
     table = tables["regression-surrogate"]
     judge.need_images(table, "an interval needs at least two images")
     rows = rows_of(table, maps="absolute", compared="random network")
@@ -171,13 +173,3 @@ def _surrogate(tables: Tables) -> Verdict:
     reason = "A surrogate: a small network that estimates a number from images of digits. The "
     reason += "paper's own network and radiographs are not public; that setting stays not run."
     return judge.reworded(judge.all_met(verdicts), reason=reason)
-
-
-@criterion("adebayo-bone", tables=("regression-surrogate",))
-def bone_age(tables: Tables, context: Context) -> Verdict:
-    return _surrogate(tables)
-
-
-@criterion("adebayo-fig7", tables=("regression-surrogate",))
-def figure_7(tables: Tables, context: Context) -> Verdict:
-    return _surrogate(tables)

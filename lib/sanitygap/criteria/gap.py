@@ -15,21 +15,11 @@ from scipy.stats import kendalltau
 
 from sanitygap import judge, multiverse
 from sanitygap.inference import bootstrap_mean
-from sanitygap.judge import (
-    CONTROLS,
-    GRADIENTS,
-    GUIDED,
-    LRP,
-    RANGES,
-    Context,
-    Tables,
-    Value,
-    Verdict,
-    criterion,
-    shown,
-    summary,
-)
+from sanitygap.judge import CONTROLS as CONTROLS
 from sanitygap.judge import FIGURE_METHODS as FIGURE_METHODS
+from sanitygap.judge import GRADIENTS, GUIDED, LRP, RANGES, Context, Tables, Verdict, criterion
+from sanitygap.judge import shown as shown
+from sanitygap.judge import summary as summary
 from sanitygap.scores import complete, need_methods, occlusion_scores, randomization_scores
 
 SPECIFICATIONS = ("occlusion-specifications", "randomization-specifications")
@@ -84,7 +74,9 @@ def _differences(table: pd.DataFrame, steps: Sequence[int], similarity: str) -> 
     return summary(verdicts, f"SSIM, {len(steps)} steps beyond the classifier")
 
 
-def _higher_ssim(tables: Tables, context: Context) -> Verdict:
+@criterion("binder-app2", tables=("randomization-specifications",))
+@criterion("binder-fig2", tables=("randomization-specifications",))
+def fig2(tables: Tables, context: Context) -> Verdict:
     """The claim's own differences under each data range; other methods have no part in it."""
     table = nearest(tables["randomization-specifications"])
     _need_all(table)
@@ -124,14 +116,6 @@ def _need_all(table: pd.DataFrame) -> None:
 def _sample(table: pd.DataFrame) -> str:
     """How many images and draws of the weights stand behind a table."""
     return f"(n = {table['image'].nunique()} images, {table['seed'].nunique()} draws of weights.)"
-
-
-criterion("binder-fig2", tables=("randomization-specifications",))(_higher_ssim)
-
-
-@criterion("binder-app2", tables=("randomization-specifications",))
-def app2(tables: Tables, context: Context) -> Verdict:
-    return _higher_ssim(tables, context)
 
 
 @criterion("binder-app3", tables=("randomization-specifications", "randomization"))
@@ -192,7 +176,7 @@ def over_specifications(
         what: names them in the evidence.
     """
     shares = multiverse.shares(values)
-    agreed: dict[str, Value] = {
+    agreed: dict[str, judge.Value] = {
         "holds": "direction", "contradicted": "not-reproduced", "open": "undecided",
     }  # fmt: skip
     value = next((agreed[name] for name, share in shares.items() if share == 1), None)

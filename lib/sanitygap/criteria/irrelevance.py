@@ -15,17 +15,7 @@ from scipy.stats import spearmanr
 
 from sanitygap import judge
 from sanitygap.inference import Interval, bootstrap, bootstrap_mean, paired_difference
-from sanitygap.judge import (
-    FIGURE_METHODS,
-    REDRAWS,
-    Context,
-    Tables,
-    Verdict,
-    by_image,
-    condition,
-    criterion,
-    rows_of,
-)
+from sanitygap.judge import Context, Tables, Verdict, by_image, condition, criterion, rows_of
 
 MEASURES = ("pearson", "spearman", "ssim")
 PERCENTILE = 0.95
@@ -93,7 +83,9 @@ def over_readings(table: pd.DataFrame, conditions: Conditions, drawn: str | None
             judged[name] = dead
             continue
         draws = (rows_of(rows, second=drawn) if drawn else rows)["seed"].nunique()
-        judged[name] = judge.enough(judge.all_met(conditions(rows)), draws, REDRAWS, "redraws")
+        judged[name] = judge.enough(
+            judge.all_met(conditions(rows)), draws, judge.REDRAWS, "redraws"
+        )
     return judge.one_verdict(judged, "which layer the twelfth is")
 
 
@@ -158,8 +150,8 @@ def limited_change(tables: Tables, context: Context) -> Verdict:
     table = tables["limited-change"]
     judge.need_images(table)
     words = "the run lacks {} on planted networks"
-    judge.need_all(set(table["method"]), sorted(FIGURE_METHODS), words)
-    scores = change_scores(table[table["method"].isin(FIGURE_METHODS)])
+    judge.need_all(set(table["method"]), sorted(judge.FIGURE_METHODS), words)
+    scores = change_scores(table[table["method"].isin(judge.FIGURE_METHODS)])
     methods = list(scores["error"].columns)
     half = len(methods)
     values = scores[["distance", "error"]].to_numpy()
@@ -179,4 +171,4 @@ def limited_change(tables: Tables, context: Context) -> Verdict:
     if len(verdicts) == 1:
         words = f"None of {half} methods is below the attainable SSIM beyond chance."
         verdicts.append(Verdict(value="undecided", evidence=words))
-    return judge.enough(judge.all_met(verdicts), table["seed"].nunique(), REDRAWS, "redraws")
+    return judge.enough(judge.all_met(verdicts), table["seed"].nunique(), judge.REDRAWS, "redraws")

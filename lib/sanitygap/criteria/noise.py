@@ -50,10 +50,9 @@ def not_improved(scores: pd.DataFrame, what: str) -> list[Verdict]:
     steps = successive(scores, "above", what)
     first, *_, last = scores
     interval = paired_difference(scores[last], scores[first])
-    whole = judge.condition(interval, 0, "above", f"{what}, whole sweep")
     words = f"{what}, {first:g} to {last:g}: {judge.shown(interval)}."
-    refuted = [verdict for verdict in steps if verdict.value == "not-reproduced"]
-    return [*refuted, judge.reworded(whole, words)]
+    whole = judge.condition(interval, 0, "above", f"{what}, whole sweep", words)
+    return [*(verdict for verdict in steps if verdict.value == "not-reproduced"), whole]
 
 
 @criterion("binder-noise-optimal", tables=("randomization", "randomization-seeds", "noise-curve"))

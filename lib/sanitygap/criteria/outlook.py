@@ -133,11 +133,9 @@ def restricted_scores(table: pd.DataFrame, threshold: float, value: str) -> pd.D
 
 
 def _better(interval: Interval, what: str, methods: int) -> Verdict:
-    verdict = judge.reworded(
-        judge.condition(interval, 0, "above", what),
-        f"{what}: Kendall's tau of {methods} methods with the occlusion ranking changes by "
-        f"{judge.shown(interval)} (n = {interval.n}).",
-    )
+    words = f"{what}: Kendall's tau of {methods} methods with the occlusion ranking changes by "
+    words += f"{judge.shown(interval)} (n = {interval.n})."
+    verdict = judge.condition(interval, 0, "above", what, words)
     if methods >= LEAST_METHODS:
         return verdict
     reason = f"At least {LEAST_METHODS} methods are needed for a ranking."

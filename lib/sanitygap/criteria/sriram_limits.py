@@ -157,9 +157,10 @@ def robustness(tables: Tables, context: Context) -> Verdict:
                 return judge.no_data(f"{name}: {len(scores)} images.")
             interval = bootstrap_mean(scores.iloc[:, 0])  # the smallest change
             direction: judge.Direction = "above" if name == "noise" else "below"
-            verdict = judge.condition(interval, THRESHOLD, direction, f"{moved} {name}")
             words = f"{name} {shown(interval)} ({moved}, {scores.columns[0]:g})."
-            verdicts.append(judge.reworded(verdict, words))
+            verdicts.append(
+                judge.condition(interval, THRESHOLD, direction, f"{moved} {name}", words)
+            )
             levels.append(f"{name} {interval.estimate:.4f}")
     need_methods(set(tables["ipr-test"]["method"]), "noise")
     noise = float(of_methods(tables["ipr-test"], ("noise",))["noise"].mean())

@@ -59,8 +59,8 @@ def null_feature_and_randomization(tables: Tables, context: Context) -> Verdict:
             f"At least {LEAST} samples and 3 methods are needed.",
         )
     rho = rank_correlation(null[methods], random[methods].dropna())
-    return judge.reworded(
-        judge.condition(rho, 0, "below", "rho"),
+    words = (
         f"Spearman correlation of null share and mean SSIM over {len(methods)} methods: "
-        f"{judge.shown(rho)}; weights redrawn with {seeds_in_words(counts)}.",
+        f"{judge.shown(rho)}; weights redrawn with {seeds_in_words(counts)}."
     )
+    return judge.condition(rho, 0, "below", "rho", words)
