@@ -32,9 +32,6 @@ def readings(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     }
 
 
-CUT = "which layer the twelfth is"
-
-
 def beyond_null(rows: pd.DataFrame, value: str) -> Interval:
     """Mean similarity minus the 95th percentile over pairs of maps of different images.
 

@@ -76,6 +76,12 @@ def bands(tables: Tables, context: Context) -> Verdict:
     )
 
 
+def _settled(proofs: pd.DataFrame, *names: str) -> None:
+    """Let pass what was proved or refuted."""
+    if verdict := unsettled(proofs, *names):
+        judge.stop(verdict)
+
+
 def _definitions(tables: Tables, statement: str) -> Verdict:
     """Definition 1, Definition 2 and Eq. (1) differ only where an SSIM equals 0.99."""
     proofs = tables[PROOFS]
@@ -84,8 +90,7 @@ def _definitions(tables: Tables, statement: str) -> Verdict:
         "definition 1 and equation 1 agree",
         "definition 1 implies equation 1",
     )
-    if verdict := unsettled(proofs, *names):
-        return verdict
+    _settled(proofs, *names)
     rng = np.random.default_rng(0)
     values = np.round(rng.uniform(0.97, 1, size=(2000, 3)), 2)  # 0.99 occurs often
     strict, loose = sensitive_to_layer(values).all(1), sensitive_for_image(values)
@@ -138,8 +143,7 @@ def equation_2(tables: Tables, context: Context) -> Verdict:
 @criterion("sriram-eq3", tables=(PROOFS,))
 def equation_3(tables: Tables, context: Context) -> Verdict:
     proofs = tables[PROOFS]
-    if verdict := unsettled(proofs, "threshold of S", "threshold of S, 0.02"):
-        return verdict
+    _settled(proofs, "threshold of S", "threshold of S, 0.02")
     good = proved(proofs, "threshold of S") and refuted(proofs, "threshold of S, 0.02")
     same = "that SSIM ≤ 0.99 and S ≥ 0.01 are the same condition"
     refutes = f"z3 proves {same}, and refutes the variant with 0.02."
@@ -152,8 +156,7 @@ def _layers(tables: Tables, about: str) -> Verdict:
     forward = [f"definition 2 implies S^i, {count} layers" for count in LAYERS]
     back = [f"S^i implies definition 2, {count} layers" for count in LAYERS]
     alone = [f"one layer suffices, {count} layers" for count in LAYERS]
-    if verdict := unsettled(proofs, *forward, *back, *alone):
-        return verdict
+    _settled(proofs, *forward, *back, *alone)
     evidence = (
         f"Definition 2 implies S^i ≥ 0.01 for {sum(proved(proofs, n) for n in forward)} "
         f"of {len(LAYERS)} numbers of layers; the converse is refuted for "
@@ -189,8 +192,7 @@ def equation_7(tables: Tables, context: Context) -> Verdict:
 
 def _implication(proofs: pd.DataFrame, forward: str, back: str) -> Verdict:
     alone = "one image suffices"
-    if verdict := unsettled(proofs, forward, back, alone):
-        return verdict
+    _settled(proofs, forward, back, alone)
     implied, distinct = proved(proofs, forward), refuted(proofs, back)
     evidence = f"z3: {forward}: {'proved' if implied else 'not proved'}; "
     evidence += f"{back}: {'refuted' if distinct else 'not refuted'}."
@@ -204,8 +206,7 @@ def _implication(proofs: pd.DataFrame, forward: str, back: str) -> Verdict:
 @criterion("sriram-def3", tables=(PROOFS, "sensitivity-extremes", "ipr-test"))
 def definition_3(tables: Tables, context: Context) -> Verdict:
     proofs, pairs = tables[PROOFS], tables["sensitivity-extremes"]
-    if verdict := unsettled(proofs, "S in [0, 1]", "S in [0, 2]"):
-        return verdict
+    _settled(proofs, "S in [0, 1]", "S in [0, 2]")
     measured = layer_sensitivity(tables["ipr-test"]["ssim"].dropna())
     above = int((measured > 1).sum())
     largest = pairs.sort_values("sensitivity").iloc[-1]

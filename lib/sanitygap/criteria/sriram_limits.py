@@ -5,9 +5,9 @@ import pandas as pd
 from scipy.stats import pearsonr, spearmanr
 
 from sanitygap import judge
-from sanitygap.criteria.sriram_results import of_methods
+from sanitygap.criteria.sriram_results import correlation, of_methods
 from sanitygap.experiments.captum_comparison import VERSIONS
-from sanitygap.inference import bootstrap, bootstrap_mean, paired_difference
+from sanitygap.inference import bootstrap_mean, paired_difference
 from sanitygap.judge import Context, Tables, Value, Verdict, criterion, shown
 from sanitygap.scores import need_methods
 from sanitygap.sensitivity.scores import THRESHOLD
@@ -71,11 +71,8 @@ def composition(tables: Tables, context: Context) -> Verdict:
         else f"Guided Grad-CAM reaches {float(parts['outside'].max()):.1e} of its largest value "
         "where Grad-CAM is 0."
     )
-    try:
-        if len(scores) < 4 or scores.shape[1] < 2:
-            raise ValueError
-        interval = bootstrap(scores, _correlated)
-    except ValueError:  # a resample of very few images can be constant
+    interval = correlation(scores, _correlated)
+    if interval is None:
         return Verdict(
             value="undecided" if product else "false",
             evidence=f"{first} {len(scores)} images are too few for a correlation.",

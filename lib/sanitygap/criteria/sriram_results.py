@@ -4,7 +4,7 @@ An image for which a method gave a map that is zero everywhere has no similarity
 out for that method, and counted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -47,6 +47,16 @@ def dataset_sensitivity(values: pd.Series) -> Interval | None:
     """S^I with the paper's interval of 90 %, None if fewer than two images have one."""
     kept = values.dropna()
     return bootstrap_mean(kept, LEVEL) if len(kept) > 1 else None
+
+
+def correlation(scores: pd.DataFrame, statistic: Callable[[np.ndarray], float]) -> Interval | None:
+    """A statistic of how S^i of methods go together, None if the images are too few."""
+    if len(scores) < 4 or scores.shape[1] < 2:
+        return None
+    try:
+        return bootstrap(scores, statistic)
+    except ValueError:  # a resample of very few images can be constant
+        return None
 
 
 def _too_few(what: str, count: int) -> Verdict:
@@ -124,11 +134,8 @@ def groups(tables: Tables, context: Context) -> Verdict:
             return float("nan")
         return float(known[0].mean() - known[1].mean())
 
-    try:
-        if len(scores) < 4:
-            raise ValueError
-        interval = bootstrap(scores, gap)
-    except ValueError:  # resamples of very few images can be constant
+    interval = correlation(scores, gap)
+    if interval is None:
         return _too_few("Correlation over images", len(scores))
     means = scores.corr().to_numpy()
     numbers = {
