@@ -15,7 +15,6 @@ from sanitygap.criteria.gap import (
     RANGES,
     SPECIFICATIONS,
     both_scores,
-    counted,
     summary,
 )
 from sanitygap.criteria.noise import not_improved, successive, sweep
@@ -290,16 +289,6 @@ def test_pairs_of_scores_leave_controls_out():
     random, occluded = both_scores(tables)
     assert set(random) == set(occluded) == {*FIGURE_METHODS, "smoothgrad", "vargrad"}
     assert list(both_scores(tables, [GUIDED])[0]) == [GUIDED]
-
-
-def test_images_without_a_score_are_counted():
-    table = randomization(SSIM)
-    table.loc[(table["image"] == "i3") & (table["method"] == LRP), "ssim"] = np.nan
-    random, _ = both_scores({"randomization": table, "occlusion": occlusion(SOFTMAX)})
-    assert counted(random, table).startswith("11 of 12 images; the others lack a score")
-    whole = randomization(SSIM)
-    random, _ = both_scores({"randomization": whole, "occlusion": occlusion(SOFTMAX)})
-    assert counted(random, whole) == "12 images"
 
 
 def test_conditions_without_data_are_counted_as_open():

@@ -1,25 +1,17 @@
 """Criteria for what needs no model: random gradients, edges, and calibration of the metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from sanitygap.claims import CriterionContext, Verdict, combine, criterion
+from sanitygap import judge
 from sanitygap.claims.ledger import default_ledger
-from sanitygap.claims.verdicts import Value
-from sanitygap.criteria.irrelevance import (
-    all_met,
-    condition,
-    one_verdict,
-    rows_of,
-    too_few_images,
-)
-from sanitygap.inference import bootstrap_mean, paired_difference
+from sanitygap.inference import bootstrap_mean
+from sanitygap.judge import Context, Tables, Value, Verdict, condition, criterion, rows_of
 from sanitygap.scores import need_methods
-
-Tables = Mapping[str, pd.DataFrame]
 
 LEAST_ABSOLUTE, LARGEST_SIGNED = 0.3, 0.02
 
@@ -48,10 +40,9 @@ PLACES = {"entry 1 of the tuple": "spearman", "entry 2 of the tuple": "spearman_
 
 
 @criterion("adebayo-fig10", tables=("random-gradient",))
-def figure_10(tables: Tables, context: CriterionContext) -> Verdict:
+def figure_10(tables: Tables, context: Context) -> Verdict:
     table = tables["random-gradient"]
-    if verdict := too_few_images(table):
-        return verdict
+    judge.need_images(table)
     rows = rows_of(table, second="another random gradient")
     absolute, signed = (
         bootstrap_mean(rows_of(rows, maps=maps).groupby("image")["spearman"].mean().dropna())
@@ -62,60 +53,54 @@ def figure_10(tables: Tables, context: CriterionContext) -> Verdict:
         condition(signed, LARGEST_SIGNED, "below", "Spearman of signed maps"),
         condition(signed, -LARGEST_SIGNED, "above", "Spearman of signed maps, from below"),
     ]
-    others = [
+    verdict = judge.all_met(verdicts)
+    others = ", ".join(
         f"{name} {rows_of(table, second=name, maps='absolute')['spearman'].mean():.2f}"
         for name in ("input", "gradient-x-input")
-    ]
-    overlap, chance = table["overlap"].mean(), table["edges"].mean()
+    )
+    evidence = f"{verdict.evidence} Absolute maps beside others: {others}. Overlap with edges "
+    evidence += f"{table['overlap'].mean():.2f}, by chance {table['edges'].mean():.2f}."
     hog = rows_of(rows, maps="absolute")["hog_pearson"].mean()
-    verdict = all_met(verdicts)
-    evidence = f"{verdict.evidence} Absolute maps beside others: {', '.join(others)}. Overlap with "
-    evidence += f"edges {overlap:.2f}, by chance {chance:.2f}."
     if np.isfinite(hog):
         evidence += f" HOG correlation of two such maps {hog:.2f}."
-    return verdict.model_copy(update={"evidence": evidence})
+    return judge.reworded(verdict, evidence)
 
 
 @criterion("adebayo-fig27", tables=("edge-input",))
-def figure_27(tables: Tables, context: CriterionContext) -> Verdict:
-    table = tables["edge-input"]
-    if verdict := too_few_images(table):
-        return verdict
-    rows = rows_of(table, second="map of the edges", maps="absolute")
+def figure_27(tables: Tables, context: Context) -> Verdict:
+    judge.need_images(tables["edge-input"])
+    rows = rows_of(tables["edge-input"], second="map of the edges", maps="absolute")
     readings = {}
     for name, column in (("Spearman", "spearman"), ("SSIM", "ssim")):
-        wide = rows.groupby(["image", "method"])[column].mean().unstack("method")
+        scores = judge.scores_by(rows, column)
         verdicts = []
         for method in ("guided-backprop", "guided-grad-cam"):
-            need_methods(wide, method, "gradient")
-            both = wide[[method, "gradient"]].dropna()
+            need_methods(scores, method, "gradient")
             words = f"{method} − gradient"
-            if len(both) < 2:
-                return Verdict(
-                    value="not-run", reason=f"{words}: only {len(both)} images have both"
-                )
-            gap = paired_difference(both[method], both["gradient"])
+            images = len(scores[[method, "gradient"]].dropna())
+            if images < 2:
+                return judge.not_run(f"{words}: only {images} images have both")
+            gap = judge.paired(scores, method, "gradient")
             verdicts.append(condition(gap, 0, "above", words))
-        readings[name] = all_met(verdicts)
-    return one_verdict(readings, "how maps are compared")
+        readings[name] = judge.all_met(verdicts)
+    return judge.one_verdict(readings, "how maps are compared")
 
 
 @cache
 def printed() -> pd.DataFrame:
     """The numbers of the appendix: ``subject``, ``first``, ``second``, ``column``, ``value``."""
     rows = pd.read_csv(default_ledger().with_name("reported.csv"), keep_default_na=False)
-    rows = rows[rows["id"] == "adebayo-calibration"]
-    found = []
-    for row in rows.to_dict("records"):
+    numbers = []
+    for row in rows_of(rows, id="adebayo-calibration").to_dict("records"):
         subject = row["condition"] if row["condition"] in SUBJECTS else row["method"]
         column = QUANTITIES.get(row["quantity"]) or PLACES.get(row["quantity"])
         if subject in SUBJECTS and column:
             first, second = SUBJECTS[subject]
-            found.append(
+            numbers.append(
                 {"subject": subject, "first": first, "second": second, "column": column,
                  "quantity": row["quantity"], "value": float(row["value"])}
             )  # fmt: skip
-    return pd.DataFrame(found)
+    return pd.DataFrame(numbers)
 
 
 def calibrated(table: pd.DataFrame) -> pd.DataFrame:
@@ -143,64 +128,60 @@ def calibrated(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @criterion("adebayo-calibration", tables=("metric-calibration",))
-def calibration(tables: Tables, context: CriterionContext) -> Verdict:
-    found = calibrated(tables["metric-calibration"])
-    if found.empty:
-        return Verdict(value="not-run", reason="the run holds none of the printed comparisons")
-    verdicts = []
-    for row in found.to_dict("records"):
-        name = f"{row['subject']}, {row['quantity']}"
-        words = f"{name}: printed {row['value']:+.5f}, simulated {row['mean']:+.5f} ± "
-        words += f"{row['error']:.5f}"
-        value: Value = "direction"
-        if row["pairs"] < PAIRS:
-            value = "undecided"
-            words += f", from {row['pairs']} pairs only"
-        elif row["errors"] > 3:
-            value = "not-reproduced"
-            few = (
-                " It is consistent only with fewer than 50 pairs." if row["deviations"] <= 3 else ""
-            )
-            words += f" ({row['errors']:.1f} standard errors of {PAIRS} pairs).{few}"
-        verdicts.append(Verdict(value=value, evidence=words, numbers={name: row["errors"]}))
-    joined = combine(verdicts)
-    unmet = [v.evidence for v in verdicts if v.value != "direction"]
-    met = len(verdicts) - len(unmet)
-    evidence = f"{met} of {len(verdicts)} printed numbers lie within three standard errors of the "
-    evidence += "simulated mean." + (f" Not: {' '.join(unmet)}" if unmet else "")
-    sides = sorted(set(tables["metric-calibration"]["side"]))
-    reason = "Random masks as in the paper; maps are those of the run's model" + (
-        f", {sides[0]} pixels a side." if len(sides) > 1 else "."
-    )
-    return joined.model_copy(update={"evidence": evidence, "reason": reason})
+def calibration(tables: Tables, context: Context) -> Verdict:
+    table = tables["metric-calibration"]
+    verdicts = [_printed_number(row) for row in calibrated(table).to_dict("records")]
+    if not verdicts:
+        return judge.not_run("the run holds none of the printed comparisons")
+    unmet = [verdict for verdict in verdicts if verdict.value != "direction"]
+    evidence = f"{len(verdicts) - len(unmet)} of {len(verdicts)} printed numbers lie within three "
+    evidence += "standard errors of the simulated mean."
+    if unmet:
+        evidence += f" Not: {judge.evidence_of(unmet)}"
+    sides = sorted(set(table["side"]))
+    reason = "Random masks as in the paper; maps are those of the run's model"
+    reason += f", {sides[0]} pixels a side." if len(sides) > 1 else "."
+    return judge.reworded(judge.combine(verdicts), evidence, reason=reason)
+
+
+def _printed_number(row: Mapping[Hashable, Any]) -> Verdict:
+    """Whether a printed number lies within three standard errors of 50 pairs."""
+    name = f"{row['subject']}, {row['quantity']}"
+    words = f"{name}: printed {row['value']:+.5f}, simulated {row['mean']:+.5f} ± "
+    words += f"{row['error']:.5f}"
+    value: Value = "direction"
+    if row["pairs"] < PAIRS:
+        value = "undecided"
+        words += f", from {row['pairs']} pairs only"
+    elif row["errors"] > 3:
+        value = "not-reproduced"
+        words += f" ({row['errors']:.1f} standard errors of {PAIRS} pairs)."
+        if row["deviations"] <= 3:
+            words += " It is consistent only with fewer than 50 pairs."
+    return Verdict(value=value, evidence=words, numbers={name: row["errors"]})
 
 
 @criterion("adebayo-calibration-meaning", tables=("smooth-nulls",))
-def meaning(tables: Tables, context: CriterionContext) -> Verdict:
+def meaning(tables: Tables, context: Context) -> Verdict:
     """Met if the null of smooth maps is wider in proportion to their correlation length."""
-    rows = rows_of(tables["smooth-nulls"], source="simulated")
-    ratios, wider = {}, {}
-    for row in rows.to_dict("records"):
-        name = f"filter of {row['smoothing']:g} pixels"
-        ratios[name] = row["deviation"] / (row["length"] / row["pixels"] ** 0.5)
-        wider[name] = row["deviation"] / row["independent"]
-    error = 1 / np.sqrt(2 * (rows["pairs"].min() - 1))
-    plain = rows_of(rows, smoothing=0.0).iloc[0]
-    exact = abs(plain["deviation"] / plain["independent"] - 1) <= 3 * error
-    # "at least l / sqrt(n) times a factor in [0.5, 2]": the smallest such factor is the bound
-    met = exact and all(ratio >= 0.5 for ratio in ratios.values())
+    table = tables["smooth-nulls"]
+    table = table.assign(wider=table["deviation"] / table["independent"])
+    rows = rows_of(table, source="simulated")
+    bounds = rows["deviation"] / (rows["length"] / rows["pixels"] ** 0.5)
+    names = [f"filter of {pixels:g} pixels" for pixels in rows["smoothing"]]
     listed = ", ".join(
-        f"{name} {ratios[name]:.2f} l/√n, {wider[name]:.1f} times independent" for name in ratios
-    )
-    real = tables["smooth-nulls"]
-    real = real[real["source"] != "simulated"]
-    maps = ", ".join(
-        f"{method} {(part['deviation'] / part['independent']).mean():.1f}"
-        for method, part in real.groupby("source", sort=False)
+        f"{name} {ratio:.2f} l/√n, {wider:.1f} times independent"
+        for name, ratio, wider in zip(names, bounds, rows["wider"], strict=True)
     )
     evidence = f"Standard deviation of Spearman's correlation under the null: {listed}."
-    if maps:
+    means = table[table["source"] != "simulated"].groupby("source", sort=False)["wider"].mean()
+    if len(means):
+        maps = ", ".join(f"{method} {wider:.1f}" for method, wider in means.items())
         evidence += f" Maps against themselves in shuffled blocks, times independent: {maps}."
+    error = 1 / np.sqrt(2 * (rows["pairs"].min() - 1))
+    exact = abs(rows_of(rows, smoothing=0.0)["wider"].iloc[0] - 1) <= 3 * error
+    # "at least l / sqrt(n) times a factor in [0.5, 2]": the smallest such factor is the bound
+    met = exact and bool((bounds >= 0.5).all())
     return Verdict(
         value="caveat" if met else "false",
         evidence=evidence,
@@ -208,5 +189,5 @@ def meaning(tables: Tables, context: CriterionContext) -> Verdict:
         "smooth maps values are larger by chance."
         if met
         else "",
-        numbers={f"ratio, {name}": value for name, value in ratios.items()},
+        numbers={f"ratio, {name}": ratio for name, ratio in zip(names, bounds, strict=True)},
     )

@@ -4,18 +4,12 @@
 that of the run; the CNN and the MLP are those of the appendix, trained on grey images.
 """
 
-from collections.abc import Mapping, Sequence
-
 import pandas as pd
 
-from sanitygap.claims import CriterionContext, Verdict, combine, criterion
-from sanitygap.claims.verdicts import Value
-from sanitygap.criteria.gap import shown
-from sanitygap.criteria.irrelevance import all_met, condition, enough, rows_of, too_few_images
-from sanitygap.inference import Interval, bootstrap_mean, paired_difference
+from sanitygap import judge
+from sanitygap.inference import bootstrap_mean, paired_difference
+from sanitygap.judge import GUIDED, Context, Tables, Value, Verdict, condition, criterion, rows_of
 from sanitygap.scores import need_methods
-
-Tables = Mapping[str, pd.DataFrame]
 
 GREY = "parameter-test-grey"
 
@@ -27,6 +21,9 @@ LARGEST, WIDEST = 0.05, 0.1
 
 #: the order, weights and class of the appendix for the tests that vary none of these
 TRUNCATED = {"weights": "truncated-normal", "explained": "original"}
+Column = tuple[str, str]
+"""Method and scaling."""
+
 TOP_DOWN = TRUNCATED | {"order": "top-down"}
 
 
@@ -40,9 +37,7 @@ def one_test(table: pd.DataFrame, **values: object) -> pd.DataFrame:
 
 def scores(rows: pd.DataFrame, value: str = "spearman") -> pd.DataFrame:
     """One score, images x (method, scaling); seeds averaged, NaN where a map has no score."""
-    means = rows.groupby(["image", "method", "maps"], sort=False)[value].agg(
-        lambda values: values.mean(skipna=False)
-    )
+    means = rows.groupby(["image", "method", "maps"], sort=False)[value].agg(judge.strict_mean)
     return means.unstack(["method", "maps"])
 
 
@@ -51,17 +46,22 @@ def last(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["step"] == rows["steps"]]
 
 
-def gap_of(
-    wide: pd.DataFrame, first: tuple[str, str], second: tuple[str, str], what: str
-) -> Verdict:
+def gap_of(scores: pd.DataFrame, first: Column, second: Column, what: str) -> Verdict:
     """The verdict of "the first of two columns is higher", on images where both have a score."""
     words = f"{what}: {first[0]} ({first[1]}) − {second[0]} ({second[1]})"
-    if first not in wide or second not in wide:
-        return Verdict(value="no-data", evidence=f"{words}: 0 rows in this run.")
-    both = wide[[first, second]].dropna()
-    if len(both) < 2:
-        return Verdict(value="no-data", evidence=f"{words}: {len(both)} images with both maps.")
-    return condition(paired_difference(both[first], both[second]), 0, "above", words)
+    if first not in scores or second not in scores:
+        return judge.no_data(f"{words}: 0 rows in this run.")
+    return judge.paired_condition(scores, first, second, words)
+
+
+def beyond_sign(scores: pd.DataFrame, method: str, what: str) -> Verdict:
+    """Absolute maps of a method are more similar than signed ones."""
+    return gap_of(scores, (method, "absolute"), (method, "diverging"), what)
+
+
+def beyond_gradient(scores: pd.DataFrame, what: str) -> Verdict:
+    """Absolute maps of guided backpropagation are more similar than those of the gradient."""
+    return gap_of(scores, (GUIDED, "absolute"), ("gradient", "absolute"), what)
 
 
 def from_house_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -71,120 +71,82 @@ def from_house_table(table: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(maps=rows["sign"].map(words))
 
 
-def initialised_alike(rows: pd.DataFrame, first: str, second: str) -> list[Verdict]:
+def initialised_alike(
+    rows: pd.DataFrame, first: str, second: str, prefix: str = ""
+) -> list[Verdict]:
     """For each method, stage and scaling: are the rank correlations of two initialisations alike?
 
     The criterion is met if the difference is below 0.05 with an interval inside ±0.1, refuted if
     the interval lies beyond 0.05 on either side.
     """
-    chosen = rows[rows["weights"].isin([first, second])]
     verdicts = []
-    for (method, stage, maps), part in chosen.groupby(["method", "stage", "maps"], sort=False):
+    for (method, stage, maps), part in rows[rows["weights"].isin([first, second])].groupby(
+        ["method", "stage", "maps"], sort=False
+    ):
         if set(part["weights"]) != {first, second}:
             continue  # a slow method is tried with one of them only
-        means = part.groupby(["image", "weights"])["spearman"].agg(
-            lambda values: values.mean(skipna=False)
-        )
-        wide = means.unstack("weights").dropna()
-        what = f"{method}, {stage}, {maps}: {first} − {second}"
-        if len(wide) < 2:
-            verdicts.append(
-                Verdict(value="no-data", evidence=f"{what}: {len(wide)} images with both maps.")
-            )
-            continue
-        gap = paired_difference(wide[first], wide[second])
-        value: Value = "undecided"
-        if abs(gap.estimate) < LARGEST and max(-gap.low, gap.high) < WIDEST:
-            value = "direction"
-        elif gap.low > LARGEST or gap.high < -LARGEST:
-            value = "not-reproduced"
-        verdicts.append(
-            Verdict(value=value, evidence=f"{what}: {shown(gap)}.", numbers={what: gap.estimate})
-        )
+        means = judge.scores_by(part, "spearman", "weights", judge.strict_mean).dropna()
+        what = f"{prefix}{method}, {stage}, {maps}: {first} − {second}"
+        verdict = judge.paired_condition(means, first, second, what)
+        if verdict.value != "no-data":
+            gap = judge.paired(means, first, second)
+            value: Value = "undecided"
+            if abs(gap.estimate) < LARGEST and max(-gap.low, gap.high) < WIDEST:
+                value = "direction"
+            elif gap.low > LARGEST or gap.high < -LARGEST:
+                value = "not-reproduced"
+            verdict = verdict.model_copy(update={"value": value})
+        verdicts.append(verdict)
     return verdicts
 
 
 @criterion("adebayo-paramtest-init", tables=(GREY,))
-def initialisations(tables: Tables, context: CriterionContext) -> Verdict:
+def initialisations(tables: Tables, context: Context) -> Verdict:
     table = tables[GREY]
-    if verdict := too_few_images(table):
-        return verdict
+    judge.need_images(table)
     rows = rows_of(table, order="top-down", explained="original")
     judged, words = [], []
     for network, part in rows.groupby("network", sort=False):
-        found = initialised_alike(one_test(part), "truncated-normal", "uniform")
-        judged += [
-            verdict.model_copy(
-                update={
-                    "evidence": f"{network}, {verdict.evidence}",
-                    "numbers": {f"{network}, {k}": v for k, v in verdict.numbers.items()},
-                }
-            )
-            for verdict in found
-        ]
+        own = one_test(part)
+        judged += initialised_alike(own, "truncated-normal", "uniform", f"{network}, ")
         for other in ("he-normal", "permuted"):
             if other in set(part["weights"]):
-                beside = initialised_alike(one_test(part), "truncated-normal", other)
+                beside = initialised_alike(own, "truncated-normal", other)
                 met = sum(verdict.value == "direction" for verdict in beside)
                 words.append(f"{network}, truncated normal beside {other}: {met} of {len(beside)}.")
     if not judged:
-        return Verdict(value="not-run", reason="the run holds no two initialisations")
-    verdict = some_of(judged, "method, stage and scaling")
-    evidence = f"{verdict.evidence} {' '.join(words)}"
-    seeds = table["seed"].nunique()
-    return enough(verdict.model_copy(update={"evidence": evidence}), seeds, SEEDS, "redraws")
-
-
-def some_of(verdicts: Sequence[Verdict], what: str) -> Verdict:
-    """All conditions as one verdict, with how many are met and the first that are not."""
-    joined = all_met(list(verdicts))
-    unmet = [v for v in verdicts if v.value != "direction"]
-    met = len(verdicts) - len(unmet)
-    refuted = sum(v.value == "not-reproduced" for v in unmet)
-    evidence = f"{met} of {len(verdicts)} conditions ({what}) are met, {refuted} refuted."
-    if unmet:
-        ordered = sorted(unmet, key=lambda v: v.value != "not-reproduced")
-        evidence += " " + " ".join(v.evidence for v in ordered[:3])
-        evidence += f" … and {len(unmet) - 3} more." if len(unmet) > 3 else ""
-    numbers: dict[str, float] = {"met": met, "refuted": refuted, "conditions": len(verdicts)}
-    return joined.model_copy(update={"evidence": evidence, "numbers": numbers})
+        return judge.not_run("the run holds no two initialisations")
+    verdict = judge.some_of(judged, "method, stage and scaling")
+    verdict = judge.reworded(verdict, f"{verdict.evidence} {' '.join(words)}")
+    return judge.enough(verdict, table["seed"].nunique(), SEEDS, "redraws")
 
 
 @criterion("adebayo-param-cascade", tables=(GREY, "randomization"))
-def cascade(tables: Tables, context: CriterionContext) -> Verdict:
-    if verdict := too_few_images(tables["randomization"]):
-        return verdict
+def cascade(tables: Tables, context: Context) -> Verdict:
+    judge.need_images(tables["randomization"])
     sources = {
         "CNN": scores(last(one_test(tables[GREY], network="CNN", **TOP_DOWN))),
         context.model: scores(last(from_house_table(tables["randomization"]))),
     }
     verdicts = []
     for name, wide in sources.items():
-        guided, plain = ("guided-backprop", "absolute"), ("gradient", "absolute")
-        verdicts.append(gap_of(wide, guided, plain, name))
-        verdicts += [
-            gap_of(wide, (method, "absolute"), (method, "diverging"), name)
-            for method in ("gradient-x-input", "integrated-gradients")
-        ]
+        verdicts.append(beyond_gradient(wide, name))
+        for method in ("gradient-x-input", "integrated-gradients"):
+            verdicts.append(beyond_sign(wide, method, name))
     levels = "; ".join(f"{name}: {levels_of(wide)}" for name, wide in sources.items())
-    verdict = some_of(verdicts, "Spearman correlations at the last stage")
-    return verdict.model_copy(
-        update={
-            "evidence": f"{verdict.evidence} Absolute maps at the last stage: {levels}.",
-            "numbers": combine(verdicts).numbers,
-        }
+    words = judge.some_of(verdicts, "Spearman correlations at the last stage").evidence
+    return judge.reworded(
+        judge.combine(verdicts), f"{words} Absolute maps at the last stage: {levels}."
     )
 
 
 def levels_of(wide: pd.DataFrame) -> str:
     """Mean scores of absolute maps, in words."""
-    means = {
-        method: wide[method, "absolute"].mean()
+    return ", ".join(
+        f"{method} {wide[method, 'absolute'].mean():+.2f}"
         for method in dict.fromkeys(wide.columns.get_level_values(0))
-        if (method, "absolute") in wide
-    }
-    kept = {name: value for name, value in means.items() if name in NAMED}
-    return ", ".join(f"{name} {value:+.2f}" for name, value in kept.items())
+        if method in NAMED and (method, "absolute") in wide
+    )
 
 
 #: the methods that the paper speaks of
@@ -195,9 +157,8 @@ NAMED = (
 
 
 @criterion("adebayo-independent", tables=(GREY, "parameter-test"))
-def independent(tables: Tables, context: CriterionContext) -> Verdict:
-    if verdict := too_few_images(tables["parameter-test"]):
-        return verdict
+def independent(tables: Tables, context: Context) -> Verdict:
+    judge.need_images(tables["parameter-test"])
     choice = TRUNCATED | {"order": "independent"}
     sources = {
         "CNN": one_test(tables[GREY], network="CNN", **choice),
@@ -212,23 +173,21 @@ def independent(tables: Tables, context: CriterionContext) -> Verdict:
             for method in ("gradient", "grad-cam"):
                 verdicts.append(_below(wide, (method, "diverging"), 0.9, f"{name}, {stage}"))
             if stage in lower:
-                guided, plain = ("guided-backprop", "absolute"), ("gradient", "absolute")
-                verdicts.append(gap_of(wide, guided, plain, f"{name}, {stage}"))
-    return some_of(verdicts, "one layer random at a time")
+                verdicts.append(beyond_gradient(wide, f"{name}, {stage}"))
+    return judge.some_of(verdicts, "one layer random at a time")
 
 
-def _below(wide: pd.DataFrame, column: tuple[str, str], bound: float, what: str) -> Verdict:
+def _below(scores: pd.DataFrame, column: Column, bound: float, what: str) -> Verdict:
     words = f"{what}: {column[0]} ({column[1]})"
-    values = wide[column].dropna() if column in wide else pd.Series(dtype=float)
+    values = scores[column].dropna() if column in scores else pd.Series(dtype=float)
     if len(values) < 2:
-        return Verdict(value="no-data", evidence=f"{words}: {len(values)} images with a map.")
+        return judge.no_data(f"{words}: {len(values)} images with a map.")
     return condition(bootstrap_mean(values), bound, "below", words)
 
 
 @criterion("adebayo-fig12", tables=(GREY, "randomization"))
-def figure_12(tables: Tables, context: CriterionContext) -> Verdict:
-    if verdict := too_few_images(tables["randomization"]):
-        return verdict
+def figure_12(tables: Tables, context: Context) -> Verdict:
+    judge.need_images(tables["randomization"])
     grey = rows_of(tables[GREY], **TOP_DOWN)
     sources = {
         f"{network}, {data}": rows
@@ -237,50 +196,41 @@ def figure_12(tables: Tables, context: CriterionContext) -> Verdict:
     verdicts = []
     for name, rows in sources.items():
         for method in ("integrated-gradients", "gradient-x-input"):
-            stages = list(dict.fromkeys(rows["stage"]))
-            intervals = [
-                _paired(scores(rows_of(rows, stage=stage, method=method)), method)
-                for stage in stages
+            stages = [
+                _at_most(scores(rows_of(rows, stage=stage, method=method)).dropna(), method)
+                for stage in dict.fromkeys(rows["stage"])
             ]
-            count = sum(one is not None and one.low >= 0 for one in intervals)
-            open_ = sum(one is None or one.low < 0 <= one.high for one in intervals)
-            half = len(stages) / 2
+            count, half = stages.count("direction"), len(stages) / 2
             value: Value = "direction" if count >= half else "not-reproduced"
-            if count < half <= count + open_:
+            if count < half <= len(stages) - stages.count("not-reproduced"):
                 value = "undecided"
             words = f"{name}, {method}: signed at most absolute at {count} of {len(stages)} stages."
-            verdicts.append(
-                Verdict(value=value, evidence=words,
-                        numbers={f"{name}, {method}": count / len(stages)})
-            )  # fmt: skip
-    return combine(verdicts)
+            numbers = {f"{name}, {method}": count / len(stages)}
+            verdicts.append(Verdict(value=value, evidence=words, numbers=numbers))
+    return judge.combine(verdicts)
 
 
-def _paired(wide: pd.DataFrame, method: str) -> Interval | None:
-    both = wide.dropna()
-    if len(both) < 2:
-        return None
-    return paired_difference(both[method, "absolute"], both[method, "diverging"])
+def _at_most(complete: pd.DataFrame, method: str) -> Value:
+    """Whether signed maps are at most as similar as absolute ones."""
+    if len(complete) < 2:
+        return "no-data"
+    gap = judge.paired(complete, (method, "absolute"), (method, "diverging"))
+    return judge.at_least(gap, 0, "direction")
 
 
 @criterion("adebayo-fig28", tables=(GREY,))
-def figure_28(tables: Tables, context: CriterionContext) -> Verdict:
+def figure_28(tables: Tables, context: Context) -> Verdict:
     table = tables[GREY]
-    if verdict := too_few_images(table):
-        return verdict
+    judge.need_images(table)
     rows = one_test(table, network="CNN", **TRUNCATED)
     end = scores(last(rows_of(rows, order="top-down")))
-    verdicts = [
-        gap_of(end, (method, "absolute"), (method, "diverging"), "last stage")
-        for method in ("deeplift", "lrp-epsilon")
-    ]
+    verdicts = [beyond_sign(end, method, "last stage") for method in ("deeplift", "lrp-epsilon")]
     need_methods(set(rows["method"]), "gradient")
     single = rows_of(rows, order="independent", method="gradient", maps="diverging")
     order = list(dict.fromkeys(single.sort_values("step")["stage"]))
-    wide = single.groupby(["image", "stage"])["spearman"].mean().unstack("stage")
-    only_last, only_first = wide[order[0]], wide[order[-1]]
-    gap = paired_difference(only_last, only_first)
+    wide = judge.scores_by(single, "spearman", "stage")
+    gap = paired_difference(wide[order[0]], wide[order[-1]])
     words = f"gradient, only {order[0]} random minus only {order[-1]} random"
     verdicts.append(condition(gap, 0, "above", words))
     verdicts.append(_below(end, ("perturbation-mask", "diverging"), 0.5, "last stage"))
-    return enough(all_met(verdicts), table["seed"].nunique(), SEEDS, "redraws")
+    return judge.enough(judge.all_met(verdicts), table["seed"].nunique(), SEEDS, "redraws")

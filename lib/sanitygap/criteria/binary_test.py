@@ -1,16 +1,12 @@
 """Criterion for the binary use of the check (Binder et al. 2022, §5)."""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sanitygap.claims import CriterionContext, Value, Verdict, criterion
-from sanitygap.criteria.gap import CONTROLS
+from sanitygap import judge
 from sanitygap.inference import holm, paired_permutation_test, proportion_interval
-
-Tables = Mapping[str, pd.DataFrame]
+from sanitygap.judge import CONTROLS, Context, Tables, Value, Verdict, criterion
 
 LEVEL = 0.05
 RESAMPLES = 9999
@@ -41,20 +37,14 @@ def effects(table: pd.DataFrame, value: str = "ssim") -> pd.DataFrame:
     """
     rows = []
     for method, part in table.groupby("method", sort=False):
-        means = part.groupby(["image", "step"])[value].mean().unstack("step")
+        means = judge.scores_by(part, value, "step")
         for step in means.columns.drop([0]):
             pair = means[[step, 0]].dropna()
-            p = paired_permutation_test(pair[step], pair[0], "less", RESAMPLES)
             rows.append(
-                {
-                    "method": method,
-                    "step": step,
-                    "retest": pair[0].mean(),
-                    "randomized": pair[step].mean(),
-                    "n": len(pair),
-                    "p": p,
-                }
-            )
+                {"method": method, "step": step, "retest": pair[0].mean(),
+                 "randomized": pair[step].mean(), "n": len(pair),
+                 "p": paired_permutation_test(pair[step], pair[0], "less", RESAMPLES)}
+            )  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -65,7 +55,7 @@ def false_alarms(table: pd.DataFrame, explainer: str) -> tuple[int, int, int]:
         table: the table ``false-rejections``.
         explainer: a value of its column of that name.
     """
-    rows = table[table["explainer"] == explainer]
+    rows = judge.rows_of(table, explainer=explainer)
     gaps = rows.assign(gap=rows["randomized"] - rows["retest"]).pivot(
         index="simulation", columns="image", values="gap"
     )
@@ -94,7 +84,7 @@ def _flipped(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @criterion("binder-binary", tables=("test-retest", "false-rejections"))
-def binary(tables: Tables, context: CriterionContext) -> Verdict:
+def binary(tables: Tables, context: Context) -> Verdict:
     """Rejects for all methods that depend on parameters, at its nominal rate for edges."""
     tests = effects(tables["test-retest"])
     dependent = tests[~tests["method"].isin(CONTROLS)]
@@ -103,42 +93,36 @@ def binary(tables: Tables, context: CriterionContext) -> Verdict:
     missed = [name for name in keys if adjusted[name] >= LEVEL]
     powerful = smallest_p(int(dependent["n"].min())) * len(dependent) < LEVEL
 
-    edges = tests[tests["method"] == "edges"]
+    edges = judge.rows_of(tests, method="edges")
     alarms = int((edges["p"] <= LEVEL).sum())
     rejected, simulations, images = false_alarms(tables["false-rejections"], EXPLAINER)
     noise, noise_simulations, _ = false_alarms(tables["false-rejections"], "noise")
     rate = proportion_interval(rejected, simulations)
     enough = simulations >= SIMULATIONS and smallest_p(images) <= LEVEL
 
+    reason = (
+        "The edge detector without noise gives the same map every time, so its rate is 0 by "
+        "construction; the rate is that of edges of noisy copies, drawn anew each time."
+    )
     value: Value = "direction"
     if alarms or (missed and powerful) or (enough and not LOWEST <= rate.estimate <= HIGHEST):
         value = "not-reproduced"
     elif missed or not enough or edges.empty:
         value = "undecided"
-    reason = (
-        "The edge detector without noise gives the same map every time, so its rate is 0 by "
-        "construction; the rate is that of edges of noisy copies, drawn anew each time."
-    )
-    if value == "undecided":
         reason += (
             f" Too few images ({int(dependent['n'].min())}, {images} in a simulated test) or "
             f"simulations ({simulations}) to decide."
         )
+    told_apart = len(keys) - len(missed)
     return Verdict(
         value=value,
-        evidence=(
-            f"The test rejects for {len(keys) - len(missed)} of {len(keys)} methods and steps "
-            f"(permutation tests over images, Holm, 5 %)"
-            + (f"; not for {', '.join(missed[:3])}" if missed else "")
-            + f". For edges it rejects at {alarms} of {len(edges)} steps. False rejections of "
-            f"noisy edges: {rate.estimate:.1%} [{rate.low:.1%}, {rate.high:.1%}] of "
-            f"{simulations} simulations; of pure noise: {noise / noise_simulations:.1%}."
-        ),
+        evidence=f"The test rejects for {told_apart} of {len(keys)} methods and steps "
+        f"(permutation tests over images, Holm, 5 %)"
+        + (f"; not for {', '.join(missed[:3])}" if missed else "")
+        + f". For edges it rejects at {alarms} of {len(edges)} steps. False rejections of "
+        f"noisy edges: {rate.estimate:.1%} [{rate.low:.1%}, {rate.high:.1%}] of "
+        f"{simulations} simulations; of pure noise: {noise / noise_simulations:.1%}.",
         reason=reason,
-        numbers={
-            "rejected": len(keys) - len(missed),
-            "tests": len(keys),
-            "false rejection rate": rate.estimate,
-            "simulations": simulations,
-        },
-    )
+        numbers={"rejected": told_apart, "tests": len(keys), "false rejection rate": rate.estimate,
+                 "simulations": simulations},
+    )  # fmt: skip

@@ -6,18 +6,15 @@ Whether what the sentence reports holds on a network is another question, with a
 :func:`sanitygap.claims.documentary.substance`.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 
-from sanitygap.claims import CriterionContext, Value, Verdict, criterion, find_claim
+from sanitygap import judge
+from sanitygap.claims import find_claim
 from sanitygap.claims.documentary import SUMMARY, Concordance, Entry, load_entries
-from sanitygap.criteria.gap import methods_of
 from sanitygap.inference import kendall_tau, paired_difference
+from sanitygap.judge import Context, Tables, Value, Verdict, criterion
 from sanitygap.scores import complete, occlusion_scores, randomization_scores
-
-Tables = Mapping[str, pd.DataFrame]
 
 #: family of tests, as the paper names it -> table and column with its statistic; low is good
 STATISTICS = {
@@ -35,8 +32,6 @@ def anchored(entry: Entry, concordance: Concordance) -> Verdict:
     stated = sum(grade == "stated" for _, grade, _ in grades)
     absent = sum(grade == "absent" for _, grade, _ in grades)
     value: Value = "holds" if stated == len(grades) else "caveat"
-    if absent == len(grades):
-        value = "false"
     missing = [
         f"“{part.says}” is only mentioned in {', '.join(where)}"
         if grade == "mentioned"
@@ -47,18 +42,17 @@ def anchored(entry: Entry, concordance: Concordance) -> Verdict:
     places = dict.fromkeys(
         name for _, grade, where in grades for name in where if grade != "absent"
     )
+    evidence = f"{stated} of {len(grades)} pieces of the statement stand where they should"
+    evidence += f" (found in {', '.join(places)})." if places else "."
     return Verdict(
-        value=value,
-        evidence=(
-            f"{stated} of {len(grades)} pieces of the statement stand where they should"
-            + (f" (found in {', '.join(places)})." if places else ".")
-        ),
+        value="false" if absent == len(grades) else value,
+        evidence=evidence,
         reason="; ".join(missing) + ("." if missing else ""),
         numbers={"pieces": len(grades), "stated": stated, "absent": absent},
     )
 
 
-def mse_is_minimized(tables: Tables, context: CriterionContext) -> Verdict:
+def mse_is_minimized(tables: Tables, context: Context) -> Verdict:
     """Contradicted if zero covariance makes the normalised MSE larger than positive covariance."""
     table = tables["theorem-4"]
     families = [part for _, part in table.groupby("process") if part["correlation"].nunique() > 1]
@@ -70,59 +64,47 @@ def mse_is_minimized(tables: Tables, context: CriterionContext) -> Verdict:
         smaller += int((zero["high"] < positive["low"]).sum())
     total = sum(int((part["correlation"] > 0).sum()) for part in families)
     text = anchored(_entry("qa-mse-min"), Concordance.read())
-    value: Value = "undecided"
-    if larger:
-        value = "false"
-    elif smaller == total:
-        value = text.value
+    value: Value = text.value if smaller == total else "undecided"
     return Verdict(
-        value=value,
-        evidence=(
-            f"The normalised MSE is larger at zero than at positive covariance in {larger} of "
-            f"{total} comparisons and smaller in {smaller}, beyond their intervals. "
-            f"{text.evidence}"
-        ),
+        value="false" if larger else value,
+        evidence="The normalised MSE is larger at zero than at positive covariance in "
+        f"{larger} of {total} comparisons and smaller in {smaller}, beyond their intervals. "
+        f"{text.evidence}",
         reason=text.reason,
         numbers={"larger": larger, "smaller": smaller, "comparisons": total},
     )
 
 
 @criterion("binder-related", tables=("map-properties", "occlusion", "randomization"))
-def related(tables: Tables, context: CriterionContext) -> Verdict:
+def related(tables: Tables, context: Context) -> Verdict:
     """Every family has a statistic that tells at least one method from random noise."""
     entry = _entry("binder-related")
     text = anchored(entry, Concordance.read())
     scores = family_scores(tables)
-    telling = {}
-    for part in entry.parts:
-        table = scores.get(part.says)
-        if table is None or "noise" not in table or len(table) < 2:
-            telling[part.says] = 0
-            continue
-        gaps = [paired_difference(table[name], table["noise"]) for name in methods_of(table)]
-        telling[part.says] = sum(gap.excludes(0) for gap in gaps)
-    useful = [name for name, count in telling.items() if count]
+    telling = {part.says: _telling(scores.get(part.says)) for part in entry.parts}
+    useful = sum(count > 0 for count in telling.values())
     faithful, random = complete(scores["faithfulness"], scores["randomisation"])
-    methods = methods_of(faithful)
+    methods = judge.methods_of(faithful)
     tau = float(kendall_tau(faithful[methods].mean(), random[methods].mean()))
-    value = text.value if len(useful) == len(telling) else "caveat"
+    listed = ", ".join(f"{name} {count}" for name, count in telling.items())
+    argument = "That the two tests should agree is an argument of the paper, not a result."
     return Verdict(
-        value=value,
-        evidence=(
-            f"The paper names {len(telling)} families; {len(useful)} have a statistic here that "
-            f"tells methods from noise (methods told apart: "
-            + ", ".join(f"{name} {count}" for name, count in telling.items())
-            + f"). Kendall's tau between randomisation and faithfulness is {tau:+.2f}."
-        ),
-        reason=" ".join(
-            (
-                text.reason,
-                "That the two tests should agree is an argument of the paper, not a result.",
-            )
-        ).strip(),
-        numbers={"families": len(telling), "with statistic": len(useful)}
+        value=text.value if useful == len(telling) else "caveat",
+        evidence=f"The paper names {len(telling)} families; {useful} have a statistic here that "
+        f"tells methods from noise (methods told apart: {listed}). Kendall's tau between "
+        f"randomisation and faithfulness is {tau:+.2f}.",
+        reason=f"{text.reason} {argument}".strip(),
+        numbers={"families": len(telling), "with statistic": useful}
         | ({"tau": tau} if np.isfinite(tau) else {}),
     )
+
+
+def _telling(table: pd.DataFrame | None) -> int:
+    """How many methods a statistic tells from random noise."""
+    if table is None or "noise" not in table or len(table) < 2:
+        return 0
+    gaps = [paired_difference(table[name], table["noise"]) for name in judge.methods_of(table)]
+    return sum(gap.excludes(0) for gap in gaps)
 
 
 def family_scores(tables: Tables) -> dict[str, pd.DataFrame]:
@@ -152,7 +134,7 @@ def _register() -> None:
             criterion(entry.id, tables=("theorem-4",))(mse_is_minimized)
             continue
 
-        def sentence(tables: Tables, context: CriterionContext, entry: Entry = entry) -> Verdict:
+        def sentence(tables: Tables, context: Context, entry: Entry = entry) -> Verdict:
             return anchored(entry, Concordance.read())
 
         criterion(entry.id)(sentence)

@@ -4,18 +4,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from sanitygap.claims import (
-    CriterionContext,
-    Value,
-    Verdict,
-    criterion,
-    verdict_from_interval,
-)
-from sanitygap.criteria.gap import CONTROLS, shown
-from sanitygap.inference import Interval, holm, paired_difference
+from sanitygap import judge
+from sanitygap.inference import Interval, holm
+from sanitygap.judge import CONTROLS, Context, Tables, Value, Verdict, criterion, shown
 from sanitygap.rankings import pairwise_tests
-
-Tables = Mapping[str, pd.DataFrame]
 
 LEVEL = 0.05
 
@@ -31,40 +23,29 @@ def outlier_gap(table: pd.DataFrame, first: str, second: str, value: str) -> Int
         first, second: replacements.
         value: a column of the table.
     """
-    means = table.groupby(["image", "replacement"])[value].mean().unstack("replacement")
-    pair = means[[first, second]].dropna()
-    return paired_difference(pair[first], pair[second])
+    return judge.paired(judge.scores_by(table, value, "replacement"), first, second)
 
 
 @criterion("binder-occlusion-rationale", tables=("outlier-images",))
-def rationale(tables: Tables, context: CriterionContext) -> Verdict:
+def rationale(tables: Tables, context: Context) -> Verdict:
     """Blurred regions move the features less than random ones; the rest is shown beside it."""
     table = tables["outlier-images"]
     gap = outlier_gap(table, "blur", "random colours", "distance")
     beside = {
-        "blur − mean colour, the same distance": outlier_gap(
-            table, "blur", "mean colour", "distance"
-        ),
-        "blur − random colours, softmax entropy": outlier_gap(
-            table, "blur", "random colours", "entropy"
-        ),
-        "blur − random colours, colour mean": outlier_gap(
-            table, "blur", "random colours", "color_mean"
-        ),
-        "blur − random colours, colour variance": outlier_gap(
-            table, "blur", "random colours", "color_variance"
-        ),
+        f"blur − {other}, {words}": outlier_gap(table, "blur", other, column)
+        for other, words, column in (
+            ("mean colour", "the same distance", "distance"),
+            ("random colours", "softmax entropy", "entropy"),
+            ("random colours", "colour mean", "color_mean"),
+            ("random colours", "colour variance", "color_variance"),
+        )
     }
-    return Verdict(
-        value=verdict_from_interval(gap.low, gap.high, 0.0, "below"),
-        evidence=(
-            f"Mahalanobis distance of penultimate features, blur − random colours: {shown(gap)} "
-            f"(n = {gap.n} images). Likewise: "
-            + "; ".join(f"{name} {shown(found)}" for name, found in beside.items())
-            + "."
-        ),
-        numbers={"distance, blur - random colours": gap.estimate}
-        | {name: found.estimate for name, found in beside.items()},
+    others = "; ".join(f"{name} {shown(interval)}" for name, interval in beside.items())
+    return judge.reworded(
+        judge.condition(gap, 0, "below", "distance, blur - random colours"),
+        f"Mahalanobis distance of penultimate features, blur − random colours: {shown(gap)} "
+        f"(n = {gap.n} images). Likewise: {others}.",
+        {name: interval.estimate for name, interval in beside.items()},
     )
 
 
@@ -78,7 +59,8 @@ def scores_by_replacement(
         value: ``softmax`` or ``logit``.
         ranked_by: ``signed`` or ``absolute`` maps.
     """
-    rows = table[(table["ranked_by"] == ranked_by) & ~table["method"].isin(CONTROLS)]
+    rows = judge.rows_of(table, ranked_by=ranked_by)
+    rows = rows[~rows["method"].isin(CONTROLS)]
     scores = {}
     for name, part in rows.groupby("replacement", sort=False):
         means = part.groupby(["image", "method"], sort=False)[value].mean().unstack("method")
@@ -126,56 +108,42 @@ def swaps(tests: pd.DataFrame) -> pd.DataFrame:
             for one in lower
             for other in higher
         ]
-    columns = [
-        *("first", "second", "one", "other", "difference_one", "difference_other", "p"),
-    ]
+    columns = ("first", "second", "one", "other", "difference_one", "difference_other", "p")
     return pd.DataFrame(rows, columns=columns).sort_values("p", ignore_index=True)
 
 
 @criterion("binder-interpretation", tables=("occlusion-replacements",), rests_on=("binder-binary",))
-def interpretation(tables: Tables, context: CriterionContext) -> Verdict:
+def interpretation(tables: Tables, context: Context) -> Verdict:
     """At least one swap beyond chance among the replacements that the ledger names."""
-    scores = {
-        name: table
-        for name, table in scores_by_replacement(tables["occlusion-replacements"]).items()
-        if name in NAMED
-    }
-    if missing := [name for name in NAMED if name not in scores]:
-        return Verdict(
-            value="not-run",
-            reason=f"The table holds no replacement by {', '.join(missing)}; compute it with all.",
-        )
-    found = swaps(comparisons(scores))
-    beyond = found[found["p"] < LEVEL]
+    scores = scores_by_replacement(tables["occlusion-replacements"])
+    words = "The table holds no replacement by {}; compute it with all."
+    judge.need_all(scores, NAMED, words)
+    scores = {name: table for name, table in scores.items() if name in NAMED}
+    turned = swaps(comparisons(scores))
+    beyond = turned[turned["p"] < LEVEL]
     images, methods = next(iter(scores.values())).shape
     evidence = (
         f"Among {methods} methods and {len(scores)} replacements (n = {images} images), "
-        f"{len(found)} orders of two methods are turned round by changing the replacement, "
+        f"{len(turned)} orders of two methods are turned round by changing the replacement, "
         f"{len(beyond)} of them beyond chance (permutation tests, Holm, 5 %)."
     )
-    value: Value = "false"
+    binary = context.verdicts.get("binder-binary")
+    outcome = binary.value if binary else "not judged in this run"
+    reason = f"The binary test itself is judged by binder-binary: {outcome}."
+    value: Value = "undecided"
     if len(beyond):
-        value = "holds"
+        value = "caveat" if outcome == "not-reproduced" else "holds"
         row = beyond.iloc[0]
         evidence += (
             f" For example {row['first']} − {row['second']} is {row['difference_one']:+.3f} under "
             f"{row['one']} and {row['difference_other']:+.3f} under {row['other']}."
         )
-    elif len(found):
-        value = "undecided"
-    binary = context.verdicts.get("binder-binary")
-    reason = f"The binary test itself is judged by binder-binary: {_outcome(binary)}."
-    if value == "holds" and binary is not None and binary.value == "not-reproduced":
-        value = "caveat"
-    if value == "false":
+    elif turned.empty:
+        value = "false"
         reason += " Without a swap the choice of a replacement has no practical effect here."
     return Verdict(
         value=value,
         evidence=evidence,
         reason=reason,
-        numbers={"swaps": len(found), "swaps beyond chance": len(beyond)},
+        numbers={"swaps": len(turned), "swaps beyond chance": len(beyond)},
     )
-
-
-def _outcome(verdict: Verdict | None) -> str:
-    return verdict.value if verdict else "not judged in this run"

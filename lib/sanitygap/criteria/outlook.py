@@ -7,13 +7,11 @@ in sign. A repair with several thresholds has to work at every one that is above
 usually keeps all pixels.
 """
 
-from collections.abc import Mapping
-
 import pandas as pd
 
-from sanitygap.claims import CriterionContext, Verdict, criterion, verdict_from_interval
-from sanitygap.criteria.gap import FIGURE_METHODS, GUIDED, LRP, shown, summary
+from sanitygap import judge
 from sanitygap.inference import Interval, paired_difference
+from sanitygap.judge import FIGURE_METHODS, GUIDED, LRP, Context, Tables, Verdict, criterion
 from sanitygap.rankings import agreement_gain
 from sanitygap.scores import (
     UNSIGNED,
@@ -25,8 +23,6 @@ from sanitygap.scores import (
     scores_at_equal_shares,
     seeds_in_words,
 )
-
-Tables = Mapping[str, pd.DataFrame]
 
 
 def equal_shares(
@@ -47,17 +43,12 @@ def equal_shares(
 
 def signed(table: pd.DataFrame) -> pd.DataFrame:
     """The rows about signed maps."""
-    return table[table["sign"] == "signed"]
+    return judge.rows_of(table, sign="signed")
 
 
-def _lower(new: pd.Series, old: pd.Series, what: str) -> Verdict:
-    """The verdict of "new scores below old", paired over images."""
-    interval = paired_difference(new, old)
-    return Verdict(
-        value=verdict_from_interval(interval.low, interval.high, 0.0, "below"),
-        evidence=f"{what}: {shown(interval)}.",
-        numbers={what: interval.estimate},
-    )
+def _lower(new: pd.DataFrame, old: pd.DataFrame, name: str, what: str) -> Verdict:
+    """New scores in one column lie below the old ones, paired over images."""
+    return judge.condition(paired_difference(new[name], old[name]), 0, "below", what)
 
 
 def same_draws(first: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -70,34 +61,29 @@ def same_draws(first: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, 
     "binder-bottomup",
     tables=("randomization", "randomization-seeds", "randomization-bottom-up", "feature-map"),
 )
-def bottom_up(tables: Tables, context: CriterionContext) -> Verdict:
+def bottom_up(tables: Tables, context: Context) -> Verdict:
     rows, _ = over_seeds(tables["randomization"], tables["randomization-seeds"], [GUIDED, LRP])
     top_down, from_input = same_draws(signed(rows), signed(tables["randomization-bottom-up"]))
     counts = top_down.groupby("image")["seed"].nunique()
     if counts.empty:
-        return Verdict(
-            value="not-run",
-            reason="The run holds no image under both orders with the same draw of the weights; "
-            "compute the table randomization-bottom-up with the seeds of the table randomization.",
+        return judge.not_run(
+            "The run holds no image under both orders with the same draw of the weights; "
+            "compute the table randomization-bottom-up with the seeds of the table randomization."
         )
     down, up = equal_shares(top_down, from_input, "ssim")
     need_methods(up, GUIDED, LRP)
     maps = tables["feature-map"]
-    orders = {order: maps[maps["order"] == order] for order in ("top-down", "bottom-up")}
-    kept, lost = equal_shares(orders["top-down"], orders["bottom-up"], "correlation")
+    before, after = (judge.rows_of(maps, order=order) for order in ("top-down", "bottom-up"))
+    kept, lost = equal_shares(before, after, "correlation")
     verdicts = [
-        _lower(lost["correlation"], kept["correlation"], "correlation of the feature map"),
-        *(_lower(up[name], down[name], f"SSIM of {name}") for name in (GUIDED, LRP)),
+        _lower(lost, kept, "correlation", "correlation of the feature map"),
+        *(_lower(up, down, name, f"SSIM of {name}") for name in (GUIDED, LRP)),
     ]
-    joined = summary(verdicts, "bottom-up below top-down at equal numbers of random parameters")
-    every = " ".join(verdict.evidence for verdict in verdicts)
-    numbers = {name: value for verdict in verdicts for name, value in verdict.numbers.items()}
-    return joined.model_copy(
-        update={
-            "evidence": f"Bottom-up minus top-down. {every} {len(down)} images, "
-            f"{seeds_in_words(counts)}.",
-            "numbers": joined.numbers | numbers,
-        }
+    return judge.reworded(
+        judge.summary(verdicts, "bottom-up below top-down at equal numbers of random parameters"),
+        f"Bottom-up minus top-down. {judge.evidence_of(verdicts)} {len(down)} images, "
+        f"{seeds_in_words(counts)}.",
+        judge.combine(verdicts).numbers,
     )
 
 
@@ -129,54 +115,47 @@ def unsigned(occlusion: pd.DataFrame) -> bool:
     return "reduction" in occlusion and UNSIGNED in set(occlusion["reduction"])
 
 
-def _without_order(occlusion: pd.DataFrame) -> Verdict | None:
-    if unsigned(occlusion):
-        return None
-    return Verdict(
-        value="not-run",
-        reason="The run ranked regions by signed maps only, whose means cancel; compute the table "
-        f"occlusion with the reduction {UNSIGNED}.",
-    )
+def _need_order(occlusion: pd.DataFrame) -> None:
+    """Let pass a table ``occlusion`` with the order of absolute values."""
+    if not unsigned(occlusion):
+        judge.stop(
+            judge.not_run(
+                "The run ranked regions by signed maps only, whose means cancel; compute the table "
+                f"occlusion with the reduction {UNSIGNED}."
+            )
+        )
 
 
 def restricted_scores(table: pd.DataFrame, threshold: float, value: str) -> pd.DataFrame:
     """Mean over the steps, images x methods; NaN where a step has no window left."""
-    rows = table[table["threshold"] == threshold]
-    means = rows.groupby(["image", "method"])[value].agg(lambda values: values.mean(skipna=False))
-    return means.unstack("method")
+    rows = judge.rows_of(table, threshold=threshold)
+    return judge.scores_by(rows, value, mean=judge.strict_mean)
 
 
 def _better(interval: Interval, what: str, methods: int) -> Verdict:
-    few = methods < LEAST_METHODS
-    return Verdict(
-        value="undecided"
-        if few
-        else verdict_from_interval(interval.low, interval.high, 0.0, "above"),
-        reason=f"At least {LEAST_METHODS} methods are needed for a ranking." if few else "",
-        evidence=f"{what}: Kendall's tau of {methods} methods with the occlusion ranking changes "
-        f"by {shown(interval)} (n = {interval.n}).",
-        numbers={what: interval.estimate},
-    )
+    words = f"{what}: Kendall's tau of {methods} methods with the occlusion ranking changes by "
+    words += f"{judge.shown(interval)} (n = {interval.n})."
+    verdict = judge.condition(interval, 0, "above", what, words)
+    if methods >= LEAST_METHODS:
+        return verdict
+    reason = f"At least {LEAST_METHODS} methods are needed for a ranking."
+    return verdict.model_copy(update={"value": "undecided", "reason": reason})
 
 
 @criterion("binder-outlook-restrict", tables=("outlook-restrict", "occlusion"))
-def restrict(tables: Tables, context: CriterionContext) -> Verdict:
-    if verdict := _without_order(tables["occlusion"]):
-        return verdict
+def restrict(tables: Tables, context: Context) -> Verdict:
+    _need_order(tables["occlusion"])
     table, faithful = tables["outlook-restrict"], faithful_scores(tables["occlusion"])
     verdicts = []
     for threshold in sorted(set(table["threshold"]) - {0.0}):
-        interval, methods = gain(
-            restricted_scores(table, threshold, "restricted"),
-            restricted_scores(table, threshold, "ssim"),
-            faithful,
-        )
+        new, old = (restricted_scores(table, threshold, name) for name in ("restricted", "ssim"))
+        interval, methods = gain(new, old, faithful)
         verdicts.append(_better(interval, f"without {threshold:.0%} of the mass", methods))
-    joined = summary(verdicts, "tau higher with the restriction")
-    every = " ".join(verdict.evidence for verdict in verdicts)
-    reason = " ".join(dict.fromkeys(verdict.reason for verdict in verdicts)).strip()
-    evidence = f"{every} {_draws(table)}"
-    return joined.model_copy(update={"evidence": evidence, "reason": reason})
+    return judge.reworded(
+        judge.summary(verdicts, "tau higher with the restriction"),
+        f"{judge.evidence_of(verdicts)} {_draws(table)}",
+        reason=" ".join(dict.fromkeys(verdict.reason for verdict in verdicts)).strip(),
+    )
 
 
 def _draws(table: pd.DataFrame) -> str:
@@ -186,30 +165,28 @@ def _draws(table: pd.DataFrame) -> str:
 
 def component_scores(table: pd.DataFrame, component: str) -> pd.DataFrame:
     """Mean SSIM over the redrawn branches of signed maps or of one part of them."""
-    rows = table[table["component"] == component].assign(order="independent")
+    rows = judge.rows_of(table, component=component).assign(order="independent")
     return randomization_scores(rows, order="independent")
 
 
 @criterion("binder-outlook-baseline", tables=("outlook-baseline", "occlusion"))
-def baseline(tables: Tables, context: CriterionContext) -> Verdict:
+def baseline(tables: Tables, context: Context) -> Verdict:
     table = tables["outlook-baseline"]
     if table.empty:
-        return Verdict(
-            value="not-run",
-            reason=f"{context.model} has no skip connection, so its explanations have no part "
-            "that skips carry, and there is nothing to subtract.",
+        return judge.not_run(
+            f"{context.model} has no skip connection, so its explanations have no part "
+            "that skips carry, and there is nothing to subtract."
         )
-    if verdict := _without_order(tables["occlusion"]):
-        return verdict
+    _need_order(tables["occlusion"])
     residual, total = (component_scores(table, name) for name in ("residual", "total"))
     interval, methods = gain(residual, total, faithful_scores(tables["occlusion"]))
-    verdicts = [_better(interval, "without what the skip carries", methods)]
-    both = complete(residual, total)
-    verdicts += [
-        _lower(both[0][name], both[1][name], f"SSIM of {name}, residual minus total")
+    better = _better(interval, "without what the skip carries", methods)
+    own, whole = complete(residual, total)
+    lower = [
+        _lower(own, whole, name, f"SSIM of {name}, residual minus total")
         for name in FIGURE_METHODS
-        if name in both[0]
+        if name in own
     ]
-    joined = summary(verdicts, "tau higher, residual less similar than the whole map")
-    evidence = f"{verdicts[0].evidence} {joined.evidence} {_draws(table)}"
-    return joined.model_copy(update={"evidence": evidence, "reason": verdicts[0].reason})
+    joined = judge.summary([better, *lower], "tau higher, residual less similar than the whole map")
+    evidence = f"{better.evidence} {joined.evidence} {_draws(table)}"
+    return judge.reworded(joined, evidence, reason=better.reason)

@@ -4,13 +4,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from sanitygap.claims import CriterionContext, Verdict, combine, criterion
-from sanitygap.claims.verdicts import Value
+from sanitygap import judge
 from sanitygap.errors import UsageError
 from sanitygap.inference import rank_agreement
+from sanitygap.judge import Context, Tables, Verdict, criterion
 from sanitygap.scores import complete, randomization_scores
-
-Tables = Mapping[str, pd.DataFrame]
 
 #: what a record of the configuration has to say
 FIELDS = (
@@ -23,9 +21,8 @@ UNCHANGED = 0.8
 
 
 @criterion("binder-a1-counts", tables=("step-counts",))
-def counts(tables: Tables, context: CriterionContext) -> Verdict:
-    table = tables["step-counts"]
-    rows = table[table["paper"] == "binder-2022"]
+def counts(tables: Tables, context: Context) -> Verdict:
+    rows = judge.rows_of(tables["step-counts"], paper="binder-2022")
     if rows.empty:
         raise UsageError("the table 'step-counts' holds no row of binder-2022; compute it again")
     entries = rows.to_dict("records")
@@ -35,24 +32,27 @@ def counts(tables: Tables, context: CriterionContext) -> Verdict:
         for row in entries
     )
     left = ", ".join(f"{row['left_trained']:.2%} ({row['network']})" for row in entries)
-    return Verdict(
-        value="holds" if agree == len(entries) else "false",
-        evidence=f"{agree} of {len(entries)} counts agree. {each}. Of the parameters, {left} lie "
+    return judge.formal(
+        agree == len(entries),
+        f"{agree} of {len(entries)} counts agree. {each}. Of the parameters, {left} lie "
         "below the last of these steps, in the stem at least, and stay trained.",
-        numbers={f"counted {row['network']}": row["counted"] for row in entries},
+        {f"counted {row['network']}": row["counted"] for row in entries},
     )
 
 
 @criterion("binder-a1-setup", tables=("configurations", "initializations"))
-def setup(tables: Tables, context: CriterionContext) -> Verdict:
+def setup(tables: Tables, context: Context) -> Verdict:
     filled = _filled(tables["configurations"])
     table = tables["initializations"]
     ways = list(table[["weights", "norms"]].drop_duplicates().itertuples(index=False, name=None))
     if len(ways) < 2:
         raise UsageError("the table 'initializations' holds one way to redraw; compute it again")
-    scores = {way: randomization_scores(_under(table, *way)) for way in ways}
+    scores = {
+        (weights, norms): randomization_scores(judge.rows_of(table, weights=weights, norms=norms))
+        for weights, norms in ways
+    }
     others = [_unchanged(scores, ways[0], way) for way in ways[1:]]
-    return combine([filled, *others])
+    return judge.combine([filled, *others])
 
 
 def _filled(table: pd.DataFrame) -> Verdict:
@@ -61,16 +61,10 @@ def _filled(table: pd.DataFrame) -> Verdict:
         for name in FIELDS
         if name not in table or table[name].isna().any() or (table[name].astype(str) == "").any()
     ]
-    first = f"{len(FIELDS) - len(empty)} of {len(FIELDS)} fields of the configuration are filled"
-    return Verdict(
-        value="not-reproduced" if empty else "reproduced",
-        evidence=first + (f"; not {', '.join(empty)}." if empty else "."),
-        numbers={"fields": len(FIELDS) - len(empty)},
-    )
-
-
-def _under(table: pd.DataFrame, weights: str, norms: str) -> pd.DataFrame:
-    return table[(table["weights"] == weights) & (table["norms"] == norms)]
+    filled = len(FIELDS) - len(empty)
+    words = f"{filled} of {len(FIELDS)} fields of the configuration are filled"
+    words += f"; not {', '.join(empty)}." if empty else "."
+    return judge.measured(not empty, words, {"fields": filled}, value="reproduced")
 
 
 def _unchanged(
@@ -80,17 +74,10 @@ def _unchanged(
     before, after = complete(scores[first], scores[other])
     what = f"{' and '.join(other)} beside {' and '.join(first)}"
     if len(before) < 2:
-        return Verdict(
-            value="no-data", evidence=f"{what}: {len(before)} images with all maps, 2 needed."
-        )
+        return judge.no_data(f"{what}: {len(before)} images with all maps, 2 needed.")
     tau = rank_agreement(before, after)
-    value: Value = "undecided"
-    if tau.low >= UNCHANGED:
-        value = "reproduced"
-    elif tau.high < UNCHANGED:
-        value = "not-reproduced"
     return Verdict(
-        value=value,
+        value=judge.at_least(tau, UNCHANGED),
         evidence=f"{what}: Kendall's tau of the orderings of {before.shape[1]} methods is "
         f"{tau.estimate:+.2f} [{tau.low:+.2f}, {tau.high:+.2f}] (n = {tau.n} images).",
         numbers={f"tau {' '.join(other)}": tau.estimate},

@@ -8,10 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from sanitygap.claims import CriterionContext, Value, Verdict, criterion
+from sanitygap import judge
 from sanitygap.inference import Interval
-
-Tables = Mapping[str, pd.DataFrame]
+from sanitygap.judge import Context, Tables, Value, Verdict, criterion
 
 PLACES = 2
 FEWEST_TASKS = 3
@@ -25,13 +24,10 @@ def scores_by_task(table: pd.DataFrame, sign: str = "signed") -> dict[str, pd.Da
         table: the table ``task-dependence``.
         sign: ``signed`` or ``absolute`` maps.
     """
-    rows = table[table["sign"] == sign]
     scores = {}
-    for task, part in rows.groupby("task", sort=False):
-        wide = part.groupby(["image", "method"], sort=False)["ssim"].agg(
-            lambda values: values.mean(skipna=False)
-        )
-        scores[str(task)] = wide.unstack("method").dropna()[list(dict.fromkeys(part["method"]))]
+    for task, part in judge.rows_of(table, sign=sign).groupby("task", sort=False):
+        wide = judge.scores_by(part, "ssim", mean=judge.strict_mean, sort=False)
+        scores[str(task)] = wide.dropna()[list(dict.fromkeys(part["method"]))]
     return scores
 
 
@@ -69,19 +65,12 @@ def rank_changes(
         low, high = np.quantile(moves, [(1 - level) / 2, (1 + level) / 2], axis=0)
         images = min(len(scores[one]), len(scores[other]))
         for number, method in enumerate(methods):
-            estimate = float(observed[other][number] - observed[one][number])
+            before, after = observed[one][number], observed[other][number]
+            bounds = float(after - before), float(low[number]), float(high[number])
             rows.append(
-                {
-                    "method": str(method),
-                    "one": one,
-                    "other": other,
-                    "rank_one": observed[one][number],
-                    "rank_other": observed[other][number],
-                    "change": Interval(
-                        estimate, float(low[number]), float(high[number]), images, level
-                    ),
-                }
-            )
+                {"method": str(method), "one": one, "other": other, "rank_one": before,
+                 "rank_other": after, "change": Interval(*bounds, images, level)}
+            )  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -91,35 +80,29 @@ def moved(change: Interval) -> bool:
 
 
 @criterion("binder-task-dependence", tables=("task-dependence",))
-def task_dependence(tables: Tables, context: CriterionContext) -> Verdict:
+def task_dependence(tables: Tables, context: Context) -> Verdict:
     """The rank of at least one method changes by two places or more."""
     table = tables["task-dependence"]
     scores = scores_by_task(table)
     if len(scores) < FEWEST_TASKS:
-        return Verdict(
-            value="not-run",
-            reason=f"The table holds {len(scores)} tasks; the claim needs {FEWEST_TASKS}.",
-        )
+        reason = f"The table holds {len(scores)} tasks; the claim needs {FEWEST_TASKS}."
+        return judge.not_run(reason)
     changes = rank_changes(scores)
     far = changes[[moved(change) for change in changes["change"]]]
     sizes = changes["change"].map(lambda change: abs(change.estimate))
     candidates = far if len(far) else changes
     best = candidates.iloc[int(sizes[candidates.index].to_numpy().argmax())]
-    value: Value = "direction" if len(far) else "not-reproduced"
-    if not len(far) and (sizes >= PLACES).any():
-        value = "undecided"
+    value: Value = "undecided" if (sizes >= PLACES).any() else "not-reproduced"
     accuracy = table.groupby("task", sort=False)["accuracy"].mean()
+    listed = ", ".join(f"{task} {share:.0%}" for task, share in accuracy.items())
+    change = best["change"]
     return Verdict(
-        value=value,
-        evidence=(
-            f"{len(far)} of {len(changes)} changes of rank between {len(scores)} tasks are "
-            f"{PLACES} places or more beyond chance; the largest: {best['method']} from "
-            f"{best['rank_one']:.0f} ({best['one']}) to {best['rank_other']:.0f} "
-            f"({best['other']}), change {best['change'].estimate:+.0f} "
-            f"[{best['change'].low:+.0f}, {best['change'].high:+.0f}]. "
-            f"{table['network'].nunique()} networks a task; test accuracy "
-            + ", ".join(f"{task} {share:.0%}" for task, share in accuracy.items())
-            + "."
-        ),
-        numbers={"changes beyond chance": len(far), "largest change": best["change"].estimate},
+        value="direction" if len(far) else value,
+        evidence=f"{len(far)} of {len(changes)} changes of rank between {len(scores)} tasks are "
+        f"{PLACES} places or more beyond chance; the largest: {best['method']} from "
+        f"{best['rank_one']:.0f} ({best['one']}) to {best['rank_other']:.0f} "
+        f"({best['other']}), change {change.estimate:+.0f} "
+        f"[{change.low:+.0f}, {change.high:+.0f}]. "
+        f"{table['network'].nunique()} networks a task; test accuracy {listed}.",
+        numbers={"changes beyond chance": len(far), "largest change": change.estimate},
     )

@@ -1,20 +1,16 @@
 """Do three ways of judging methods agree: the null feature, randomisation, occlusion?"""
 
-from collections.abc import Mapping
-
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-from sanitygap.claims import CriterionContext, Verdict, criterion, verdict_from_interval
-from sanitygap.criteria.gap import shown
+from sanitygap import judge
 from sanitygap.criteria.khakzar_features import LEAST
 from sanitygap.criteria.khakzar_methods import null_share, per_sample
 from sanitygap.inference import RESAMPLES, Interval
+from sanitygap.judge import Context, Tables, Verdict, criterion
 from sanitygap.scores import over_seeds, randomization_scores, seeds_in_words
 from sanitygap.words import plural
-
-Tables = Mapping[str, pd.DataFrame]
 
 #: the methods that both papers have
 SHARED = ("gradient", "integrated-gradients", "guided-backprop", "grad-cam")
@@ -42,35 +38,29 @@ def rank_correlation(
     def rho(a: np.ndarray, b: np.ndarray) -> float:
         return float(spearmanr(a.mean(axis=0), b.mean(axis=0)).statistic)
 
-    drawn = [
-        rho(
-            one[rng.integers(len(one), size=len(one))],
-            other[rng.integers(len(other), size=len(other))],
-        )
-        for _ in range(resamples)
-    ]
+    def draw(scores: np.ndarray) -> np.ndarray:
+        return scores[rng.integers(len(scores), size=len(scores))]
+
+    drawn = [rho(draw(one), draw(other)) for _ in range(resamples)]
     low, high = np.nanquantile(drawn, [0.025, 0.975])
     return Interval(rho(one, other), float(low), float(high), min(len(one), len(other)))
 
 
 @criterion("x-khakzar-binder", tables=("axioms-scores", "randomization", "randomization-seeds"))
-def null_feature_and_randomization(tables: Tables, context: CriterionContext) -> Verdict:
+def null_feature_and_randomization(tables: Tables, context: Context) -> Verdict:
     table, others = tables["randomization"], tables["randomization-seeds"]
     rows, counts = over_seeds(table, others, [m for m in SHARED if m in set(table["method"])])
     random = randomization_scores(rows)
     null = per_sample(tables["axioms-scores"], "null", "absolute", null_share)
     methods = [name for name in SHARED if name in random and name in null]
     if len(null) < LEAST or len(methods) < 3:
-        return Verdict(
-            value="no-data",
-            evidence=f"{plural(len(null), 'accepted sample')} and "
-            f"{plural(len(methods), 'shared method')}.",
-            reason=f"At least {LEAST} samples and 3 methods are needed.",
+        return judge.no_data(
+            f"{plural(len(null), 'accepted sample')} and {plural(len(methods), 'shared method')}.",
+            f"At least {LEAST} samples and 3 methods are needed.",
         )
-    interval = rank_correlation(null[methods], random[methods].dropna())
-    return Verdict(
-        value=verdict_from_interval(interval.low, interval.high, 0.0, "below"),
-        evidence=f"Spearman correlation of null share and mean SSIM over {len(methods)} methods: "
-        f"{shown(interval)}; weights redrawn with {seeds_in_words(counts)}.",
-        numbers={"rho": interval.estimate},
+    rho = rank_correlation(null[methods], random[methods].dropna())
+    words = (
+        f"Spearman correlation of null share and mean SSIM over {len(methods)} methods: "
+        f"{judge.shown(rho)}; weights redrawn with {seeds_in_words(counts)}."
     )
+    return judge.condition(rho, 0, "below", "rho", words)
