@@ -36,11 +36,6 @@ def write(folder: Path, *entries: object) -> Path:
     return path
 
 
-def test_an_amendment_says_everything(tmp_path):
-    (amendment,) = load_amendments(write(tmp_path, entry()))
-    assert (amendment.claims, amendment.date.isoformat()) == (("binder-gap",), "2026-11-28")
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -3,8 +3,7 @@
 import pandas as pd
 import pytest
 
-from sanitygap.errors import UsageError
-from sanitygap.scores import randomization_scores, scores_at_equal_shares
+from sanitygap.scores import scores_at_equal_shares
 
 
 def rows(points: dict[float, float], image: str = "i", method: str | None = "m", seed: int = 0):
@@ -47,23 +46,3 @@ def test_images_methods_and_seeds_are_kept_apart():
     assert scores.loc["b", "x"] == pytest.approx(0.9)
     assert scores.loc["a", "y"] == pytest.approx(0.6)
     assert pd.isna(scores.loc["b", "y"])
-
-
-def test_without_methods_there_is_one_column():
-    scores = scores_at_equal_shares(rows({1.0: 0.4}, method=None), "ssim", 0.0)
-    assert scores["ssim"].tolist() == [pytest.approx(0.7)]
-
-
-def test_what_cannot_be_compared_is_refused():
-    with pytest.raises(UsageError, match="all parameters random"):
-        scores_at_equal_shares(rows({0.5: 0.3}), "ssim", 0.2)
-    with pytest.raises(UsageError, match="more steps"):
-        scores_at_equal_shares(rows({1.0: 0.3}), "ssim", 1.0)
-
-
-def test_scores_of_another_order():
-    table = rows({0.5: 0.2, 1.0: 0.4}).assign(sign="signed", order="bottom-up")
-    other = rows({0.5: 0.9, 1.0: 0.9}).assign(sign="signed", order="top-down")
-    both = pd.concat([table, other])
-    assert randomization_scores(both, order="bottom-up").loc["i", "m"] == pytest.approx(0.3)
-    assert randomization_scores(both).loc["i", "m"] == pytest.approx(0.9)

@@ -9,8 +9,8 @@ import torch
 from skimage.metrics import structural_similarity
 
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.experiments.example_maps import OrderMaps, example_maps, order_maps
-from sanitygap.figures.gallery import BUDGET, Gallery
+from sanitygap.experiments.example_maps import OrderMaps, order_maps
+from sanitygap.figures.gallery import Gallery
 from sanitygap.images import ImageSet, load_images
 from sanitygap.models import Explainable
 from sanitygap.pages.steppers import gallery_similarities
@@ -94,15 +94,6 @@ def test_networks_that_orders_share_are_there_once(shown: OrderMaps, small: Expl
     assert sorted(places) == list(range(1, len(shown.maps["noise"])))
 
 
-def test_first_network_is_the_trained_one(
-    small: Explainable, photographs: ImageSet, shown: OrderMaps
-) -> None:
-    plain_maps = example_maps(small, photographs, METHODS, 0, 3, Sampling(1, 1))
-    for method in METHODS:
-        assert torch.equal(shown.maps[method][0], plain_maps.maps["trained"][method])
-    assert shown.classes == plain_maps.classes
-
-
 def test_similarities_are_those_of_scikit_image() -> None:
     generator = torch.Generator().manual_seed(0)
     maps = {"gradient": torch.randn(3, 2, 20, 20, generator=generator)}
@@ -149,38 +140,3 @@ def test_html_holds_every_map_once_and_every_number() -> None:
                 text = "undefined" if np.isnan(value) else f"{value:.3f}".replace("-", "−")
                 assert cell.text == text
     assert not [element for element in page.iter() if "id" in element.attrib]
-
-
-def test_pictures_keep_to_their_budget() -> None:
-    noise = np.random.default_rng(0).random((96, 96, 3))
-    maps = {f"method {method}": {image: [noise] * 13 for image in IMAGES} for method in range(8)}
-    scores = pd.DataFrame(
-        {"image": image, "method": method, "place": place, "score": 0.0}
-        for method, own in maps.items()
-        for image in own
-        for place in range(13)
-    )
-    view = Gallery(
-        IMAGES, [noise, noise], {"top-down": [("trained", 0)]}, maps, scores, "SSIM", "a", "c"
-    )
-    page = ElementTree.fromstring(view.html())
-    sizes = [len(i.attrib["src"]) for i in page.findall(".//img") if i.attrib["data-method"]]
-    assert sum(sizes) < 1.4 * BUDGET
-    image = next(i for i in page.findall(".//img") if i.attrib["data-method"])
-    assert decoded(image.attrib["src"]).shape[0] < 96, "as they are they would take more"
-
-
-def test_numbers_are_one_row_an_image_order_network_and_method() -> None:
-    numbers = gallery().numbers
-    assert list(numbers.columns) == ["image", "order", "network", "method", "SSIM"]
-    assert len(numbers) == 2 * 2 * 3 * 2
-    row = numbers.query("order == 'bottom-up' and network == 'up to b' and method == 'noise'")
-    assert list(row["image"]) == IMAGES
-    assert list(row["SSIM"]) == [-0.75, -0.75]
-
-
-def test_bundle_has_a_picture_and_words() -> None:
-    data, metadata = gallery()._repr_mimebundle_()
-    assert {"image/jpeg", "text/html", "text/plain"} <= set(data)
-    assert metadata["sanitygap"]["caption"] == "What was measured."
-    assert gallery().networks == ["trained", "down to b", "down to a", "up to a"]

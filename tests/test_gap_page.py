@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sanitygap import pages
 from sanitygap.multiverse import SIMILARITIES
 from sanitygap.pages import gap as page
 from sanitygap.reductions import REDUCTIONS
@@ -119,66 +118,3 @@ def test_shares_follow_the_made_up_effects(study):
     assert table.loc[("both", "guided backpropagation"), "holds"] == "75.0%"
     # reductions x LRP x start x biases x images, times softmax or logit
     assert guided["specifications"] == 4 * 2 * 2 * 2 * 2 * 2
-
-
-def test_words_name_the_choice_that_decides(study):
-    words = page.gap_in_words(study).data
-    assert (
-        "Guided backpropagation beats all three gradient methods under occlusion in 75% of 128 "
-        "specifications, is beaten by one of them in 25%." in words
-    )
-    assert "The choice that decides most is the reduction of maps (100% of the variance" in words
-    assert (
-        "0% with signed sum, 100% with |sum|, 100% with sum of |·| and 100% with l2 norm" in words
-    )
-    nearest = re.search(r"nearest to the paper it is contradicted: margin (\S+) ", words)
-    assert float(nearest[1].replace("−", "-")) == pytest.approx(-0.1, abs=0.01)
-
-
-@pytest.mark.parametrize(("test", "specifications"), [("occlusion", 64), ("randomization", 256)])
-def test_curve_has_a_point_for_each_specification_of_one_unit(study, test, specifications):
-    plate = page.specification_curve(study, test)
-    assert plate.alt
-    curves = plate.figure.axes[:2]
-    for axis in curves:
-        marks = [m for m in axis.collections if hasattr(m, "get_sizes") and m.get_sizes()[0] == 11]
-        assert sum(len(mark.get_offsets()) for mark in marks) == specifications
-    assert len(plate.numbers) == 2 * specifications
-    assert plate.numbers.groupby("panel")["margin"].apply(lambda m: m.is_monotonic_increasing).all()
-    assert plate.numbers["nearest"].sum() == 2
-
-
-def test_share_of_the_reduction_is_largest(study):
-    numbers = page.deciding_choices(study).numbers
-    guided = numbers[(numbers["test"] == "occlusion") & (numbers["part"] == page.PARTS[0])]
-    assert guided.iloc[0]["choice"] == "reduction of maps"
-    assert guided.iloc[0]["share"] > 0.98
-
-
-def test_runs_without_the_tables_are_said_not_to_be_recorded():
-    bare = Run()
-    bare.recorded = True
-    assert "not recorded" in page.gap_in_words(bare).data
-    for shown in (
-        pages.gap_table([bare]),
-        pages.shares_table(bare),
-        pages.deciding_choices(bare),
-        pages.gap_plate(bare),
-        pages.pair_plate(bare),
-    ):
-        assert "No recorded run" in shown.data
-
-
-def test_one_image_is_said_to_be_too_few():
-    few = Run(occlusion_specifications=occluded(1), randomization_specifications=randomized(1))
-    for show in (page.gap_table, page.shares_table, page.specification_curve, page.gap_in_words):
-        assert "cannot be shown" in show(few).data
-
-
-def test_runs_without_labels_have_no_specification_of_correct_images():
-    tables = occluded(6), randomized(6)
-    for table in tables:
-        table["correct"] = pd.Series(pd.NA, table.index, dtype="boolean")
-    bare = Run(occlusion_specifications=tables[0], randomization_specifications=tables[1])
-    assert set(page.found(bare).gap.occlusion["images"]) == {"all"}
-    assert len(page.specification_curve(bare).numbers) == 2 * 32

@@ -2,20 +2,17 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import get_args
 from urllib.parse import parse_qs
 
 import pytest
 from bs4 import BeautifulSoup, Tag
 
 from sanitygap.book import Project, build
-from sanitygap.book.directives import conditions, percentage
 from sanitygap.book.site import ledger_rows
-from sanitygap.book.stage import stage, title_of
+from sanitygap.book.stage import stage
 from sanitygap.book.verdicts import VERDICTS
-from sanitygap.claims import Value, read_verdicts
+from sanitygap.claims import read_verdicts
 from sanitygap.claims.amendments import load_amendments, load_earlier
-from sanitygap.claims.documentary import standing
 from sanitygap.claims.records import seal
 from sanitygap.errors import UsageError
 from tests.book.toy import ADDRESS, execute_all, invented_claims, make_project
@@ -48,11 +45,6 @@ def expected_counts() -> dict[tuple[str, str], int]:
     return {key: count for key, count in counts.items() if count}
 
 
-def test_every_verdict_of_the_ledger_can_be_shown() -> None:
-    shown = [name for group in get_args(Value) for name in (get_args(group) or [group])]
-    assert sorted(VERDICTS) == sorted(shown)
-
-
 def test_counts_on_the_landing_page_are_those_of_the_ledger(site: Path) -> None:
     table = one(soup(site, "book/index.html"), "table.verdict-counts")
     assert [head.split()[0] for head in texts(table, "thead th")] == ["Verdict", *MODELS]
@@ -64,17 +56,6 @@ def test_counts_on_the_landing_page_are_those_of_the_ledger(site: Path) -> None:
     assert {key: count for key, count in found.items() if count} == expected_counts()
     total = str(len({row["id"] for row in invented_claims()}))
     assert texts(table.select("tbody tr")[-1], "td")[1:] == [total, total]
-
-
-def test_number_on_the_landing_page_leads_to_the_claims_it_counts(site: Path) -> None:
-    table = one(soup(site, "book/index.html"), "table.verdict-counts")
-    for row in table.select("tbody tr")[:-1]:
-        word = texts(row, ".verdict")[0].split()[-1]
-        for model, link in zip(MODELS, row.select("td:not(:first-child)"), strict=True):
-            if (shown := link.find("a")) is not None:
-                page, _, query = str(shown["href"]).partition("?")
-                assert page == "ledger.html"
-                assert parse_qs(query) == {"verdict": [word], "model": [model]}
 
 
 def test_headline_claims_have_their_verdict_on_every_run(site: Path) -> None:
@@ -115,36 +96,6 @@ def test_headline_claims_have_their_verdict_on_every_run(site: Path) -> None:
     words = one(page, "p.waiting")
     assert words.get_text().startswith(f"{len(waiting)} models")
     assert one(words, "a")["href"] == "ledger.html?verdict=not-run"
-
-
-def test_parts_of_a_claim_are_shown_as_percentages(site: Path) -> None:
-    table = one(soup(site, "book/index.html"), "table.headlines")
-    rows = [line for line in table.select("tbody tr") if texts(line, "a")[0] == "binder-gap"]
-    shown = [texts(line, "td")[1].removesuffix(MODELS[0]).strip() for line in rows]
-    assert shown[0].endswith("holds in 0 % of specifications")
-    assert shown[1:] == ["87 % of specifications", "○ not-run", "> 99 % of specifications"]
-
-
-def test_claims_that_share_a_row_are_told_apart_where_they_differ(site: Path) -> None:
-    table = one(soup(site, "book/index.html"), "table.headlines")
-    line = next(line for line in table.select("tbody tr") if len(texts(line, ".links")) > 1)
-    names = texts(line, 'a[href^="ledger.html#"]')
-    found = {row["id"]: row["verdict"] for row in invented_claims() if row["model"] == MODELS[0]}
-    cell = line.select("td")[1]
-    told = dict(zip(texts(cell, ".verdict"), texts(cell, ".share"), strict=True))
-    assert {
-        name: words.split()[-1] for words, listed in told.items() for name in listed.split(", ")
-    } == {name: found.get(name, "not-run") for name in names}
-
-
-def test_numbers_of_a_verdict_in_words() -> None:
-    assert [percentage(share) for share in (0, 0.004, 0.5, 0.999, 1)] == [
-        "0\xa0%", "< 1\xa0%", "50\xa0%", "> 99\xa0%", "100\xa0%",
-    ]  # fmt: skip
-    counts = {"held": 22.0, "against": 0.0, "open": 1.0}
-    assert conditions(counts) == "22 of 23 conditions hold, 1 open"
-    assert conditions(counts | {"against": 2.0}) == "22 of 25 conditions hold, 2 refuted, 1 open"
-    assert conditions({"tau": 0.3}) == conditions({}) == ""
 
 
 def test_ledger_lists_every_claim_with_all_its_verdicts(site: Path) -> None:
@@ -202,22 +153,6 @@ def counted(cell: Tag) -> Counter[str]:
     lines = [line.get_text().replace(line.select(".shown-on")[0].get_text(), "").split()
              for line in cell.select("p")]  # fmt: skip
     return Counter({verdict: int(number) for _, verdict, number in lines})
-
-
-def test_ledger_shows_the_substance_of_a_sentence_beside_its_verdict(site: Path) -> None:
-    page = soup(site, "book/ledger.html")
-    sentences = [row for row in invented_claims() if row.get("substance")]
-    assert sentences
-    for row in sentences:
-        findings = page.select(f'tr[id="{row["id"]}"] .finding')
-        shown = next(f for f in findings if row["model"] in texts(f, ".shown-on"))
-        folded = next(d for d in shown.select("details") if "Substance" in texts(d, "summary")[0])
-        assert texts(folded, "summary") == [f"Substance: {standing(row['substance'])}"]
-        assert texts(folded, "a") == [found.claim for found in row["substance"]]
-        assert [words.split()[-1] for words in texts(folded, ".verdict")] == [
-            found.verdict for found in row["substance"]
-        ]
-        assert all(found.note in folded.get_text() for found in row["substance"])
 
 
 def test_amendments_show_their_reasons_and_the_verdicts_before_and_after(site: Path) -> None:
@@ -342,32 +277,6 @@ def test_figure_has_alternative_text_caption_and_numbers(site: Path) -> None:
     assert "<a figure>" not in texts(page, ".cell_output"), "the text of a figure is not shown"
 
 
-def test_proofs_have_ids_of_their_own(site: Path) -> None:
-    page = soup(site, "notebooks/theorem-1.html")
-    assert [proof["id"] for proof in page.select("div.admonition.proof.admonition[id^=proof]")] == [
-        "proof-1",
-        "proof-2",
-    ]
-
-
-def test_site_lists_how_its_pages_were_made(site: Path) -> None:
-    table = one(soup(site, "book/made.html"), "table.executions")
-    assert texts(table, "tbody td:first-child") == ["Theorem 1: a page for tests", "The gap"]
-    assert set(texts(table, "tbody td:nth-child(2)")) == {"toy"}
-
-
-def test_old_and_short_addresses_lead_on(site: Path) -> None:
-    assert "book/index.html" in (site / "index.html").read_text()
-    assert "book/ledger.html" in (site / "ledger.html").read_text()
-    assert (site / ".nojekyll").exists()
-
-
-def test_formulas_need_no_network(site: Path) -> None:
-    html = (site / "notebooks" / "theorem-1.html").read_text()
-    assert 'src="../_static/mathjax/tex-chtml.js' in html
-    assert (site / "_static" / "mathjax" / "tex-chtml.js").stat().st_size > 1e6
-
-
 def test_warning_is_refused_and_the_old_site_stays(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     execute_all(project)
@@ -419,13 +328,6 @@ def test_ledger_rows_are_those_of_recorded_runs_and_of_this_one(tmp_path: Path) 
         ("binder-thm2", "not-run", ""),
     ]
     assert all(row["place"] and row["check"] for row in rows)
-
-
-def test_title_is_plain_text() -> None:
-    import nbformat
-
-    cell = nbformat.v4.new_markdown_cell("(label)=\n\n# The `gap` of $R$ and *F*\n\ntext")
-    assert title_of(nbformat.v4.new_notebook(cells=[cell])) == "The gap of R and F"
 
 
 def test_stage_leaves_the_executed_copies_alone(executed: Project) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from sanitygap import fingerprint
 from sanitygap.book import Project, execute, gate
-from sanitygap.book.stamp import STAMP, read_by_page
+from sanitygap.book.stamp import STAMP
 from sanitygap.claims import Record, read_verdicts
 from sanitygap.claims.records import as_json
 from sanitygap.errors import UsageError
@@ -89,15 +89,6 @@ def test_the_stamp_names_what_the_page_reads(executed: Project) -> None:
     ]
     assert list(stamp.files) == names
     assert list(stamp.verdicts) == ["binder-fig2"]
-
-
-def test_a_page_uses_the_tables_whose_passports_it_opens(executed: Project) -> None:
-    data = executed.data.resolve()
-    opened = ["runs/toy/a.json", "runs/toy/b.parquet", "runs/toy/run.json", "runs/toy/.a.json.part"]
-    opened += ["runs/toy/verdicts.json", "runs/toy/parts/a/c.parquet", "cache/d.jpg", "e.csv"]
-    found = read_by_page(executed, [data / name for name in opened])
-    expected = ["e.csv", "runs/toy/a.json", "runs/toy/a.parquet"]
-    assert [path.relative_to(data).as_posix() for path in found] == expected
 
 
 def run_file(project: Project, name: str) -> Path:

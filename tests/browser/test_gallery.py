@@ -9,7 +9,6 @@ from tests.browser.conftest import Site, Watched
 from tests.browser.tour import WIDER_THAN_SCREEN
 
 PAGE = "notebooks/gallery.html"
-LIMIT = 2_000_000
 
 #: image and method of the picture that a panel shows, and which of its strip
 SHOWN = """
@@ -131,7 +130,3 @@ def test_without_scripts_there_are_strips_and_tables(watch: Any, site: Site) -> 
     assert watched.page.locator(".stepper :is(select, input)").count() == 0
     words = watched.page.locator(".stepper-name", has_text="From left to right: trained;")
     assert words.is_visible()
-
-
-def test_page_of_the_gallery_stays_light(site: Site) -> None:
-    assert (site.folder / PAGE).stat().st_size < LIMIT

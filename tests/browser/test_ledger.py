@@ -25,21 +25,6 @@ def shown(watched: Watched) -> list[str]:
     return [row.get_attribute("id") for row in rows.all()]
 
 
-def test_all_claims_are_shown_at_first(ledger: Watched) -> None:
-    assert shown(ledger) == [claim.id for claim in CLAIMS]
-    assert ledger.page.locator("output").inner_text() == f"{len(CLAIMS)} of {len(CLAIMS)} claims"
-
-
-def test_words_filter_by_keyboard(ledger: Watched) -> None:
-    ledger.page.locator("form.ledger-filter").get_by_label("Words").focus()
-    ledger.page.keyboard.type("binder-thm1-negative")
-    assert shown(ledger) == ["binder-thm1-negative"]
-    assert ledger.page.locator("output").inner_text() == f"1 of {len(CLAIMS)} claims"
-    for _ in "binder-thm1-negative":
-        ledger.page.keyboard.press("Backspace")
-    assert len(shown(ledger)) == len(CLAIMS)
-
-
 def test_paper_and_verdict_filter_by_keyboard(ledger: Watched) -> None:
     ledger.page.locator("form.ledger-filter").get_by_label("Words").focus()
     ledger.page.keyboard.press("Tab")
@@ -138,11 +123,3 @@ def test_claim_of_the_landing_page_leads_to_its_row(watch: Any, site: Site) -> N
     row = watched.page.locator("tr:target")
     row.wait_for()
     assert row.evaluate("row => row.getBoundingClientRect().top") < 900
-
-
-def test_ledger_is_complete_without_scripts(watch: Any, site: Site) -> None:
-    watched = watch(java_script_enabled=False)
-    watched.page.goto(site.address + "book/ledger.html")
-    assert watched.page.locator("table.ledger tbody tr").count() == len(CLAIMS)
-    assert watched.page.locator("form.ledger-filter").count() == 0
-    assert watched.page.locator("table.ledger .verdict").first.inner_text().strip()

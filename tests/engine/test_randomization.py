@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch import nn
 
 from sanitygap.attribution import attribute
 from sanitygap.errors import UsageError
@@ -26,13 +25,6 @@ def test_the_model_is_bit_identical_afterwards(small, inputs, norms):
                 attribute(small, inputs, torch.zeros(4, dtype=torch.long), names, range(4))
     after = small.module.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert weights_sha256(small.module) == digest
-
-
-def test_the_model_is_restored_after_an_error(small):
-    digest = weights_sha256(small.module)
-    with pytest.raises(RuntimeError), RandomTwin(small, 0).redrawn(small.stages):
-        raise RuntimeError
     assert weights_sha256(small.module) == digest
 
 
@@ -86,15 +78,6 @@ def test_steps_of_the_orders(small):
         steps(small.stages, "sideways")  # type: ignore[arg-type]
 
 
-def test_seeds_decide_the_draw(small):
-    def weight(seed):
-        with RandomTwin(small, seed).redrawn(small.stages):
-            return small.module.conv2.weight.clone()
-
-    assert torch.equal(weight(1), weight(1))
-    assert not torch.equal(weight(1), weight(2))
-
-
 @pytest.mark.parametrize(
     ("distribution", "deviation", "bound"),
     [
@@ -110,22 +93,3 @@ def test_distributions_have_the_stated_moments(distribution, deviation, bound):
     assert abs(float(drawn.mean())) < deviation * 0.03
     if bound:
         assert float(drawn.abs().max()) <= bound
-
-
-def test_permutation_keeps_the_values():
-    weight = torch.randn(8, 4, 3, 3)
-    drawn = draw(weight, "permuted", generator(0))
-    assert torch.equal(drawn.flatten().sort().values, weight.flatten().sort().values)
-    assert not torch.equal(drawn, weight)
-
-
-def test_draws_keep_the_memory_format():
-    weight = torch.empty(8, 4, 3, 3).to(memory_format=torch.channels_last)
-    assert draw(weight, "he-normal", generator(0)).stride() == weight.stride()
-
-
-def test_new_norms_are_the_identity_in_evaluation(small, inputs):
-    fresh = nn.BatchNorm2d(6).eval()
-    with RandomTwin(small, 0).redrawn(small.stages):
-        hidden = torch.randn(2, 6, 5, 5)
-        assert torch.equal(small.module.norm(hidden), fresh(hidden))

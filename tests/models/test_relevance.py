@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn.functional import conv2d
 from torchvision import models
 from torchvision.models import VGG
-from zennit.rules import Norm
 
 from sanitygap.attribution import attribute
 from sanitygap.attribution.lrp import PRESETS
@@ -219,21 +218,6 @@ def test_relevance_is_conserved_in_the_usual_networks(name):
     targets = model.predict(inputs)
     maps = attribute(model, inputs, targets, ["lrp-zero"], [0])["lrp-zero"]
     assert float(maps.sum()) == pytest.approx(1, rel=1e-4)
-
-
-@pytest.mark.parametrize("name", list(NETWORKS))
-def test_logits_are_the_same_while_lrp_runs(name):
-    model, inputs = untrained(name)
-    expected = model.module(inputs)
-    applied = [one for made in model.canonizers() for one in made.apply(model.module)]
-    try:
-        with FunctionRules(lambda module: Norm()):
-            logits = model.module(inputs.clone().requires_grad_())
-    finally:
-        for one in applied:
-            one.remove()
-    assert torch.allclose(logits, expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max()))
-    assert torch.equal(model.module(inputs), expected)
 
 
 class Bare(nn.Module):

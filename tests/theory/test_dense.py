@@ -41,13 +41,6 @@ def test_logits_and_gradients_equal_autograd(networks, x):
         torch.testing.assert_close(gradient[i], want)
 
 
-def test_many_inputs_a_network(networks, x):
-    many = torch.stack([x, 2 * x, -x], 1)
-    got = networks(many)
-    for k, scaled in enumerate((x, 2 * x, -x)):
-        torch.testing.assert_close(got[:, k], networks(scaled))
-
-
 def test_guided_backpropagation_clips_at_relus(networks, x):
     guided = dense.gradients(networks, x, guided=True)
     layers = networks.trace(x)
@@ -134,9 +127,3 @@ def test_shapley_values_equal_averages_over_permutations(players, seed):
             want[player] += values[mask | 1 << player] - values[mask]
             mask |= 1 << player
     torch.testing.assert_close(shapley.shapley_values(values), want / len(orders))
-
-
-def test_coalitions_are_bit_masks():
-    assert shapley.coalitions(2).tolist() == [
-        [False, False], [True, False], [False, True], [True, True],
-    ]  # fmt: skip

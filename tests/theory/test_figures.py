@@ -9,7 +9,6 @@ from torch import nn
 
 from sanitygap import activations
 from sanitygap.figures import theme, theory, theory_networks, theory_normalizers
-from sanitygap.theory import TABLES
 
 DRAWN = {
     theory.ssim_against_covariance: "theorem-1-covariance",
@@ -57,13 +56,6 @@ def test_figures_show_data_in_every_panel(draw, table):
     assert len(draw.__doc__.split()) > 15
 
 
-def test_captions_are_sentences_for_readers():
-    assert set(DRAWN.values()) <= set(TABLES)
-    for draw in DRAWN:
-        assert "`" not in draw.__doc__
-        assert draw.__doc__.rstrip().endswith(".")
-
-
 def plotted(axis) -> np.ndarray:
     """All heights in a panel."""
     return np.concatenate([np.ravel(line.get_ydata()) for line in axis.lines])
@@ -101,57 +93,3 @@ def test_activation_figures():
     heights = [bar.get_height() for bar in bars]
     want: pd.Series = rows.groupby("layer_index")["non_positive"].mean()
     np.testing.assert_allclose(heights, want)
-
-
-def intervals(*values: str) -> pd.DataFrame:
-    """Estimates of two methods for each value."""
-    return pd.DataFrame(
-        {"method": method, "value": value, "estimate": at, "low": 0.9 * at, "high": 1.1 * at}
-        for place, value in enumerate(values)
-        for at, method in ((0.02 + place, "gradient"), (0.4 + place, "sensitivity-l2"))
-    )
-
-
-@pytest.mark.parametrize(
-    ("draw", "values"),
-    [
-        (theory_normalizers.map_dispersion, ("maximum_spread", "rms_spread")),
-        (theory_normalizers.mean_shares, ("squeezenet1_1, n = 2", "random networks")),
-    ],
-)
-def test_normaliser_figures_show_every_method_and_value(draw, values):
-    table = intervals(*values)
-    axis = draw(table).axes[0]
-    shown = np.concatenate([np.ravel(line.get_xdata()) for line in axis.lines])
-    assert np.isin(table["estimate"], shown).all()
-    assert [text.get_text() for text in axis.get_yticklabels()] == ["gradient", "sensitivity-l2"]
-
-
-def test_redrawn_layers_show_bound_and_both_frequencies():
-    numbers = pd.DataFrame(
-        {
-            "q_high": high, "q_low": low, "layer_index": index, "layer": f"conv{index}",
-            "bound": 0.3 - 0.1 * index, "simulated": 0.07, "mean": 0.05, "low": 0.04, "high": 0.06,
-        }
-        for high, low in ((0.95, 0.5), (0.85, 0.1)) for index in (0, 2)
-    )  # fmt: skip
-    figure = theory_networks.redrawn_layers(numbers)
-    assert len(figure.axes) == 2
-    for axis in figure.axes:
-        assert [bar.get_height() for bar in axis.patches] == pytest.approx([0.3, 0.1])
-        assert {0.05, 0.07} <= set(plotted(axis))
-    labels = [text.get_text() for text in figure.axes[-1].get_xticklabels()]
-    assert labels == ["conv0", "conv2"]
-    assert "0.95" in figure.axes[0].get_title()
-
-    zeros = numbers["q_high"] == 0.85
-    numbers.loc[zeros, ["bound", "simulated", "mean", "low", "high"]] = 0.0
-    assert len(theory_networks.redrawn_layers(numbers).axes) == 1
-    numbers[["bound", "simulated", "mean", "low", "high"]] = 0.0
-    assert len(theory_networks.redrawn_layers(numbers).axes) == 2
-
-
-def test_layer_names_are_cut_where_they_say_least():
-    assert theory_networks.short_name("blocks.3.expand.activation") == "blocks.3.expand"
-    assert theory_networks.short_name("features.3.squeeze_activation") == "features.3.squeeze"
-    assert theory_networks.short_name("a" * 30) == "…" + "a" * 20

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import find, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sanitygap.claims import CriterionContext
@@ -31,19 +31,6 @@ def test_theorem_4_within_its_conditions(mean_a, mean_b, sd_a, sd_b, correlation
         assert at.mse <= 2 + 1e-12
 
 
-def test_two_is_no_ceiling():
-    mean = find(MEANS, lambda m: moments(m, -m, 1, 1, 0.5).mse > 2.5)
-    assert mean != 0
-
-
-def test_theorem_4_fails_with_free_means():
-    def exceeds_zero_covariance(mean: float) -> bool:
-        fixed, freed = moments(1, 1, 1, 1, 0.0), moments(mean, -mean, 1, 1, 0.5)
-        return freed.mse > fixed.mse
-
-    assert find(MEANS, exceeds_zero_covariance) is not None
-
-
 def test_terms_add_up_and_match_numpy():
     rng = np.random.default_rng(0)
     a, b = rng.normal(0.4, 1, (2, 3, 5, 6))
@@ -54,15 +41,6 @@ def test_terms_add_up_and_match_numpy():
         assert got["mean_term"][i] == pytest.approx(x.mean() * y.mean())
         covariance = np.cov(x.ravel(), y.ravel(), bias=True)[0, 1]
         assert got["covariance_term"][i] == pytest.approx(covariance)
-
-
-def test_stated_pixel_moments_are_those_of_the_noise():
-    rng = np.random.default_rng(1)
-    for name, draw in mse.NOISE.items():
-        x = draw(rng, (1_000_000,))
-        mean, second = mse.MOMENTS[name]
-        assert x.mean() == pytest.approx(mean, abs=0.01)
-        assert (x**2).mean() == pytest.approx(second, rel=0.15)
 
 
 def test_sampled_mse_agrees_with_the_formula(table):
@@ -135,15 +113,6 @@ def test_second_moment_criterion(tables_of):
     assert criteria.second_moment(tables, CONTEXT).value == "not-reproduced"
     tables[name]["low"], tables[name]["high"] = 0.0, 1.0
     assert criteria.second_moment(tables, CONTEXT).value == "undecided"
-
-
-def test_dead_networks_do_not_stop_the_second_moment_criterion(tables_of):
-    tables = tables_of("second-moment-rationale") | {"map-normalizers": own_maps()}
-    maps = tables["map-normalizers"]
-    maps.loc[maps["image"] > 0, ["mse_deviation", "mse_second_moment"]] = np.nan
-    verdict = criteria.second_moment(tables, CONTEXT)
-    assert verdict.value == "direction"
-    assert "3 with an all-zero map left out" in verdict.evidence
 
 
 @pytest.mark.parametrize(

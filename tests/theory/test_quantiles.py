@@ -128,19 +128,3 @@ def test_perception_criterion(tables_of):
     verdict = criteria.perception(tables, CONTEXT)
     assert verdict.value == "holds"
     assert verdict.numbers["tau_real"] == -1
-
-
-def test_images_of_a_dead_network_are_left_out_and_counted(tables_of):
-    name = "normalizer-ranking"
-    tables = tables_of(name) | {"map-normalizers": own_maps(swapped=True)}
-    order = {method: i for i, method in enumerate(tables[name]["method"].unique())}
-    tables[name]["mse"] = tables[name]["method"].map(order).astype(float)
-    maps = tables["map-normalizers"]
-    maps.loc[maps["image"] < 2, ["mse_second_moment", "mse_maximum"]] = np.nan
-    verdict = criteria.perception(tables, CONTEXT)
-    assert verdict.value == "holds"
-    assert "over 2 images (2 with an all-zero map left out)" in verdict.evidence
-    maps.loc[maps["image"] < 3, ["mse_second_moment", "mse_maximum"]] = np.nan
-    verdict = criteria.perception(tables, CONTEXT)
-    assert verdict.value == "undecided"  # one image ranks nothing
-    assert "tau_real" not in verdict.numbers
