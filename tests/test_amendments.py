@@ -54,16 +54,6 @@ def test_an_amendment_that_says_too_little_is_refused(tmp_path, changes, message
     assert "\n" not in str(refusal.value)
 
 
-def test_amendments_stand_in_the_order_of_their_dates(tmp_path):
-    with pytest.raises(UsageError, match="oldest first"):
-        load_amendments(write(tmp_path, entry(), entry(date="2026-11-27")))
-    with pytest.raises(UsageError, match="no absent.yml"):
-        load_amendments(tmp_path / "absent.yml")
-    (tmp_path / "bad.yml").write_text("- [", encoding="utf-8")
-    with pytest.raises(UsageError, match="bad.yml is not valid YAML"):
-        load_amendments(tmp_path / "bad.yml")
-
-
 def test_the_outcome_of_an_amendment_is_what_the_next_one_found(tmp_path):
     both = entry(claims=["binder-gap", "binder-fig2"])
     amendments = load_amendments(write(tmp_path, both, entry(until=SECOND)))

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sanitygap import pages
-from sanitygap.pages import axioms, shared
+from sanitygap.pages import axioms
 from tests.fake_study import FakeStudy
 
 METHODS = ("grad-cam", "patch-shapley")
@@ -46,19 +45,3 @@ def test_maps_of_nothing_outside_the_patches_have_no_level_and_raise_no_warning(
     shown = table.data.set_index("method")
     assert shown.loc["Shapley value of the patches", "printed, signed"] == "undefined"
     assert shown.loc["Grad-CAM", "printed, signed"] != "undefined"
-
-
-def test_a_recorded_run_stands_in_where_nothing_was_accepted(monkeypatch, capsys):
-    def study(run: str, samples: int, held: bool = True) -> FakeStudy:
-        fake = FakeStudy(axioms_scores=scores("null", samples))
-        fake.settings.run = run
-        fake.made = lambda table: {"table": table} if held else {}
-        return fake
-
-    own, bare, other = study("mine", 0), study("bare", 0, held=False), study("recorded", 3)
-    monkeypatch.setattr(shared, "references", lambda _: [bare, other])
-    assert pages.with_samples(own, "axioms-scores") is other
-    assert pages.with_samples(study("mine", 1), "axioms-scores").settings.run == "mine"
-    monkeypatch.setattr(shared, "references", lambda _: [own])  # no run is recorded
-    assert pages.with_samples(own, "axioms-scores") is own
-    assert capsys.readouterr().out.count("Markdown") == 1, "it is said where it is so"

@@ -266,21 +266,6 @@ def test_only_selected_images_are_checked(folder: Path) -> None:
         load_images(f"folder:{folder}")
 
 
-def test_folder_without_any_readable_image_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x.jpg").write_bytes(b"")
-    with pytest.raises(UsageError, match="none of the 1 images"):
-        load_images(f"folder:{tmp_path}", skip_broken=True)
-
-
-def test_image_that_vanishes_is_named(folder: Path) -> None:
-    images = load_images(f"folder:{folder}")
-    (folder / images.names[3]).unlink()
-    with pytest.raises(UsageError, match=images.names[3]):
-        images.open(3)
-    with pytest.raises(UsageError, match=images.names[3]):
-        _ = images.sha256
-
-
 @settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -366,11 +351,6 @@ def test_unusable_ground_truth_is_refused(validation: Path, text: str | None, wo
         (validation / "val.txt").write_text(text)
     with pytest.raises(UsageError, match=words):
         load_images(f"imagenet-val:{validation}")
-
-
-def test_validation_folder_without_validation_images_is_refused(folder: Path) -> None:
-    with pytest.raises(UsageError, match="neither class folders"):
-        load_images(f"imagenet-val:{folder}")
 
 
 # ---- arrays

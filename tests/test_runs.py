@@ -174,41 +174,12 @@ def test_is_current_compares_the_recorded_code_with_that_installed(study, root):
     assert study().is_current("randomization")
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"run": "a/b"}, "'a/b' cannot name a run"),
-        ({"run": ""}, "cannot name a run"),
-        ({"run": "../up"}, "cannot name a run"),
-        ({"run": ".hidden"}, "cannot name a run"),
-        ({"profile": "fast"}, "'profile': Input should be 'smoke', 'quick' or 'full'"),
-        ({"n_images": 0}, "'n_images'"),
-        ({"seed": -1}, "'seed'"),
-        ({"colour": "red"}, "'colour'"),
-    ],
-)
-def test_bad_settings(root, settings, words):
-    with pytest.raises(UsageError, match=words):
-        Study(**settings)
-
-
 def test_a_damaged_record_is_named(study):
     made = study()
     made.table("randomization", **KNOBS)
     (made.folder / "run.json").write_text('{"settings": ', encoding="utf-8")
     with pytest.raises(UsageError, match=r"live/run\.json is damaged"):
         study()
-
-
-def test_open_run_takes_the_settings_of_the_run(study):
-    study(n_images=15).table("randomization", **KNOBS)
-    opened = open_run("live")
-    assert opened.settings.n_images == 15
-    assert opened.settings.model == TINY
-    with pytest.raises(UsageError, match="did you mean live"):
-        open_run("lives")
-    with pytest.raises(UsageError, match="cannot name a run"):
-        open_run("../live")
 
 
 # --- killed --------------------------------------------------------------------------------------
@@ -648,13 +619,6 @@ def test_a_damaged_part_is_measured_again(study, damage):
     folder = study().folder
     damage(next((folder / "parts" / "randomization").glob("*.parquet")))
     (folder / "randomization.parquet").unlink()
-    assert same(study().table("randomization", **KNOBS), first)
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_table_is_put_together_again(study, damage):
-    first = study().table("randomization", **KNOBS)
-    damage(study().folder / "randomization.parquet")
     assert same(study().table("randomization", **KNOBS), first)
 
 

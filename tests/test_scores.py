@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from sanitygap.scores import (
-    complete,
     occlusion_scores,
     over_seeds,
     randomization_scores,
@@ -126,14 +125,3 @@ def test_seeds_of_other_steps_and_the_same_seed_twice_are_not_averaged_in():
     assert set(rows["step"]) == {1, 2, 3}
     first = rows[rows["seed"] == 0].reset_index(drop=True)
     pd.testing.assert_frame_equal(first, own)
-
-
-def test_complete_keeps_what_all_have():
-    first = pd.DataFrame(
-        {"a": [1.0, np.nan, 3.0], "b": [1.0, 2.0, 3.0], "c": [0.0] * 3}, index=["x", "y", "z"]
-    )
-    second = pd.DataFrame({"b": [5.0, 6.0, 7.0], "a": [7.0, 8.0, 9.0]}, index=["z", "y", "w"])
-    one, two = complete(first, second)
-    assert list(one) == list(two) == ["a", "b"]
-    assert list(one.index) == list(two.index) == ["z"]
-    assert two.loc["z"].tolist() == [7.0, 5.0]

@@ -1,8 +1,5 @@
 """Views that readers step through: their pictures, their numbers and the HTML that holds both."""
 
-import base64
-import io
-from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 
 import nbformat
@@ -10,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from PIL import Image
 from skimage.metrics import structural_similarity
 
 from sanitygap.book.stage import _page
@@ -52,14 +48,6 @@ def stepper(**changes: object) -> Stepper:
         ),
     }
     return Stepper(**(arguments | changes))  # type: ignore[arg-type]
-
-
-def decoded(address: str) -> np.ndarray:
-    """The pixels of a picture that is written into a page, in ``[0, 1]``."""
-    head, _, body = address.partition(",")
-    assert head == "data:image/jpeg;base64"
-    file = io.BytesIO(base64.b64decode(unquote_to_bytes(body), validate=True))
-    return np.asarray(Image.open(file).convert("RGB")) / 255
 
 
 def test_html_is_well_formed_and_free_of_ids() -> None:
@@ -111,23 +99,6 @@ def test_page_keeps_the_view_and_its_picture(tmp_path) -> None:
     assert written.metadata.mystnb.image.alt == "Two maps."
     assert written.metadata.mystnb.figure.caption.startswith("What was measured.")
     assert (tmp_path / "data" / "fig-maps-page.csv").read_text() == metadata["sanitygap"]["csv"]
-
-
-def test_figure_that_a_page_shows_already_is_left_out(tmp_path) -> None:
-    def cell(name: str, width: int) -> nbformat.NotebookNode:
-        svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}"/>'
-        data = {"image/svg+xml": svg, "text/plain": "dots"}
-        about = {"sanitygap": {"alt": "Dots.", "caption": "Dots.", "csv": "a\n1\n"}}
-        output = nbformat.v4.new_output("execute_result", data, metadata=about, execution_count=1)
-        return nbformat.v4.new_code_cell(f"pages.{name}(study)", outputs=[output])
-
-    cells = [cell("mine", 1), cell("first", 2), nbformat.v4.new_markdown_cell("t"), cell("last", 2)]
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"sanitygap": STAMP})
-    _page("dots", "Dots", notebook, CITATION, tmp_path, works=())
-    *shown, _ = nbformat.read(tmp_path / "dots.ipynb", as_version=4).cells
-    assert [one.source for one in shown] == ["pages.mine(study)", "pages.first(study)", "t"]
-    written = sorted(path.name for path in (tmp_path / "data").iterdir())
-    assert written == ["fig-dots-first.csv", "fig-dots-mine.csv"]
 
 
 def test_stage_similarities_are_those_of_scikit_image() -> None:

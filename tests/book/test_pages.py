@@ -6,7 +6,6 @@ from typing import Any
 
 from sanitygap.book.citation import Citation
 from sanitygap.book.localpaths import LocalPaths
-from sanitygap.book.passport import passport, rows_of
 
 CITATION = Citation(("A Person", "A Group"), "A Book", "1.2", 2026)
 
@@ -52,31 +51,6 @@ RECORD: dict[str, Any] = {
         "commit": "fedcba9876543210+changes",
     },
 }
-
-
-def test_passport_tells_everything_about_a_page() -> None:
-    rows = dict(rows_of(STAMP))
-    assert rows["Run"] == "`live`"
-    assert rows["Model"] == "`small`"
-    assert rows["Settings of this page"] == "`points = 5`"
-    assert rows["Page executed"] == "2026-01-02 03:04 UTC, in 1 min 1 s"
-    assert rows["Page executed at commit"] == "`0123456789ab`, with uncommitted changes"
-    assert "torch `2.13.0`" in rows["Versions"]
-    assert "Number of images, n" not in rows, "nobody knows it without the record of the run"
-    assert "sanitygap execute gap --run live" in passport("gap", "The gap", STAMP, CITATION)
-
-
-def test_passport_of_a_recorded_run_tells_the_settings_of_the_run() -> None:
-    stamp = STAMP | {"run_record": RECORD}
-    rows = dict(rows_of(stamp))
-    assert rows["Model"] == "`large`"
-    assert rows["Profile"] == "`full`"
-    assert rows["Number of images, n"] == "`1000`"
-    assert rows["Weights"] == f"SHA-256 `{'b' * 16}`"
-    assert rows["Results computed"] == "2025-12-31 22:00 UTC, on A card"
-    assert rows["Results computed at commit"] == "`fedcba987654`, with uncommitted changes"
-    anew = "sanitygap execute gap --run mine --profile full --model large --images imagenet-sample"
-    assert f"{anew} --n-images 1000 --device cuda --seed 3" in passport("gap", "G", stamp, CITATION)
 
 
 def test_citation_of_a_page_names_run_commit_and_address() -> None:

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from pathlib import Path
-from urllib.parse import parse_qs
 
 import pytest
 from bs4 import BeautifulSoup, Tag
@@ -12,7 +11,6 @@ from sanitygap.book.site import ledger_rows
 from sanitygap.book.stage import stage
 from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import read_verdicts
-from sanitygap.claims.amendments import load_amendments, load_earlier
 from sanitygap.claims.records import seal
 from sanitygap.errors import UsageError
 from tests.book.toy import ADDRESS, execute_all, invented_claims, make_project
@@ -58,46 +56,6 @@ def test_counts_on_the_landing_page_are_those_of_the_ledger(site: Path) -> None:
     assert texts(table.select("tbody tr")[-1], "td")[1:] == [total, total]
 
 
-def test_headline_claims_have_their_verdict_on_every_run(site: Path) -> None:
-    page = soup(site, "book/index.html")
-    table = one(page, "table.headlines")
-    assert [head.split()[0] for head in texts(table, "thead th")] == ["Claim", *MODELS]
-    waiting = set()
-    parts = 0
-    for line in table.select("tbody tr"):
-        first, *cells = line.select("td")
-        names = texts(first, 'a[href^="ledger.html#"]')
-        links = first.select('a[href^="ledger.html#"]')
-        assert [link["href"] for link in links] == [f"ledger.html#{name}" for name in names]
-        own = [row for row in invented_claims() if row["id"] in names]
-        waiting |= {row["model"] for row in own if row["model"] and not row["run"]}
-        found = {(row["model"], row["id"]): row["verdict"] for row in own if row["run"]}
-        judged = {found[key] for key in found}
-        networks = own[0]["networks"]
-        if networks:
-            assert f"about {networks}" in texts(first, ".networks")
-        if networks and len(judged) == 1:
-            (cell,) = cells
-            assert cell["colspan"] == str(len(MODELS))
-            assert texts(cell, ".verdict")[0].split()[-1] == judged.pop()
-            assert texts(cell, ".shown-on") == [networks]
-            continue
-        for model, cell in zip(MODELS, cells, strict=True):
-            assert set(texts(cell, ".shown-on")) == {model}
-            if cell.select("strong"):
-                parts += 1
-                continue
-            verdicts = {found.get((model, name), "not-run") for name in names}
-            if names == ["binder-gap"] and not texts(cell, ".share"):
-                verdicts = {"not-run"}  # the share that no run has
-            assert {words.split()[-1] for words in texts(cell, ".verdict")} == verdicts
-    assert parts, "a share of specifications is shown"
-    assert waiting, "a model of the paper waits for a run"
-    words = one(page, "p.waiting")
-    assert words.get_text().startswith(f"{len(waiting)} models")
-    assert one(words, "a")["href"] == "ledger.html?verdict=not-run"
-
-
 def test_ledger_lists_every_claim_with_all_its_verdicts(site: Path) -> None:
     rows = invented_claims()
     page = soup(site, "book/ledger.html")
@@ -124,80 +82,11 @@ def test_ledger_lists_every_claim_with_all_its_verdicts(site: Path) -> None:
         assert one(line, "a.claim-id")["href"] == f"#{line['id']}"
 
 
-def test_part_counts_the_verdicts_of_its_pages(site: Path) -> None:
-    table = one(soup(site, "book/toy-part.html"), "table.part-pages")
-    *lines, last = table.select("tbody tr")
-    shown = [str(one(line, "td:first-child a")["href"]) for line in lines]
-    assert shown == ["../notebooks/theorem-1.html", "../notebooks/gap.html"]
-    assert "A second toy." in lines[1].get_text()
-    rows = invented_claims()
-    expected = {}
-    for page in ("theorem-1", "gap"):
-        own = {row["id"] for row in rows if row["notebook"] == page}
-        for model in MODELS:
-            found = {row["id"]: row["verdict"] for row in rows if row["model"] == model}
-            expected[page, model] = Counter(found.get(claim, "not-run") for claim in own)
-    for line, page in zip(lines, ("theorem-1", "gap"), strict=True):
-        for model, cell in zip(MODELS, line.select("td:not(:first-child)"), strict=True):
-            assert counted(cell) == expected[page, model]
-    for model, cell in zip(MODELS, last.select("td:not(:first-child)"), strict=True):
-        assert counted(cell) == expected["theorem-1", model] + expected["gap", model]
-        for link in cell.select("a"):
-            query = parse_qs(str(link["href"]).partition("?")[2])
-            assert query["part"] == ["the-statements"]
-            assert query["model"] == [model]
-
-
 def counted(cell: Tag) -> Counter[str]:
     """Verdict -> number, of a cell that counts."""
     lines = [line.get_text().replace(line.select(".shown-on")[0].get_text(), "").split()
              for line in cell.select("p")]  # fmt: skip
     return Counter({verdict: int(number) for _, verdict, number in lines})
-
-
-def test_amendments_show_their_reasons_and_the_verdicts_before_and_after(site: Path) -> None:
-    page = soup(site, "book/changelog.html")
-    earlier = load_earlier()
-    now = {(row["id"], row["run"]): row["verdict"] for row in invented_claims() if row["run"]}
-    amendments = load_amendments()
-    for number, amendment in enumerate(amendments, 1):
-        table = one(page, f"table#table-amendment-{number}")
-        later = {claim for other in amendments[number:] for claim in other.claims}
-        _, *runs = texts(table, "thead th")
-        assert texts(table, "tbody td:first-child") == list(amendment.claims)
-        for line, claim in zip(table.select("tbody tr"), amendment.claims, strict=True):
-            before = earlier.get((amendment.until, claim), {})
-            for run, cell in zip(runs, texts(line, "td")[1:], strict=True):
-                old, new = cell.split("→")
-                assert old.split()[-1] == before.get(run, "no verdict").split()[-1]
-                if claim not in later:
-                    assert new.split()[-1] == now.get((claim, run), "no verdict").split()[-1]
-    told = page.select("dl.amendment")
-    assert len(told) == len(amendments)
-    for shown, amendment in zip(told, reversed(amendments), strict=True):
-        assert texts(shown, "dt") == [
-            "Was",
-            "Is now",
-            "Reason",
-            "Seen before the change",
-            "Confirmed",
-        ]
-        assert amendment.reason.split("`")[0].split()[0] in shown.get_text()
-
-
-def test_claims_of_a_part_are_marked_in_the_ledger(site: Path) -> None:
-    page = soup(site, "book/ledger.html")
-    marked = {str(row["id"]) for row in page.select("tr.part-the-statements")}
-    assert marked == {row["id"] for row in invented_claims() if row["notebook"]}
-
-
-def test_introduction_must_name_the_pages_of_its_part(tmp_path: Path) -> None:
-    project = make_project(tmp_path)
-    execute_all(project)
-    page = tmp_path / "book" / "toy-part.md"
-    page.write_text(page.read_text().replace("notebooks/gap: A second toy.\n", ""))
-    with pytest.raises(UsageError, match="this part has the pages notebooks/theorem-1, notebooks"):
-        build(project, "toy", invented_claims())
 
 
 def test_moved_page_leads_on(tmp_path: Path) -> None:
@@ -298,12 +187,6 @@ def test_published_site_has_a_map_and_tags_with_its_address(site: Path) -> None:
     assert one(page, 'meta[property="og:url"]')["content"] == f"{ADDRESS}notebooks/gap.html"
     assert one(page, 'link[rel="canonical"]')["href"] == f"{ADDRESS}notebooks/gap.html"
     assert f"url = {{{ADDRESS}notebooks/gap.html}}" in page.get_text()
-
-
-def test_unknown_verdict_is_refused(executed: Project) -> None:
-    rows = [row | {"verdict": "great"} for row in invented_claims()[:1]]
-    with pytest.raises(UsageError, match="unknown verdict 'great'"):
-        build(executed, "toy", rows)
 
 
 def test_ledger_rows_are_those_of_recorded_runs_and_of_this_one(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from sanitygap import fingerprint
 from sanitygap.book import Project, execute, gate
 from sanitygap.book.stamp import STAMP
-from sanitygap.claims import Record, read_verdicts
+from sanitygap.claims import Record
 from sanitygap.claims.records import as_json
 from sanitygap.errors import UsageError
 from sanitygap.files import write_table
@@ -188,14 +188,3 @@ def test_a_page_is_refused_after_a_change_of(
         gate(project, "toy")
     assert "\n" not in str(error.value)
     assert str(error.value).count("; ") == 0, "one thing was changed, and one is told"
-
-
-def test_later_chapters_may_extend_a_run(project: Project) -> None:
-    """They add tables and verdicts, or make again those that the page does not show."""
-    folder = project.run_folder("toy")
-    write_table(folder / "occlusion.parquet", pd.DataFrame({"n": [5]}))
-    write_table(folder / "noise-curve.parquet", pd.DataFrame({"n": [5]}))
-    more = [*read_verdicts(folder / "verdicts.json"), record("binder-gap")]
-    (folder / "verdicts.json").write_text(as_json(more), encoding="utf-8")
-    replace("run.json", '"n": 3', '"n": 4')(project)
-    assert list(gate(project, "toy")) == ["counts"]

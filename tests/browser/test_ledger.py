@@ -70,32 +70,6 @@ def test_model_and_verdict_are_asked_of_the_same_run(ledger: Watched) -> None:
             assert (claim in visible) == ("holds" in on_model), (claim, model)
 
 
-def test_kind_filters_and_everything_can_be_shown_again(ledger: Watched) -> None:
-    page, form = ledger.page, ledger.page.locator("form.ledger-filter")
-    form.get_by_label("Kind").select_option("formal")
-    assert shown(ledger) == [claim.id for claim in CLAIMS if claim.kind == "formal"]
-    assert page.url.endswith("?kind=formal")
-    assert page.locator("output").get_attribute("aria-live") == "polite"
-    page.get_by_role("button", name="Show all").focus()
-    page.keyboard.press("Enter")
-    assert len(shown(ledger)) == len(CLAIMS)
-    assert page.url.endswith("ledger.html")
-
-
-def test_total_of_a_part_leads_to_its_claims(watch: Any, site: Site) -> None:
-    watched = watch()
-    watched.page.goto(site.address + "book/part-noise.html")
-    links = watched.page.locator("table.part-pages tr:last-child td a")
-    counted = [(link.get_attribute("href"), link.inner_text()) for link in links.all()]
-    assert len(counted) >= 2
-    for address, number in counted[:3]:
-        watched.page.goto(f"{site.address}book/{address}")
-        count = watched.page.locator("form.ledger-filter output")
-        assert count.inner_text() == f"{number} of {len(CLAIMS)} claims", address
-        chosen = watched.page.locator("form.ledger-filter").get_by_label("Part of the book")
-        assert chosen.input_value() == "noise-scores-well"
-
-
 def test_link_to_a_claim_shows_it_whatever_is_chosen(watch: Any, site: Site) -> None:
     watched = watch()
     watched.page.goto(site.address + "book/ledger.html?paper=cross#binder-thm1")

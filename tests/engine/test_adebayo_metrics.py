@@ -17,11 +17,6 @@ from sanitygap.attribution import Sampling, attribute, unpooled
 from sanitygap.criteria.adebayo_definitions import ONE_VALUE_A_PIXEL
 from sanitygap.hog import hog
 
-METHODS_OF_THE_PAPER = (
-    "gradient", "gradient-x-input", "guided-backprop", "grad-cam", "integrated-gradients",
-    "smoothgrad", "vargrad", "deeplift", "lrp-epsilon", "lrp-epsilon-plus",
-)  # fmt: skip
-
 
 def maps(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -80,6 +75,12 @@ def test_scalings_against_numpy():
         extent = abs(np.percentile(signed, 99))
         expected = np.clip((signed + extent) / (2 * extent), 0, 1)
         np.testing.assert_allclose(diverging[number], expected, atol=1e-12)
+
+
+METHODS_OF_THE_PAPER = (
+    "gradient", "gradient-x-input", "guided-backprop", "grad-cam", "integrated-gradients",
+    "smoothgrad", "vargrad", "deeplift", "lrp-epsilon", "lrp-epsilon-plus",
+)  # fmt: skip
 
 
 def test_unpooled_values_sum_to_the_maps(small, inputs):

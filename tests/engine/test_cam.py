@@ -60,16 +60,6 @@ def upsampled(maps: torch.Tensor, size: int = 24) -> torch.Tensor:
     return matrix @ maps @ matrix.T
 
 
-def test_over_average_pooling_grad_cam_is_the_class_activation_map(pooled, inputs):
-    """Zhou et al. 2016: head weights times feature maps, here over the number of positions."""
-    net = pooled.module
-    features = net.body(inputs)
-    weights = net.head.weight[TARGETS]
-    expected = torch.einsum("nc,nchw->nhw", weights, features) / features[0, 0].numel()
-    assert (expected < 0).any()
-    assert close(maps_of(pooled, inputs, "grad-cam")["grad-cam"], upsampled(expected.clamp_min(0)))
-
-
 @pytest.mark.parametrize("layer", ["body.1", "body.2", "body"])
 def test_grad_cam_equals_captum_at_any_layer(pooled, inputs, layer):
     theirs = captum.attr.LayerGradCam(pooled.module, pooled.module.get_submodule(layer)).attribute(

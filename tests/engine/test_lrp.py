@@ -23,7 +23,6 @@ from sanitygap.attribution.lrp_rules import (
     printed_adaptive_beta,
     recorded_flow,
 )
-from sanitygap.errors import UsageError
 from tests.conftest import make_explainable
 
 LRP = [name for name in METHODS if name.startswith("lrp-")]
@@ -78,56 +77,31 @@ def shares(kind: str, c: np.ndarray, bias: float, gamma: float = GAMMA) -> np.nd
     return (1 + beta) * plus / p + beta * minus / n
 
 
-def shares_with_bias(kind: str, c: np.ndarray, bias: float, gamma: float = GAMMA) -> np.ndarray:
-    """The same where the bias is one more contribution, whose share is kept."""
-    every = np.append(c, bias)
-    plus, minus, z = every.clip(min=0), every.clip(max=0), every.sum()
-    p, n = plus.sum(), -minus.sum()
-    if kind in ("zero", "epsilon"):
-        return share(every, z)[:-1]
-    if kind == "gamma":
-        own, part = (plus, p) if z > 0 else (minus, -n)
-        return share(every + gamma * own, z + gamma * part)[:-1]
-    beta = {
-        "plus": 0.0,
-        "beta1": 1.0,
-        "solved": min(n / (p - n), 3.0) if p > n else 0.0,
-        "printed": n / (p + n),
-    }[kind]
-    return ((1 + beta) * share(plus, p) - beta * share(minus, -n))[:-1]
-
-
 def by_matrix(
-    kind: str, w: np.ndarray, b: np.ndarray, x: np.ndarray, r: np.ndarray, biases: bool = False,
-    gamma: float = GAMMA,
-) -> np.ndarray:  # fmt: skip
+    kind: str, w: np.ndarray, b: np.ndarray, x: np.ndarray, r: np.ndarray, gamma: float = GAMMA
+) -> np.ndarray:
     """The rules neuron by neuron over a full matrix, one sample: ``x`` (I,), ``r`` (J,)."""
     c = w * x[:, None]
-    z = c.sum(0) + b * biases
+    z = c.sum(0)
     # epsilon is relative to all outputs of the layer: what it lets through of each neuron
     through = np.abs(z) / (np.abs(z) + 0.25 * np.sqrt((z**2).mean()))
-    one = shares_with_bias if biases else shares
     result = np.zeros_like(x)
     for j in range(len(r)):
-        apart = not biases and (z[j] < b[j] if z[j] + b[j] > 0 else z[j] > b[j])
+        apart = z[j] < b[j] if z[j] + b[j] > 0 else z[j] > b[j]
         factor = through[j] if kind == "epsilon" and not apart else 1.0
-        result += factor * one(kind, c[:, j], b[j], gamma) * r[j]
+        result += factor * shares(kind, c[:, j], b[j], gamma) * r[j]
     return result
 
 
-def rules(biases: bool) -> dict[str, Hook]:
-    return {
-        "zero": Epsilon(nonzero, biases),
-        "epsilon": Epsilon(zennit.core.Stabilizer(0.25, norm_scale=True), biases),
-        "gamma": Gamma(GAMMA, biases),
-        "plus": Beta(0.0, biases),
-        "beta1": Beta(1.0, biases),
-        "solved": Beta(adaptive_beta, biases),
-        "printed": Beta(printed_adaptive_beta, biases),
-    }
-
-
-RULES = rules(False)
+RULES = {
+    "zero": Epsilon(nonzero),
+    "epsilon": Epsilon(zennit.core.Stabilizer(0.25, norm_scale=True)),
+    "gamma": Gamma(GAMMA),
+    "plus": Beta(0.0),
+    "beta1": Beta(1.0),
+    "solved": Beta(adaptive_beta),
+    "printed": Beta(printed_adaptive_beta),
+}
 
 
 def layer(convolution: bool) -> tuple[nn.Module, tuple[int, ...]]:
@@ -146,20 +120,20 @@ def layer(convolution: bool) -> tuple[nn.Module, tuple[int, ...]]:
     return module, (3, 5, 5) if convolution else (12,)
 
 
-@pytest.mark.parametrize("biases", [False, True], ids=["without biases", "with biases"])
 @pytest.mark.parametrize("signed", [False, True], ids=["after a ReLU", "signed inputs"])
 @pytest.mark.parametrize("convolution", [False, True], ids=["dense", "convolution"])
 @pytest.mark.parametrize("kind", list(RULES))
-def test_rules_equal_their_matrix_form(kind, convolution, signed, biases):
+def test_rules_equal_their_matrix_form(kind, convolution, signed):
+    """With biases counted they are zennit's, below."""
     module, shape = layer(convolution)
     inputs = torch.randn(3, *shape, dtype=torch.float64)
     inputs = inputs if signed else inputs.relu()
     relevance = torch.randn_like(module(inputs))
-    ours = through(rules(biases)[kind], module, inputs, relevance).flatten(1).numpy()
+    ours = through(RULES[kind], module, inputs, relevance).flatten(1).numpy()
     weights, bias = unrolled(module, shape)
     for image in range(3):
         x, r = inputs[image].flatten().numpy(), relevance[image].flatten().numpy()
-        expected = by_matrix(kind, weights, bias, x, r, biases)
+        expected = by_matrix(kind, weights, bias, x, r)
         np.testing.assert_allclose(ours[image], expected, atol=1e-9)
 
 
@@ -257,13 +231,6 @@ def test_pooling_by_squared_activations(kind, kernel):
     assert torch.allclose(ours.sum(), relevance.sum())
 
 
-def test_squared_pooling_refuses_dilation():
-    module = nn.MaxPool2d(2, dilation=2)
-    inputs = torch.rand(1, 1, 8, 8)
-    with pytest.raises(UsageError, match="dilated"):
-        through(SquaredPooling(), module, inputs, torch.ones_like(module(inputs)))
-
-
 class Pooled(nn.Module):
     """What Fig. 4 of Binder et al. (2022) needs of a network: three convolutions and pooling."""
 
@@ -283,8 +250,7 @@ class Pooled(nn.Module):
         return self.fc2(self.act4(self.fc1(x)))
 
 
-@pytest.mark.parametrize("biases", [False, True], ids=["lrp-gamma", "lrp-gamma@biases"])
-def test_lrp_gamma_has_the_rules_of_figure_4(biases):
+def test_lrp_gamma_has_the_rules_of_figure_4():
     """Each layer by hand, from the logit to the pixels."""
     torch.manual_seed(8)
     net = Pooled().double().requires_grad_(False)
@@ -309,15 +275,12 @@ def test_lrp_gamma_has_the_rules_of_figure_4(biases):
             relevance = through(zennits[module], module, inputs, relevance)
         elif module in gammas:
             weights, bias = unrolled(module, inputs.shape[1:])
-            from_above = by_matrix(
-                "gamma", weights, bias, inputs[0].flatten().numpy(), relevance[0].flatten().numpy(),
-                biases, gammas[module],
-            )  # fmt: skip
+            x_, r = inputs[0].flatten().numpy(), relevance[0].flatten().numpy()
+            from_above = by_matrix("gamma", weights, bias, x_, r, gammas[module])
             relevance = torch.from_numpy(from_above).view(inputs.shape)
         elif module is net.flatten:
             relevance = relevance.reshape(inputs.shape)
-    name = "lrp-gamma@biases" if biases else "lrp-gamma"
-    ours = attribute(model, x, torch.tensor([2]), [name], [0])[name]
+    ours = attribute(model, x, torch.tensor([2]), ["lrp-gamma"], [0])["lrp-gamma"]
     assert torch.allclose(ours, relevance.sum(1), rtol=1e-5, atol=1e-9)
 
 

@@ -24,16 +24,6 @@ def test_least_relevant_pixels_are_dropped_up_to_a_share_of_the_mass():
         assert responsive(relevance, threshold)[0].tolist() == mask, threshold
 
 
-def test_mass_of_the_kept_pixels():
-    relevance = noise(4, 30, 30)
-    for threshold in (0.1, 0.25, 0.5):
-        kept = responsive(relevance, threshold)
-        for image, mask in zip(relevance.abs(), kept, strict=True):
-            share = float(image[~mask].sum() / image.sum())
-            assert threshold - 0.01 < share <= threshold + 1e-6
-            assert image[~mask].max() <= image[mask].min()
-
-
 def test_mean_of_all_windows_is_the_score_of_the_randomisation_test():
     first, second = noise(3, 32, 40), noise(3, 32, 40, seed=1)
     second = second + 0.7 * first

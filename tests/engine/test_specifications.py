@@ -83,17 +83,6 @@ def test_every_ranking_is_occluded_as_by_a_plain_loop(context):
         assert row.replaced == pytest.approx(30 * 4 / SIZE**2)
 
 
-def test_labels_are_explained_where_the_network_predicts_another_class(context):
-    table = whole_table("occlusion-specifications", context, patches=(15,), level_images=3)
-    predicted = context.batch(range(3)).targets.tolist()
-    assert set(table[table.target == "label"].image) <= {"a", "b"}  # c has none
-    for name, label in (("a", 0), ("b", 1)):
-        wrong = predicted["ab".index(name)] != label
-        assert (name in set(table[table.target == "label"].image)) == wrong
-        assert not (table[table.image == name].correct.astype(bool) == wrong).any()
-    assert table[table.image == "c"].correct.isna().all()
-
-
 def test_similarities_of_every_reduction_against_scipy_and_scikit_image(context):
     table = whole_table("randomization-specifications", context, n_steps=2, seeds=(0, 1))
     model, batch = context.model, context.batch(range(3))

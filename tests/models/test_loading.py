@@ -50,31 +50,6 @@ def test_a_factory_with_weights(weights):
     assert all(torch.equal(model.module.state_dict()[name], state[name]) for name in state)
 
 
-def test_an_embedded_architecture_with_weights_of_ones_own(tmp_path):
-    from torchvision.models import squeezenet1_1
-
-    torch.manual_seed(3)
-    network = squeezenet1_1()
-    torch.save(network.state_dict(), tmp_path / "own.pth")
-    model = load_model(f"squeezenet1_1@{tmp_path / 'own.pth'}")
-    assert model.weights_sha256 == weights_sha256(network)
-    assert model.pretrained
-    assert model.preprocessing.channels == "BGR"
-
-
-@pytest.mark.parametrize(
-    ("name", "size", "resize"), [("resnet18", 224, 256), ("efficientnet_b3", 300, 320)]
-)
-def test_preprocessing_of_torchvision_networks_is_that_of_their_weights(
-    name, size, resize, monkeypatch
-):
-    from sanitygap.models.loading import _torchvision
-
-    _, preprocessing = _torchvision(name)
-    assert (preprocessing.size, preprocessing.resize) == (size, resize)
-    assert preprocessing.mean == (0.485, 0.456, 0.406)
-
-
 def test_a_module_beside_the_working_directory(tmp_path, monkeypatch):
     (tmp_path / "besides.py").write_text(
         "from torch import nn\n"

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from sanitygap.models import Explainable, load_model
+from sanitygap.models import Explainable
 from sanitygap.models.stages import (
     execution_order,
     network_name,
@@ -42,27 +42,6 @@ def test_embedded_networks(embedded):
     assert [stage.name for stage in embedded.stages] == recorded["model"]["stages"]
     example = torch.zeros(1, 3, 64, 64)
     assert sensible_stages(embedded.module, example) == embedded.stages
-
-
-@pytest.mark.parametrize(
-    ("name", "first", "last", "count"),
-    [
-        ("resnet18", "conv1", "fc", 11),
-        ("vgg16", "features.0", "classifier.6", 16),
-        ("densenet121", "features.conv0", "classifier", 21),
-        ("mobilenet_v2", "features.0", "classifier.1", 20),
-        ("inception_v3", "Conv2d_1a_3x3", "fc", 17),
-        ("efficientnet_b0", "features.0.0", "classifier.1", 18),
-    ],
-)
-def test_torchvision_networks(name, first, last, count, monkeypatch):
-    for initialiser in ("kaiming_normal_", "kaiming_uniform_", "normal_", "trunc_normal_"):
-        monkeypatch.setattr(nn.init, initialiser, lambda tensor, *_, **__: tensor.detach().zero_())
-    model = load_model(f"torchvision:{name}")
-    assert_sound(model)
-    assert (model.stages[-1].name, model.stages[0].name) == (first, last)
-    assert len(model.stages) == count
-    assert not model.pretrained
 
 
 # ---- Binder et al. (2022), App. A.1

@@ -7,7 +7,6 @@ from hypothesis import find, given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from sanitygap.criteria.theory import monotonicity as criteria
 from sanitygap.theory import adaptive_beta, monotonicity
 from sanitygap.theory.shapley import coalitions, shapley_values
 
@@ -74,54 +73,3 @@ def test_beta_curve_solves_equation_10_up_to_the_cap():
 
 
 # --- criteria ---------------------------------------------------------------------------------
-
-NAMES = ("appendix-f-proofs", "appendix-f")
-JUDGES = {
-    criteria.gradient_x_input: ("F.1", ["F.1 strict, as printed"]),
-    criteria.shapley: ("F.2, d = 3", [criteria.ANY_FUNCTION, "F.2 strict, d = 3"]),
-    criteria.lrp_beta: (
-        "F.3",
-        [criteria.OTHER_NEURON, "LRP-beta conserves relevance without negative contributions"],
-    ),
-    criteria.equation_9: ("F.3", [criteria.ANY_FUNCTION, criteria.OTHER_NEURON]),
-}
-
-
-@pytest.mark.parametrize("judge", JUDGES)
-def test_criteria_follow_their_tables(tables_of, set_outcome, judge):
-    needed, conditions = JUDGES[judge]
-    assert judge(tables_of(*NAMES), None).value == "caveat"
-
-    refuted = tables_of(*NAMES)
-    set_outcome(refuted["appendix-f-proofs"], needed, "counterexample")
-    assert judge(refuted, None).value == "false"
-
-    violated = tables_of(*NAMES)
-    violated["appendix-f"]["violations"] += 1
-    assert judge(violated, None).value == "false"
-
-    unconditional = tables_of(*NAMES)
-    for name in conditions:
-        set_outcome(unconditional["appendix-f-proofs"], name, "proved")
-    assert judge(unconditional, None).value == "holds"
-
-    unknown = tables_of(*NAMES)
-    set_outcome(unknown["appendix-f-proofs"], needed, "unknown")
-    assert judge(unknown, None).value == "undecided"
-
-
-def test_adaptive_beta_criterion(tables_of, set_outcome):
-    names = ("appendix-a2-proofs", "adaptive-beta")
-    verdict = criteria.adaptive_beta(tables_of(*names), None)
-    assert verdict.value == "slip"
-    assert verdict.numbers["residual_solved"] < 1e-9
-    wrong = tables_of(*names)
-    set_outcome(wrong["appendix-a2-proofs"], "solved beta", "counterexample")
-    assert criteria.adaptive_beta(wrong, None).value == "false"
-    unknown = tables_of(*names)
-    set_outcome(unknown["appendix-a2-proofs"], "printed beta", "unknown")
-    assert criteria.adaptive_beta(unknown, None).value == "undecided"
-    tables = tables_of(*names)
-    set_outcome(tables["appendix-a2-proofs"], "printed beta", "proved")
-    tables["adaptive-beta"]["max_residual"] = 0.0
-    assert criteria.adaptive_beta(tables, None).value == "holds"

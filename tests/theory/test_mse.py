@@ -53,41 +53,6 @@ def test_sampled_mse_agrees_with_the_formula(table):
 # --- criteria ---------------------------------------------------------------------------------
 
 
-def test_equation_20_criterion(tables_of, set_outcome):
-    names = ("equation-20", "theorem-4-proofs")
-    assert criteria.equation_20(tables_of(*names), None).value == "slip"
-    wrong = tables_of(*names)
-    wrong["equation-20"]["max_difference"] += 1e-11
-    assert criteria.equation_20(wrong, None).value == "false"
-    right = tables_of(*names)
-    set_outcome(right["theorem-4-proofs"], "Eq. (20) as printed", "proved")
-    assert criteria.equation_20(right, None).value == "holds"
-
-
-def test_theorem_4_criterion(tables_of, set_outcome):
-    names = ("theorem-4-proofs", "theorem-4")
-    assert criteria.theorem_4(tables_of(*names), None).value == "caveat"
-    refuted = tables_of(*names)
-    set_outcome(refuted["theorem-4-proofs"], "maximum at zero covariance", "counterexample")
-    assert criteria.theorem_4(refuted, None).value == "false"
-    beyond = tables_of(*names)
-    beyond["theorem-4"]["estimate"] += 1.0
-    assert criteria.theorem_4(beyond, None).value == "false"
-    free = tables_of(*names)
-    for name in ("maximum with free means", "MSE at most 2"):
-        set_outcome(free["theorem-4-proofs"], name, "proved")
-    assert criteria.theorem_4(free, None).value == "holds"
-
-
-def test_unnormalised_mse_criterion(tables_of):
-    names = ("theorem-4-proofs", "equations-25-28")
-    assert criteria.unnormalised_mse(tables_of(*names), None).value == "holds"
-    tables = tables_of(*names)
-    growing = tables["equations-25-28"]
-    growing["estimate"] = growing["estimate"].where(growing["scale"] != 100, 1.0)
-    assert criteria.unnormalised_mse(tables, None).value == "false"
-
-
 CONTEXT = CriterionContext("squeezenet1_1", "photos", 4)
 
 

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, rankdata, spearmanr
 
-from sanitygap.criteria.theory import rank as criteria
 from sanitygap.theory import rank
 
 VALUES = st.integers(-20, 20)
@@ -59,38 +58,3 @@ def test_sign_disagreement_counts_what_a_loop_counts():
 
 
 # --- criteria ---------------------------------------------------------------------------------
-
-
-def test_equation_17_criterion(tables_of):
-    tables = tables_of("equation-17")
-    assert criteria.equation_17(tables, None).value == "holds"
-    tables["equation-17"]["max_difference"] += 1e-11
-    assert criteria.equation_17(tables, None).value == "false"
-
-
-def test_theorem_3_criterion(tables_of, set_outcome):
-    names = ("theorem-3-proofs", "theorem-3")
-    assert criteria.theorem_3(tables_of(*names), None).value == "caveat"
-    for name, outcome, value in (
-        ("expected Spearman, ranks with ties", "proved", "holds"),
-        ("minimum at zero rank covariance", "counterexample", "false"),
-        ("minimum at zero rank covariance", "unknown", "undecided"),
-    ):
-        tables = tables_of(*names)
-        set_outcome(tables["theorem-3-proofs"], name, outcome)
-        assert criteria.theorem_3(tables, None).value == value
-    biased = tables_of(*names)
-    biased["theorem-3"]["estimate"] += 0.3
-    assert criteria.theorem_3(biased, None).value == "false"
-
-
-def test_equivalence_criterion(tables_of, set_outcome):
-    names = ("theorem-3-proofs", "theorem-3-equivalence")
-    assert criteria.equivalence(tables_of(*names), None).value == "false"
-    tables = tables_of(*names)
-    set_outcome(
-        tables["theorem-3-proofs"], "rank covariance >= 0 iff covariance >= 0, 3 pixels", "proved"
-    )
-    assert criteria.equivalence(tables, None).value == "false"
-    tables["theorem-3-equivalence"]["estimate"] = 0.0
-    assert criteria.equivalence(tables, None).value == "holds"

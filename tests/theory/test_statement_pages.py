@@ -55,23 +55,3 @@ def test_terms_of_the_mse_add_up():
     estimate, low, high = (float(word.strip("[,]")) for word in row["MSE"].split())
     assert estimate == pytest.approx(2 - 2 * (0.1 + 0.225))
     assert low < estimate < high
-
-
-def proofs(outcome: str = "proved", expected: str = "proved") -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "statement": ["P(0 < L <= S)", "gamma_1^2 >= pi / 2"], "kind": ["statement", "mutant"],
-            "method": ["z3", "sympy"], "expected": [expected, "counterexample"],
-            "outcome": [outcome, "counterexample"], "witness": ["", "a<b & c at lambda = 3"],
-        }
-    )  # fmt: skip
-
-
-def test_proof_table_tells_mutants_and_escapes_signs():
-    table = statements.proof_table(FakeStudy(p=proofs()), "p")
-    html = table.to_html()
-    assert "P(0 &lt; L ≤ S)" in html
-    assert "Mutant: γ<sub>1</sub>² ≥ π / 2" in html
-    assert "✗ refuted: a&lt;b &amp; c at λ = 3" in html
-    assert "1 of 2 rows are mutants" in html
-    assert "Every answer is the expected one." in html
