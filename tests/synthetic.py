@@ -1,10 +1,12 @@
-"""Made-up tables for criteria: a level for each group of rows, and noise over images."""
+"""Tables for criteria: made up with a level for each group of rows, or changed in some rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+Change = Callable[[dict[str, pd.DataFrame]], None]
 
 
 def table(
@@ -39,3 +41,23 @@ def table(
         choices = given if isinstance(given, tuple) else (given,)
         made = made.merge(pd.Series(choices, name=name), how="cross")
     return made
+
+
+def put(table: str, columns: str, value: object, rows: str = "index == index") -> Change:
+    """Another value, or what a function makes of the table, in some rows of it."""
+
+    def change(tables: dict[str, pd.DataFrame]) -> None:
+        frame = tables[table]
+        at = frame.eval(rows, engine="python")
+        assert at.any()
+        values = value(frame)[at] if callable(value) else value
+        for column in columns.split():
+            frame.loc[at, column] = values
+
+    return change
+
+
+def grown(verdicts: str, *changes: Change) -> list[tuple[str, list[Change]]]:
+    """Verdicts after one change, two changes, three ..."""
+    values = verdicts.split()
+    return [(value, list(changes[: place + 1])) for place, value in enumerate(values)]

@@ -10,9 +10,7 @@ from sanitygap.claims import CriterionContext, find_claim, judge
 from sanitygap.criteria.adebayo_controls import calibrated, printed
 from sanitygap.experiments import TABLES
 from sanitygap.experiments.method_definitions import TOPICS
-from sanitygap.experiments.metric_calibration import (
-    simulated_nulls,
-)
+from sanitygap.experiments.metric_calibration import simulated_nulls
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.randomization import RandomTwin, Redraw
@@ -20,23 +18,6 @@ from sanitygap.small_networks.mnist_networks import explainable, network
 from sanitygap.table import Context
 from tests import synthetic
 from tests.models.tiny import TINY, photographs
-
-GREY = {
-    "data": ("digits",), "shrink": 32, "epochs": 1, "train_images": 50, "test_images": 3,
-    "path_steps": 2, "noisy_copies": 2,
-}  # fmt: skip
-SMALL = {
-    "parameter-test": {"methods": ("gradient", "grad-cam"), "n_steps": 1, "max_images": 2},
-    "parameter-test-grey": GREY | {"seeds": (0,), "methods": ("gradient", "guided-backprop")},
-    "trained-networks": {
-        key: GREY[key] for key in ("data", "shrink", "epochs", "train_images")
-    } | {"memorized": 20},
-    "data-randomization": GREY | {"memorized": 20, "methods": ("gradient", "guided-backprop")},
-    "regression-surrogate": {"epochs": 1, "shrink": 16, "test_images": 3, "seeds": (0,)},
-    "random-gradient": {"seeds": (0,), "max_images": 2},
-    "edge-input": {"methods": ("gradient", "guided-backprop"), "max_images": 2},
-    "top-5": {},
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -52,19 +33,9 @@ def tiny(tmp_path_factory) -> Context:
     return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}"), 0)
 
 
-@pytest.fixture(scope="module")
-def tables(tiny) -> dict[str, pd.DataFrame]:
-    return {
-        name: pd.concat(
-            [chunk.compute() for chunk in TABLES[name].parts(tiny, **knobs)],
-            ignore_index=True,
-        )
-        for name, knobs in SMALL.items()
-    }
-
-
-def test_rank_correlations_against_scipy(tiny, tables):
-    table = tables["parameter-test"]
+def test_rank_correlations_against_scipy(tiny):
+    parts = TABLES["parameter-test"].parts(tiny, methods=("gradient",), n_steps=1, max_images=2)
+    table = pd.concat([part.compute() for part in parts], ignore_index=True)
     batch = tiny.batch((0, 1))
     model = tiny.model
 

@@ -15,12 +15,10 @@ from tests.models.tiny import TINY, photographs
 
 #: settings that make the tables small
 SMALL = {
-    "occlusion-replacements": {"path_steps": 2, "regions": 3, "every": 2, "patch": 8},
     "outlier-images": {"seeds": (0, 1), "patch": 8, "regions": 3},
     "test-retest": {"n_steps": 2, "path_steps": 2, "noisy_copies": 2},
     "false-rejections": {"simulations": 3, "shrink": 2},
     "activated-regions": {"others": 2},
-    "map-properties": {"path_steps": 2, "noisy_copies": 2},
 }
 
 

@@ -11,10 +11,16 @@ from sanitygap.models import load_model
 from sanitygap.table import PROFILES, Context
 from tests.models.tiny import TINY, photographs
 
-#: settings that make the two big tables small
+#: settings that make tables small, of each kind of measuring function
 SMALL = {
     "randomization": {"n_steps": 2, "path_steps": 2, "noisy_copies": 2},
     "occlusion": {"path_steps": 2, "noisy_copies": 2, "regions": 3, "patches": (8,)},
+    "occlusion-replacements": {"path_steps": 2, "regions": 3, "every": 2, "patch": 8},
+    "outlier-images": {"seeds": (0, 1), "patch": 8, "regions": 3},
+    "test-retest": {"n_steps": 2, "path_steps": 2, "noisy_copies": 2},
+    "activated-regions": {"others": 2},
+    "map-properties": {"path_steps": 2, "noisy_copies": 2},
+    "relevance-flow": {},
 }
 
 
@@ -40,8 +46,8 @@ def table(context: Context, name: str, **knobs) -> pd.DataFrame:
 
 def keyed(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows in an order that does not depend on how they were computed."""
-    keys = ["image", "method", "step", "sign", "reduction", "patch", "regions", "seed"]
-    return frame.set_index([key for key in keys if key in frame]).sort_index()
+    keys = [name for name in frame if frame[name].dtype.kind != "f" and name != "position"]
+    return frame.set_index(keys).sort_index()
 
 
 @pytest.mark.parametrize("name", list(TABLES))
@@ -61,10 +67,10 @@ def test_numbers_do_not_depend_on_the_size_of_a_chunk(context, name, monkeypatch
     parts = keyed(table(context, name, max_images=5)).loc[whole.index]
     for column in whole.select_dtypes("number"):
         a, b = (frame[column].to_numpy(float) for frame in (whole, parts))
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-5, err_msg=column)
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5, err_msg=column)
 
 
-@pytest.mark.parametrize("name", list(SMALL))
+@pytest.mark.parametrize("name", ["randomization", "occlusion"])
 def test_same_seed_same_numbers_and_another_seed_others(folder, name):
     first, again = (table(make_context(folder, 0), name, max_images=2) for _ in range(2))
     other = table(make_context(folder, 1), name, max_images=2)

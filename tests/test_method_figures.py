@@ -5,12 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
-from matplotlib.patches import Polygon, Rectangle
 from scipy.optimize import minimize
 
 from sanitygap.attribution import METHODS
 from sanitygap.figures.methods import family, label_ends, spread, styles
-from sanitygap.figures.pairs import contradictions, pair_matrix
+from sanitygap.figures.pairs import contradictions
 
 
 @pytest.fixture(autouse=True)
@@ -96,36 +95,3 @@ def test_contradictions_need_both_tests_and_opposite_signs():
     turned = PAIRS.copy()
     turned.loc[3, ["first", "second", "difference"]] = ["lrp-zero", "gradient", -0.3]
     assert contradictions(turned) == contradictions(PAIRS)
-
-
-def triangles(axis) -> dict[tuple[int, int], tuple[bool, bool, float]]:
-    """Cell -> points up, filled, width."""
-    found = {}
-    for patch in axis.patches:
-        if isinstance(patch, Polygon):
-            left, right, tip = patch.get_xy()[:3]
-            cell = (round(tip[0]), round((left[1] + tip[1]) / 2))
-            filled = patch.get_facecolor() == patch.get_edgecolor()
-            found[cell] = (bool(tip[1] < left[1]), filled, float(right[0] - left[0]))
-    return found
-
-
-def test_triangles_show_sign_size_and_significance():
-    plate = pair_matrix(PAIRS, "caption")
-    left, right = plate.figure.axes[:2]
-    # columns gradient, LRP-0; rows LRP-0, VarGrad; the row's method minus the column's
-    shown = triangles(left)
-    assert {cell: mark[:2] for cell, mark in shown.items()} == {
-        (0, 1): (True, True), (0, 2): (False, False), (1, 2): (False, True),
-    }  # fmt: skip
-    widths = np.array([shown[cell][2] for cell in ((0, 1), (0, 2), (1, 2))])
-    np.testing.assert_allclose(widths**2 / widths[0] ** 2, [1, 0.25, 0.5])
-    assert {cell: mark[:2] for cell, mark in triangles(right).items()} == {
-        (0, 1): (False, True), (0, 2): (False, True), (1, 2): (False, True),
-    }  # fmt: skip
-    for axis in (left, right):
-        [cell] = [patch for patch in axis.patches if isinstance(patch, Rectangle)]
-        assert cell.get_xy() == (-0.5, 0.5)
-    assert "1 pairs are put into opposite orders" in plate.alt
-    assert "LRP-0 and gradient" in plate.alt
-    assert "SSIM: 2 of 3 pairs" in plate.alt

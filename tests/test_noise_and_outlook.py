@@ -23,14 +23,10 @@ from tests.models.tiny import TINY, photographs
 #: settings that fit the tiny network
 SMALL = {
     "noise-curve": {"n_steps": 2, "amounts": (0.0, 2.0), "regions": 2},
-    "noise-controls": {"methods": ("noise", "noise-fixed", "noise-x-input"), "n_steps": 2},
     "nearby-inputs": {"path_steps": 2, "noisy_copies": 2, "levels": (0.01, 0.1)},
-    "autocorrelation": {"path_steps": 2, "noisy_copies": 2, "lags": (1, 3)},
-    "smoothgrad-copies": {"copies": (1, 3), "n_steps": 1, "redraws": 1},
     "randomization-bottom-up": {"methods": ("gradient",), "order": "bottom-up", "n_steps": 2},
     "randomization-independent": {"methods": ("gradient",), "order": "independent", "n_steps": 2},
     "feature-map": {"n_steps": 2},
-    "outlook-restrict": {"n_steps": 2, "thresholds": (0.0, 0.5), "redraws": 1},
     "outlook-baseline": {"redraws": 1},
 }
 

@@ -550,40 +550,6 @@ def test_a_recorded_run_is_judged_again_by_the_criteria_of_today(study, judged, 
     assert len(judged) == 4
 
 
-def test_a_criterion_reads_only_verdicts_that_are_still_current(study, monkeypatch):
-    """``qa-gap-lrp`` stands for a claim that rests on another one of the same run."""
-    seen = []
-    criteria = {
-        "binder-gap": Criterion("binder-gap", ("theorem-1-covariance",), lambda t, c: None),
-        "qa-gap-lrp": Criterion("qa-gap-lrp", (), lambda t, c: None, ("binder-gap",)),
-    }
-
-    def answer(claim, tables, context) -> Verdict:
-        seen.append((claim, {name: one.value for name, one in context.verdicts.items()}))
-        value = "direction" if claim == "binder-gap" else "holds"
-        return Verdict(value=value, evidence=f"{len(seen)} asked.")
-
-    monkeypatch.setattr(runs, "judge", answer)
-    for room in (runs, judging):
-        monkeypatch.setattr(room, "find_criterion", criteria.__getitem__)
-    made = study()
-    made.table("theorem-1-covariance", n=3)
-    made.judge("qa-gap-lrp")
-    both = made.judge("qa-gap-lrp", "binder-gap")
-    assert list(both["claim"]) == ["qa-gap-lrp", "binder-gap"], "in the order asked for"
-    study().judge("qa-gap-lrp")
-    made.table("theorem-1-covariance", n=5)
-    made.judge("qa-gap-lrp")
-    known = {"binder-gap": "direction"}
-    assert seen == [
-        ("qa-gap-lrp", {}),
-        ("binder-gap", {}),
-        ("qa-gap-lrp", known),
-        ("qa-gap-lrp", known),
-        ("qa-gap-lrp", {}),
-    ], "not judged; judged first; kept with the run; its table has changed"
-
-
 # --- damage ---------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,7 @@ from sanitygap.experiments import TABLES
 from sanitygap.sensitivity.scores import METHODS
 from sanitygap.table import Context
 from tests import synthetic
+from tests.synthetic import grown, put
 
 COUNT, LAYERS = 12, 5
 IMAGES = [f"{number}.png" for number in range(COUNT)]
@@ -98,88 +99,80 @@ def test_proofs_decide(computed, claim):
     assert verdict_of(claim, computed | {"sensitivity-proofs": unknown}).value == "undecided"
 
 
-def test_sensitivity_is_one_minus_the_similarity(computed):
-    tables = computed | {"ipr-test": ALL}
-    assert verdict_of("sriram-eq2", tables).value == "holds"
-    wrong = computed["sensitivity-extremes"].assign(sensitivity=lambda t: 1 - t["ssim"].abs())
-    assert verdict_of("sriram-eq2", tables | {"sensitivity-extremes": wrong}).value == "false"
+MODELS = pd.DataFrame({"stage": list("abc"), "layers": 3, "changed": 1, "itself": True})
+COUNTS, EXTREMES, MARKS = "ipr-architectures", "sensitivity-extremes", "printed-correlations"
+
+CASES = {
+    "sriram-eq2": [
+        ("holds", []),
+        ("false", [put(EXTREMES, "sensitivity", lambda t: 1 - t["ssim"].abs())]),
+    ],
+    "sriram-def3": [
+        ("false", []),
+        ("holds", [put(EXTREMES, "sensitivity", 0.5),
+                   put("sensitivity-proofs", "outcome", "proved")]),
+    ],
+    "sriram-ipr": [
+        ("slip", []),  # the words are exchanged
+        ("false", [put("ipr-models", "changed", 2)]),
+        ("false", [put("ipr-models", "itself", False)]),
+        ("false", [put("ipr-models", "outside", 1)]),
+        ("holds", [put("similarity-words", "described", ["monotone", "linear"])]),
+    ],
+    "sriram-relu-count": [
+        ("false", []),
+        ("holds", [put(COUNTS, "relu_calls", 200, "network == 'vgg16'")]),
+    ],
+    "sriram-nobias": [
+        ("false", []),
+        ("holds", [put(COUNTS, "convolution_biases dense_biases norm_shifts", 0)]),
+    ],
+    "sriram-shallow": [
+        ("false", []),
+        ("holds", [put(COUNTS, "convolutions", 200, "network == 'vgg16'")]),
+    ],
+    "sriram-layers": [
+        ("false", []),
+        ("holds", [put("ipr-layers", "counted", lambda t: t["stated"], "rule == 'blocks'")]),
+    ],
+    "sriram-table2": [
+        ("false", []),
+        *grown(
+            "holds false",
+            put(MARKS, "mark", lambda t: t["mark_t"]),
+            put("printed-structure", "value", 0, "property == 'realisations'"),
+        ),
+    ],
+    "sriram-table3": [
+        ("holds", []),
+        ("false", [put(MARKS, "mark", "*")]),
+        ("false", [put("printed-structure", "value", 0.5)]),
+    ],
+    "sriram-dl-ig": [
+        ("holds", []),
+        ("false", [put("deeplift-path", "correlation", 0.5)]),
+        ("false", [put("deeplift-path", "relative", 1e-3)]),
+    ],
+    "sriram-necessary": [
+        ("false", []),
+        ("undecided", [put("gated-layer", "error", 0.1)]),
+        ("undecided", [put("gated-layer", "ssim", 0.9)]),
+        ("undecided", [put("gated-layer", "logits", 0.1)]),
+    ],
+}  # fmt: skip
 
 
-def test_sensitivity_leaves_the_unit_interval(computed):
-    tables = computed | {"ipr-test": ALL}
-    found = verdict_of("sriram-def3", tables)
-    assert found.value == "false"
-    assert found.numbers["largest"] > 1.9
-    tame = computed["sensitivity-extremes"].assign(sensitivity=0.5)
-    proofs = computed["sensitivity-proofs"].assign(outcome="proved")
-    tables |= {"sensitivity-extremes": tame, "sensitivity-proofs": proofs}
-    assert verdict_of("sriram-def3", tables).value == "holds"
-
-
-def test_each_network_differs_in_one_layer(computed):
-    rows = pd.DataFrame({"stage": list("abc"), "layers": 3, "changed": 1, "itself": True})
-    tables = computed | {"ipr-models": rows.assign(outside=0)}
-    assert verdict_of("sriram-ipr", tables).value == "slip"  # the words are exchanged
-    for wrong in ({"changed": 2}, {"itself": False}, {"outside": 1}):
-        spoiled = tables["ipr-models"].assign(**wrong)
-        assert verdict_of("sriram-ipr", tables | {"ipr-models": spoiled}).value == "false"
-    words = computed["similarity-words"].assign(described=["monotone", "linear"])
-    assert verdict_of("sriram-ipr", tables | {"similarity-words": words}).value == "holds"
+@pytest.mark.parametrize("claim", CASES)
+def test_verdicts_follow_the_tables(computed, claim):
+    known = computed | {"ipr-test": ALL, "ipr-models": MODELS.assign(outside=0)}
+    for value, made in CASES[claim]:
+        tables = {name: known[name].copy() for name in find_criterion(claim).tables}
+        for change in made:
+            change(tables)
+        assert judge(claim, tables, CONTEXT).value == value, (value, len(made))
 
 
 # ---- documents
-
-
-@pytest.mark.parametrize(
-    ("claim", "column", "repair"),
-    [
-        ("sriram-relu-count", "relu_calls", {"vgg16": 200}),
-        ("sriram-nobias", "convolution_biases", None),
-        ("sriram-shallow", "convolutions", {"vgg16": 200}),
-    ],
-)
-def test_counts_of_networks(computed, claim, column, repair):
-    assert verdict_of(claim, computed).value == "false"
-    table = computed["ipr-architectures"].copy()
-    if repair is None:
-        table[["convolution_biases", "dense_biases", "norm_shifts"]] = 0
-    else:
-        for name, value in repair.items():
-            table.loc[table["network"] == name, column] = value
-    assert verdict_of(claim, {"ipr-architectures": table}).value == "holds"
-
-
-def test_layers_need_one_rule(computed):
-    found = verdict_of("sriram-layers", computed)
-    assert found.value == "false"
-    assert found.numbers["mixed"] == 5
-    table = computed["ipr-layers"].copy()
-    own = table["rule"] == "blocks"
-    table.loc[own, "counted"] = table.loc[own, "stated"]
-    assert verdict_of("sriram-layers", {"ipr-layers": table}).value == "holds"
-
-
-def test_marks_of_table_2_agree_with_no_test(computed):
-    found = verdict_of("sriram-table2", computed)
-    assert found.value == "false"
-    assert found.numbers["realisations"] == 2
-    assert found.numbers["marks against t"] == 1
-    right = computed["printed-correlations"].assign(mark=lambda t: t["mark_t"])
-    assert verdict_of("sriram-table2", computed | {"printed-correlations": right}).value == "holds"
-    bare = computed["printed-structure"].copy()
-    bare.loc[bare["property"] == "realisations", "value"] = 0
-    tables = computed | {"printed-correlations": right, "printed-structure": bare}
-    assert verdict_of("sriram-table2", tables).value == "false"
-
-
-def test_table_3_is_arithmetically_sound(computed):
-    found = verdict_of("sriram-table3", computed)
-    assert found.value == "holds"
-    assert found.numbers["marked after Holm"] == 2
-    wrong = computed["printed-correlations"].assign(mark="*")
-    assert verdict_of("sriram-table3", computed | {"printed-correlations": wrong}).value == "false"
-    full = computed["printed-structure"].assign(value=0.5)
-    assert verdict_of("sriram-table3", computed | {"printed-structure": full}).value == "false"
 
 
 def kinds(**changes: dict) -> pd.DataFrame:
@@ -334,22 +327,6 @@ def test_composition():
     assert verdict_of("sriram-compose", together | {"ipr-composition": leaking}).value == "false"
     apart = together | {"ipr-test": grouped(True)}
     assert verdict_of("sriram-compose", apart).value in ("undecided", "false")
-
-
-def test_deeplift_beside_the_path(computed):
-    table = computed["deeplift-path"]
-    assert verdict_of("sriram-dl-ig", {"deeplift-path": table}).value == "holds"
-    for column, value in (("correlation", 0.5), ("relative", 1e-3)):
-        wrong = table.assign(**{column: value})
-        assert verdict_of("sriram-dl-ig", {"deeplift-path": wrong}).value == "false"
-
-
-def test_a_layer_that_does_not_matter(computed):
-    table = computed["gated-layer"]
-    assert verdict_of("sriram-necessary", {"gated-layer": table}).value == "false"
-    for wrong in ({"error": 0.1}, {"ssim": 0.9}, {"logits": 0.1}):
-        spoiled = table.assign(**wrong)
-        assert verdict_of("sriram-necessary", {"gated-layer": spoiled}).value == "undecided"
 
 
 def changes(small: float, monotone: bool = True, noise: float = 0.97) -> pd.DataFrame:
