@@ -1,4 +1,4 @@
-"""Tables about replacements, retests, active regions, properties and tasks, on a tiny network."""
+"""Tables about outliers, retests and active regions, on a tiny network."""
 
 import numpy as np
 import pandas as pd

@@ -137,9 +137,6 @@ def test_a_bad_file_is_refused(tmp_path):
         load_claims(tmp_path / "absent.yml")
 
 
-# ---- the numbers that the papers print
-
-
 # ---- verdicts
 
 
@@ -323,9 +320,6 @@ def test_a_broken_criteria_module_is_not_skipped(tmp_path, monkeypatch):
     with pytest.raises(ModuleNotFoundError, match="there_is_no_such_module"):
         load_criteria()
     assert "sanitygap.criteria.broken" not in sys.modules
-
-
-# ---- the paper's own setting
 
 
 # ---- what runs keep

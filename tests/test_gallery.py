@@ -1,4 +1,4 @@
-"""The gallery: its networks, its numbers, and the HTML that holds both."""
+"""The networks of the gallery."""
 
 import numpy as np
 import pandas as pd

@@ -67,26 +67,13 @@ def test_bootstrap_refuses_an_undefined_statistic():
         bootstrap(scores(5), lambda rows: np.nan)
 
 
-def naive_tau(x, y) -> float:
-    concordant = discordant = ties_x = ties_y = 0
-    for i, j in itertools.combinations(range(len(x)), 2):
-        dx, dy = x[i] - x[j], y[i] - y[j]
-        ties_x += dx == 0
-        ties_y += dy == 0
-        concordant += dx * dy > 0
-        discordant += dx * dy < 0
-    pairs = len(x) * (len(x) - 1) / 2
-    return (concordant - discordant) / np.sqrt((pairs - ties_x) * (pairs - ties_y))
-
-
-def test_kendall_tau_agrees_with_scipy_and_a_loop():
+def test_kendall_tau_agrees_with_scipy():
     rng = np.random.default_rng(8)
     a, b = rng.integers(4, size=(2, 50, 7)).astype(float)  # many ties
     ours = kendall_tau(a, b)
     assert ours.shape == (50,)
     for value, x, y in zip(ours, a, b, strict=True):
         assert value == pytest.approx(stats.kendalltau(x, y).statistic, abs=1e-12)
-        assert value == pytest.approx(naive_tau(x, y), abs=1e-12)
     assert np.isnan(kendall_tau([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]))
 
 

@@ -1,4 +1,4 @@
-"""How methods are named, coloured and labelled in figures, and the matrix of their pairs."""
+"""How methods look in figures, and which pairs contradict each other."""
 
 import matplotlib.pyplot as plt
 import numpy as np

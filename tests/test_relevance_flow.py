@@ -1,4 +1,4 @@
-"""Where LRP's relevance goes: the table, and what the page of maps says of it."""
+"""Where LRP's relevance goes."""
 
 import numpy as np
 import pandas as pd

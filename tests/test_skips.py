@@ -1,4 +1,4 @@
-"""The tables and criteria of the page on skips."""
+"""The tables and criteria of the page on skips, against whole passes and made-up tables."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Passport, citation, local paths and figure settings: text in, text out."""
+"""Citation and local paths: text in, text out."""
 
 import sys
 from pathlib import Path

@@ -6,7 +6,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.browser.conftest import Site, Watched
-from tests.browser.tour import WIDER_THAN_SCREEN
 
 PAGE = "notebooks/gallery.html"
 
@@ -110,16 +109,6 @@ def test_address_says_what_is_shown_and_shows_it(watch: Any, site: Site, gallery
     first = unknown.page.locator(".stepper output").inner_text()
     assert controls(unknown)["Image"].locator("option").first.inner_text() in first
     assert unknown.problems == other.problems == []
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_gallery_fits_a_narrow_screen(watch: Any, site: Site, scheme: str) -> None:
-    watched = opened(watch, site, width=320, color_scheme=scheme)
-    assert watched.page.evaluate(WIDER_THAN_SCREEN) <= 0
-    for box in watched.page.locator(".stepper-controls > *, .stepper-panel").all():
-        bounds = box.bounding_box()
-        assert bounds["x"] >= 0
-        assert bounds["x"] + bounds["width"] <= 320
 
 
 def test_without_scripts_there_are_strips_and_tables(watch: Any, site: Site) -> None:

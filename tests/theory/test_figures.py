@@ -1,4 +1,4 @@
-"""Every figure of a formal statement is drawn from its table, and shows its numbers."""
+"""A figure of a formal statement shows the numbers of its table."""
 
 import matplotlib.pyplot as plt
 import pytest

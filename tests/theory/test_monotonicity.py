@@ -1,4 +1,4 @@
-"""Eq. (9), App. F and App. A.2: pairs of contributions, and the criteria."""
+"""Eq. (9), App. F and App. A.2: pairs of contributions."""
 
 import numpy as np
 import pytest
@@ -70,6 +70,3 @@ def test_beta_curve_solves_equation_10_up_to_the_cap():
     assert (curve.loc["printed", "residual"].iloc[1:] < -1e-4).all()
     assert curve["share"].between(0, 1).all()
     assert curve.loc["solved", "share"].is_monotonic_increasing
-
-
-# --- criteria ---------------------------------------------------------------------------------

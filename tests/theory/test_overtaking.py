@@ -1,4 +1,4 @@
-"""Theorem 2: closed forms, simulations through one neuron and through heads, criteria."""
+"""Theorem 2: closed forms, and simulations through one neuron and through heads."""
 
 import numpy as np
 import pytest
@@ -85,6 +85,3 @@ def test_dense_head_gradients_are_those_of_a_loop(head):
         )
         slope = (high - low) / (2 * delta)
         torch.testing.assert_close(products[:, i], slope * x[i], rtol=2e-2, atol=2e-3)
-
-
-# --- criteria ---------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Eq. (3)-(6), App. G and the entanglement of change and noise; their criteria."""
+"""Eq. (3)-(6) and App. G."""
 
 import pytest
 import torch
@@ -33,6 +33,3 @@ def test_conservative_rules_keep_the_logit(table):
         assert (rows.loc[method, "conservation_error"] < 1e-8).all()
         assert (rows.loc[method, "estimate"] == 0).all()
     assert (rows.loc["Gradient x Input", "estimate"] > 0).any()
-
-
-# --- criteria ---------------------------------------------------------------------------------

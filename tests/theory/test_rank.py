@@ -1,4 +1,4 @@
-"""Theorem 3: Spearman's correlation, its conditions, its criteria."""
+"""Theorem 3: Spearman's correlation and its conditions."""
 
 import numpy as np
 import pytest
@@ -55,6 +55,3 @@ def test_sign_disagreement_counts_what_a_loop_counts():
     assert (examples < 0).all()
     normal = strong[strong["noise"] == "normal"].iloc[0]
     assert normal["spearman"] > 0.8 > 0.5 > normal["sorted_index_correlation"]
-
-
-# --- criteria ---------------------------------------------------------------------------------
