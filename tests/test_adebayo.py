@@ -9,37 +9,15 @@ from scipy.stats import spearmanr
 from sanitygap.claims import CriterionContext, find_claim, judge
 from sanitygap.criteria.adebayo_controls import calibrated, printed
 from sanitygap.experiments import TABLES
-from sanitygap.experiments.input_controls import overlap
 from sanitygap.experiments.method_definitions import TOPICS
-from sanitygap.experiments.metric_calibration import (
-    correlation_length,
-    in_shuffled_blocks,
-    masks,
-    simulated_nulls,
-)
+from sanitygap.experiments.metric_calibration import simulated_nulls
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.randomization import RandomTwin, Redraw
 from sanitygap.small_networks.mnist_networks import explainable, network
 from sanitygap.table import Context
+from tests import synthetic
 from tests.models.tiny import TINY, photographs
-
-GREY = {
-    "data": ("digits",), "shrink": 32, "epochs": 1, "train_images": 50, "test_images": 3,
-    "path_steps": 2, "noisy_copies": 2,
-}  # fmt: skip
-SMALL = {
-    "parameter-test": {"methods": ("gradient", "grad-cam"), "n_steps": 1, "max_images": 2},
-    "parameter-test-grey": GREY | {"seeds": (0,), "methods": ("gradient", "guided-backprop")},
-    "trained-networks": {
-        key: GREY[key] for key in ("data", "shrink", "epochs", "train_images")
-    } | {"memorized": 20},
-    "data-randomization": GREY | {"memorized": 20, "methods": ("gradient", "guided-backprop")},
-    "regression-surrogate": {"epochs": 1, "shrink": 16, "test_images": 3, "seeds": (0,)},
-    "random-gradient": {"seeds": (0,), "max_images": 2},
-    "edge-input": {"methods": ("gradient", "guided-backprop"), "max_images": 2},
-    "top-5": {},
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,25 +33,9 @@ def tiny(tmp_path_factory) -> Context:
     return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}"), 0)
 
 
-@pytest.fixture(scope="module")
-def tables(tiny) -> dict[str, pd.DataFrame]:
-    return {
-        name: pd.concat(
-            [chunk.compute() for chunk in TABLES[name].parts(tiny, **knobs)],
-            ignore_index=True,
-        )
-        for name, knobs in SMALL.items()
-    }
-
-
-@pytest.mark.parametrize("name", list(SMALL))
-def test_tables_have_the_columns_that_are_described(tables, name):
-    assert list(tables[name]) == list(TABLES[name].columns)
-    assert len(tables[name])
-
-
-def test_rank_correlations_against_scipy(tiny, tables):
-    table = tables["parameter-test"]
+def test_rank_correlations_against_scipy(tiny):
+    parts = TABLES["parameter-test"].parts(tiny, methods=("gradient",), n_steps=1, max_images=2)
+    table = pd.concat([part.compute() for part in parts], ignore_index=True)
     batch = tiny.batch((0, 1))
     model = tiny.model
 
@@ -95,16 +57,6 @@ def test_rank_correlations_against_scipy(tiny, tables):
     np.testing.assert_allclose(rows["spearman"], expected, atol=1e-4)
 
 
-def test_the_explained_class_is_the_random_networks_own(tables):
-    table = tables["parameter-test"]
-    keys = ["image", "method", "maps", "stage"]
-    both = table[(table["order"] == "top-down") & (table["weights"] == "truncated-normal")]
-    wide = both.pivot(index=keys, columns="explained", values="spearman")
-    same = both[both["explained"] == "random"].set_index(keys)["same_class"].loc[wide.index]
-    equal = np.isclose(wide["original"], wide["random"], equal_nan=True)
-    assert equal[same].all()
-
-
 def test_a_factor_on_all_weights_changes_no_rank():
     """Why the scale of an initialisation is no choice: redrawn biases are zero."""
     model = explainable("CNN", network("CNN", 0, 16), "test")
@@ -117,25 +69,6 @@ def test_a_factor_on_all_weights_changes_no_rank():
     assert spearmanr(*slopes).statistic > 1 - 1e-6
 
 
-def test_overlap_of_a_map_with_edges():
-    edges = torch.zeros(2, 4, 4, dtype=torch.bool)
-    edges[:, 0] = True
-    maps = torch.arange(32, dtype=torch.float32).view(2, 4, 4)
-    assert overlap(maps, edges).tolist() == [0, 0]
-    assert overlap(-maps, edges).tolist() == [1, 1]
-    assert overlap(maps, torch.zeros_like(edges)).isnan().all()
-
-
-def test_random_masks_lie_between_minus_one_and_one():
-    for kind in ("uniform", "Gaussian", "Gaussian, min-max"):
-        drawn = masks(kind, [1, 2], 60)
-        assert drawn.shape == (2, 60, 60)
-        assert drawn.abs().max() <= 1
-        assert not torch.equal(drawn[0], drawn[1])
-    assert masks("Gaussian", [1], 60).abs().max() == 1
-    assert masks("Gaussian, min-max", [1], 60).min() == -1
-
-
 def test_correlation_length_and_nulls_of_filtered_noise():
     """A Gaussian filter of s pixels gives exp(-d^2 / (4 s^2)), which is 1/e at d = 2 s."""
     table = pd.DataFrame(simulated_nulls(0, [0.0, 3.0], 48, 300))
@@ -144,17 +77,6 @@ def test_correlation_length_and_nulls_of_filtered_noise():
     assert plain == pytest.approx(1, abs=0.15)
     # sum of squared autocorrelations of the wide limit: 2 pi s^2
     assert smooth == pytest.approx((2 * np.pi) ** 0.5 * 3, rel=0.25)
-
-
-def test_blocks_are_shuffled_whole():
-    values = np.arange(36).reshape(6, 6)
-    shuffled = in_shuffled_blocks(values, 2, np.random.default_rng(0))
-    assert sorted(shuffled.flatten()) == list(range(36))
-    assert not np.array_equal(values, shuffled)
-    corner = shuffled[:2, :2]
-    assert (np.diff(corner, axis=1) == 1).all()
-    assert (np.diff(corner, axis=0) == 6).all()
-    assert correlation_length(np.random.default_rng(0).normal(size=(5, 30, 30))) == 1
 
 
 def context_of(claim: str) -> CriterionContext:
@@ -286,20 +208,13 @@ def test_accuracies(claim, accuracy, data, expected):
 
 
 def label_table(again: float, random: float) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    rows = [
-        {"data": "mnist", "network": network, "seed": 0, "image": f"i{image}", "method": method,
-         "compared": compared, "maps": maps, "same_class": True,
-         "ssim": level + noise, "spearman": level + noise}
-        for image in range(20)
-        for network in ("MLP", "CNN")
-        for method in ("gradient", "gradient-x-input", "integrated-gradients", "smoothgrad",
-                       "guided-backprop")
-        for maps in ("absolute", "diverging")
-        for compared, level in (("true labels again", again), ("random labels", random))
-        for noise in [rng.normal(scale=0.02)]
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
+    methods = ("gradient", "gradient-x-input", "integrated-gradients", "smoothgrad",
+               "guided-backprop")  # fmt: skip
+    return synthetic.table(
+        {"true labels again": again, "random labels": random}, "compared", ("ssim", "spearman"), 20,
+        data="mnist", network=("MLP", "CNN"), seed=0, method=methods,
+        maps=("absolute", "diverging"), same_class=True,
+    )  # fmt: skip
 
 
 def test_random_labels():
@@ -318,15 +233,11 @@ def test_random_labels():
 
 
 def surrogate(guided: float, gradient: float) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    rows = [
-        {"image": f"i{image}", "method": method, "compared": "random network", "maps": "absolute",
-         "seed": 0, "ssim": level + noise, "spearman": level + noise}
-        for image in range(20)
-        for method, level in (("guided-backprop", guided), ("gradient", gradient))
-        for noise in [rng.normal(scale=0.02)]
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
+    levels = {"guided-backprop": guided, "gradient": gradient}
+    return synthetic.table(
+        levels, column=("ssim", "spearman"), images=20, compared="random network", maps="absolute",
+        seed=0,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("claim", ["adebayo-bone", "adebayo-fig7"])
@@ -338,25 +249,23 @@ def test_the_surrogate_of_the_radiographs(claim):
 
 def grey_table(levels: dict[tuple[str, str], float], other: float = 0.0) -> pd.DataFrame:
     """A parameter test in which each method and scaling has one level, whatever is random."""
-    rng = np.random.default_rng(0)
     choices = [
-        ("top-down", "truncated-normal", 4), ("top-down", "uniform", 4),
-        ("independent", "truncated-normal", 4),
+        ("top-down", "truncated-normal"), ("top-down", "uniform"),
+        ("independent", "truncated-normal"),
     ]  # fmt: skip
-    rows = [
-        {"data": "mnist", "network": network, "image": f"i{image}", "method": method,
-         "order": order, "weights": weights, "explained": "original", "step": step, "steps": count,
-         "stage": f"layer{5 - step}", "seed": seed, "maps": maps,
-         "spearman": level + rng.normal(scale=0.01) + (other if weights == "uniform" else 0)
-         + (0.1 * (2 - step) if order == "independent" and method == "gradient" else 0)}
-        for network in ("MLP", "CNN")
-        for image in range(8)
-        for seed in range(5)
+    means = {
+        (method, maps, order, weights, step): level
+        + (other if weights == "uniform" else 0)
+        + (0.1 * (2 - step) if order == "independent" and method == "gradient" else 0)
         for (method, maps), level in levels.items()
-        for order, weights, count in choices
-        for step in range(1, count + 1)
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
+        for order, weights in choices
+        for step in range(1, 5)
+    }
+    made = synthetic.table(
+        means, ("method", "maps", "order", "weights", "step"), "spearman", 8, 0.01, data="mnist",
+        network=("MLP", "CNN"), explained="original", steps=4, seed=tuple(range(5)),
+    )  # fmt: skip
+    return made.assign(stage="layer" + (5 - made["step"]).astype(str))
 
 
 LEVELS = {
@@ -407,15 +316,10 @@ def test_initialisations_alike_and_different():
 
 
 def pairs(second: str, absolute: float, signed: float) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    rows = [
-        {"image": f"i{image}", "first": "x", "second": second, "maps": maps, "seed": 0,
-         "overlap": 0.3, "edges": 0.1, "hog_pearson": 0.5,
-         "spearman": level + rng.normal(scale=0.005)}
-        for image in range(20)
-        for maps, level in (("absolute", absolute), ("diverging", signed))
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
+    return synthetic.table(
+        {"absolute": absolute, "diverging": signed}, "maps", "spearman", 20, 0.005, first="x",
+        second=second, seed=0, overlap=0.3, edges=0.1, hog_pearson=0.5,
+    )  # fmt: skip
 
 
 def test_input_times_random_gradients():
@@ -426,29 +330,16 @@ def test_input_times_random_gradients():
 
 
 def edge_table(guided: float, gradient: float) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
     levels = {"gradient": gradient, "guided-backprop": guided, "guided-grad-cam": guided}
-    rows = [
-        {"image": f"i{image}", "method": method, "second": "map of the edges", "maps": "absolute",
-         "edges": 0.2, "spearman": level + noise, "ssim": level + noise}
-        for image in range(20)
-        for method, level in levels.items()
-        for noise in [rng.normal(scale=0.02)]
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
+    return synthetic.table(
+        levels, column=("spearman", "ssim"), images=20, second="map of the edges", maps="absolute",
+        edges=0.2,
+    )  # fmt: skip
 
 
 def test_images_of_edges():
     assert verdict("adebayo-fig27", edge_input=edge_table(0.6, 0.2)) == "direction"
     assert verdict("adebayo-fig27", edge_input=edge_table(0.2, 0.6)) == "not-reproduced"
-
-
-def test_the_printed_numbers_of_the_calibration():
-    found = printed().set_index(["subject", "column"])["value"]
-    assert len(found) == 18
-    assert found["Gradient", "spearman"] == -0.00049
-    assert found["two uniform masks on [-1, 1]", "hog_pearson"] == 0.078
-    assert found["two Gaussian masks, normalised to [-1, 1]", "spearman_absolute"] == 0.00023
 
 
 def calibration_table(shift: float) -> pd.DataFrame:

@@ -11,12 +11,8 @@ from sanitygap.claims.amendments import (
     amended_verdicts,
     as_csv,
     load_amendments,
-    load_earlier,
-    main,
-    verdicts_at,
 )
 from sanitygap.errors import UsageError
-from tests.book.test_results import git, record
 
 ROOT = Path(__file__).parents[1]
 FIRST, SECOND = "a" * 40, "b" * 40
@@ -34,11 +30,6 @@ def write(folder: Path, *entries: object) -> Path:
     path = folder / "amendments.yml"
     path.write_text(yaml.safe_dump(list(entries)), encoding="utf-8")
     return path
-
-
-def test_an_amendment_says_everything(tmp_path):
-    (amendment,) = load_amendments(write(tmp_path, entry()))
-    assert (amendment.claims, amendment.date.isoformat()) == (("binder-gap",), "2026-11-28")
 
 
 @pytest.mark.parametrize(
@@ -59,16 +50,6 @@ def test_an_amendment_that_says_too_little_is_refused(tmp_path, changes, message
     assert "\n" not in str(refusal.value)
 
 
-def test_amendments_stand_in_the_order_of_their_dates(tmp_path):
-    with pytest.raises(UsageError, match="oldest first"):
-        load_amendments(write(tmp_path, entry(), entry(date="2026-11-27")))
-    with pytest.raises(UsageError, match="no absent.yml"):
-        load_amendments(tmp_path / "absent.yml")
-    (tmp_path / "bad.yml").write_text("- [", encoding="utf-8")
-    with pytest.raises(UsageError, match="bad.yml is not valid YAML"):
-        load_amendments(tmp_path / "bad.yml")
-
-
 def test_the_outcome_of_an_amendment_is_what_the_next_one_found(tmp_path):
     both = entry(claims=["binder-gap", "binder-fig2"])
     amendments = load_amendments(write(tmp_path, both, entry(until=SECOND)))
@@ -87,44 +68,6 @@ def test_the_outcome_of_an_amendment_is_what_the_next_one_found(tmp_path):
     assert second["verdicts"]["binder-gap"]["after"] is None
     assert second["verdicts"]["binder-gap"]["before"]["reference-b"] == "direction"
     json.dumps([first, second])
-
-
-@needs_git
-def test_earlier_verdicts_are_those_of_the_last_commit_under_the_earlier_criterion(
-    tmp_path, monkeypatch
-):
-    git(tmp_path, "init", "--quiet")
-    record(tmp_path, "reference-a", "too early", **{"binder-gap": "holds"})
-    until = record(
-        tmp_path, "reference-a", "earlier", **{"binder-gap": "false", "binder-fig2": "slip"}
-    )
-    record(tmp_path, "reference-b", "another run", **{"binder-gap": "holds"})
-    until_both = record(tmp_path, "reference-a", "too late", **{"binder-gap": "caveat"})
-    assert verdicts_at(tmp_path, until) == {
-        ("binder-gap", "reference-a"): "false",
-        ("binder-fig2", "reference-a"): "slip",
-    }
-    amendments = load_amendments(
-        write(tmp_path / "data", entry(until=until), entry(until=until_both))
-    )
-    assert as_csv(tmp_path, amendments).splitlines() == [
-        "until,claim,run,verdict",
-        f"{until},binder-gap,reference-a,false",
-        f"{until_both},binder-gap,reference-a,caveat",
-        f"{until_both},binder-gap,reference-b,holds",
-    ]
-    with pytest.raises(UsageError, match="no commit aaaaaaaaaaaa here; fetch the whole history"):
-        verdicts_at(tmp_path, FIRST)
-    ledger = tmp_path / "data" / "claims.yml"
-    ledger.symlink_to(ROOT / "data" / "claims.yml")
-    monkeypatch.setattr("sanitygap.claims.amendments.default_ledger", lambda: ledger)
-    with pytest.raises(UsageError, match="python -m sanitygap.claims.amendments"):
-        load_earlier()
-    main()
-    assert load_earlier()[until_both, "binder-gap"] == {
-        "reference-a": "caveat",
-        "reference-b": "holds",
-    }
 
 
 @needs_git

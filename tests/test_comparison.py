@@ -6,21 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sanitygap import archive
 from sanitygap.comparison import (
     compare,
     compare_metrics,
-    compare_runs,
     find_run,
     largest_difference,
     measure_again,
     on_shared_steps,
-    outdated,
-    recorded_runs,
 )
-from sanitygap.errors import UsageError
 from sanitygap.runs import Study, open_run
-from tests.models.tiny import TINY, photographs, project
 
 
 def scores(rng: np.random.Generator, n: int, **means: float) -> pd.DataFrame:
@@ -60,83 +54,12 @@ def test_p_values_equal_those_of_an_exact_permutation_test():
     assert rows.loc[0, "p_holm"] == pytest.approx(2 * min(tails))
 
 
-def test_chance_is_called_a_difference_as_often_as_the_level_allows():
-    rng = np.random.default_rng(3)
-    verdicts = [
-        compare(scores(rng, 12, a=0, b=0, c=0), scores(rng, 40, a=0, b=0, c=0), resamples=199)
-        for _ in range(12)
-    ]
-    wrong = sum((rows["verdict"] != "agrees").any() for rows in verdicts)
-    assert wrong <= 4, "5 % of 12 is 0.6; 5 or more has probability 0.0002"
-
-
-def test_images_without_a_score_are_left_out_and_counted():
-    rng = np.random.default_rng(1)
-    live, recorded = scores(rng, 10, a=0.5), scores(rng, 20, a=0.5)
-    live.loc[["i0", "i3"], "a"] = np.nan
-    assert compare(live, recorded).loc[0, "live_n"] == 8
-    live["a"] = np.nan
-    with pytest.raises(UsageError, match="'a' has scores for fewer than two images"):
-        compare(live, recorded)
-
-
 def test_only_steps_that_both_hold_are_compared():
     first = pd.DataFrame({"step": [1, 1, 3, 5], "ssim": range(4)})
     second = pd.DataFrame({"step": [1, 2, 5], "ssim": range(3)})
     ours, theirs = on_shared_steps(first, second)
     assert ours["ssim"].tolist() == [0, 1, 3]
     assert theirs["ssim"].tolist() == [0, 2]
-
-
-@pytest.fixture
-def book(tmp_path, monkeypatch):
-    """A book with a recorded run, a live run on other images, and a run about another seed."""
-    root = project(tmp_path / "book")
-    monkeypatch.chdir(root)
-    settings = {"profile": "smoke", "model": TINY}
-    knobs = {"methods": ["gradient", "noise"], "n_steps": 2}
-    for run, count in (("other", 8), ("live", 5)):
-        images = f"folder:{photographs(tmp_path / run, count)}"
-        study = Study(run=run, images=images, n_images=count, **settings)
-        study.table("randomization", **knobs)
-    archive.record_run("other", "reference")
-    return root
-
-
-def test_recorded_runs_are_found_by_their_model(book):
-    assert [study.settings.run for study in recorded_runs()] == ["reference"]
-    assert [study.settings.run for study in recorded_runs(book, TINY)] == ["reference"]
-    assert recorded_runs(book, "squeezenet1_1") == []
-
-
-def test_a_run_beside_its_reference(book):
-    live, (reference,) = Study(run="live", model=TINY, images="folder", profile="smoke"), (
-        recorded_runs()
-    )  # fmt: skip
-    rows = compare_runs(live, reference)
-    assert rows["score"].unique().tolist() == ["mean SSIM after randomisation"]
-    assert rows["method"].tolist() == ["gradient", "noise"]
-    assert (rows["live_n"].unique(), rows["recorded_n"].unique()) == ([5], [8])
-    assert rows.set_index("method").loc["noise", "verdict"] == "agrees"
-
-
-def test_runs_without_a_common_table_cannot_be_compared(book):
-    for name in ("parquet", "json"):
-        (book / "data/runs/live" / f"randomization.{name}").unlink()
-    live = Study(run="live", model=TINY, images="folder", profile="smoke")
-    with pytest.raises(UsageError, match="share no finished table"):
-        compare_runs(live, recorded_runs()[0])
-
-
-def test_tables_of_other_code_are_named(book):
-    (reference,) = recorded_runs()
-    assert outdated([reference]) == []
-    path = reference.folder / "randomization.json"
-    made = json.loads(path.read_text(encoding="utf-8"))
-    made["fingerprint"] = "0" * 64
-    path.write_text(json.dumps(made), encoding="utf-8")
-    (line,) = outdated([reference])
-    assert line == "the table 'randomization' of the run 'reference' was computed by other code"
 
 
 def held_run(folder, rng, n, shift=0.0, without=()):
@@ -176,16 +99,6 @@ def test_each_metric_of_two_downloaded_runs_has_its_own_outcome(tmp_path):
     assert row["live"] == pytest.approx(chosen["ssim"].mean())
     smallest = rows.loc[("mean rank correlation, top-down", "noise"), "p_holm"]
     assert smallest == pytest.approx(2 * 2 / 1000), "Holm over the two methods of a metric"
-
-
-def test_runs_without_a_shared_metric_and_folders_without_a_run(tmp_path):
-    rng = np.random.default_rng(2)
-    ours, theirs = (held_run(tmp_path / name, rng, 3) for name in ("ours", "theirs"))
-    (tmp_path / "ours" / "randomization.json").unlink()
-    with pytest.raises(UsageError, match="share no finished table among randomization,"):
-        compare_metrics(ours, theirs)
-    with pytest.raises(UsageError, match="holds no run"):
-        find_run(str(tmp_path))
 
 
 CHEAP = (

@@ -6,8 +6,6 @@ from torch import nn
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.errors import UsageError
-from sanitygap.experiments.grey_networks import grey_images
-from sanitygap.images import ImageSet
 from sanitygap.small_networks import training
 from sanitygap.small_networks.mnist_networks import (
     GreyImages,
@@ -19,7 +17,6 @@ from sanitygap.small_networks.mnist_networks import (
     network,
 )
 from sanitygap.small_networks.training import Recipe, correct, train
-from sanitygap.table import Context
 
 
 def numbers(module: nn.Module) -> list[tuple[int, ...]]:
@@ -35,21 +32,6 @@ def test_shapes_are_those_of_the_appendix():
 def digits() -> tuple[torch.Tensor, torch.Tensor]:
     images = GreyImages.load("digits", count=80).train
     return as_inputs(images), labels_of(images)
-
-
-def test_digits_are_split_once_and_for_all():
-    data = GreyImages.load("digits")
-    assert len(data.train) == 1297
-    assert len(data.test) == 500
-    assert not set(data.train.names) & set(data.test.names)
-    assert GreyImages.load("digits", count=80).train.names == data.train.take(80).names
-
-
-def test_unknown_data_and_networks():
-    with pytest.raises(UsageError, match="unknown data 'letters'"):
-        GreyImages.load("letters")
-    with pytest.raises(UsageError, match="unknown network 'RNN'"):
-        network("RNN", 0)
 
 
 def test_maps_of_three_equal_channels_are_those_of_one():
@@ -69,25 +51,6 @@ def test_maps_of_three_equal_channels_are_those_of_one():
     rise = logits - model.module(torch.zeros_like(grey))
     change = rise.gather(1, targets[:, None])[:, 0]
     torch.testing.assert_close(made["deeplift"].sum((1, 2)), change.detach(), atol=1e-5, rtol=1e-3)
-
-
-def test_random_labels_are_a_fixed_permutation(digits):
-    _, labels = digits
-    recipe = Recipe("random", seed=3)
-    drawn = recipe.labels_from(labels)
-    assert drawn.bincount().tolist() == labels.bincount().tolist()
-    assert (drawn != labels).float().mean() > 0.7
-    assert torch.equal(drawn, recipe.labels_from(labels))
-    assert not torch.equal(drawn, Recipe("random", seed=4).labels_from(labels))
-    assert torch.equal(Recipe("true", seed=3).labels_from(labels), labels)
-
-
-def test_rate_rises_and_falls():
-    recipe = Recipe(rate=1.0)
-    assert recipe.rate_at(0) == pytest.approx(0.1)
-    assert recipe.rate_at(0.25) == pytest.approx(1.0)
-    assert recipe.rate_at(1) == 0
-    assert Recipe("random", rate=0.5).rate_at(0.9) == 0.5
 
 
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(digits, tmp_path, monkeypatch):
@@ -115,16 +78,6 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(digits, tmp_path, 
     assert sorted(p.name for p in (tmp_path / "cut").iterdir()) == ["network.json", "network.pt"]
 
 
-def test_a_finished_training_is_not_repeated(digits, tmp_path, monkeypatch):
-    inputs, labels = digits
-    recipe = Recipe(epochs=1, batch=20)
-    first = train(network("MLP", 0, 32), inputs, labels, recipe, tmp_path)
-    monkeypatch.setattr(training, "_one_epoch", None)
-    again = train(network("MLP", 5, 32), inputs, labels, recipe, tmp_path)
-    assert (again.right, again.epochs, again.images) == (first.right, 1, 80)
-    assert correct(again.module, inputs, labels) == first.right
-
-
 def test_random_labels_are_learnt_and_training_stops_then(digits, tmp_path):
     inputs, labels = digits
     recipe = Recipe("random", epochs=100, batch=20, rate=2e-3, target=0.97)
@@ -140,11 +93,3 @@ def test_a_damaged_file_is_refused_in_one_sentence(digits, tmp_path):
     (tmp_path / "state.pt").write_bytes(b"nonsense")
     with pytest.raises(UsageError, match="state.pt cannot be read; delete"):
         train(network("MLP", 0, 32), inputs, labels, Recipe(epochs=1), tmp_path)
-
-
-def test_embedded_digits_do_not_ask_for_the_images_of_the_run():
-    def unreachable() -> ImageSet:
-        raise UsageError("no network")
-
-    context = Context(lambda: None, unreachable, 0)
-    assert grey_images(context, "digits", 40).name == "digits"

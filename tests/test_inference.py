@@ -1,7 +1,6 @@
 """Intervals, tests and rankings against scipy, closed forms and naive loops."""
 
 import itertools
-import warnings
 
 import numpy as np
 import pandas as pd
@@ -9,14 +8,11 @@ import pytest
 from scipy import stats
 
 from sanitygap.inference import (
-    Interval,
     UndefinedStatisticError,
     bootstrap,
     bootstrap_mean,
     holm,
     kendall_tau,
-    monte_carlo_at_most,
-    monte_carlo_check,
     paired_difference,
     paired_permutation_test,
     per_image,
@@ -46,14 +42,6 @@ def test_bootstrap_mean_agrees_with_scipy():
     assert (ours.n, ours.level) == (60, 0.95)
 
 
-def test_bootstrap_mean_level_and_seed():
-    values = np.random.default_rng(2).normal(size=50)
-    wide, narrow = bootstrap_mean(values, level=0.99), bootstrap_mean(values, level=0.5)
-    assert wide.low < narrow.low < narrow.estimate < narrow.high < wide.high
-    assert bootstrap_mean(values, seed=1) == bootstrap_mean(values, seed=1)
-    assert bootstrap_mean(values, seed=1) != bootstrap_mean(values, seed=2)
-
-
 def test_bootstrap_mean_covers():
     """Over 300 samples the 90 % interval contains the true mean about 90 % of the time."""
     rng = np.random.default_rng(4)
@@ -62,33 +50,6 @@ def test_bootstrap_mean_covers():
         interval = bootstrap_mean(rng.normal(1.0, size=50), level=0.9, resamples=400, seed=trial)
         hits += not interval.excludes(1.0)
     assert 0.83 <= hits / 300 <= 0.95
-
-
-def test_blocks_do_not_change_the_distribution(monkeypatch):
-    values = np.random.default_rng(5).normal(size=80)
-    whole = bootstrap_mean(values, resamples=4000)
-    monkeypatch.setattr("sanitygap.inference.BLOCK", 80 * 7)
-    parts = bootstrap_mean(values, resamples=4000)
-    # the generator is consumed in the same order, only sums are associated differently
-    assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), rel=1e-12)
-
-
-@pytest.mark.parametrize("bad", [[1.0, np.nan], [1.0, np.inf], [1.0], [[1.0, 2.0]]])
-def test_bootstrap_mean_refuses(bad):
-    with pytest.raises(ValueError, match="NaN|two images|axes"):
-        bootstrap_mean(bad)
-
-
-def test_paired_difference_uses_the_pairs():
-    rng = np.random.default_rng(6)
-    image_effect = rng.normal(scale=10, size=100)
-    a = image_effect + rng.normal(scale=0.1, size=100)
-    b = image_effect + 0.2 + rng.normal(scale=0.1, size=100)
-    paired = paired_difference(a, b)
-    assert paired.high < 0
-    shuffled = paired_difference(a, rng.permutation(b))
-    assert not shuffled.excludes(0)
-    assert paired == bootstrap_mean(a - b)
 
 
 def test_paired_series_are_matched_by_image():
@@ -101,56 +62,19 @@ def test_paired_series_are_matched_by_image():
         paired_difference([1.0, 2.0, 3.0], [1.0, 2.0])
 
 
-def test_bootstrap_of_a_statistic_equals_a_loop():
-    table = scores(20).to_numpy()
-
-    def median_gap(rows):
-        return float(np.median(rows[:, 0] - rows[:, 3]))
-
-    ours = bootstrap(table, median_gap, resamples=500, seed=7)
-    rng = np.random.default_rng(7)
-    values = []
-    for _ in range(500):
-        draw = rng.integers(20, size=20)
-        values.append(np.median([table[i, 0] - table[i, 3] for i in draw]))
-    assert (ours.low, ours.high) == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
-    assert ours.estimate == pytest.approx(median_gap(table))
-
-
 def test_bootstrap_refuses_an_undefined_statistic():
     with pytest.raises(UndefinedStatisticError, match="undefined"):
         bootstrap(scores(5), lambda rows: np.nan)
 
 
-def naive_tau(x, y) -> float:
-    concordant = discordant = ties_x = ties_y = 0
-    for i, j in itertools.combinations(range(len(x)), 2):
-        dx, dy = x[i] - x[j], y[i] - y[j]
-        ties_x += dx == 0
-        ties_y += dy == 0
-        concordant += dx * dy > 0
-        discordant += dx * dy < 0
-    pairs = len(x) * (len(x) - 1) / 2
-    return (concordant - discordant) / np.sqrt((pairs - ties_x) * (pairs - ties_y))
-
-
-def test_kendall_tau_agrees_with_scipy_and_a_loop():
+def test_kendall_tau_agrees_with_scipy():
     rng = np.random.default_rng(8)
     a, b = rng.integers(4, size=(2, 50, 7)).astype(float)  # many ties
     ours = kendall_tau(a, b)
     assert ours.shape == (50,)
     for value, x, y in zip(ours, a, b, strict=True):
         assert value == pytest.approx(stats.kendalltau(x, y).statistic, abs=1e-12)
-        assert value == pytest.approx(naive_tau(x, y), abs=1e-12)
     assert np.isnan(kendall_tau([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]))
-
-
-def test_rank_agreement_of_known_rankings():
-    table = scores(spread=3.0)
-    same = rank_agreement(table, table * 2 + 1)
-    assert (same.estimate, same.low, same.high) == (1, 1, 1)
-    opposite = rank_agreement(table, -table)
-    assert (opposite.estimate, opposite.low, opposite.high) == (-1, -1, -1)
 
 
 def test_rank_agreement_equals_a_loop_over_resamples():
@@ -168,15 +92,6 @@ def test_rank_agreement_equals_a_loop_over_resamples():
     assert ours.low == pytest.approx(np.quantile(taus, 0.025), abs=1.1 * one_swap)
     assert ours.high == pytest.approx(np.quantile(taus, 0.975), abs=1.1 * one_swap)
     assert ours.high - ours.low > 4 * one_swap
-
-
-def test_rank_agreement_resamples_images_jointly():
-    """The same table twice agrees in every resample, even where the ranking is all noise."""
-    table = scores(12, spread=0.0)
-    joint = rank_agreement(table, table)
-    assert (joint.low, joint.high) == (1, 1)
-    unrelated = rank_agreement(table, scores(12, seed=5, spread=0.0))
-    assert unrelated.high - unrelated.low > 0.5
 
 
 def test_rank_agreement_matches_images_and_methods_by_name():
@@ -219,12 +134,6 @@ def test_permutation_test_on_many_images():
     assert ours == pytest.approx(t_test, abs=0.03)
 
 
-def test_permutation_test_does_not_warn():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        paired_permutation_test(np.arange(30.0), np.arange(30.0) ** 0.9, resamples=99)
-
-
 def test_holm_by_hand():
     adjusted = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.5})
     assert adjusted == pytest.approx({"a": 0.04, "b": 0.09, "c": 0.09, "d": 0.5})
@@ -240,25 +149,6 @@ def test_proportion_interval_agrees_with_scipy(method, theirs):
     reference = stats.binomtest(17, 60).proportion_ci(0.9, method=theirs)
     assert (ours.low, ours.high) == pytest.approx((reference.low, reference.high), abs=1e-9)
     assert (ours.estimate, ours.n, ours.level) == (17 / 60, 60, 0.9)
-
-
-@pytest.mark.parametrize(("successes", "n"), [(3, 0), (-1, 5), (6, 5)])
-def test_proportion_interval_refuses(successes, n):
-    with pytest.raises(ValueError, match="not a proportion"):
-        proportion_interval(successes, n)
-
-
-def test_monte_carlo_checks():
-    error = np.sqrt(0.2 * 0.8 / 10_000)
-    assert monte_carlo_check(0.2 + 2.9 * error, 0.2, 10_000)
-    assert not monte_carlo_check(0.2 + 3.1 * error, 0.2, 10_000)
-    assert not monte_carlo_check(0.2 - 3.1 * error, 0.2, 10_000)
-    assert monte_carlo_at_most(0.1, 0.2, 10_000)
-    assert not monte_carlo_at_most(0.2 + 3.1 * error, 0.2, 10_000)
-    assert not monte_carlo_check(1e-9, 0.0, 100)
-    for bad in ((np.nan, 0.2, 10), (0.2, 1.2, 10), (0.2, 0.2, 0)):
-        with pytest.raises(ValueError, match="not probabilities"):
-            monte_carlo_check(*bad)
 
 
 def tidy(n_images: int = 6, seeds: int = 3) -> pd.DataFrame:
@@ -286,12 +176,6 @@ def test_per_image_averages_seeds_first():
     assert per_image(step.drop(columns="seed")[step["seed"] == 0], "ssim").shape == (6, 4)
 
 
-def test_per_image_by_several_columns():
-    wide = per_image(tidy(), "ssim", by=("method", "step"))
-    assert wide.shape == (6, 8)
-    assert wide.columns.names == ["method", "step"]
-
-
 def test_per_image_refuses_what_it_would_have_to_guess():
     table = tidy()
     with pytest.raises(ValueError, match="several rows share image, seed, method"):
@@ -301,10 +185,3 @@ def test_per_image_refuses_what_it_would_have_to_guess():
         per_image(step.assign(ssim=step["ssim"].where(step.index != 4)), "ssim")
     with pytest.raises(ValueError, match="1 combinations"):
         per_image(step.drop(index=4), "ssim")
-
-
-def test_interval_excludes():
-    interval = Interval(0.2, 0.1, 0.3, 10)
-    assert interval.excludes(0)
-    assert not interval.excludes(0.1)
-    assert str(interval) == "0.2 [0.1, 0.3]"

@@ -5,23 +5,20 @@ import pandas as pd
 import pytest
 import torch
 
-from sanitygap import table as room
 from sanitygap.attribution import attribute
 from sanitygap.claims import CriterionContext, find_claim, judge
 from sanitygap.criteria import irrelevance as criteria
 from sanitygap.criteria.gap import FIGURE_METHODS
 from sanitygap.criteria.irrelevance import beyond_null
 from sanitygap.experiments import TABLES
-from sanitygap.experiments.irrelevance import partners
 from sanitygap.images import load_images
 from sanitygap.models import load_model
-from sanitygap.pages.irrelevance import tile_agreement
 from sanitygap.preservation.irrelevance import smoothed
 from sanitygap.preservation.partition import cut_model, feature_sum
 from sanitygap.randomization import RandomTwin
 from sanitygap.similarity import pearson
-from sanitygap.small_networks.planted import planted_model
 from sanitygap.table import Context
+from tests import synthetic
 from tests.models.tiny import TINY, photographs
 
 SMALL = {
@@ -47,39 +44,6 @@ def context(folder) -> Context:
 def table(context: Context, name: str, **knobs) -> pd.DataFrame:
     chunks = TABLES[name].parts(context, **{**SMALL[name], **knobs})
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
-
-
-@pytest.mark.parametrize("name", list(SMALL))
-def test_tables_have_the_columns_that_are_described(context, name):
-    frame = table(context, name)
-    assert list(frame) == list(TABLES[name].columns)
-    measured = [name for name in frame.select_dtypes("float") if name != "auc"]
-    assert np.isfinite(frame[measured].astype(float)).all(axis=None)
-
-
-@pytest.mark.parametrize("name", list(SMALL))
-def test_numbers_do_not_depend_on_the_size_of_a_chunk(context, name, monkeypatch):
-    keys = ["image", "share", "seed", "first", "second", "other", "maps", "change", "tile",
-            "method"]  # fmt: skip
-    knobs = {"max_images": 12, "redraws": 1} if name != "limited-change" else {}
-    if name == "irrelevance":
-        knobs["shares"] = (3 / 4,)
-    monkeypatch.setattr(room, "BATCH", 10)
-    frames = [table(context, name, **knobs)]
-    monkeypatch.setattr(room, "BATCH", 20)
-    frames.append(table(context, name, **knobs))
-    a, b = (frame.set_index([k for k in keys if k in frame]).sort_index() for frame in frames)
-    assert a.index.equals(b.index)
-    for column in a.select_dtypes("number"):
-        np.testing.assert_allclose(a[column].astype(float), b[column].astype(float), atol=1e-5)
-
-
-def test_partners_stay_within_groups_of_ten():
-    same, *others = partners([8, 9, 10, 11, 12])
-    assert same.tolist() == [0, 1, 2, 3, 4]
-    assert [other.tolist() for other in others] == [
-        [1, 0, 3, 4, 2], [-1, -1, 4, 2, 3], [-1, -1, -1, -1, -1],
-    ]  # fmt: skip
 
 
 def test_a_row_of_the_table_against_its_definition(context):
@@ -109,53 +73,14 @@ def test_a_row_of_the_table_against_its_definition(context):
         assert set(part["other"]) == {0, 1, 2}
 
 
-def test_tiles_of_a_table_add_up(context):
-    frame = table(context, "ignored-tiles")
-    sums = frame.groupby(["image", "change", "seed"], dropna=False)["attribution"].sum()
-    # the tiny network's 32 pixels divide into 2 x 2 tiles without a rest
-    np.testing.assert_allclose(sums, 1, atol=1e-5)
-    assert set(frame["change"]) == {"noise", "blur"}
-
-
-def test_agreement_of_tiles():
-    tiles = pd.DataFrame(
-        {
-            "image": "a",
-            "change": "noise",
-            "seed": pd.array([None] * 4 + [0] * 4 + [1] * 4, dtype="Int64"),
-            "phi": [1.0, 2, 3, 4] * 3,
-            "logits": [1.0, 2, 3, 4, 4, 3, 2, 1, 1, 2, 3, 4],
-            "attribution": [0.0, 0.2, 0.3, 0.5] * 3,
-        }
-    )
-    found = tile_agreement(tiles).set_index("network")
-    assert found.loc["trained", "rank_logits"] == pytest.approx(1)
-    assert found.loc["redrawn", "rank_logits"] == pytest.approx(0)  # mean of -1 and 1
-    assert found.loc["trained", "low_logits"] == pytest.approx(0.1)
-    assert found.loc["redrawn", "low_logits"] == pytest.approx((0.4 + 0.1) / 2)
-    assert found.loc["redrawn", "low_attribution"] == 0
-    assert found["low_tiles"].tolist() == [0.25, 0.25]
-
-
-def test_the_truth_would_reach_the_attainable_similarity(context):
-    """A method that gives the truth has no error, and the change that the truth has."""
-    frame = table(context, "limited-change")
-    exact = frame[frame["method"] == "lrp-epsilon-plus"]
-    assert exact["error"].max() < 1e-6
-    np.testing.assert_allclose(exact["ssim"], exact["attainable"], atol=1e-4)
-    assert frame.loc[frame["method"] == "noise", "error"].min() > 1
-    model = planted_model(1)
-    inputs = model.prepare([context.images.open(0)])
-    targets = model.predict(inputs)
-    before = model.module.contributions(inputs, targets)
-    with RandomTwin(model, 1).redrawn(model.stages[:2]):
-        after = model.module.contributions(inputs, targets)
-    assert not torch.allclose(before, after)
-    assert before.eq(0).eq(after.eq(0)).all()  # what phi ignores stays zero
-
-
 def context_of(claim: str) -> CriterionContext:
     return CriterionContext.of(find_claim(claim), "efficientnet_lite0", "photos", 20)
+
+
+KINDS = (
+    ("trained", "redrawn", "absolute"), ("trained", "redrawn", "signed"),
+    ("phi", "redrawn", "smoothed"), ("phi", "trained", "smoothed"),
+)  # fmt: skip
 
 
 def made_similarities(
@@ -163,33 +88,17 @@ def made_similarities(
     redraws: int = 5, second_cut: dict[str, float] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """A table ``irrelevance`` whose similarities scatter around given means."""
-    rng = np.random.default_rng(0)
-    rows = []
-    for share, kept in ((3 / 8, "a"), (3 / 4, "b")):
-        means = {"absolute": absolute, "signed": signed, "null": null, "auc": auc}
-        means |= (second_cut or {}) if kept == "b" else {}
-        for image in range(20):
-            for seed in range(redraws):
-                for other in range(4):
-                    for first, second, maps in (
-                        ("trained", "redrawn", "absolute"),
-                        ("trained", "redrawn", "signed"),
-                        ("phi", "redrawn", "smoothed"),
-                        ("phi", "trained", "smoothed"),
-                    ):
-                        if second == "trained" and seed > 0:
-                            continue
-                        own = means["signed" if maps == "signed" else "absolute"]
-                        value = rng.normal(own if other == 0 else means["null"], 0.05)
-                        rows.append(
-                            {
-                                "image": f"{image}.png", "share": share, "kept": kept,
-                                "seed": seed, "first": first, "second": second, "other": other,
-                                "maps": maps, "pearson": value, "spearman": value, "ssim": value,
-                                "auc": rng.normal(means["auc"], 0.02),
-                            }
-                        )  # fmt: skip
-    return pd.DataFrame(rows)
+    levels = {}
+    for share, kept, changes in ((3 / 8, "a", {}), (3 / 4, "b", second_cut or {})):
+        means = {"absolute": absolute, "signed": signed, "null": null, "auc": auc} | changes
+        for first, second, maps in KINDS:
+            for other in range(4):
+                own = "null" if other else "signed" if maps == "signed" else "absolute"
+                similar = dict.fromkeys(("pearson", "spearman", "ssim"), means[own])
+                levels[share, kept, first, second, maps, other] = similar | {"auc": means["auc"]}
+    names = ("share", "kept", "first", "second", "maps", "other")
+    made = synthetic.table(levels, names, images=20, spread=0.05, seed=tuple(range(redraws)))
+    return made[(made["second"] == "redrawn") | (made["seed"] == 0)]
 
 
 @pytest.mark.parametrize(
@@ -216,24 +125,6 @@ def test_figure_4_is_refused_where_it_is_false(claim, changes, verdict, monkeypa
         assert "Not met" in found.evidence or found.reason
 
 
-def test_every_measure_has_to_show_it():
-    rows = made_similarities()
-    rows.loc[rows["maps"] == "signed", "ssim"] -= 0.6
-    found = judge("binder-fig4", {"irrelevance": rows}, context_of("binder-fig4"))
-    assert found.value == "not-reproduced"
-    assert "8 of 9 conditions" in found.evidence
-    assert "ssim of signed maps" in found.evidence
-
-
-@pytest.mark.parametrize("claim", ["binder-fig4", "binder-fig4-phi"])
-def test_one_image_has_no_null(claim):
-    one = made_similarities()
-    one = one[(one["image"] == "0.png") & (one["other"] == 0)]
-    found = judge(claim, {"irrelevance": one}, context_of(claim))
-    assert found.value == "not-run"
-    assert "two images" in found.reason
-
-
 def test_the_excess_over_the_null_is_its_definition():
     rows = made_similarities()
     rows = rows[(rows["first"] == "trained") & (rows["maps"] == "absolute")]
@@ -247,21 +138,13 @@ def test_the_excess_over_the_null_is_its_definition():
 
 def made_changes(error_of_gap: float, attainable: float = 0.4, redraws: int = 5) -> pd.DataFrame:
     """Methods with SSIM from 0.1 to 0.7 and an error that grows (or not) with the distance."""
-    rng = np.random.default_rng(0)
-    rows = []
-    for image in range(20):
-        for seed in range(redraws):
-            for number, method in enumerate([*FIGURE_METHODS, "noise"]):
-                ssim = 0.1 + 0.1 * number
-                error = 1 + error_of_gap * abs(ssim - attainable)
-                rows.append(
-                    {
-                        "image": f"{image}.png", "seed": seed, "method": method,
-                        "ssim": ssim + rng.normal(0, 0.01), "attainable": attainable,
-                        "error": error + rng.normal(0, 0.01),
-                    }
-                )  # fmt: skip
-    return pd.DataFrame(rows)
+    ssim = {method: 0.1 + 0.1 * n for n, method in enumerate([*FIGURE_METHODS, "noise"])}
+    levels = {
+        method: {"ssim": value, "error": 1 + error_of_gap * abs(value - attainable)}
+        for method, value in ssim.items()
+    }
+    seeds = tuple(range(redraws))
+    return synthetic.table(levels, images=20, spread=0.01, seed=seeds, attainable=attainable)
 
 
 @pytest.mark.parametrize(

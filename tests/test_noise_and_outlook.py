@@ -8,9 +8,7 @@ from torch import nn
 from zennit.layer import Sum
 
 from sanitygap.attribution import attribute
-from sanitygap.errors import UsageError
 from sanitygap.experiments import TABLES
-from sanitygap.experiments.noise_curve import fresh_noise
 from sanitygap.experiments.outlook import response
 from sanitygap.experiments.randomization_test import random_share
 from sanitygap.faithfulness import occlusion_curves
@@ -25,17 +23,12 @@ from tests.models.tiny import TINY, photographs
 #: settings that fit the tiny network
 SMALL = {
     "noise-curve": {"n_steps": 2, "amounts": (0.0, 2.0), "regions": 2},
-    "noise-controls": {"methods": ("noise", "noise-fixed", "noise-x-input"), "n_steps": 2},
     "nearby-inputs": {"path_steps": 2, "noisy_copies": 2, "levels": (0.01, 0.1)},
-    "autocorrelation": {"path_steps": 2, "noisy_copies": 2, "lags": (1, 3)},
-    "smoothgrad-copies": {"copies": (1, 3), "n_steps": 1, "redraws": 1},
     "randomization-bottom-up": {"methods": ("gradient",), "order": "bottom-up", "n_steps": 2},
     "randomization-independent": {"methods": ("gradient",), "order": "independent", "n_steps": 2},
     "feature-map": {"n_steps": 2},
-    "outlook-restrict": {"n_steps": 2, "thresholds": (0.0, 0.5), "redraws": 1},
     "outlook-baseline": {"redraws": 1},
 }
-GRADIENTS = ["gradient", "gradient-x-input"]
 
 
 class Residual(nn.Module):
@@ -97,46 +90,6 @@ def table(context: Context, name: str, **knobs) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
-@pytest.mark.parametrize("name", list(SMALL))
-def test_tables_hold_what_is_described_once_an_observation(residual, name):
-    frame = table(residual, name)
-    assert list(frame) == list(TABLES[name].columns)
-    assert frame["image"].nunique() == 3
-    keys = ["image", "method", "order", "step", "sign", "seed", "amount", "lag", "copies",
-            "threshold", "component", "level"]  # fmt: skip
-    assert not frame.duplicated([key for key in keys if key in frame]).any()
-    again = table(residual, name)
-    pd.testing.assert_frame_equal(frame, again)
-
-
-@pytest.mark.parametrize("name", list(SMALL))
-def test_settings_of_every_profile_are_usable_and_change_the_address(residual, name):
-    entry = TABLES[name]
-    for knobs in entry.profiles.values():
-        assert entry.checked(knobs) == knobs
-    first = {chunk.id for chunk in chunks(residual, name)}
-    other = Context(lambda: residual.model, lambda: residual.images, 1)
-    assert first.isdisjoint({chunk.id for chunk in chunks(other, name)})
-
-
-@pytest.mark.parametrize(
-    ("name", "knobs"),
-    [
-        ("noise-curve", {"amounts": (-1.0,)}),
-        ("noise-curve", {"regions": 0}),
-        ("autocorrelation", {"lags": (0,)}),
-        ("smoothgrad-copies", {"copies": (0,)}),
-        ("nearby-inputs", {"levels": (0.0,)}),
-        ("outlook-restrict", {"thresholds": (1.0,)}),
-        ("outlook-restrict", {"thresholds": (-0.1,)}),
-        ("outlook-baseline", {"blocks": 0}),
-    ],
-)
-def test_unusable_settings_are_refused(name, knobs):
-    with pytest.raises(UsageError, match=f"of the table '{name}'"):
-        TABLES[name].checked(knobs)
-
-
 def test_noise_curve_is_the_loop_that_it_replaces(context):
     found = table(context, "noise-curve", methods=["gradient-x-input"])
     batch, model = context.batch((0, 1, 2)), context.model
@@ -166,53 +119,6 @@ def test_noise_curve_is_the_loop_that_it_replaces(context):
             np.testing.assert_allclose(rows[kind], expected, atol=1e-5)
         np.testing.assert_allclose(rows["softmax"], curves.softmax.mean(1), atol=1e-6)
     assert set(found["steps"]) == {2}
-
-
-def test_without_noise_the_curve_begins_at_both_tests(context):
-    """Amount 0 is the method itself: the scores of the two main tables."""
-    curve = table(context, "noise-curve", methods=GRADIENTS, n_steps=3, regions=4)
-    start = curve[curve["amount"] == 0].set_index(["image", "method"])
-    plain = pd.concat(
-        chunk.compute()
-        for chunk in TABLES["randomization"].parts(context, methods=GRADIENTS, n_steps=3)
-    )
-    plain = plain[plain["sign"] == "signed"].groupby(["image", "method"])["ssim"].mean()
-    np.testing.assert_allclose(start["ssim"], plain.loc[start.index], atol=1e-5)
-    occluded = pd.concat(
-        chunk.compute()
-        for chunk in TABLES["occlusion"].parts(
-            context, methods=GRADIENTS, patches=[15], regions=4, rank_by=["signed"]
-        )
-    )
-    occluded = occluded.groupby(["image", "method"])["softmax"].mean()
-    np.testing.assert_allclose(start["softmax"], occluded.loc[start.index], atol=1e-6)
-
-
-def test_noise_is_fresh_for_every_step_and_image_and_the_same_for_all_methods(context):
-    batch = context.batch((0, 1, 2))
-    one = fresh_noise(batch, 0, "base", (8, 8))
-    assert one.shape == (3, 8, 8)
-    assert torch.equal(one, fresh_noise(batch, 0, "base", (8, 8)))
-    for other in (fresh_noise(batch, 0, "fc", (8, 8)), fresh_noise(batch, 1, "base", (8, 8))):
-        assert not torch.isclose(one, other).any()
-    assert not torch.isclose(one[0], one[1]).any()
-
-
-def test_noise_that_is_not_redrawn_scores_worst(context):
-    scores = table(context, "noise-controls").groupby(["method", "sign"])["ssim"].mean()
-    assert scores["noise-fixed"].tolist() == pytest.approx([1, 1])
-    assert scores["noise"].max() < 0.2
-    assert scores["noise-x-input"].max() < 0.5
-
-
-def test_copies_are_those_of_the_randomisation_test(context):
-    found = table(context, "smoothgrad-copies")
-    for copies in (1, 3):
-        [chunk] = TABLES["randomization"].parts(
-            context, methods=["smoothgrad"], n_steps=1, noisy_copies=copies
-        )
-        rows = found[found["copies"] == copies].drop(columns="copies").reset_index(drop=True)
-        pd.testing.assert_frame_equal(rows, chunk.compute())
 
 
 @pytest.mark.parametrize("order", ["bottom-up", "independent"])
@@ -276,41 +182,6 @@ def test_maps_of_nearby_inputs_by_hand(context):
     assert (frame.loc[frame["method"] == "noise", "correlation"].abs() < 0.15).all()  # drawn anew
 
 
-def test_draws_of_the_repairs_are_those_of_their_seeds(residual):
-    """The second redraw is what the run's next seed gives alone."""
-    after = Context(lambda: residual.model, lambda: residual.images, 1)
-    for name, knobs in (("outlook-restrict", {"methods": GRADIENTS}), ("outlook-baseline", {})):
-        both = table(residual, name, **knobs | {"redraws": 2})
-        assert set(both["seed"]) == {0, 1}
-        values = ["ssim", "restricted"] if name == "outlook-restrict" else ["ssim", "spearman"]
-        alone = table(after, name, **knobs)
-        fixed = ~alone["method"].isin(["noise"])
-        second = both[both["seed"] == 1].reset_index(drop=True)
-        np.testing.assert_allclose(second.loc[fixed, values], alone.loc[fixed, values], rtol=1e-5)
-        first = both[both["seed"] == 0].reset_index(drop=True)
-        assert not np.allclose(first.loc[fixed, "ssim"], second.loc[fixed, "ssim"])
-
-
-def test_restriction_drops_nothing_where_nothing_is_kept(context):
-    frame = table(context, "outlook-restrict", methods=GRADIENTS)
-    last = frame[frame["step"] == frame["step"].max()]
-    assert (last["kept"] == 1).all()
-    np.testing.assert_allclose(last["restricted"], last["ssim"])
-    first = frame[(frame["step"] == 1) & (frame["threshold"] == 0.5)]
-    assert (first["kept"] < 0.9).all()
-    assert not np.isclose(first["restricted"], first["ssim"]).all()
-    assert frame.groupby(["step", "threshold", "image"])["kept"].nunique().max() == 1
-
-
-def test_unrestricted_similarity_is_that_of_the_randomisation_test(context):
-    frame = table(context, "outlook-restrict", methods=GRADIENTS, thresholds=[0.5])
-    [chunk] = TABLES["randomization"].parts(context, methods=GRADIENTS, n_steps=2)
-    plain = chunk.compute()
-    plain = plain[plain["sign"] == "signed"].set_index(["image", "method", "step"])["ssim"]
-    index = pd.MultiIndex.from_frame(frame[["image", "method", "step"]])
-    np.testing.assert_allclose(frame["ssim"], plain.loc[index], atol=2e-6)
-
-
 def test_response_is_zero_where_the_kept_part_does_not_look():
     """A kept convolution with stride 4 and kernel 2 sees two of four rows and columns."""
     net = nn.Sequential(
@@ -358,9 +229,3 @@ def test_residual_maps_are_what_flows_through_the_branch(residual):
     share = random_share(model, [Stage("block", ("block.conv",))])
     np.testing.assert_allclose(frame["random_parameters"], share)
     assert torch.equal(branch_gradient(), before)
-
-
-def test_a_network_without_a_skip_has_an_empty_table(context):
-    frame = table(context, "outlook-baseline")
-    assert frame.empty
-    assert list(frame) == list(TABLES["outlook-baseline"].columns)

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from sanitygap.claims import CriterionContext, judge, read_verdicts, registry
-from sanitygap.criteria.gap import CONTROLS, SPECIFICATIONS
+from sanitygap.criteria.gap import SPECIFICATIONS
 from sanitygap.runs import Study
-from sanitygap.scores import occlusion_scores, randomization_scores
 
 ROOT = Path(__file__).parents[1]
 RUNS = sorted(path.parent.name for path in (ROOT / "data" / "runs").glob("reference-*/run.json"))
@@ -32,15 +31,6 @@ def test_a_recorded_run_is_marked_as_such_and_large_enough(run):
     for name in held & {"randomization", "occlusion"}:
         assert recorded.made(name)["images"] >= 50
         assert recorded.table(name)["image"].nunique() == recorded.made(name)["images"]
-
-
-@pytest.mark.parametrize("run", RUNS)
-def test_nothing_private_is_recorded(run):
-    folder = ROOT / "data" / "runs" / run
-    assert not (folder / "parts").exists() or not any((folder / "parts").rglob("reference"))
-    for path in folder.glob("*.json"):
-        for text in _strings(json.loads(path.read_text(encoding="utf-8"))):
-            assert not text.startswith("/"), (path.name, text)
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -82,16 +72,13 @@ def test_without_a_method_that_it_needs_a_claim_is_not_run(claim, method):
     assert f"hold no {method}, which" in verdict.reason
 
 
-def test_the_sign_of_the_gap_on_squeezenet():
-    """Noise is best under randomisation and among the worst under occlusion, LRP the reverse."""
-    recorded = study("reference-squeezenet1_1")
-    ssim = randomization_scores(recorded.table("randomization")).mean()
-    softmax = occlusion_scores(recorded.table("occlusion")).mean()
-    assert ssim.idxmin() == "noise"
-    assert softmax["noise"] >= softmax.nlargest(3).min()
-    real = [name for name in ssim.index if name not in CONTROLS]
-    assert ssim[real].rank()["lrp-epsilon-plus"] > len(real) / 2
-    assert softmax[real].rank()["lrp-epsilon-plus"] < len(real) / 2
+@pytest.mark.parametrize("run", RUNS)
+def test_nothing_private_is_recorded(run):
+    folder = ROOT / "data" / "runs" / run
+    assert not (folder / "parts").exists() or not any((folder / "parts").rglob("reference"))
+    for path in folder.glob("*.json"):
+        for text in _strings(json.loads(path.read_text(encoding="utf-8"))):
+            assert not text.startswith("/"), (path.name, text)
 
 
 def _strings(value):

@@ -4,8 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sanitygap.experiments import TABLES
-from sanitygap.figures.redraws import seed_dots
 from sanitygap.pages.redraws import seed_numbers
 
 
@@ -38,16 +36,3 @@ def test_image_with_an_empty_map_is_left_out_in_every_draw() -> None:
     numbers = seed_numbers(own, others).set_index("seed")
     assert numbers["ssim"].to_dict() == pytest.approx({0: 0.2, 1: 0.3})
     assert set(numbers["n"]) == {2}
-
-
-def test_figure_tells_the_range_of_the_draws() -> None:
-    numbers = seed_numbers(
-        rows(0, {"gradient": [0.1, 0.3]}, ("fc",)), rows(1, {"gradient": [0.2, 0.6]}, ("fc",))
-    )
-    plate = seed_dots(numbers, "caption")
-    assert "gradient: draws from 0.200 to 0.400" in plate.alt
-    assert "2 draws" in plate.alt
-
-
-def test_full_profile_has_five_draws_with_the_runs_own() -> None:
-    assert len({0, *TABLES["randomization-seeds"].profiles["full"]["seeds"]}) == 5

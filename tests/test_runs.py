@@ -2,24 +2,16 @@
 
 import contextlib
 import json
-import multiprocessing
-import os
-import random
 import shutil
-import signal
-import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
 
-from sanitygap import archive, cli, files, fingerprint, runs
-from sanitygap.claims import Criterion, Verdict, find_claim, judging, read_verdicts
+from sanitygap import archive, files, runs
+from sanitygap.claims import Criterion, Verdict, judging, read_verdicts
 from sanitygap.errors import DamagedError, UsageError
-from sanitygap.experiments import randomization_test
-from sanitygap.provenance import commits_of
 from sanitygap.runs import Study, open_run
 from tests.models.tiny import TINY, Tiny, photographs, project
 
@@ -90,27 +82,6 @@ def test_a_table_is_computed_once_and_kept(study, written, root):
     assert same(stored, first)
 
 
-def test_the_passport_tells_how_a_table_was_made(study):
-    table = study().table("randomization", **KNOBS)
-    made = study().made("randomization")
-    assert table.attrs == {key: made[key] for key in made if key not in ("parts", "versions")}
-    assert made["images"] == 21
-    assert made["rows"] == len(table)
-    assert made["parameters"]["n_steps"] == 2
-    assert made["parameters"]["path_steps"] == 2, "the profile's own settings are told too"
-    assert made["settings"]["profile"] == "smoke"
-    assert made["seconds"] >= 0
-    assert made["fingerprint"] == fingerprint.of_module(randomization_test)
-    assert made["versions"]["torch"] == fingerprint.versions()["torch"]
-    record = study().record
-    assert record["model"]["spec"] == TINY
-    assert record["model"]["stages"] == ["fc", "conv2", "norm1", "conv1"]
-    assert record["images"]["n"] == 21
-    assert len(record["images"]["sha256"]) == 64
-    assert set(record["provenance"]) >= {"commit", "versions", "device", "python", "started"}
-    assert study().made("occlusion") == {}
-
-
 def test_nothing_of_this_machine_is_written_down(study, root, folder, tmp_path):
     torch.save(Tiny().state_dict(), tmp_path / "secret.pth")
     made = study(model=f"{TINY}@{tmp_path / 'secret.pth'}")
@@ -136,30 +107,6 @@ def strings(value) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def test_other_knobs_compute_what_is_new_and_leave_the_rest(study, written):
-    first = study().table("randomization", **KNOBS)
-    written.clear()
-    changed = study().table("randomization", **{**KNOBS, "n_steps": 3})
-    assert len(written) == FAMILIES * 3
-    assert changed["step"].nunique() == 3
-    assert study().made("randomization")["parameters"]["n_steps"] == 3
-    written.clear()
-    fewer = study().table("randomization", **{**KNOBS, "methods": ["gradient"]})
-    assert set(fewer["method"]) == {"gradient"}
-    assert same(study().table("randomization", **KNOBS), first)
-    assert written == [], "all of it was there already"
-
-
-def test_a_study_shows_one_and_the_same_table(study, written):
-    """What a page shows after its first cell is about the knobs of that cell."""
-    made = study()
-    first = made.table("randomization", **KNOBS)
-    written.clear()
-    assert same(made.table("randomization"), first)
-    assert same(made.table("randomization", n_steps=None), first)
-    assert written == []
-
-
 def test_growing_keeps_what_exists(study, written):
     few = study(n_images=10).table("randomization", **KNOBS)
     assert len(written) == FAMILIES
@@ -171,14 +118,6 @@ def test_growing_keeps_what_exists(study, written):
     written.clear()
     assert same(study(n_images=10).table("randomization", **KNOBS), few)
     assert written == []
-
-
-def test_repeated_seeds_and_methods_are_not_counted_twice(study):
-    once = study().table("randomization", methods=["gradient"], n_steps=2)
-    twice = study().table(
-        "randomization", methods=["gradient", "gradient"], n_steps=2, seeds=[0, 0]
-    )
-    assert same(twice, once)
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not(study):
@@ -223,21 +162,6 @@ def test_other_weights_of_the_same_network_are_another_thing(study, tmp_path, wr
     assert not (table["ssim"] == first["ssim"])[explained].any()
 
 
-def test_another_folder_is_another_thing(study, tmp_path):
-    study().table("randomization", **KNOBS)
-    other = photographs(tmp_path / "other", 22)
-    with pytest.raises(UsageError, match="is about 21 other images"):
-        study(images=f"folder:{other}").table("randomization", **KNOBS)
-
-
-def test_other_code_computes_anew(study, written, monkeypatch):
-    study().table("randomization", **KNOBS)
-    written.clear()
-    monkeypatch.setattr(fingerprint, "of_function", lambda function: "other code")
-    study().table("randomization", **KNOBS)
-    assert len(written) == FAMILIES * 3
-
-
 def test_is_current_compares_the_recorded_code_with_that_installed(study, root):
     study().table("randomization", **KNOBS)
     assert study().is_current("randomization")
@@ -250,93 +174,12 @@ def test_is_current_compares_the_recorded_code_with_that_installed(study, root):
     assert study().is_current("randomization")
 
 
-def test_formal_checks_are_tables_too(study):
-    table = study().table("theorem-1-covariance", n=3)
-    assert len(table) > 0
-    assert study().made("theorem-1-covariance")["images"] == 0
-    with pytest.raises(UsageError, match="'seed'"):
-        study().table("theorem-1-covariance", seed=3)
-
-
-@pytest.mark.parametrize(
-    ("name", "knobs", "words"),
-    [
-        ("randomisation", {}, "did you mean randomization"),
-        ("randomization", {"n_step": 3}, "did you mean n_steps"),
-        ("randomization", {"n_steps": 0}, "greater than or equal to 1, not 0"),
-        ("randomization", {"path_steps": "many"}, "valid integer"),
-        ("randomization", {"methods": "gradient"}, "'methods' of the table 'randomization'"),
-        ("randomization", {"methods": ["x"]}, "unknown method 'x'"),
-        ("randomization", {"methods": []}, "leave nothing"),
-        ("randomization", {"order": "up"}, "Input should be 'top-down'"),
-        ("randomization", {"max_images": 0}, "greater than or equal to 1"),
-        ("randomization", {"seeds": 3}, "'seeds' of the table"),
-        ("randomization", {"context": 3}, "'context'"),
-        ("occlusion", {"patches": ["x"]}, "'patches' of the table"),
-        ("theorem-1-covariance", {"m": 3}, "'m'"),
-        ("theorem-1-covariance", {"n": "x"}, "valid integer"),
-    ],
-)
-def test_bad_knobs(study, name, knobs, words):
-    for ask in (study().table, study().compute):
-        with pytest.raises(UsageError, match=words) as caught:
-            ask(name, **knobs)
-        assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"run": "a/b"}, "'a/b' cannot name a run"),
-        ({"run": ""}, "cannot name a run"),
-        ({"run": "../up"}, "cannot name a run"),
-        ({"run": ".hidden"}, "cannot name a run"),
-        ({"profile": "fast"}, "'profile': Input should be 'smoke', 'quick' or 'full'"),
-        ({"n_images": 0}, "'n_images'"),
-        ({"seed": -1}, "'seed'"),
-        ({"colour": "red"}, "'colour'"),
-    ],
-)
-def test_bad_settings(root, settings, words):
-    with pytest.raises(UsageError, match=words):
-        Study(**settings)
-
-
-def test_more_images_than_there_are(study):
-    with pytest.raises(UsageError, match="500 images were asked for"):
-        study(n_images=500).check()
-
-
 def test_a_damaged_record_is_named(study):
     made = study()
     made.table("randomization", **KNOBS)
     (made.folder / "run.json").write_text('{"settings": ', encoding="utf-8")
     with pytest.raises(UsageError, match=r"live/run\.json is damaged"):
         study()
-
-
-def test_outside_the_book(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match="inside the book's folder"):
-        Study()
-
-
-def test_find_root_looks_upwards(root):
-    deep = root / "a" / "b"
-    deep.mkdir(parents=True)
-    assert files.find_root(deep) == root
-    assert files.find_root() == root
-
-
-def test_open_run_takes_the_settings_of_the_run(study):
-    study(n_images=15).table("randomization", **KNOBS)
-    opened = open_run("live")
-    assert opened.settings.n_images == 15
-    assert opened.settings.model == TINY
-    with pytest.raises(UsageError, match="did you mean live"):
-        open_run("lives")
-    with pytest.raises(UsageError, match="cannot name a run"):
-        open_run("../live")
 
 
 # --- killed --------------------------------------------------------------------------------------
@@ -411,60 +254,6 @@ def test_a_failed_write_leaves_no_trace(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["text.json"]
 
 
-def run_command(arguments: list[str], seconds: float | None) -> int | None:
-    """``sanitygap ARGUMENTS`` in a process of its own, killed after some seconds.
-
-    The processes are forked from a server that has imported the library already, so that a kill
-    falls into the work and not into the imports.
-    """
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["sanitygap.cli", "sanitygap.runs", "tests.models.tiny"])
-    before, sys.argv = sys.argv, ["sanitygap", *arguments]
-    try:
-        process = server.Process(target=cli.main)
-        process.start()
-    finally:
-        sys.argv = before
-    process.join(seconds)
-    if process.is_alive():
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-    return process.exitcode
-
-
-def test_compute_killed_at_random_moments_ends_in_the_undisturbed_table(study, folder, root):
-    tables = ("randomization", "occlusion")
-    methods = ["gradient", "lrp-epsilon-plus", "noise"]
-    arguments = [
-        "compute", *tables, "--profile", "smoke", "--model", TINY, "--run", "live",
-        "--images", f"folder:{folder}", "--n-images", "21", "-p", f"methods={json.dumps(methods)}",
-    ]  # fmt: skip
-    started = time.perf_counter()
-    for table in tables:
-        study("undisturbed").compute(table, methods=methods)
-    seconds = time.perf_counter() - started
-    moments, codes, progress = random.Random(7), [], []
-    while sum(code == -signal.SIGKILL for code in codes) < 4 and len(codes) < 8:
-        codes.append(run_command(arguments, moments.uniform(0.2, 0.8) * seconds))
-        progress.append(len(list((root / "data/runs/live").rglob("parts/*/*.parquet"))))
-    assert codes.count(-signal.SIGKILL) >= 2, "the process was too fast to be killed"
-    assert progress == sorted(progress), "a part was lost"
-    assert run_command(arguments, None) == 0
-    live, undisturbed = (open_run(run) for run in ("live", "undisturbed"))
-    for table in tables:
-        first, second = (
-            pd.read_parquet(run.folder / f"{table}.parquet") for run in (live, undisturbed)
-        )
-        assert same(first, second)
-        assert live.made(table)["parts"] == undisturbed.made(table)["parts"]
-        assert live.made(table)["rows"] == len(first)
-    first, second = (
-        {path.name for path in (run.folder / "parts").rglob("*.parquet")}
-        for run in (live, undisturbed)
-    )
-    assert first == second
-
-
 # --- shards --------------------------------------------------------------------------------------
 
 
@@ -486,26 +275,10 @@ def test_shards_join_to_the_whole(study, written):
     assert written == [], "joining computes nothing"
 
 
-def test_joining_parts_of_something_else_changes_nothing(study, written):
-    whole = study("whole").table("randomization", **KNOBS)
-    study("stranger", seed=5).table("randomization", **KNOBS)
-    assert archive.join("whole", ["stranger"]) == 9
-    assert same(study("whole").table("randomization", **KNOBS), whole)
-
-
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/", "/3", "a/b", "-1/3", "1/3/5", "²/3", ""])
 def test_bad_shards(study, text):
     with pytest.raises(UsageError, match="a shard is written like 2/4"):
         study(shard=text)
-
-
-def test_joining_what_is_not_there(study):
-    with pytest.raises(UsageError, match="'nothing' has no parts"):
-        archive.join("live", ["nothing"])
-    with pytest.raises(UsageError, match="cannot name a run"):
-        archive.join("../live", ["nothing"])
-    with pytest.raises(UsageError, match="cannot name a run"):
-        archive.join("live", ["../nothing"])
 
 
 # --- recorded ------------------------------------------------------------------------------------
@@ -599,28 +372,6 @@ def test_a_recording_that_is_killed_loses_no_recorded_run(study, root, monkeypat
     assert set(after) == set(before)
     assert after["randomization.parquet"] == before["randomization.parquet"]
     assert [path.name for path in (root / "data").iterdir()] == ["runs"]
-
-
-def test_a_recorded_run_lists_the_commits_of_its_tables(study, monkeypatch):
-    monkeypatch.setattr(runs, "commit", lambda: "first")
-    study().table("randomization", **KNOBS)
-    monkeypatch.setattr(runs, "commit", lambda: "second")
-    study().table("occlusion", methods=["gradient"])
-    study().table("step-counts")
-    record = files.read_json(archive.record_run("live", "reference-tiny") / "run.json")
-    assert commits_of(record) == ["second", "first"]
-    assert commits_of({"provenance": {"commit": "own"}}) == ["own"]
-    assert commits_of({"provenance": {"commit": ""}}) == []
-
-
-def test_recording_nothing(study, root):
-    with pytest.raises(UsageError, match="no finished table"):
-        archive.record_run("live", "reference")
-    study(shard="1/3").compute("randomization", **KNOBS)
-    with pytest.raises(UsageError, match="no finished table"):
-        archive.record_run("live", "reference")
-    with pytest.raises(UsageError, match="cannot name a run"):
-        archive.record_run("live", "a/b")
 
 
 def test_discarding(study, root):
@@ -799,63 +550,6 @@ def test_a_recorded_run_is_judged_again_by_the_criteria_of_today(study, judged, 
     assert len(judged) == 4
 
 
-def test_weights_make_a_torchvision_network_the_papers_own(study, judged, tmp_path, monkeypatch):
-    """The ledger asks for the architecture with trained weights, whose path is not kept."""
-    from torchvision.models import squeezenet1_0
-
-    torch.save(squeezenet1_0().state_dict(), tmp_path / "w.pth")
-    spec = "torchvision:squeezenet1_0"
-    claim = find_claim("binder-gap")
-    faithful = claim.faithful.model_copy(update={"models": (spec,)})
-    claim = claim.model_copy(update={"faithful": faithful})
-    monkeypatch.setattr(runs, "find_claim", lambda _: claim)
-    criterion = runs.find_criterion("binder-gap")
-    without_tables = type(criterion)(criterion.claim, ("theorem-1-covariance",), criterion.function)
-    monkeypatch.setattr(runs, "find_criterion", lambda _: without_tables)
-    for run, model in (("random", spec), ("trained", f"{spec}@{tmp_path / 'w.pth'}")):
-        made = study(run, model=model)
-        made.table("theorem-1-covariance", n=3)
-        made.judge("binder-gap")
-    archive.record_run("trained", "reference")
-    Study(run="reference").judge("binder-gap")
-    assert [context.paper_model for context in judged] == [False, True, True]
-    assert {context.model for context in judged} == {spec}
-
-
-def test_a_criterion_reads_only_verdicts_that_are_still_current(study, monkeypatch):
-    """``qa-gap-lrp`` stands for a claim that rests on another one of the same run."""
-    seen = []
-    criteria = {
-        "binder-gap": Criterion("binder-gap", ("theorem-1-covariance",), lambda t, c: None),
-        "qa-gap-lrp": Criterion("qa-gap-lrp", (), lambda t, c: None, ("binder-gap",)),
-    }
-
-    def answer(claim, tables, context) -> Verdict:
-        seen.append((claim, {name: one.value for name, one in context.verdicts.items()}))
-        value = "direction" if claim == "binder-gap" else "holds"
-        return Verdict(value=value, evidence=f"{len(seen)} asked.")
-
-    monkeypatch.setattr(runs, "judge", answer)
-    for room in (runs, judging):
-        monkeypatch.setattr(room, "find_criterion", criteria.__getitem__)
-    made = study()
-    made.table("theorem-1-covariance", n=3)
-    made.judge("qa-gap-lrp")
-    both = made.judge("qa-gap-lrp", "binder-gap")
-    assert list(both["claim"]) == ["qa-gap-lrp", "binder-gap"], "in the order asked for"
-    study().judge("qa-gap-lrp")
-    made.table("theorem-1-covariance", n=5)
-    made.judge("qa-gap-lrp")
-    known = {"binder-gap": "direction"}
-    assert seen == [
-        ("qa-gap-lrp", {}),
-        ("binder-gap", {}),
-        ("qa-gap-lrp", known),
-        ("qa-gap-lrp", known),
-        ("qa-gap-lrp", {}),
-    ], "not judged; judged first; kept with the run; its table has changed"
-
-
 # --- damage ---------------------------------------------------------------------------------------
 
 
@@ -891,13 +585,6 @@ def test_a_damaged_part_is_measured_again(study, damage):
     folder = study().folder
     damage(next((folder / "parts" / "randomization").glob("*.parquet")))
     (folder / "randomization.parquet").unlink()
-    assert same(study().table("randomization", **KNOBS), first)
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_table_is_put_together_again(study, damage):
-    first = study().table("randomization", **KNOBS)
-    damage(study().folder / "randomization.parquet")
     assert same(study().table("randomization", **KNOBS), first)
 
 

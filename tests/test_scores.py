@@ -4,15 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sanitygap.errors import UsageError
-from sanitygap.pages.scores import held_ranking
 from sanitygap.scores import (
-    UNSIGNED,
-    complete,
     occlusion_scores,
     over_seeds,
     randomization_scores,
-    seeds_in_words,
+    scores_at_equal_shares,
 )
 
 
@@ -77,33 +73,6 @@ def test_occlusion_scores_are_means_over_the_curve(patch, value):
             assert scores.loc[image, method] == pytest.approx(float(np.mean(table[at][value])))
 
 
-def test_occlusion_scores_of_one_reduction():
-    table = occlusion_table()
-    both = pd.concat(
-        [
-            table.assign(reduction="signed"),
-            table.assign(reduction=UNSIGNED, softmax=table["softmax"] + 1),
-        ]
-    )
-    signed = occlusion_scores(table)
-    pd.testing.assert_frame_equal(occlusion_scores(both), signed)
-    pd.testing.assert_frame_equal(occlusion_scores(both, reduction=UNSIGNED), signed + 1)
-    with pytest.raises(UsageError, match="reduction = 'l2'"):
-        occlusion_scores(table, reduction="l2")
-
-
-def test_pages_show_the_unsigned_ranking_where_there_is_one():
-    table = occlusion_table()
-    assert held_ranking(table) == "signed"
-    assert held_ranking(table.assign(reduction=UNSIGNED)) == UNSIGNED
-
-
-def test_the_order_of_methods_and_images_is_that_of_the_table():
-    table = randomization_table(methods=("noise", "gradient", "edges"))
-    scores = randomization_scores(table.iloc[::-1])
-    assert list(scores) == ["edges", "gradient", "noise"]
-
-
 def test_a_missing_step_does_not_make_a_score_look_better():
     table = randomization_table()
     lost = (table["image"] == "i1") & (table["method"] == "noise") & (table["step"] == 2)
@@ -159,41 +128,26 @@ def test_seeds_of_other_steps_and_the_same_seed_twice_are_not_averaged_in():
     pd.testing.assert_frame_equal(first, own)
 
 
-@pytest.mark.parametrize(
-    ("counts", "words"),
-    [
-        ([5, 5], "5 seeds"),
-        ([1], "1 seed"),
-        ([1, 5, 1], "5 seeds for 1 and 1 seed for 2 of 3 images"),
-    ],
-)
-def test_numbers_of_seeds_in_words(counts, words):
-    assert seeds_in_words(pd.Series(counts)) == words
-
-
-def test_complete_keeps_what_all_have():
-    first = pd.DataFrame(
-        {"a": [1.0, np.nan, 3.0], "b": [1.0, 2.0, 3.0], "c": [0.0] * 3}, index=["x", "y", "z"]
-    )
-    second = pd.DataFrame({"b": [5.0, 6.0, 7.0], "a": [7.0, 8.0, 9.0]}, index=["z", "y", "w"])
-    one, two = complete(first, second)
-    assert list(one) == list(two) == ["a", "b"]
-    assert list(one.index) == list(two.index) == ["z"]
-    assert two.loc["z"].tolist() == [7.0, 5.0]
+def rows(points: dict[float, float], image: str = "i", method: str | None = "m", seed: int = 0):
+    made = [
+        {"image": image, "seed": seed, "random_parameters": share, "ssim": value}
+        | ({"method": method} if method else {})
+        for share, value in points.items()
+    ]
+    return pd.DataFrame(made)
 
 
 @pytest.mark.parametrize(
-    ("ask", "words"),
+    ("points", "start", "expected"),
     [
-        (lambda: occlusion_scores(occlusion_table(patches=(8,))), "patch = 15"),
-        (
-            lambda: randomization_scores(randomization_table(orders=("bottom-up",))),
-            "order = 'top-down'",
-        ),
-        (lambda: randomization_scores(randomization_table(), sign="both"), "sign = 'both'"),
-        (lambda: randomization_scores(randomization_table(), "ssim_L3"), "no column 'ssim_L3'"),
+        ({1.0: 0.0}, 0.0, 0.5),  # from 1 at no random parameter in a straight line
+        ({1.0: 0.0}, 0.5, 0.25),
+        ({0.5: 0.2, 1.0: 0.2}, 0.5, 0.2),
+        ({0.5: 0.2, 1.0: 0.2}, 0.0, 0.5 * 0.6 + 0.5 * 0.2),
+        ({0.25: 0.6, 1.0: 0.0}, 0.25, 0.3),
+        ({0.01: 0.0, 1.0: 0.0}, 0.01, 0.0),
     ],
 )
-def test_what_a_table_does_not_hold_is_named(ask, words):
-    with pytest.raises(UsageError, match=words):
-        ask()
+def test_mean_over_shares_by_hand(points, start, expected):
+    scores = scores_at_equal_shares(rows(points), "ssim", start)
+    assert scores.loc["i", "m"] == pytest.approx(expected)

@@ -1,4 +1,4 @@
-"""The tables and criteria of the page on skips."""
+"""The tables and criteria of the page on skips, against whole passes and made-up tables."""
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,11 @@ from sanitygap.experiments import TABLES
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.preservation.partition import centred
-from sanitygap.preservation.skips import blocks_of, one_layer
+from sanitygap.preservation.skips import one_layer
 from sanitygap.randomization import RandomTwin
 from sanitygap.small_networks import residual_networks
 from sanitygap.table import Context
+from tests import synthetic
 from tests.conftest import make_explainable
 from tests.models.tiny import TINY, photographs
 
@@ -49,21 +50,6 @@ def table(context: Context, name: str, **knobs) -> pd.DataFrame:
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 
-@pytest.mark.parametrize("name", list(SMALL))
-def test_tables_have_the_columns_that_are_described(resnet, name):
-    frame = table(resnet, name)
-    assert list(frame) == list(TABLES[name].columns)
-    assert frame["image"].nunique() == 3
-    assert np.isfinite(frame.select_dtypes("number")).all(axis=None)
-
-
-@pytest.mark.parametrize("name", ["skip-relevance", "skip-surrogate"])
-def test_a_network_without_skips_has_an_empty_table(tiny, name):
-    empty = table(tiny, name)
-    assert len(empty) == 0
-    assert list(empty) == list(TABLES[name].columns)
-
-
 def test_logits_after_a_redraw_against_whole_passes(resnet):
     frame = table(resnet, "layer-logits")
     layer = "blocks.2.conv2"
@@ -83,12 +69,6 @@ def test_logits_after_a_redraw_against_whole_passes(resnet):
     np.testing.assert_allclose(rows["pearson"], expected, atol=1e-5)
     change = centred(after - before).norm(dim=1) / centred(before).norm(dim=1)
     np.testing.assert_allclose(rows["change"], change, rtol=1e-4)
-
-
-def test_layers_of_a_network_without_skips_lie_beside_none(tiny):
-    frame = table(tiny, "layer-logits", every=1, max_images=2)
-    assert list(dict.fromkeys(frame["layer"])) == ["conv1", "conv2", "fc"]
-    assert set(frame["path"]) == {"neither"}
 
 
 def test_the_surrogate_holds_for_small_changes_only(resnet):
@@ -122,49 +102,15 @@ def test_a_whole_map_that_is_a_sum_is_the_whole_map(resnet):
         np.testing.assert_allclose(second[column], alone[column], atol=1e-4)
 
 
-def test_small_networks_and_their_table(tiny, monkeypatch):
-    monkeypatch.setattr(residual_networks, "EPOCHS", 1)
-    knobs = {"trainings": 1, "redraws": 1, "test_images": 3, "path_steps": 2,
-             "training_images": 50}  # fmt: skip
-    [chunk] = TABLES["skip-networks"].parts(tiny, **knobs)
-    assert not chunk.table.modelled
-    frame = chunk.compute()
-    assert list(frame) == list(TABLES["skip-networks"].columns)
-    parts = frame.groupby("network")["part"].unique()
-    assert set(parts["with skips"]) == {"total", "branch"}
-    assert set(parts["without skips"]) == {"total"}
-    assert frame.groupby("network")["layer"].nunique().tolist() == [8, 8]
-    assert frame["image"].nunique() == 3
-
-
-def test_blocks_of_the_embedded_default():
-    blocks = blocks_of(load_model("efficientnet_lite0"))
-    assert [residual.block for residual in blocks] == [
-        f"blocks.{number}" for number in (2, 4, 6, 7, 9, 10, 12, 13, 14)
-    ]
-    assert all(not residual.shortcut for residual in blocks)
-
-
 def context_of(claim: str, model: str = "efficientnet_lite0") -> CriterionContext:
     return CriterionContext.of(find_claim(claim), model, "photos", 20)
 
 
 def made_logits(median: float = 0.5, weakest: float = 0.5, redraws: int = 10) -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    rows = []
-    for image in range(20):
-        for seed in range(redraws):
-            for layer, path, mean in (
-                ("stem", "neither", 0.0),
-                ("a", "residual branch", median),
-                ("b", "residual branch", weakest),
-            ):
-                value = rng.normal(mean, 0.05)
-                rows.append(
-                    {"image": f"{image}.png", "seed": seed, "layer": layer, "path": path,
-                     "pearson": value, "spearman": value}
-                )  # fmt: skip
-    return pd.DataFrame(rows)
+    branch = "residual branch"
+    levels = {("stem", "neither"): 0.0, ("a", branch): median, ("b", branch): weakest}
+    columns = ("pearson", "spearman")
+    return synthetic.table(levels, ("layer", "path"), columns, 20, 0.05, seed=tuple(range(redraws)))
 
 
 @pytest.mark.parametrize(
@@ -186,22 +132,18 @@ def made_parts(
     *, skip: float = 0.97, branch: float = 0.3, masses: tuple[float, float] = (0.8, 0.2),
     gap: float = 1e-6, redraws: int = 5, images: int = 50, beta_1: dict[str, float] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    rng = np.random.default_rng(0)
-    rows = []
-    for method in ("lrp-epsilon-plus", "lrp-alpha2-beta1"):
-        means = {"total": 0.95, "skip": skip, "branch": branch}
-        means |= (beta_1 or {}) if method == "lrp-alpha2-beta1" else {}
-        mass = {"total": 1.0, "skip": masses[0], "branch": masses[1]}
-        for image in range(images):
-            for seed in range(redraws):
-                for part, mean in means.items():
-                    share = mass[part] + rng.normal(0, 0.02)
-                    rows.append(
-                        {"image": f"{image}.png", "seed": seed, "method": method, "part": part,
-                         "pearson": mean + rng.normal(0, 0.01), "mass": share,
-                         "mass_after": share, "gap": gap}
-                    )  # fmt: skip
-    return pd.DataFrame(rows)
+    means = {"total": 0.95, "skip": skip, "branch": branch}
+    mass = {"total": 1.0, "skip": masses[0], "branch": masses[1]}
+    levels = {
+        (method, part): {"pearson": mean, "mass": mass[part], "mass_after": mass[part]}
+        for method, own in (
+            ("lrp-epsilon-plus", means), ("lrp-alpha2-beta1", means | (beta_1 or {})),
+        )
+        for part, mean in own.items()
+    }  # fmt: skip
+    return synthetic.table(
+        levels, ("method", "part"), images=images, spread=0.01, seed=tuple(range(redraws)), gap=gap
+    )
 
 
 @pytest.mark.parametrize(
@@ -223,41 +165,16 @@ def test_figure_7_is_refused_where_it_is_false(changes, verdict):
     assert found.value == verdict, found.evidence
 
 
-@pytest.mark.parametrize(
-    ("methods", "words"), [(["lrp-epsilon-plus"], "beta = 1 'not-run'"), ([], "holds no")]
-)
-def test_figure_7_stays_open_where_a_beta_was_not_measured(methods, words):
-    rows = made_parts()
-    other = rows.assign(method="gradient")
-    rows = pd.concat([rows[rows["method"].isin(methods)], other])
-    found = judge("binder-fig7", {"skip-relevance": rows}, context_of("binder-fig7"))
-    assert found.value == ("undecided" if methods else "not-run")
-    assert words in found.reason
-
-
-def test_figure_7_says_that_a_network_has_no_skips(tiny):
-    empty = table(tiny, "skip-relevance")
-    context = context_of("binder-fig7", "squeezenet1_1")
-    found = judge("binder-fig7", {"skip-relevance": empty}, context)
-    assert found.value == "not-run"
-    assert "squeezenet1_1 has no skip connection" in found.reason
-
-
 def made_networks(with_: float, without: float, branch: float, trainings: int = 5):
-    rng = np.random.default_rng(0)
-    kinds = (
-        ("with skips", "total", with_),
-        ("with skips", "branch", branch),
-        ("without skips", "total", without),
-    )
-    return pd.DataFrame(
-        {"image": f"{image}.png", "training": training, "seed": 0, "method": method,
-         "network": network, "part": part, "layer": "a", "accuracy": 0.97,
-         "ssim": mean + rng.normal(0, 0.05)}
-        for image in range(20)
-        for training in range(trainings)
-        for method in ("gradient-x-input", "integrated-gradients")
-        for network, part, mean in kinds
+    kinds = {
+        ("with skips", "total"): with_,
+        ("with skips", "branch"): branch,
+        ("without skips", "total"): without,
+    }
+    levels = {(*kind, number): v for kind, v in kinds.items() for number in range(trainings)}
+    return synthetic.table(
+        levels, ("network", "part", "training"), images=20, spread=0.05, seed=0, layer="a",
+        accuracy=0.97, method=("gradient-x-input", "integrated-gradients"),
     )  # fmt: skip
 
 

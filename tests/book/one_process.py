@@ -1,6 +1,6 @@
-"""Every method and every chapter for one network, in this process.
+"""Every chapter for one network, in this process; and every method.
 
-    python -m tests.book.one_process FOLDER JSON-OF-PARAMETERS [undrawn]
+    python -m tests.book.one_process FOLDER JSON-OF-PARAMETERS
 
 A kernel for each chapter would cost minutes. IPython takes over ``__main__``, chapters change more
 than that, and networks are large, so a test starts this as a process of its own.
@@ -65,23 +65,18 @@ def leave_figures_undrawn() -> None:
     Figure.savefig = lambda *args, **kwargs: None
 
 
-def main(folder: str, parameters: str, *undrawn: str) -> None:
+def main(folder: str, parameters: str) -> None:
     """Execute the chapters of the checkout in a folder that is a project of its own."""
     torch.set_num_threads(1)
-    runs.load_model = cache(runs.load_model)  # drawing the weights of VGG-16 takes seconds
+    runs.load_model = cache(runs.load_model)
     os.chdir(Path(folder))
-    values = json.loads(parameters)
-    refused = run_methods(values["model"])
-    Path("refused.json").write_text(json.dumps(refused), encoding="utf-8")
     pyplot.switch_backend("agg")
     plate.PIXELS_PER_INCH = 30  # pictures are drawn, but nobody looks at them
-    if undrawn:
-        leave_figures_undrawn()
     gc.freeze()  # IPython collects garbage for every chapter, and these modules are large
     shell, project = InteractiveShell.instance(), Project(CHECKOUT)
     for chapter in project.chapters:
         print(f"chapter {chapter}", flush=True)
-        run_chapter(shell, project, chapter, values)
+        run_chapter(shell, project, chapter, json.loads(parameters))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,10 @@
 """Names of figures and tables: made from the source, the same whatever stands before them."""
 
-import jupytext
 import nbformat
 import pytest
 
-from sanitygap.book import Project
-from sanitygap.book.anchors import Names, shown_names, slug
+from sanitygap.book.anchors import Names, shown_names
 from sanitygap.errors import UsageError
-from tests.book.toy import CHECKOUT
-
-PROJECT = Project(CHECKOUT)
 
 
 def chapter(*cells: str) -> nbformat.NotebookNode:
@@ -53,28 +48,6 @@ def test_section_is_called_by_its_own_label_or_its_heading() -> None:
     assert names.name(3, 0) == "another-idea-x"
     with pytest.raises(UsageError, match="two cells show 'another-idea-x'; give one of them"):
         names.name(5, 0)
-
-
-def test_outputs_of_one_call_are_counted() -> None:
-    names = Names(chapter(">display(pages.one(study), pages.two(study))"))
-    assert [names.name(0, output) for output in range(4)] == ["one", "two", "two-2", "two-3"]
-
-
-@pytest.mark.parametrize("name", PROJECT.chapters)
-def test_no_two_cells_of_a_chapter_show_the_same(name: str) -> None:
-    notebook = jupytext.read(PROJECT.source(name), fmt="md:myst")
-    names = Names(notebook)
-    found = [
-        names.name(place, 0)
-        for place, cell in enumerate(notebook.cells)
-        if cell.cell_type == "code" and "pages." in cell.source.splitlines()[-1]
-    ]
-    assert len(found) == len(set(found))
-    assert all(found)
-
-
-def test_slug_has_only_letters_digits_and_hyphens() -> None:
-    assert slug(" SSIM: $L = 2$, Ångström! ") == "ssim-l-2-ngstr-m"
 
 
 def test_section_with_sections_of_its_own_names_what_it_holds() -> None:

@@ -1,8 +1,6 @@
 """The chapters of the real book: how their sources are written, and that they run."""
 
-import ast
 import json
-from pathlib import Path
 
 import jupytext
 import nbformat
@@ -71,17 +69,3 @@ def test_verdicts_of_the_run_are_kept_with_it(smoke: Project) -> None:
     path = smoke.root / "data" / "runs" / RUN / "verdicts.json"
     verdicts = json.loads(path.read_text(encoding="utf-8"))
     assert {"binder-thm1", "binder-gap"} <= {record["claim"] for record in verdicts}
-
-
-def test_checkout_is_untouched(smoke: Project) -> None:
-    assert smoke.root != CHECKOUT
-    assert not Path(CHECKOUT / "data" / "runs" / RUN).exists()
-
-
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_set_up_prints_no_raw_table(chapter: str) -> None:
-    for cell in code_cells(chapter):
-        last = ast.parse(cell.source).body[-1:]
-        if last and isinstance(last[0], ast.Expr):
-            shows = not cell.source.rstrip().endswith(";")
-            assert not (shows and ast.unparse(last[0]).startswith("study.table(")), cell.source

@@ -4,19 +4,16 @@ import errno
 import hashlib
 import json
 import sys
-from pathlib import Path
 
 import jupytext
 import nbformat
 import pytest
 
 from sanitygap.book import Project, execute, gate
-from sanitygap.book.execution import command
 from sanitygap.book.gatekeeper import problems
 from sanitygap.book.localpaths import LocalPaths
 from sanitygap.book.stamp import STAMP
 from sanitygap.errors import NotRecordedError, UsageError
-from sanitygap.provenance import checked_out
 
 
 def read(project: Project, name: str) -> nbformat.NotebookNode:
@@ -52,25 +49,6 @@ def test_stamp_tells_what_was_executed(executed: Project) -> None:
     assert stamp.started <= stamp.finished
     assert 0 < stamp.duration_s < 120
     assert stamp.command.startswith("sanitygap execute theorem-1 --run toy --profile smoke")
-
-
-def test_commit_is_stamped_with_uncommitted_changes(project: Project) -> None:
-    import subprocess
-
-    def git(*arguments: str) -> None:
-        identity = ["-c", "user.name=t", "-c", "user.email=t@t.invalid"]
-        subprocess.run(["git", "-C", str(project.root), *identity, *arguments], check=True)
-
-    assert checked_out(project.root) == (None, False)
-    git("init", "-q")
-    git("add", ".")
-    git("commit", "-qm", "all")
-    commit, dirty = checked_out(project.root)
-    assert commit is not None
-    assert len(commit) == 40
-    assert not dirty
-    (project.root / "new").touch()
-    assert checked_out(project.root) == (commit, True)
 
 
 def test_nothing_of_this_machine_is_published(executed: Project) -> None:
@@ -114,36 +92,11 @@ def test_page_shows_the_values_that_were_used_and_no_defaults(executed: Project)
     assert 'run = "toy"' in injected.source
 
 
-def test_values_reach_the_notebook(project: Project) -> None:
-    [path] = execute(project, ["theorem-1"], {"points": 7}, "toy", out=project.root / "elsewhere")
-    assert path == project.root / "elsewhere" / "theorem-1.ipynb"
-    assert printed(nbformat.read(path, as_version=4))["points"] == "7"
-
-
 def test_unknown_parameter_is_refused_before_anything_runs(project: Project) -> None:
     with pytest.raises(UsageError, match=r"'gap' has no parameter 'ponits'.*divisor") as error:
         execute(project, ["gap"], {"ponits": 7}, "toy")
     assert "\n" not in str(error.value)
     assert not project.executed_folder("toy").exists()
-
-
-def test_unknown_notebook_is_refused_with_the_nearest_name(project: Project) -> None:
-    with pytest.raises(UsageError, match=r"unknown notebook 'theorem1'.*theorem-1"):
-        execute(project, ["theorem1"], {}, "toy")
-
-
-@pytest.mark.parametrize("run", ["../outside", "a/b", "", ".hidden", "a b"])
-def test_run_must_be_a_plain_name(project: Project, run: str) -> None:
-    with pytest.raises(UsageError, match="cannot name a run"):
-        execute(project, ["gap"], {}, run)
-
-
-def test_malformed_notebook_is_refused(project: Project) -> None:
-    path = project.source("gap")
-    text = path.read_text(encoding="utf-8").replace("  display_name: Python 3\n", "")
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match="'gap' is not a MyST Markdown notebook"):
-        execute(project, ["gap"], {}, "toy")
 
 
 def test_failure_names_cell_and_exception_and_keeps_what_ran(project: Project) -> None:
@@ -161,16 +114,6 @@ def test_failure_names_cell_and_exception_and_keeps_what_ran(project: Project) -
 
     execute(project, ["gap"], {"divisor": 2}, "toy")
     assert sorted(path.name for path in folder.iterdir()) == ["gap.ipynb"]
-
-
-def test_one_failure_does_not_stop_the_others(project: Project) -> None:
-    path = project.source("theorem-1")
-    text = path.read_text(encoding="utf-8").replace("import hashlib\n", "import no_such_module\n")
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match="'theorem-1' failed .*no_such_module"):
-        execute(project, [], {}, "toy")
-    assert project.executed("toy", "gap").exists()
-    assert not project.executed("toy", "theorem-1").exists()
 
 
 def test_a_page_ends_where_a_recorded_run_holds_no_more(project: Project) -> None:
@@ -214,21 +157,6 @@ def test_a_cell_may_not_take_longer_than_the_limit(project: Project) -> None:
     assert (project.executed_folder("toy") / "gap.failed.ipynb").exists()
 
 
-def test_interruption_keeps_what_ran(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    import papermill
-
-    complete = papermill.execute_notebook
-
-    def interrupted(*args: object, **options: object) -> None:
-        complete(*args, **options)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(papermill, "execute_notebook", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        execute(project, ["gap"], {}, "toy")
-    assert [path.name for path in project.executed_folder("toy").iterdir()] == ["gap.failed.ipynb"]
-
-
 @pytest.mark.parametrize(
     "at", ["papermill.execute_notebook", "sanitygap.book.execution.publishable"]
 )
@@ -249,32 +177,3 @@ def test_no_older_page_passes_for_one_that_a_full_disk_cut_off(
     assert names == {"theorem-1.ipynb", "gap.failed.ipynb"}
     with pytest.raises(UsageError, match="gap: its last execution failed"):
         gate(project, "toy")
-
-
-def test_command_quotes_what_a_shell_would_split() -> None:
-    text = command("gap", {"model": "a b", "n_images": None, "seed": 0, "points": 3})
-    assert text == "sanitygap execute gap --model 'a b' --seed 0"
-
-
-def test_project_is_found_from_a_folder_inside_it(project: Project) -> None:
-    assert Project.find(project.root / "book") == Project(project.root.resolve())
-
-
-def test_outside_a_project_the_message_says_where_to_go(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="run this inside the book"):
-        Project.find(tmp_path)
-
-
-def test_chapters_are_those_of_the_table_of_contents(project: Project) -> None:
-    assert project.chapters == ["theorem-1", "gap"]
-    assert project.notebooks == ["gap", "theorem-1"]
-
-
-def test_chapters_without_a_caption_belong_to_the_part_before_them(project: Project) -> None:
-    first, last = project.parts
-    assert first == {
-        "caption": "The statements",
-        "pages": ["book/toy-part", "notebooks/theorem-1", "notebooks/gap"],
-    }
-    assert last["caption"] == "The companion"
-    assert [project.documents[0], *first["pages"], *last["pages"]] == project.documents

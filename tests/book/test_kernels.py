@@ -96,22 +96,6 @@ def test_kernels_are_forks_that_share_nothing_but_imports(book: Project) -> None
         assert gone(kernel["pid"])
 
 
-def test_few_notebooks_get_kernels_of_the_usual_kind(book: Project) -> None:
-    [path] = execute(book, ["chapter-0"], {}, "one")
-    assert not seen(path)["there"]
-
-
-def test_a_figure_that_is_open_at_the_end_of_a_cell_is_shown(book: Project) -> None:
-    paths = execute(book, [], {"end": "drawschapter-1"}, "toy")
-    shown = [
-        output
-        for cell in nbformat.read(paths[1], as_version=4).cells
-        for output in cell.get("outputs", [])
-        if "image/png" in output.get("data", {})
-    ]
-    assert len(shown) == 1
-
-
 def test_the_death_of_one_kernel_is_told_and_the_others_go_on(book: Project) -> None:
     with pytest.raises(UsageError, match="'chapter-1' failed: the kernel died"):
         execute(book, [], {"end": "dieschapter-1"}, "toy")

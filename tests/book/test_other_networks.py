@@ -1,4 +1,8 @@
-"""Six torchvision networks with random weights through every method and every chapter."""
+"""Torchvision networks with random weights: one through the whole book, others through its engine.
+
+A chapter adds figures to what its tables hold, so one network with awkward ones is enough for them:
+it has skips, gates, smooth activations and no ReLU, which the network of the smoke book has not.
+"""
 
 import json
 import os
@@ -9,63 +13,57 @@ from pathlib import Path
 
 import pytest
 
-from sanitygap.attribution import METHODS
 from sanitygap.attribution.applicable import CONDITIONAL
-from tests.book.one_process import SHORT
+from sanitygap.experiments import TABLES
+from sanitygap.images import load_images
+from sanitygap.models import load_model
+from sanitygap.table import Context
+from tests.book.one_process import run_methods
 from tests.book.torchvision_small import SIZES
 from tests.book.toy import CHECKOUT
 
-PIECEWISE_LINEAR = {"fullgrad"}
-"""Methods that a network with smooth activations has to be refused."""
+AWKWARD = "efficientnet_b0"
 
-MOST_STAGES = "densenet121"
-"""Its figures are the most crowded ones; those of the other networks are not drawn."""
-
-
-def test_methods_that_may_be_refused_exist() -> None:
-    assert set(CONDITIONAL) <= set(METHODS)
-    assert set(SHORT) <= set(METHODS)
+STRUCTURE = (
+    "activated-regions", "activation-overtaking", "activation-sparsity", "feature-map",
+    "ignored-tiles", "ipr-models", "layer-logits", "outlook-baseline", "randomization-bottom-up",
+    "redrawn-overtaking", "relevance-flow", "skip-relevance", "skip-surrogate",
+)  # fmt: skip
+"""Tables that look at layers, blocks or activations, which networks have in their own ways."""
 
 
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Path:
-    """A folder that is a project of its own, without recorded runs."""
+def test_every_chapter(tmp_path: Path) -> None:
+    """In a folder that is a project of its own, without recorded runs."""
     for name in ("pyproject.toml", "_config.yml", "_toc.yml"):
         shutil.copy(CHECKOUT / name, tmp_path)
     shutil.copytree(CHECKOUT / "data", tmp_path / "data", ignore=shutil.ignore_patterns("runs"))
     (tmp_path / "notebooks").mkdir()
-    return tmp_path
-
-
-@pytest.fixture(scope="module")
-def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Parts of tables from one network to the next: those that no network enters are the same.
-
-    A part's name is a hash of all that determines it, so no network can take another one's.
-    """
-    return tmp_path_factory.mktemp("parts")
+    parameters = {
+        "run": "awkward", "profile": "smoke", "model": f"tests.book.torchvision_small:{AWKWARD}",
+        "images": "photos", "n_images": 2,
+    }  # fmt: skip
+    made = subprocess.run(
+        [sys.executable, "-m", "tests.book.one_process", tmp_path, json.dumps(parameters)],
+        cwd=CHECKOUT, env=os.environ | {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert made.returncode == 0, f"{made.stdout[-500:]}\n{made.stderr[-3000:]}"
+    assert (tmp_path / "data" / "runs" / "awkward" / "verdicts.json").is_file()
 
 
 @pytest.mark.parametrize("name", SIZES)
-def test_every_method_and_every_chapter(name: str, elsewhere: Path, computed: Path) -> None:
-    run = elsewhere / "data" / "runs" / name.replace("_", "-")
-    shutil.copytree(computed, run / "parts")
-    parameters = {
-        "run": run.name, "profile": "smoke", "model": f"tests.book.torchvision_small:{name}",
-        "images": "photos", "n_images": 2,
-    }  # fmt: skip
-    command = [sys.executable, "-m", "tests.book.one_process", elsewhere, json.dumps(parameters)]
-    if name != MOST_STAGES:
-        command.append("undrawn")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(CHECKOUT), *sys.path])}
-    made = subprocess.run(
-        command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
-    )
-    assert made.returncode == 0, f"{made.stdout[-500:]}\n{made.stderr[-3000:]}"
-    assert (run / "verdicts.json").is_file()
-    refused = json.loads((elsewhere / "refused.json").read_text(encoding="utf-8"))
-    smooth = name == "efficientnet_b0"
-    assert set(refused) & PIECEWISE_LINEAR == (PIECEWISE_LINEAR if smooth else set())
-    assert not {"guided-backprop", "guided-grad-cam"} & set(refused)
-    assert set(refused) <= set(CONDITIONAL)
-    shutil.copytree(run / "parts", computed, dirs_exist_ok=True)
+def test_every_method(name: str) -> None:
+    refused = set(run_methods(f"tests.book.torchvision_small:{name}"))
+    assert ("fullgrad" in refused) == (name == AWKWARD), "it needs piecewise linear activations"
+    assert not {"guided-backprop", "guided-grad-cam"} & refused
+    assert refused <= set(CONDITIONAL)
+
+
+@pytest.mark.parametrize("name", [name for name in SIZES if name != AWKWARD])
+def test_tables_about_structure(name: str) -> None:
+    model = load_model(f"tests.book.torchvision_small:{name}")
+    context = Context(lambda: model, lambda: load_images("photos", 2), 0)
+    for table in STRUCTURE:
+        entry = TABLES[table]
+        rows = sum(len(part.compute()) for part in entry.parts(context, **entry.profiles["smoke"]))
+        assert rows or table.startswith(("skip-", "outlook-")), f"{table} of {name} is empty"

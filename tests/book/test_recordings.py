@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sanitygap.book.recordings import blob_id, difference, history, recorded_claims, recorded_tables
+from sanitygap.book.recordings import difference, recorded_claims, recorded_tables
 from tests.book.test_results import git
 
 RUN = "reference-a"
@@ -63,23 +63,6 @@ def test_claims_are_told_with_their_last_two_sayings(root: Path) -> None:
     assert now["date"][:4] == git(root, "log", "-1", "--format=%cI")[:4]
 
 
-def test_what_is_not_committed_is_the_present(root: Path) -> None:
-    say(root, one=("holds", "x", 4))
-    commit(root)
-    say(root, one=("false", "x", 4))
-    (entry,) = recorded_claims(root, [RUN])
-    assert (entry["before"]["verdict"], entry["now"]["verdict"]) == ("holds", "false")
-    assert entry["now"]["date"] == "not committed"
-
-
-def test_without_git_there_is_nothing_to_tell(tmp_path: Path) -> None:
-    (tmp_path / PATH).mkdir(parents=True)
-    say(tmp_path, one=("holds", "x", 4))
-    scores(ssim=[0.1, 0.2, 0.3]).to_parquet(tmp_path / PATH / "t.parquet")
-    assert recorded_claims(tmp_path, [RUN]) == []
-    assert recorded_tables(tmp_path, [RUN]) == []
-
-
 def test_tables_are_told_with_their_last_two_recordings(root: Path) -> None:
     file = root / PATH / "randomization.parquet"
     scores(ssim=[9.0, 9.0, 9.0]).to_parquet(file)
@@ -97,16 +80,6 @@ def test_tables_are_told_with_their_last_two_recordings(root: Path) -> None:
     assert (told["now"]["rows"], told["now"]["images"]) == (3, 3)
 
 
-def test_states_are_the_blobs_that_git_names(root: Path) -> None:
-    say(root, one=("holds", "x", 4))
-    commit(root)
-    name = f"{PATH}/verdicts.json"
-    (state,) = history(root, [PATH])[name]
-    content = (root / name).read_bytes()
-    assert state.blob == blob_id(content) == git(root, "hash-object", name)
-    assert state.commit == git(root, "rev-parse", "HEAD")
-
-
 def test_only_rows_that_both_hold_are_compared() -> None:
     before = scores(ssim=[0.1, 0.2, 0.3])
     now = pd.concat([before, before.assign(image=["d", "e", "f"], ssim=[5.0, 5.0, 5.0])])
@@ -121,13 +94,3 @@ def test_noise_of_floats_and_run_time_are_no_change() -> None:
     now = scores(ssim=[0.1 + 1e-9, 0.2, np.float32(0.3)], seconds=[4.0, 5.0, 6.0])
     assert difference(before, now)["changed"] == 0
     assert difference(before, scores(ssim=[0.1, 0.2, np.nan]))["changed"] == 1
-
-
-def test_fractions_that_describe_rows_pair_them() -> None:
-    before = pd.DataFrame({"image": ["a", "a"], "noise": [0.5, 1.0], "ssim": [0.1, 0.2]})
-    now = pd.DataFrame({"image": ["a", "a"], "noise": [1.0, 0.5], "ssim": [0.3, 0.1]})
-    told = difference(before, now)
-    assert (told["paired"], told["changed"]) == (2, 1)
-    assert told["mean_now"] == pytest.approx(0.2)
-    twice = pd.DataFrame({"image": ["a", "a"], "ssim": [0.1, 0.2]})
-    assert difference(twice, twice.assign(ssim=[0.1, 0.4]))["paired"] is None

@@ -2,20 +2,15 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import get_args
-from urllib.parse import parse_qs
 
 import pytest
 from bs4 import BeautifulSoup, Tag
 
 from sanitygap.book import Project, build
-from sanitygap.book.directives import conditions, percentage
 from sanitygap.book.site import ledger_rows
-from sanitygap.book.stage import stage, title_of
+from sanitygap.book.stage import stage
 from sanitygap.book.verdicts import VERDICTS
-from sanitygap.claims import Value, read_verdicts
-from sanitygap.claims.amendments import load_amendments, load_earlier
-from sanitygap.claims.documentary import standing
+from sanitygap.claims import read_verdicts
 from sanitygap.claims.records import seal
 from sanitygap.errors import UsageError
 from tests.book.toy import ADDRESS, execute_all, invented_claims, make_project
@@ -48,11 +43,6 @@ def expected_counts() -> dict[tuple[str, str], int]:
     return {key: count for key, count in counts.items() if count}
 
 
-def test_every_verdict_of_the_ledger_can_be_shown() -> None:
-    shown = [name for group in get_args(Value) for name in (get_args(group) or [group])]
-    assert sorted(VERDICTS) == sorted(shown)
-
-
 def test_counts_on_the_landing_page_are_those_of_the_ledger(site: Path) -> None:
     table = one(soup(site, "book/index.html"), "table.verdict-counts")
     assert [head.split()[0] for head in texts(table, "thead th")] == ["Verdict", *MODELS]
@@ -64,87 +54,6 @@ def test_counts_on_the_landing_page_are_those_of_the_ledger(site: Path) -> None:
     assert {key: count for key, count in found.items() if count} == expected_counts()
     total = str(len({row["id"] for row in invented_claims()}))
     assert texts(table.select("tbody tr")[-1], "td")[1:] == [total, total]
-
-
-def test_number_on_the_landing_page_leads_to_the_claims_it_counts(site: Path) -> None:
-    table = one(soup(site, "book/index.html"), "table.verdict-counts")
-    for row in table.select("tbody tr")[:-1]:
-        word = texts(row, ".verdict")[0].split()[-1]
-        for model, link in zip(MODELS, row.select("td:not(:first-child)"), strict=True):
-            if (shown := link.find("a")) is not None:
-                page, _, query = str(shown["href"]).partition("?")
-                assert page == "ledger.html"
-                assert parse_qs(query) == {"verdict": [word], "model": [model]}
-
-
-def test_headline_claims_have_their_verdict_on_every_run(site: Path) -> None:
-    page = soup(site, "book/index.html")
-    table = one(page, "table.headlines")
-    assert [head.split()[0] for head in texts(table, "thead th")] == ["Claim", *MODELS]
-    waiting = set()
-    parts = 0
-    for line in table.select("tbody tr"):
-        first, *cells = line.select("td")
-        names = texts(first, 'a[href^="ledger.html#"]')
-        links = first.select('a[href^="ledger.html#"]')
-        assert [link["href"] for link in links] == [f"ledger.html#{name}" for name in names]
-        own = [row for row in invented_claims() if row["id"] in names]
-        waiting |= {row["model"] for row in own if row["model"] and not row["run"]}
-        found = {(row["model"], row["id"]): row["verdict"] for row in own if row["run"]}
-        judged = {found[key] for key in found}
-        networks = own[0]["networks"]
-        if networks:
-            assert f"about {networks}" in texts(first, ".networks")
-        if networks and len(judged) == 1:
-            (cell,) = cells
-            assert cell["colspan"] == str(len(MODELS))
-            assert texts(cell, ".verdict")[0].split()[-1] == judged.pop()
-            assert texts(cell, ".shown-on") == [networks]
-            continue
-        for model, cell in zip(MODELS, cells, strict=True):
-            assert set(texts(cell, ".shown-on")) == {model}
-            if cell.select("strong"):
-                parts += 1
-                continue
-            verdicts = {found.get((model, name), "not-run") for name in names}
-            if names == ["binder-gap"] and not texts(cell, ".share"):
-                verdicts = {"not-run"}  # the share that no run has
-            assert {words.split()[-1] for words in texts(cell, ".verdict")} == verdicts
-    assert parts, "a share of specifications is shown"
-    assert waiting, "a model of the paper waits for a run"
-    words = one(page, "p.waiting")
-    assert words.get_text().startswith(f"{len(waiting)} models")
-    assert one(words, "a")["href"] == "ledger.html?verdict=not-run"
-
-
-def test_parts_of_a_claim_are_shown_as_percentages(site: Path) -> None:
-    table = one(soup(site, "book/index.html"), "table.headlines")
-    rows = [line for line in table.select("tbody tr") if texts(line, "a")[0] == "binder-gap"]
-    shown = [texts(line, "td")[1].removesuffix(MODELS[0]).strip() for line in rows]
-    assert shown[0].endswith("holds in 0 % of specifications")
-    assert shown[1:] == ["87 % of specifications", "○ not-run", "> 99 % of specifications"]
-
-
-def test_claims_that_share_a_row_are_told_apart_where_they_differ(site: Path) -> None:
-    table = one(soup(site, "book/index.html"), "table.headlines")
-    line = next(line for line in table.select("tbody tr") if len(texts(line, ".links")) > 1)
-    names = texts(line, 'a[href^="ledger.html#"]')
-    found = {row["id"]: row["verdict"] for row in invented_claims() if row["model"] == MODELS[0]}
-    cell = line.select("td")[1]
-    told = dict(zip(texts(cell, ".verdict"), texts(cell, ".share"), strict=True))
-    assert {
-        name: words.split()[-1] for words, listed in told.items() for name in listed.split(", ")
-    } == {name: found.get(name, "not-run") for name in names}
-
-
-def test_numbers_of_a_verdict_in_words() -> None:
-    assert [percentage(share) for share in (0, 0.004, 0.5, 0.999, 1)] == [
-        "0\xa0%", "< 1\xa0%", "50\xa0%", "> 99\xa0%", "100\xa0%",
-    ]  # fmt: skip
-    counts = {"held": 22.0, "against": 0.0, "open": 1.0}
-    assert conditions(counts) == "22 of 23 conditions hold, 1 open"
-    assert conditions(counts | {"against": 2.0}) == "22 of 25 conditions hold, 2 refuted, 1 open"
-    assert conditions({"tau": 0.3}) == conditions({}) == ""
 
 
 def test_ledger_lists_every_claim_with_all_its_verdicts(site: Path) -> None:
@@ -173,96 +82,11 @@ def test_ledger_lists_every_claim_with_all_its_verdicts(site: Path) -> None:
         assert one(line, "a.claim-id")["href"] == f"#{line['id']}"
 
 
-def test_part_counts_the_verdicts_of_its_pages(site: Path) -> None:
-    table = one(soup(site, "book/toy-part.html"), "table.part-pages")
-    *lines, last = table.select("tbody tr")
-    shown = [str(one(line, "td:first-child a")["href"]) for line in lines]
-    assert shown == ["../notebooks/theorem-1.html", "../notebooks/gap.html"]
-    assert "A second toy." in lines[1].get_text()
-    rows = invented_claims()
-    expected = {}
-    for page in ("theorem-1", "gap"):
-        own = {row["id"] for row in rows if row["notebook"] == page}
-        for model in MODELS:
-            found = {row["id"]: row["verdict"] for row in rows if row["model"] == model}
-            expected[page, model] = Counter(found.get(claim, "not-run") for claim in own)
-    for line, page in zip(lines, ("theorem-1", "gap"), strict=True):
-        for model, cell in zip(MODELS, line.select("td:not(:first-child)"), strict=True):
-            assert counted(cell) == expected[page, model]
-    for model, cell in zip(MODELS, last.select("td:not(:first-child)"), strict=True):
-        assert counted(cell) == expected["theorem-1", model] + expected["gap", model]
-        for link in cell.select("a"):
-            query = parse_qs(str(link["href"]).partition("?")[2])
-            assert query["part"] == ["the-statements"]
-            assert query["model"] == [model]
-
-
 def counted(cell: Tag) -> Counter[str]:
     """Verdict -> number, of a cell that counts."""
     lines = [line.get_text().replace(line.select(".shown-on")[0].get_text(), "").split()
              for line in cell.select("p")]  # fmt: skip
     return Counter({verdict: int(number) for _, verdict, number in lines})
-
-
-def test_ledger_shows_the_substance_of_a_sentence_beside_its_verdict(site: Path) -> None:
-    page = soup(site, "book/ledger.html")
-    sentences = [row for row in invented_claims() if row.get("substance")]
-    assert sentences
-    for row in sentences:
-        findings = page.select(f'tr[id="{row["id"]}"] .finding')
-        shown = next(f for f in findings if row["model"] in texts(f, ".shown-on"))
-        folded = next(d for d in shown.select("details") if "Substance" in texts(d, "summary")[0])
-        assert texts(folded, "summary") == [f"Substance: {standing(row['substance'])}"]
-        assert texts(folded, "a") == [found.claim for found in row["substance"]]
-        assert [words.split()[-1] for words in texts(folded, ".verdict")] == [
-            found.verdict for found in row["substance"]
-        ]
-        assert all(found.note in folded.get_text() for found in row["substance"])
-
-
-def test_amendments_show_their_reasons_and_the_verdicts_before_and_after(site: Path) -> None:
-    page = soup(site, "book/changelog.html")
-    earlier = load_earlier()
-    now = {(row["id"], row["run"]): row["verdict"] for row in invented_claims() if row["run"]}
-    amendments = load_amendments()
-    for number, amendment in enumerate(amendments, 1):
-        table = one(page, f"table#table-amendment-{number}")
-        later = {claim for other in amendments[number:] for claim in other.claims}
-        _, *runs = texts(table, "thead th")
-        assert texts(table, "tbody td:first-child") == list(amendment.claims)
-        for line, claim in zip(table.select("tbody tr"), amendment.claims, strict=True):
-            before = earlier.get((amendment.until, claim), {})
-            for run, cell in zip(runs, texts(line, "td")[1:], strict=True):
-                old, new = cell.split("→")
-                assert old.split()[-1] == before.get(run, "no verdict").split()[-1]
-                if claim not in later:
-                    assert new.split()[-1] == now.get((claim, run), "no verdict").split()[-1]
-    told = page.select("dl.amendment")
-    assert len(told) == len(amendments)
-    for shown, amendment in zip(told, reversed(amendments), strict=True):
-        assert texts(shown, "dt") == [
-            "Was",
-            "Is now",
-            "Reason",
-            "Seen before the change",
-            "Confirmed",
-        ]
-        assert amendment.reason.split("`")[0].split()[0] in shown.get_text()
-
-
-def test_claims_of_a_part_are_marked_in_the_ledger(site: Path) -> None:
-    page = soup(site, "book/ledger.html")
-    marked = {str(row["id"]) for row in page.select("tr.part-the-statements")}
-    assert marked == {row["id"] for row in invented_claims() if row["notebook"]}
-
-
-def test_introduction_must_name_the_pages_of_its_part(tmp_path: Path) -> None:
-    project = make_project(tmp_path)
-    execute_all(project)
-    page = tmp_path / "book" / "toy-part.md"
-    page.write_text(page.read_text().replace("notebooks/gap: A second toy.\n", ""))
-    with pytest.raises(UsageError, match="this part has the pages notebooks/theorem-1, notebooks"):
-        build(project, "toy", invented_claims())
 
 
 def test_moved_page_leads_on(tmp_path: Path) -> None:
@@ -342,32 +166,6 @@ def test_figure_has_alternative_text_caption_and_numbers(site: Path) -> None:
     assert "<a figure>" not in texts(page, ".cell_output"), "the text of a figure is not shown"
 
 
-def test_proofs_have_ids_of_their_own(site: Path) -> None:
-    page = soup(site, "notebooks/theorem-1.html")
-    assert [proof["id"] for proof in page.select("div.admonition.proof.admonition[id^=proof]")] == [
-        "proof-1",
-        "proof-2",
-    ]
-
-
-def test_site_lists_how_its_pages_were_made(site: Path) -> None:
-    table = one(soup(site, "book/made.html"), "table.executions")
-    assert texts(table, "tbody td:first-child") == ["Theorem 1: a page for tests", "The gap"]
-    assert set(texts(table, "tbody td:nth-child(2)")) == {"toy"}
-
-
-def test_old_and_short_addresses_lead_on(site: Path) -> None:
-    assert "book/index.html" in (site / "index.html").read_text()
-    assert "book/ledger.html" in (site / "ledger.html").read_text()
-    assert (site / ".nojekyll").exists()
-
-
-def test_formulas_need_no_network(site: Path) -> None:
-    html = (site / "notebooks" / "theorem-1.html").read_text()
-    assert 'src="../_static/mathjax/tex-chtml.js' in html
-    assert (site / "_static" / "mathjax" / "tex-chtml.js").stat().st_size > 1e6
-
-
 def test_warning_is_refused_and_the_old_site_stays(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     execute_all(project)
@@ -389,12 +187,6 @@ def test_published_site_has_a_map_and_tags_with_its_address(site: Path) -> None:
     assert one(page, 'meta[property="og:url"]')["content"] == f"{ADDRESS}notebooks/gap.html"
     assert one(page, 'link[rel="canonical"]')["href"] == f"{ADDRESS}notebooks/gap.html"
     assert f"url = {{{ADDRESS}notebooks/gap.html}}" in page.get_text()
-
-
-def test_unknown_verdict_is_refused(executed: Project) -> None:
-    rows = [row | {"verdict": "great"} for row in invented_claims()[:1]]
-    with pytest.raises(UsageError, match="unknown verdict 'great'"):
-        build(executed, "toy", rows)
 
 
 def test_ledger_rows_are_those_of_recorded_runs_and_of_this_one(tmp_path: Path) -> None:
@@ -419,13 +211,6 @@ def test_ledger_rows_are_those_of_recorded_runs_and_of_this_one(tmp_path: Path) 
         ("binder-thm2", "not-run", ""),
     ]
     assert all(row["place"] and row["check"] for row in rows)
-
-
-def test_title_is_plain_text() -> None:
-    import nbformat
-
-    cell = nbformat.v4.new_markdown_cell("(label)=\n\n# The `gap` of $R$ and *F*\n\ntext")
-    assert title_of(nbformat.v4.new_notebook(cells=[cell])) == "The gap of R and F"
 
 
 def test_stage_leaves_the_executed_copies_alone(executed: Project) -> None:

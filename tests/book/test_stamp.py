@@ -13,8 +13,8 @@ import pytest
 
 from sanitygap import fingerprint
 from sanitygap.book import Project, execute, gate
-from sanitygap.book.stamp import STAMP, read_by_page
-from sanitygap.claims import Record, read_verdicts
+from sanitygap.book.stamp import STAMP
+from sanitygap.claims import Record
 from sanitygap.claims.records import as_json
 from sanitygap.errors import UsageError
 from sanitygap.files import write_table
@@ -89,15 +89,6 @@ def test_the_stamp_names_what_the_page_reads(executed: Project) -> None:
     ]
     assert list(stamp.files) == names
     assert list(stamp.verdicts) == ["binder-fig2"]
-
-
-def test_a_page_uses_the_tables_whose_passports_it_opens(executed: Project) -> None:
-    data = executed.data.resolve()
-    opened = ["runs/toy/a.json", "runs/toy/b.parquet", "runs/toy/run.json", "runs/toy/.a.json.part"]
-    opened += ["runs/toy/verdicts.json", "runs/toy/parts/a/c.parquet", "cache/d.jpg", "e.csv"]
-    found = read_by_page(executed, [data / name for name in opened])
-    expected = ["e.csv", "runs/toy/a.json", "runs/toy/a.parquet"]
-    assert [path.relative_to(data).as_posix() for path in found] == expected
 
 
 def run_file(project: Project, name: str) -> Path:
@@ -197,14 +188,3 @@ def test_a_page_is_refused_after_a_change_of(
         gate(project, "toy")
     assert "\n" not in str(error.value)
     assert str(error.value).count("; ") == 0, "one thing was changed, and one is told"
-
-
-def test_later_chapters_may_extend_a_run(project: Project) -> None:
-    """They add tables and verdicts, or make again those that the page does not show."""
-    folder = project.run_folder("toy")
-    write_table(folder / "occlusion.parquet", pd.DataFrame({"n": [5]}))
-    write_table(folder / "noise-curve.parquet", pd.DataFrame({"n": [5]}))
-    more = [*read_verdicts(folder / "verdicts.json"), record("binder-gap")]
-    (folder / "verdicts.json").write_text(as_json(more), encoding="utf-8")
-    replace("run.json", '"n": 3', '"n": 4')(project)
-    assert list(gate(project, "toy")) == ["counts"]

@@ -71,14 +71,6 @@ def test_every_part_has_a_button_and_an_entry(watch: Any, site: Site) -> None:
         assert parts.count() <= buttons.count(), path
 
 
-def test_page_without_scripts_still_says_how_to_cite_it(watch: Any, site: Site) -> None:
-    watched = watch(java_script_enabled=False)
-    watched.page.goto(site.address + "notebooks/theorem-1.html")
-    entry = watched.page.locator("details.passport pre, .passport pre", has_text="@misc").last
-    assert "sanitygap-theorem-1" in (entry.text_content() or "")
-    assert watched.page.locator(".cite-button").count() == 0
-
-
 def test_entries_from_a_file_name_no_path_of_the_machine(browser: Any, site: Site) -> None:
     context = browser.new_context()
     page = context.new_page()

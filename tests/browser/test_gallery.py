@@ -6,10 +6,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.browser.conftest import Site, Watched
-from tests.browser.tour import WIDER_THAN_SCREEN
 
 PAGE = "notebooks/gallery.html"
-LIMIT = 2_000_000
 
 #: image and method of the picture that a panel shows, and which of its strip
 SHOWN = """
@@ -113,16 +111,6 @@ def test_address_says_what_is_shown_and_shows_it(watch: Any, site: Site, gallery
     assert unknown.problems == other.problems == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_gallery_fits_a_narrow_screen(watch: Any, site: Site, scheme: str) -> None:
-    watched = opened(watch, site, width=320, color_scheme=scheme)
-    assert watched.page.evaluate(WIDER_THAN_SCREEN) <= 0
-    for box in watched.page.locator(".stepper-controls > *, .stepper-panel").all():
-        bounds = box.bounding_box()
-        assert bounds["x"] >= 0
-        assert bounds["x"] + bounds["width"] <= 320
-
-
 def test_without_scripts_there_are_strips_and_tables(watch: Any, site: Site) -> None:
     watched = opened(watch, site, java_script_enabled=False)
     assert all(table.is_visible() for table in watched.page.locator(".stepper table").all())
@@ -131,7 +119,3 @@ def test_without_scripts_there_are_strips_and_tables(watch: Any, site: Site) -> 
     assert watched.page.locator(".stepper :is(select, input)").count() == 0
     words = watched.page.locator(".stepper-name", has_text="From left to right: trained;")
     assert words.is_visible()
-
-
-def test_page_of_the_gallery_stays_light(site: Site) -> None:
-    assert (site.folder / PAGE).stat().st_size < LIMIT

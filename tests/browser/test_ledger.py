@@ -25,21 +25,6 @@ def shown(watched: Watched) -> list[str]:
     return [row.get_attribute("id") for row in rows.all()]
 
 
-def test_all_claims_are_shown_at_first(ledger: Watched) -> None:
-    assert shown(ledger) == [claim.id for claim in CLAIMS]
-    assert ledger.page.locator("output").inner_text() == f"{len(CLAIMS)} of {len(CLAIMS)} claims"
-
-
-def test_words_filter_by_keyboard(ledger: Watched) -> None:
-    ledger.page.locator("form.ledger-filter").get_by_label("Words").focus()
-    ledger.page.keyboard.type("binder-thm1-negative")
-    assert shown(ledger) == ["binder-thm1-negative"]
-    assert ledger.page.locator("output").inner_text() == f"1 of {len(CLAIMS)} claims"
-    for _ in "binder-thm1-negative":
-        ledger.page.keyboard.press("Backspace")
-    assert len(shown(ledger)) == len(CLAIMS)
-
-
 def test_paper_and_verdict_filter_by_keyboard(ledger: Watched) -> None:
     ledger.page.locator("form.ledger-filter").get_by_label("Words").focus()
     ledger.page.keyboard.press("Tab")
@@ -85,32 +70,6 @@ def test_model_and_verdict_are_asked_of_the_same_run(ledger: Watched) -> None:
             assert (claim in visible) == ("holds" in on_model), (claim, model)
 
 
-def test_kind_filters_and_everything_can_be_shown_again(ledger: Watched) -> None:
-    page, form = ledger.page, ledger.page.locator("form.ledger-filter")
-    form.get_by_label("Kind").select_option("formal")
-    assert shown(ledger) == [claim.id for claim in CLAIMS if claim.kind == "formal"]
-    assert page.url.endswith("?kind=formal")
-    assert page.locator("output").get_attribute("aria-live") == "polite"
-    page.get_by_role("button", name="Show all").focus()
-    page.keyboard.press("Enter")
-    assert len(shown(ledger)) == len(CLAIMS)
-    assert page.url.endswith("ledger.html")
-
-
-def test_total_of_a_part_leads_to_its_claims(watch: Any, site: Site) -> None:
-    watched = watch()
-    watched.page.goto(site.address + "book/part-noise.html")
-    links = watched.page.locator("table.part-pages tr:last-child td a")
-    counted = [(link.get_attribute("href"), link.inner_text()) for link in links.all()]
-    assert len(counted) >= 2
-    for address, number in counted[:3]:
-        watched.page.goto(f"{site.address}book/{address}")
-        count = watched.page.locator("form.ledger-filter output")
-        assert count.inner_text() == f"{number} of {len(CLAIMS)} claims", address
-        chosen = watched.page.locator("form.ledger-filter").get_by_label("Part of the book")
-        assert chosen.input_value() == "noise-scores-well"
-
-
 def test_link_to_a_claim_shows_it_whatever_is_chosen(watch: Any, site: Site) -> None:
     watched = watch()
     watched.page.goto(site.address + "book/ledger.html?paper=cross#binder-thm1")
@@ -138,11 +97,3 @@ def test_claim_of_the_landing_page_leads_to_its_row(watch: Any, site: Site) -> N
     row = watched.page.locator("tr:target")
     row.wait_for()
     assert row.evaluate("row => row.getBoundingClientRect().top") < 900
-
-
-def test_ledger_is_complete_without_scripts(watch: Any, site: Site) -> None:
-    watched = watch(java_script_enabled=False)
-    watched.page.goto(site.address + "book/ledger.html")
-    assert watched.page.locator("table.ledger tbody tr").count() == len(CLAIMS)
-    assert watched.page.locator("form.ledger-filter").count() == 0
-    assert watched.page.locator("table.ledger .verdict").first.inner_text().strip()

@@ -2,14 +2,10 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-import pytest
 from pypdf import PdfReader
 
-from sanitygap.book import Project
 from sanitygap.book.pdf import one_page, print_pdf
-from sanitygap.errors import UsageError
 from tests.browser.conftest import Site
 
 PAGES = ["book/index", "notebooks/theorem-1", "book/glossary"]
@@ -43,17 +39,3 @@ def test_links_between_pages_stay_in_the_document(site: Site) -> None:
     for image in soup.find_all("img"):
         source = str(image["src"])
         assert source.startswith("data:") or (site.folder / source).is_file(), source
-
-
-def test_missing_page_and_every_page_of_the_contents(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has no page 'book/nothing'"):
-        one_page(site.folder.resolve(), ["book/nothing"])
-    documents = Project.find(Path(__file__)).documents
-    assert documents[0] == "book/index"
-    assert {"book/ledger", "notebooks/theorem-1"} <= set(documents)
-
-
-def test_no_chromium_is_told(monkeypatch: Any, tmp_path: Path) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UsageError, match="there is no Chromium"):
-        print_pdf(tmp_path, PAGES, tmp_path / "book.pdf")

@@ -88,19 +88,6 @@ def test_method_is_chosen_by_keyboard(watch: Any, site: Site, name: str) -> None
     assert watched.problems == []
 
 
-def test_moving_picture_shows_the_frame_of_the_slider(watch: Any, site: Site) -> None:
-    watched = opened(watch, site, "attribution-maps")
-    panel = watched.page.locator(f".stepper-panel[data-title='{VIEWS['attribution-maps']}']")
-    picture, window = panel.locator("img:visible"), panel.locator(".stepper-window")
-    count = int(picture.get_attribute("data-frames"))
-    for place in range(count):
-        frame, strip = window.bounding_box(), picture.bounding_box()
-        assert strip["width"] == pytest.approx(count * frame["width"], abs=1)
-        assert frame["x"] - strip["x"] == pytest.approx(place * frame["width"], abs=1)
-        assert strip["height"] == pytest.approx(frame["height"], abs=1)
-        watched.page.locator(".stepper input").press("ArrowRight")
-
-
 def test_blurred_regions_are_uncovered_and_outlined(watch: Any, site: Site) -> None:
     watched = opened(watch, site, "occlusion")
     slider = watched.page.locator(".stepper input")
@@ -141,15 +128,6 @@ def test_numbers_and_pictures_are_there_without_scripts(watch: Any, site: Site, 
         assert numbers.locator("td").count() >= 3 * 12
     assert watched.page.locator(".stepper :is(select, input)").count() == 0
     assert all(picture.is_visible() for picture in watched.page.locator(".stepper img").all())
-
-
-def test_numbers_stay_at_hand_with_scripts(watch: Any, site: Site) -> None:
-    watched = opened(watch, site, "occlusion")
-    numbers = watched.page.locator(".stepper table").first
-    assert not numbers.is_visible()
-    watched.page.locator(".stepper summary").focus()
-    watched.page.keyboard.press("Enter")
-    numbers.wait_for(state="visible")
 
 
 @pytest.mark.parametrize("name", VIEWS)

@@ -4,15 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from sanitygap.errors import UsageError
 from sanitygap.experiments.activated_regions import cuts
 from sanitygap.models import Explainable, Preprocessing, Stage
 from sanitygap.preservation.activated_regions import (
     above_activations,
-    has_positions,
     kept_features,
     mass_ratio,
-    spread,
 )
 
 
@@ -22,14 +19,6 @@ def test_kept_features_are_what_flows_into_the_stage(small, inputs):
     lowest = next(stage for stage in small.stages if stage.name == "conv2")
     assert torch.allclose(kept_features(small, inputs, lowest), below, atol=1e-6)
     assert not net.conv2._forward_pre_hooks
-
-
-def test_a_dense_layer_has_no_positions_below_it(small, inputs):
-    classifier, convolution = small.stages[0], small.stages[1]
-    assert has_positions(small, inputs, convolution)
-    assert not has_positions(small, inputs, classifier)
-    with pytest.raises(UsageError, match="no positions"):
-        kept_features(small, inputs, classifier)
 
 
 class LinearEnd(nn.Module):
@@ -72,26 +61,6 @@ def test_a_stage_is_cut_behind_its_first_activation(inputs):
     ]
     assert found[0].step.stages == (stages[0], part)
     assert not any(module._forward_pre_hooks for module in net.modules())
-
-
-def test_a_stage_without_an_activation_keeps_its_signed_input(small, inputs):
-    lowest = next(stage for stage in small.stages if stage.name == "conv2")
-    assert above_activations(small, inputs, lowest) == lowest  # a ReLU stands before it
-    linear = small.module
-    linear.act = nn.Identity()
-    assert above_activations(small, inputs, lowest) is None
-    assert {cut.layer: cut.non_negative for cut in cuts(small, inputs)} == {
-        "conv2": False, "norm": False,
-    }  # fmt: skip
-
-
-def test_spread_keeps_a_constant_and_the_place_of_a_peak():
-    assert torch.allclose(spread(torch.full((1, 3, 3), 2.0), (9, 9)), torch.full((1, 9, 9), 2.0))
-    peak = torch.zeros(1, 3, 3)
-    peak[0, 2, 0] = 1
-    found = spread(peak, (9, 9))[0].flatten().argmax()
-    assert divmod(int(found), 9)[0] >= 6
-    assert divmod(int(found), 9)[1] <= 2
 
 
 def test_mass_ratio_closed_forms():

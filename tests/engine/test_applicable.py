@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sanitygap.attribution.applicable import defined, families, undefined
+from sanitygap.attribution.applicable import defined, undefined
 from sanitygap.errors import UsageError
 from sanitygap.experiments.activation_tables import layers_of
 from sanitygap.experiments.randomization_test import CORE_METHODS
@@ -50,22 +50,6 @@ def test_guided_backprop_is_left_out_where_no_unit_is_rectified(smooth, small):
     assert kept == [name for name in CORE_METHODS if name != "guided-backprop"]
     assert list(undefined(smooth, CORE_METHODS)) == ["guided-backprop"]
     assert defined(small, CORE_METHODS) == list(CORE_METHODS)
-
-
-def test_families_of_a_network_hold_what_is_defined(smooth):
-    with pytest.warns(UserWarning, match="left out"):
-        found = families(["gradient", "guided-backprop", "gradient-x-input"], smooth)
-    assert [[member.name for member in family] for family in found] == [
-        ["gradient", "gradient-x-input"]
-    ]
-
-
-def test_nothing_left_is_an_error(smooth):
-    with (
-        pytest.warns(UserWarning, match="left out"),
-        pytest.raises(UsageError, match="no method is left for test: .*no ReLU"),
-    ):
-        defined(smooth, ["guided-backprop"])
 
 
 def test_activations_of_functions_are_found_at_the_innermost_module():

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sanitygap.axioms import balance, store, toy
+from sanitygap.axioms import balance, store
 from sanitygap.axioms.generate import Generation
-from sanitygap.axioms.layers import resolution_layers
 from sanitygap.axioms.metrics import METRICS, metric_of, region_sums, shared_sums
 from sanitygap.axioms.placement import (
     apart,
@@ -25,15 +24,11 @@ from sanitygap.axioms.placement import (
 )
 from sanitygap.axioms.prior import DecoderPrior
 from sanitygap.axioms.recipes import ORIGINAL, Recipe
-from sanitygap.axioms.samples import Sample, outputs
+from sanitygap.axioms.samples import outputs
 from sanitygap.axioms.scenarios import BOTH, FIRST, GOAL_ONLY, NONE, SCENARIOS, SECOND, holds
 from sanitygap.errors import UsageError
 from sanitygap.experiments.axiom_pictures import axioms_toy
-from sanitygap.experiments.axiom_sets import BLOCK
-from sanitygap.experiments.keep_features import keep_features
 from sanitygap.models.explainable import Explainable, Preprocessing, Stage
-from sanitygap.pages.axioms import fresh_keys, shares
-from sanitygap.table import TABLES, Context, Part
 
 CPU = torch.device("cpu")
 
@@ -77,13 +72,6 @@ def test_decoders_side_by_side_equal_each_alone_and_a_restart_is_a_fresh_start()
     assert torch.allclose(together.patches([1])[0], patches[2], atol=1e-5)
 
 
-def test_a_patch_depends_on_its_own_parameters_only():
-    prior = DecoderPrior(16, ["a", "b"], CPU)
-    found = torch.autograd.grad(prior.patches([0, 1])[0].sum(), prior.parameters)
-    assert all(torch.count_nonzero(slope[1]) == 0 for slope in found)
-    assert any(torch.count_nonzero(slope[0]) > 0 for slope in found)
-
-
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([32, 57, 224]))
 def test_patches_never_overlap_and_lie_inside(seed, size):
@@ -96,13 +84,6 @@ def test_patches_never_overlap_and_lie_inside(seed, size):
     again = draw_place(size, 2, seed)
     assert again.corners == place.corners
     assert torch.equal(again.background, place.background)
-
-
-def test_noise_background_has_the_papers_moments_and_the_blurred_one_its_spread():
-    for background in ("noise", "blur"):
-        pixels = draw_place(224, 1, 0, background=background).background
-        assert abs(float(pixels.mean()) - 0.5) < 0.02
-        assert abs(float(pixels.std()) - 0.1) < 0.01
 
 
 def test_inputs_are_the_inverse_of_the_display_and_slopes_follow_the_chain_rule():
@@ -242,14 +223,6 @@ def test_the_optimisation_reaches_a_goal_and_gives_up_honestly():
     assert [sample.accepted for sample in hopeless] == [False]
 
 
-def test_the_original_recipe_takes_the_first_draw_that_passes():
-    model = lively()
-    recipe = replace(ORIGINAL, max_steps=40, min_steps=1, warm_up=1, softmax=0.3)
-    (sample,) = Generation(model, GOAL_ONLY, [0], recipe, 0).run()
-    assert sample.accepted
-    assert sample.steps < 40
-
-
 def test_a_sample_is_given_up_before_it_begins_if_its_reference_is_near_zero():
     model = lively()  # on grey noise all outputs are near 0
     null = SCENARIOS["null"]
@@ -257,42 +230,6 @@ def test_a_sample_is_given_up_before_it_begins_if_its_reference_is_near_zero():
     assert [(s.number, s.accepted, s.steps) for s in made] == [(n, False, 0) for n in range(3)]
     begun = Generation(model, null, [0], Recipe(least_reference=0.0, max_steps=1), 0).run()
     assert begun[0].steps == 1
-
-
-def test_a_patch_that_rests_stays_as_it_is():
-    model = tiny()
-    recipe = Recipe(at_once=1, least_reference=0.0, rest=1000, max_steps=9, patience=1000)
-    run = Generation(model, SCENARIOS["double"], [0], recipe, 0)
-    run.advance()
-    run.slots[0].goals[0], run.slots[0].warm = 0.999, [True, True]
-    before = [tensor.detach().clone() for tensor in run.prior.parameters]
-    squares = [state["square_avg"].clone() for state in run.optimizer.state.values()]
-    run.advance()
-    for tensor, old in zip(run.prior.parameters, before, strict=True):
-        assert torch.equal(tensor[0], old[0])
-        assert not torch.equal(tensor[1], old[1])
-    for state, old in zip(run.optimizer.state.values(), squares, strict=True):
-        assert torch.equal(state["square_avg"][0], old[0])
-
-
-def test_a_step_in_which_everything_rests_changes_nothing():
-    recipe = Recipe(at_once=1, rest=1000, max_steps=9, patience=1000)
-    run = Generation(tiny(), GOAL_ONLY, [0], recipe, 0)
-    run.advance()
-    run.slots[0].goals[0] = 0.999
-    before = [tensor.detach().clone() for tensor in run.prior.parameters]
-    assert run.advance() == []
-    assert run.slots[0].step == 2
-    assert all(map(torch.equal, run.prior.parameters, before))
-
-
-def test_patches_that_saturate_move_together():
-    for seed in range(20):
-        place = draw_place(224, 2, seed, offset=(128 / 224, 0.25))
-        (a, b), (c, d) = place.corners
-        assert (c - a, d - b) == (128, 56)
-        assert min(a, b) >= 0
-        assert max(c, d) + patch_size(224) <= 224
 
 
 def test_a_set_is_kept_reused_and_refused_if_damaged(tmp_path):
@@ -314,87 +251,6 @@ def test_a_set_is_kept_reused_and_refused_if_damaged(tmp_path):
     for reader in (store.read, store.read_recipe):
         with pytest.raises(UsageError, match="damaged"):
             reader(path)
-
-
-def test_a_set_that_the_project_carries_lists_what_was_given_up_without_patches(tmp_path):
-    model, scenario = tiny(), SCENARIOS["single"]
-    patches = torch.full((1, 3, 15, 15), 7, dtype=torch.uint8)
-    made = [Sample("single", number, (0, 5), patches, number == 1, 9, 0.5) for number in range(3)]
-    assert store.kept(model, scenario, tmp_path) is None
-    recipe = Recipe(max_steps=9, bounds=None, least_reference=2.5)
-    path = store.keep(model, scenario, made, recipe, tmp_path)
-    assert path == store.kept(model, scenario, tmp_path)
-    assert store.read_recipe(path) == recipe
-    found = store.read(path)
-    for text in ("{", "{}", '{"bounds": null, "unknown": 1}'):
-        with np.load(path) as file:
-            arrays = dict(file) | {"recipe": np.array(text)}
-        np.savez(tmp_path / "other.npz", **arrays)
-        with pytest.raises(UsageError, match="damaged"):
-            store.read_recipe(tmp_path / "other.npz")
-    assert [sample.accepted for sample in found] == [False, True, False]
-    assert [int(sample.patches.sum() > 0) for sample in found] == [0, 1, 0]
-    assert torch.equal(found[1].patches, patches)
-
-
-def test_parts_are_blocks_of_new_samples_or_the_set_that_is_carried(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "find_root", lambda: tmp_path)
-    monkeypatch.setenv("SANITYGAP_CACHE", str(tmp_path / "cache"))
-    context = Context(tiny, pytest.fail, 0)
-    wanted = {"methods": ("gradient", "noise"), "samples": BLOCK + 1, "which": ("single",),
-              "max_steps": 1}  # fmt: skip
-
-    def parts(source: str) -> list[Part]:
-        return TABLES["axioms-scores"].parts(context, **wanted, source=source)
-
-    new = parts("new")
-    assert len({part.id for part in new}) == 2 * 3, "two blocks; two methods and the references"
-    nothing = new[0].compute()
-    assert nothing.empty
-    assert nothing["first"].dtype == float
-    addresses = []
-    for seed in (0, 1):
-        recipe = Recipe(max_steps=1, least_reference=0.0)
-        made = Generation(context.model, SCENARIOS["single"], [0, 1], recipe, seed).run()
-        store.keep(context.model, SCENARIOS["single"], made, recipe, tmp_path)
-        addresses += [part.id for part in parts("kept")]
-    assert len(set(addresses)) == 2 * 3, "one set; another file is another part"
-
-
-def test_sets_are_generated_block_by_block_and_kept_whole(tmp_path, monkeypatch):
-    monkeypatch.setenv("SANITYGAP_CACHE", str(tmp_path / "cache"))
-    model, recipe = tiny(), Recipe(max_steps=2, least_reference=0.0)
-    wanted = [SCENARIOS["single"], SCENARIOS["null"]]
-    found = list(keep_features(model, wanted, BLOCK + 1, 3, recipe, tmp_path))
-    assert [path for path, _ in found] == [store.kept(model, one, tmp_path) for one in wanted]
-    assert [sample.number for sample in store.read(found[0][0])] == list(range(BLOCK + 1))
-    assert [store.read_recipe(path) for path, _ in found] == [recipe, recipe]
-    blocks = list((tmp_path / "cache").rglob("*.npz"))
-    assert len(blocks) == 2 * len(wanted)  # the last one holds the sample above a whole block
-    monkeypatch.setattr(store, "Generation", None)  # a second run takes all of them from disk
-    assert len(list(keep_features(model, wanted, BLOCK + 1, 3, recipe, tmp_path))) == len(wanted)
-
-
-def test_fresh_draws_are_judged_by_every_threshold_and_counted_by_sample():
-    rows = []
-    for sample, shift in ((3, 0.1), (4, 0.5)):  # the second one changes output b by a quarter
-        for draw in range(3):
-            for coalition in ("none", "first"):
-                there = coalition == "first"
-                rows.append(
-                    {"sample": sample, "draw": draw, "coalition": coalition, "logit_a": 20.0,
-                     "logit_b": 2 + shift * there, "softmax_b": 0.0,
-                     "softmax_a": (0.9 if draw == 2 else 0.99) * there,
-                     "softmax_least": 0.94, "change_most": 0.14}
-                )  # fmt: skip
-    found = fresh_keys(pd.DataFrame(rows), "single")
-    assert list(found["sample"]) == [3, 3, 3, 4, 4, 4]
-    assert list(found["holds"]) == [1, 1, 0, 0, 0, 0]
-    assert found["change"].to_numpy() == pytest.approx(np.tanh([0.05] * 3 + [0.25] * 3))
-    by_sample = found.groupby("sample")["holds"]
-    assert shares(by_sample.first()).startswith("50% [")
-    assert shares(found["holds"]) == "33% of 6"
-    assert shares(found["holds"].iloc[:0]) == "none accepted"
 
 
 def test_sums_over_the_patches_equal_loops():
@@ -434,21 +290,3 @@ def test_null_metric_is_zero_for_exact_shapley_values_and_not_for_guided_backpro
         path, _ = metric_of(rows, metric, "integrated-gradients", sign, 50)
         assert path is not None
         assert abs(path.estimate) < 1e-6
-
-
-def test_the_wired_network_is_null_for_green_in_every_coalition():
-    model = toy.wired_model()
-    images, _ = toy.coloured_inputs(5, 1)
-    with torch.no_grad():
-        a, b = model.module(images.flatten(0, 1)).unflatten(0, (5, 4)).unbind(-1)
-    assert torch.equal(a[:, 2], a[:, 0])
-    assert torch.allclose(a[:, 3], a[:, 1], atol=1e-7)
-    assert (a[:, 1] > 0).all()
-    assert (b[:, 2] > 0).all()
-    assert torch.equal(b[:, 1], b[:, 0])
-
-
-def test_layers_of_falling_resolution():
-    assert resolution_layers(tiny(), 2) == ["0", "2"]
-    with pytest.raises(UsageError, match="resolutions"):
-        resolution_layers(tiny(), 4)

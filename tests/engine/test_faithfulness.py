@@ -6,15 +6,12 @@ import scipy.ndimage
 import torch
 from torch import nn
 
-from sanitygap.errors import UsageError
 from sanitygap.faithfulness import (
     blurred,
     greedy_steps,
     occlusion_curves,
     occlusion_steps,
-    odd,
     region_means,
-    scaled,
 )
 from tests.conftest import make_explainable
 
@@ -67,16 +64,6 @@ def test_sliding_windows_are_the_best_that_do_not_touch():
             assert (steps[image, y : y + 6, x : x + 6] == step).all()
 
 
-def test_an_unknown_tiling_is_refused():
-    with pytest.raises(UsageError, match="tiling"):
-        occlusion_steps(torch.rand(1, 24, 24), 6, 4, "hexagons")
-
-
-def test_lengths_scale_with_the_input():
-    assert [scaled(15, size) for size in (224, 227, 96, 32, 8)] == [15, 15, 6, 2, 1]
-    assert [odd(length) for length in (15, 2, 1)] == [15, 3, 1]
-
-
 def test_the_greedy_order_takes_the_tile_that_hurts_most(small, inputs):
     targets = torch.tensor([0, 1, 2, 3])
     steps = greedy_steps(small, inputs, targets, patch=8, regions=3, blur=5)
@@ -114,14 +101,6 @@ def test_curves_equal_a_naive_loop(small, inputs, batch_size):
             assert float(curves.logit[image, done]) == pytest.approx(float(logits[image]), abs=1e-4)
             probability = float(logits.softmax(0)[image])
             assert float(curves.softmax[image, done]) == pytest.approx(probability, abs=1e-5)
-
-
-def test_more_regions_than_tiles_keeps_the_last_state(small, inputs):
-    maps = torch.rand(4, 24, 24)
-    targets = torch.zeros(4, dtype=torch.long)
-    curves = occlusion_curves(small, inputs, targets, maps, patch=12, regions=6, blur=5)
-    assert torch.equal(curves.logit[:, 4], curves.logit[:, 6])
-    assert occlusion_steps(maps, 12, 6).max() == 4
 
 
 class OneRegion(nn.Module):

@@ -6,7 +6,7 @@ from torch import nn
 
 from sanitygap.errors import UsageError
 from sanitygap.models import Explainable, Preprocessing, Stage
-from sanitygap.preservation.feature_maps import energy, feature_map, last_spatial_module
+from sanitygap.preservation.feature_maps import feature_map, last_spatial_module
 from tests.conftest import make_explainable
 
 
@@ -24,18 +24,6 @@ def test_it_is_the_input_of_the_pooling_below_the_classifier(small, inputs):
     for module in net.modules():
         assert not module._forward_hooks
         assert not module._forward_pre_hooks
-
-
-def test_layers_of_the_classifier_do_not_count():
-    """As in SqueezeNet: the classifier is a convolution and keeps places."""
-    net = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-    )  # fmt: skip
-    model = make_explainable(net, 9)
-    x = torch.randn(2, 3, 9, 9)
-    assert model.stages[0].name == "2"
-    torch.testing.assert_close(last_feature_map(model, x), net[:2](x))
 
 
 def test_an_operation_in_place_does_not_change_what_was_kept():
@@ -60,10 +48,3 @@ def test_a_network_without_places_is_refused():
     model = Explainable("flat", net, Preprocessing(size=2, resize=2), (Stage("3", ("3",)),))
     with pytest.raises(UsageError, match="no feature map"):
         last_feature_map(model, torch.randn(1, 3, 2, 2))
-
-
-def test_energy_forgets_channels_and_keeps_places():
-    features = torch.randn(2, 6, 4, 5)
-    expected = (features**2).sum(dim=1)
-    torch.testing.assert_close(energy(features), expected)
-    torch.testing.assert_close(energy(-features[:, torch.randperm(6)]), expected)

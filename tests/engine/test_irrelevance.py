@@ -9,22 +9,17 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.images import load_images
 from sanitygap.models import Explainable
 from sanitygap.preservation.irrelevance import (
     Compared,
     low_relevance_auc,
-    smoothed,
     tile_responses,
     tile_sums,
     with_changed_tiles,
 )
 from sanitygap.preservation.partition import cut_model
-from sanitygap.preservation.skips import residual_blocks
 from sanitygap.randomization import RandomTwin
-from sanitygap.small_networks import residual_networks
 from sanitygap.small_networks.planted import planted_model
-from sanitygap.small_networks.residual_networks import LAYERS, Digits, trained_network
 from tests.conftest import make_explainable
 
 
@@ -49,12 +44,6 @@ def test_similarities_of_pairs_against_scipy_and_scikit_image() -> None:
             assert float(scores[name][i]) == pytest.approx(value, abs=1e-5), name
 
 
-def test_an_all_zero_map_is_like_nothing() -> None:
-    zero = torch.zeros(1, 20, 20)
-    scores = Compared(zero).with_(Compared(maps(0, 1)), torch.tensor([0]))
-    assert all(values.isnan().all() for values in scores.values())
-
-
 @pytest.mark.parametrize("ties", [False, True])
 def test_the_area_under_the_curve_against_scikit_learn(ties: bool) -> None:
     outcome = maps(0).abs()
@@ -69,13 +58,6 @@ def test_the_area_under_the_curve_against_scikit_learn(ties: bool) -> None:
     assert low_relevance_auc(-outcome, outcome).tolist() == pytest.approx([0.0] * 3)
 
 
-def test_smoothing_averages_absolute_values() -> None:
-    """15 of 224 pixels are 3 of 40."""
-    one = maps(0, 1, 40)
-    expected = one[0, 16:19, 9:12].abs().mean()
-    torch.testing.assert_close(smoothed(one)[0, 17, 10], expected)
-
-
 def test_sums_of_tiles_against_loops() -> None:
     one = maps(0, 2, 22)  # 22 = 3 x 7 + 1: the last row and column are left over
     found = tile_sums(one, 3)
@@ -84,34 +66,6 @@ def test_sums_of_tiles_against_loops() -> None:
         for m in one
     ]
     np.testing.assert_allclose(found.numpy(), naive, rtol=1e-4, atol=1e-4)
-
-
-def test_one_tile_of_each_copy_is_changed_by_the_same_noise() -> None:
-    image = torch.randn(3, 22, 22, generator=torch.Generator().manual_seed(0))
-    copies = with_changed_tiles(image, 3, "noise", 0.5, seed=1)
-    assert copies.shape == (9, 3, 22, 22)
-    patterns = []
-    for tile, copy in enumerate(copies):
-        change = copy - image
-        top, left = 7 * (tile // 3), 7 * (tile % 3)
-        patterns.append(change[:, top : top + 7, left : left + 7].clone())
-        change[:, top : top + 7, left : left + 7] = 0
-        assert not change.any()
-    for pattern in patterns[1:]:
-        torch.testing.assert_close(pattern, patterns[0], atol=1e-5, rtol=0)
-    extent = float(image.max() - image.min())
-    assert float(patterns[0].std()) == pytest.approx(0.5 * extent, rel=0.2)
-    again = with_changed_tiles(image, 3, "noise", 0.5, seed=1)
-    assert torch.equal(copies, again)
-
-
-def test_blurring_a_tile_leaves_a_uniform_one_as_it_is() -> None:
-    image = torch.full((3, 40, 40), 0.3)
-    image[:, :20, :20] = torch.randn(3, 20, 20, generator=torch.Generator().manual_seed(0))
-    copies = with_changed_tiles(image, 4, "blur", 0.5, seed=0)
-    changes = (copies - image).abs().amax((1, 2, 3))
-    assert float(changes[0]) > 0.1
-    assert float(changes[-1]) < 1e-6
 
 
 def test_responses_of_tiles_against_whole_passes(small: Explainable) -> None:
@@ -201,58 +155,3 @@ def test_true_contributions_of_the_planted_network() -> None:
     torch.testing.assert_close(
         maps_["integrated-gradients"], truth, rtol=0.01, atol=1e-3 * float(truth.abs().max())
     )
-
-
-def test_the_planted_phi_ignores_colours_near_the_mean() -> None:
-    model = planted_model(0)
-    x = torch.full((1, 3, 4, 4), 0.1)
-    x[..., 0, 0] = 3.0
-    truth = model.module.contributions(x, torch.tensor([0]))[0]
-    assert truth[0, 0] != 0
-    assert truth.flatten()[1:].eq(0).all()
-    assert [stage.name for stage in model.stages] == ["fc", "hidden", "features"]
-    assert not torch.equal(planted_model(1).module.fc.weight, model.module.fc.weight)
-
-
-@pytest.fixture(scope="module")
-def digits() -> Digits:
-    return Digits.of(load_images("digits"), 100)
-
-
-def test_the_split_of_the_digits(digits: Digits) -> None:
-    assert (len(digits.train), len(digits.test)) == (100, residual_networks.TEST_IMAGES)
-    more = Digits.of(load_images("digits"), 150)
-    assert more.test_names == digits.test_names
-    assert torch.equal(more.train[:100], digits.train)
-    assert set(digits.test_labels.tolist()) == set(range(10))
-
-
-def test_both_networks_differ_in_their_skips_only(digits: Digits, monkeypatch) -> None:
-    monkeypatch.setattr(residual_networks, "EPOCHS", 1)
-    with_, without, again = (
-        trained_network(skips, digits.train, digits.train_labels, 5)
-        for skips in (True, False, True)
-    )
-    shapes = [
-        {name: tuple(values.shape) for name, values in model.module.state_dict().items()}
-        for model in (with_, without)
-    ]
-    assert shapes[0] == shapes[1]
-    for name, values in with_.module.state_dict().items():
-        assert torch.equal(values, again.module.state_dict()[name]), name
-    starts = []
-    for skips in (True, False):
-        with residual_networks._seeded(0):
-            starts.append(residual_networks.DigitNetwork(skips).state_dict())
-    assert all(torch.equal(values, starts[1][name]) for name, values in starts[0].items())
-    blocks = residual_blocks(with_)
-    assert [name for block in blocks for name in block.branch if "conv" in name] == list(LAYERS)
-    assert residual_blocks(without) == []
-    assert set(LAYERS) < {stage.name for stage in without.stages}
-
-
-def test_training_learns_the_digits() -> None:
-    data = Digits.of(load_images("digits"), 600)
-    model = trained_network(True, data.train, data.train_labels, 0)
-    accuracy = (model.predict(data.test) == data.test_labels).float().mean()
-    assert accuracy > 0.6  # a tenth by chance

@@ -8,18 +8,15 @@ from torch import nn
 
 from sanitygap.attribution import attribute
 from sanitygap.errors import UsageError
-from sanitygap.models import Explainable, Preprocessing, Stage, load_model
+from sanitygap.models import Explainable, Preprocessing, load_model
 from sanitygap.preservation.partition import (
     Features,
     below,
-    centred,
     cut_model,
     feature_sum,
     resumed,
     stage_outputs,
 )
-from sanitygap.preservation.skips import explicit_sums
-from sanitygap.randomization import RandomTwin
 from tests.conftest import make_explainable
 
 SIZE = 32
@@ -56,13 +53,6 @@ def test_the_two_readings_of_layer_12_of_vgg16() -> None:
     assert (twelfth.name, len(twelfth.kept), twelfth.place) == ("features.11", 12, "features.12")
     assert sixth.kept + () == model.stages[10:]
     assert sixth.redrawn == model.stages[:10]
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0])
-def test_something_is_always_kept_and_something_always_redrawn(share: float) -> None:
-    cut = cut_model(make_explainable(Chain(), 4), share)
-    assert cut.kept
-    assert cut.redrawn
 
 
 def test_a_network_that_cannot_be_cut_is_refused(small: Explainable) -> None:
@@ -106,16 +96,6 @@ def test_nothing_goes_past_the_cut(resnet: Explainable, images: torch.Tensor, sh
     assert not logits.requires_grad
 
 
-def test_the_explanation_of_phi_by_gradients(small: Explainable, inputs: torch.Tensor) -> None:
-    net, cut = small.module, cut_model(small, 0.5)
-    leaf = inputs.clone().requires_grad_()
-    total = net.act(net.norm(net.conv1(leaf))).sum()
-    expected = (torch.autograd.grad(total, leaf)[0] * inputs).sum(1)
-    targets = torch.zeros(4, dtype=torch.long)
-    maps = attribute(feature_sum(small, cut), inputs, targets, ["gradient-x-input"], range(4))
-    torch.testing.assert_close(maps["gradient-x-input"], expected)
-
-
 def test_the_explanation_of_phi_by_lrp_shares_each_activation_out() -> None:
     """One layer, no bias: LRP-0 gives each input its part of the sum of the active units."""
     torch.manual_seed(0)
@@ -134,19 +114,6 @@ def test_the_explanation_of_phi_by_lrp_shares_each_activation_out() -> None:
     total = units.relu().sum((1, 2, 3))
     torch.testing.assert_close(maps, shares.sum(1) / total[:, None, None], rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(maps.sum((1, 2)), torch.ones(2))
-
-
-def test_canonizers_reach_the_network_inside(resnet: Explainable, images: torch.Tensor) -> None:
-    """Without merged normalisation and explicit sums relevance would not add up."""
-    model = replace(resnet)
-    cut = cut_model(model, 0.6)
-    targets = torch.zeros(3, dtype=torch.long)
-    phi = feature_sum(model, cut)
-    maps = attribute(phi, images, targets, ["lrp-epsilon-plus"], range(3))["lrp-epsilon-plus"]
-    torch.testing.assert_close(maps.sum((1, 2)), torch.ones(3), rtol=0.02, atol=0)
-    before = resnet.module(images)
-    assert torch.equal(before, resnet.module(images))
-    assert not hasattr(resnet.module.layer1[0], "canonizer_sum")
 
 
 def test_a_resumed_pass_gives_the_same_logits_and_computes_less(
@@ -173,32 +140,3 @@ def test_a_resumed_pass_gives_the_same_logits_and_computes_less(
     with torch.no_grad():
         assert torch.equal(resnet.module(images), plain)
         assert not torch.equal(resnet.module(-images), plain)  # restored, so it computes again
-
-
-def test_a_resumed_pass_with_redrawn_weights(resnet: Explainable, images: torch.Tensor) -> None:
-    outputs, twin = stage_outputs(resnet, images), RandomTwin(resnet, 1)
-    with torch.no_grad(), twin.redrawn([Stage("x", ("layer3.1.conv2",))]):
-        whole = resnet.module(images)
-        with resumed(resnet, outputs, below(resnet, "layer3.1.conv2")):
-            assert torch.equal(resnet.module(images), whole)
-
-
-def test_resuming_keeps_the_functions_of_a_canonizer(
-    resnet: Explainable, images: torch.Tensor
-) -> None:
-    with explicit_sums(resnet) as model, torch.no_grad():
-        plain = model.module(images)
-        outputs = stage_outputs(model, images)
-        own = model.module.layer1[0].forward
-        with resumed(model, outputs, model.stages[4:]):
-            assert torch.equal(model.module(images), plain)
-        assert model.module.layer1[0].forward == own
-
-
-def test_below_and_centred(small: Explainable) -> None:
-    assert below(small, "conv2") == small.stages[2:]
-    with pytest.raises(ValueError, match="no stage owns"):
-        below(small, "pool")
-    values = centred(torch.tensor([[1.0, 2.0, 6.0]]))
-    assert values.dtype == torch.float64
-    assert values.tolist() == [[-2.0, -1.0, 3.0]]

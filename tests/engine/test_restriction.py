@@ -24,20 +24,6 @@ def test_least_relevant_pixels_are_dropped_up_to_a_share_of_the_mass():
         assert responsive(relevance, threshold)[0].tolist() == mask, threshold
 
 
-def test_mass_of_the_kept_pixels():
-    relevance = noise(4, 30, 30)
-    for threshold in (0.1, 0.25, 0.5):
-        kept = responsive(relevance, threshold)
-        for image, mask in zip(relevance.abs(), kept, strict=True):
-            share = float(image[~mask].sum() / image.sum())
-            assert threshold - 0.01 < share <= threshold + 1e-6
-            assert image[~mask].max() <= image[mask].min()
-
-
-def test_map_without_relevance_keeps_nothing():
-    assert not responsive(torch.zeros(1, 4, 4), 0.0).any()
-
-
 def test_mean_of_all_windows_is_the_score_of_the_randomisation_test():
     first, second = noise(3, 32, 40), noise(3, 32, 40, seed=1)
     second = second + 0.7 * first
@@ -71,9 +57,3 @@ def test_means_equal_a_loop_over_windows():
     chosen = [local[0, i, j] for i in range(5) for j in range(6) if mask[0, i + 3, j + 3]]
     assert mean.item() == pytest.approx(float(sum(chosen) / len(chosen)))
     assert kept.item() == pytest.approx(len(chosen) / 30)
-
-
-def test_no_window_left_is_undefined():
-    [(mean, kept)] = mean_where(noise(1, 5, 5).double(), [torch.zeros(1, 11, 11, dtype=torch.bool)])
-    assert mean.isnan().all()
-    assert kept.item() == 0

@@ -8,7 +8,6 @@ from skimage.metrics import structural_similarity
 
 from sanitygap.similarity import (
     Reference,
-    WindowMoments,
     joint_range,
     normalized_mse,
     pearson,
@@ -16,7 +15,6 @@ from sanitygap.similarity import (
     second_moment,
     spearman,
     ssim,
-    ssim_for_ranges,
 )
 
 
@@ -46,18 +44,6 @@ def test_ssim_equals_scikit_image(kind, data_range, window):
             data_range=float(extent[i]) if data_range is None else data_range,
         )
         assert float(ours[i]) == pytest.approx(theirs, abs=1e-5)
-
-
-def test_ssim_of_a_map_with_itself_is_one():
-    a = maps(0)
-    assert torch.allclose(ssim(a, a, 2.0), torch.ones(3), atol=1e-5)
-
-
-def test_several_ranges_at_once_equal_one_by_one():
-    a, b = maps(0), maps(1)
-    many = ssim_for_ranges(WindowMoments(a), b, {"x": 1.0, "y": 5.0})
-    assert torch.equal(many["x"], ssim(a, b, 1.0))
-    assert torch.equal(many["y"], ssim(a, b, 5.0))
 
 
 @pytest.mark.parametrize("kind", ["normal", "heavy", "ties"])

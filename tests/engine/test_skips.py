@@ -116,18 +116,6 @@ def test_blocks_of_a_resnet(resnet: Explainable) -> None:
     assert not any("bn" in name for name in layers)
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_the_skip_is_found_in_either_order(turned: bool) -> None:
-    residual = found(additive(turned=turned))
-    assert residual.slots == ((1, 0) if turned else (0, 1))
-    assert residual.branch == ("block.first", "block.second")
-    assert residual.shortcut == ()
-
-
-def test_a_network_without_skips_has_no_blocks(small: Explainable) -> None:
-    assert blocks_of(small) == []
-
-
 def test_explicit_sums_compute_the_same_and_leave_nothing_behind(resnet: Explainable) -> None:
     x = torch.randn(2, 3, SIZE, SIZE)
     with torch.no_grad():
@@ -165,39 +153,6 @@ def test_parts_of_gradient_maps_are_explanations_of_a_and_b(
             maps = attribute(model, images, targets, ["gradient-x-input"], range(3))
         torch.testing.assert_close(maps["gradient-x-input"], values)
     assert not torch.allclose(expected["skip"], expected["branch"])
-
-
-@pytest.mark.parametrize("method", ["lrp-epsilon-plus", "lrp-alpha2-beta1", "gradient"])
-def test_parts_add_up_to_the_whole(resnet: Explainable, method: str) -> None:
-    x = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    targets = torch.tensor([1, 2])
-
-    def explain(model: Explainable) -> torch.Tensor:
-        return attribute(model, x, targets, [method], [0, 1])[method]
-
-    plain = explain(resnet)
-    with explicit_sums(resnet) as model:
-        residual = residual_blocks(model)[-1]
-        whole = explain(model)
-        parts = []
-        for part in ("skip", "branch"):
-            with only_through(model, residual, part):
-                parts.append(explain(model))
-        torch.testing.assert_close(explain(model), whole)  # the hook is gone
-    error = (whole - sum(parts)).abs().sum() / whole.abs().sum()
-    assert error < 1e-5
-    assert min(part.abs().sum() for part in parts) > 0.01 * whole.abs().sum()
-    torch.testing.assert_close(whole, plain, rtol=1e-3, atol=1e-6 * float(plain.abs().max()))
-
-
-def test_addends(images: torch.Tensor) -> None:
-    model = additive(turned=True)
-    net = model.module
-    skip, branch, logits = addends(model, found(model), images)
-    below = net.below(images)
-    torch.testing.assert_close(skip, below)
-    torch.testing.assert_close(branch, net.block.branch(below))
-    torch.testing.assert_close(logits, net(images))
 
 
 def test_the_surrogate_is_exact_if_the_top_is_affine(images: torch.Tensor) -> None:

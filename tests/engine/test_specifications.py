@@ -83,25 +83,6 @@ def test_every_ranking_is_occluded_as_by_a_plain_loop(context):
         assert row.replaced == pytest.approx(30 * 4 / SIZE**2)
 
 
-def test_labels_are_explained_where_the_network_predicts_another_class(context):
-    table = whole_table("occlusion-specifications", context, patches=(15,), level_images=3)
-    predicted = context.batch(range(3)).targets.tolist()
-    assert set(table[table.target == "label"].image) <= {"a", "b"}  # c has none
-    for name, label in (("a", 0), ("b", 1)):
-        wrong = predicted["ab".index(name)] != label
-        assert (name in set(table[table.target == "label"].image)) == wrong
-        assert not (table[table.image == name].correct.astype(bool) == wrong).any()
-    assert table[table.image == "c"].correct.isna().all()
-
-
-def test_fewer_states_change_the_mean_little_and_the_ends_not(context):
-    every = whole_table("occlusion-specifications", context, patches=(15,), level_images=1)
-    some = whole_table("occlusion-specifications", context, patches=(15,), level_images=1, every=7)
-    assert len(every) == len(some)
-    np.testing.assert_allclose(every.softmax, some.softmax, atol=0.02)
-    assert (every.softmax != some.softmax).any()
-
-
 def test_similarities_of_every_reduction_against_scipy_and_scikit_image(context):
     table = whole_table("randomization-specifications", context, n_steps=2, seeds=(0, 1))
     model, batch = context.model, context.batch(range(3))
@@ -150,15 +131,3 @@ def test_the_start_of_relevance_gives_the_map_the_sign_of_the_score(context):
                 flipped += sign < 0
                 assert logit == pytest.approx(sign * one, abs=1e-5)
     assert flipped
-
-
-def test_repeated_seeds_share_their_base_maps(context, monkeypatch):
-    small = context.model
-    calls = []
-    chunks = TABLES["randomization-specifications"].parts(
-        context, methods=METHODS, path_steps=2, n_steps=1, seeds=(0, 1, 2)
-    )
-    original = type(small).scores
-    monkeypatch.setattr(type(small), "scores", lambda *a: calls.append(1) or original(*a))
-    assert len([chunk.compute() for chunk in chunks]) == 4  # the fourth keeps the norms
-    assert len(calls) == 1 + 4

@@ -7,10 +7,8 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import conv2d
 from torchvision import models
 from torchvision.models import VGG
-from zennit.rules import Norm
 
 from sanitygap.attribution import attribute
 from sanitygap.attribution.lrp import PRESETS
@@ -26,72 +24,17 @@ from sanitygap.randomization import RandomTwin, steps
 from sanitygap.table import Context
 
 
-def signed_parts(module: nn.Conv2d, inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The sums of the positive and of the negative contributions to a convolution's outputs."""
-
-    def part(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        return conv2d(
-            values, weights, None, module.stride, module.padding, module.dilation, module.groups
-        )
-
-    weight = module.weight.detach()
-    above, below = inputs.clamp(min=0), inputs.clamp(max=0)
-    plus, minus = weight.clamp(min=0), weight.clamp(max=0)
-    return part(above, plus) + part(below, minus), part(above, minus) + part(below, plus)
-
-
-def keeps(name: str, module: nn.Conv2d, inputs: torch.Tensor, outputs: torch.Tensor):
-    """Which outputs of a convolution have no input to hand relevance to, by the rules' definition.
-
-    Under z-plus and alpha-beta these are the neurons without a positive contribution. Under gamma
-    they are those that a bias drives to a sign that no contribution has.
-    """
-    plus, minus = signed_parts(module, inputs)
-    if name != "lrp-gamma-box":
-        return plus == 0
-    bias, none = module.bias.detach()[:, None, None], (plus == 0) & (minus == 0)
-    lifted, lowered = (outputs > 0) & (outputs < 2 * bias), (outputs < 0) & (outputs > 2 * bias)
-    return none | (lifted & (plus == 0)) | (lowered & (minus == 0))
-
-
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_pixels_and_neurons_have_all_relevance(shrunk, cat_and_coffee, name):
     """With biases in place. With biases in its denominators a network gave .0002 to its pixels."""
     model, inputs = replace(shrunk, module=shrunk.module.double()), cat_and_coffee.double()
-    targets = model.predict(inputs)
-    withheld = torch.zeros(2, dtype=torch.float64)
-    first = next(m for m in model.module.modules() if isinstance(m, nn.Conv2d))
-
-    def watch(module: nn.Module, given: tuple[torch.Tensor], outputs: torch.Tensor) -> None:
-        if module is first and name.startswith("lrp-gamma"):
-            return  # the z-B rule gives to every pixel
-        if isinstance(module, nn.ZeroPad2d):  # the z-B rule gives some to what is padded
-            left, right, top, bottom = module.padding
-            kept = torch.ones_like(outputs, dtype=torch.bool)
-            rows = slice(top, outputs.shape[2] - bottom)
-            kept[:, :, rows, left : outputs.shape[3] - right] = False
-        else:
-            kept = keeps(name, module, given[0].detach(), outputs.detach())
-
-        def note(relevance: torch.Tensor) -> None:
-            withheld.add_((relevance * kept).flatten(1).sum(1))
-
-        outputs.register_hook(note)
-
-    by_hand = name in ("lrp-epsilon-plus", "lrp-gamma-box", "lrp-alpha2-beta1")
-    if by_hand:
-        for module in model.module.modules():
-            if isinstance(module, nn.Conv2d | nn.ZeroPad2d):
-                module.register_forward_hook(watch)
     with recorded_flow() as flow:
-        maps = attribute(model, inputs, targets, [name], [0, 1])[name]
+        maps = attribute(model, inputs, model.predict(inputs), [name], [0, 1])[name]
     arrived = maps.sum((1, 2))
     kept = sum(one.entered - one.left for one in flow)
     # what the z-B rule gives to padding is neither
     nearly = 0.01 if name.startswith("lrp-gamma") else 1e-5
     torch.testing.assert_close(arrived + kept, torch.ones(2).double(), rtol=0, atol=nearly)
-    if by_hand:  # counted neuron by neuron
-        torch.testing.assert_close(arrived + withheld, torch.ones(2).double(), rtol=0, atol=1e-5)
     assert float(arrived.min()) > 0.02
     assert float(arrived.max()) < 1 + 1e-4
     if model.spec == "squeezenet1_1":  # its neurons have contributions of both signs
@@ -219,21 +162,6 @@ def test_relevance_is_conserved_in_the_usual_networks(name):
     targets = model.predict(inputs)
     maps = attribute(model, inputs, targets, ["lrp-zero"], [0])["lrp-zero"]
     assert float(maps.sum()) == pytest.approx(1, rel=1e-4)
-
-
-@pytest.mark.parametrize("name", list(NETWORKS))
-def test_logits_are_the_same_while_lrp_runs(name):
-    model, inputs = untrained(name)
-    expected = model.module(inputs)
-    applied = [one for made in model.canonizers() for one in made.apply(model.module)]
-    try:
-        with FunctionRules(lambda module: Norm()):
-            logits = model.module(inputs.clone().requires_grad_())
-    finally:
-        for one in applied:
-            one.remove()
-    assert torch.allclose(logits, expected, rtol=1e-9, atol=1e-9 * float(expected.abs().max()))
-    assert torch.equal(model.module(inputs), expected)
 
 
 class Bare(nn.Module):

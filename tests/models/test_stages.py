@@ -8,20 +8,15 @@ import pytest
 import torch
 from torch import nn
 
-from sanitygap.errors import UsageError
-from sanitygap.models import Explainable, load_model
+from sanitygap.models import Explainable
 from sanitygap.models.stages import (
-    block_name,
     execution_order,
     network_name,
     sensible_stages,
     stages_for,
-    step_counts,
     untrained,
-    with_schedule,
 )
-from sanitygap.randomization import RandomTwin, steps
-from tests.conftest import make_explainable
+from sanitygap.randomization import steps
 
 RUNS = Path(__file__).resolve().parents[2] / "data" / "runs"
 
@@ -47,27 +42,6 @@ def test_embedded_networks(embedded):
     assert [stage.name for stage in embedded.stages] == recorded["model"]["stages"]
     example = torch.zeros(1, 3, 64, 64)
     assert sensible_stages(embedded.module, example) == embedded.stages
-
-
-@pytest.mark.parametrize(
-    ("name", "first", "last", "count"),
-    [
-        ("resnet18", "conv1", "fc", 11),
-        ("vgg16", "features.0", "classifier.6", 16),
-        ("densenet121", "features.conv0", "classifier", 21),
-        ("mobilenet_v2", "features.0", "classifier.1", 20),
-        ("inception_v3", "Conv2d_1a_3x3", "fc", 17),
-        ("efficientnet_b0", "features.0.0", "classifier.1", 18),
-    ],
-)
-def test_torchvision_networks(name, first, last, count, monkeypatch):
-    for initialiser in ("kaiming_normal_", "kaiming_uniform_", "normal_", "trunc_normal_"):
-        monkeypatch.setattr(nn.init, initialiser, lambda tensor, *_, **__: tensor.detach().zero_())
-    model = load_model(f"torchvision:{name}")
-    assert_sound(model)
-    assert (model.stages[-1].name, model.stages[0].name) == (first, last)
-    assert len(model.stages) == count
-    assert not model.pretrained
 
 
 # ---- Binder et al. (2022), App. A.1
@@ -113,13 +87,6 @@ def test_each_step_redraws_all_from_the_output_down_to_a_landmark(name):
         redrawn = {part for stage in step.stages for part in stage.modules}
         assert redrawn == set(order[place:])
     assert [stage.name for stage in stages] == [order[place] for place in reached]
-
-
-def test_stem_of_resnet_50_is_a_stage_of_its_own():
-    stages = stages_for(untrained("resnet50"), example_for("resnet50"))
-    assert stages[-1].modules == ("conv1", "bn1")
-    downsampling = next(stage for stage in stages if stage.name == "layer3.0.conv1")
-    assert {"layer3.0.downsample.0", "layer3.0.bn3"} <= set(downsampling.modules)
 
 
 class MelasBlock(nn.Module):
@@ -194,28 +161,6 @@ def test_layers_of_sriram_and_conati(name, count, left):
         }
 
 
-def test_a_layer_is_randomised_alone_and_the_rest_stays_trained():
-    from torchvision.models import resnet18
-
-    torch.manual_seed(0)
-    model = make_explainable(resnet18(weights=None), size=64)
-    layers = with_schedule(model, "sriram-conati")
-    assert layers.module is model.module
-    assert len(layers.stages) == 8
-    assert len(model.stages) == 41  # as it was
-    before = {name: value.clone() for name, value in model.module.named_parameters()}
-    [third] = [step for step in steps(layers.stages, "independent") if step.name == "layer3.0"]
-    with RandomTwin(layers, 1).redrawn(third.stages):
-        changed = {
-            name
-            for name, value in model.module.named_parameters()
-            if value.ndim > 1 and not torch.equal(value, before[name])
-        }
-    assert changed == {
-        name for name in before if name.startswith("layer3.0.") and before[name].ndim > 1
-    }
-
-
 # ---- which network it is, and what can be asked for
 
 
@@ -234,59 +179,7 @@ def test_a_network_is_recognised_by_its_convolutions(name, recognised):
     assert network_name(untrained(name)) == recognised
 
 
-def test_the_number_of_classes_and_auxiliary_heads_do_not_matter():
-    from torchvision import models
-
-    with torch.device("meta"):
-        assert network_name(models.resnet18(weights=None, num_classes=10)) == "resnet18"
-        assert network_name(models.inception_v3(init_weights=True)) == "inception_v3"
-
-
-def test_schedules_are_asked_for_by_name(embedded):
-    example = torch.zeros(1, 3, 64, 64)
-    assert with_schedule(embedded, "blocks").stages == embedded.stages
-    with pytest.raises(UsageError, match="unknown schedule 'bindr'; did you mean binder"):
-        stages_for(embedded.module, example, "bindr")
-    with pytest.raises(UsageError, match="resnet50, densenet121, efficientnet_b0 only"):
-        stages_for(embedded.module, example, "binder")
-    with pytest.raises(UsageError, match="'sriram-conati' is defined for inception_v3, vgg16"):
-        with_schedule(embedded, "sriram-conati")
-
-
-def test_counts_beside_the_papers():
-    rows = {(row["paper"], row["network"]): row for row in step_counts()}
-    binder = [rows["binder-2022", name] for name in BINDER]
-    assert [row["stated"] for row in binder] == [16, 63, 17]
-    assert [row["counted"] for row in binder] == [count for _, _, count in BINDER.values()]
-    assert [row["steps"] for row in binder] == [1 + 16, 1 + 58 // 3, 1 + 16]
-    sizes = {name: value.numel() for name, value in untrained("resnet50").named_parameters()}
-    stem = sizes["conv1.weight"] + sizes["bn1.weight"] + sizes["bn1.bias"]
-    assert binder[0]["left_trained"] == pytest.approx(stem / sum(sizes.values()))
-    others = [row for (paper, _), row in rows.items() if paper == "sriram-conati-2022"]
-    assert {row["network"]: row["counted"] for row in others} == {
-        "inception_v3": 17, "vgg16": 13, "mobilenet_v2": 19, "resnet18": 8, "resnet50": 16,
-    }  # fmt: skip
-    assert all(row["counted"] == row["stated"] == row["steps"] for row in others)
-    dense = [row["left_trained"] for row in others if row["network"] == "vgg16"]
-    assert dense == [pytest.approx(123642856 / 138357544)]
-
-
 # ---- blocks of any other network
-
-
-@pytest.mark.parametrize(
-    ("name", "depth", "block"),
-    [
-        ("layer4.1.conv2", 1, "layer4.1"),
-        ("Mixed_5b.branch1x1.conv", 1, "Mixed_5b"),
-        ("inception4a.branch2.0.conv", 1, "inception4a"),
-        ("features.denseblock1.denselayer2.conv1", 2, "features.denseblock1"),
-        ("features.7.block.0", 3, "features.7"),
-        ("fc", 1, "fc"),
-    ],
-)
-def test_block_names(name, depth, block):
-    assert block_name(name, depth) == block
 
 
 class Backwards(nn.Module):

@@ -30,14 +30,3 @@ def tables_of(table):
         return {name: table(name).copy() for name in names}
 
     return get
-
-
-@pytest.fixture
-def set_outcome() -> Callable[[pd.DataFrame, str, str], None]:
-    """A function that changes the outcome of one machine-checked statement in place."""
-
-    def change(proofs: pd.DataFrame, name: str, outcome: str) -> None:
-        assert (proofs["name"] == name).sum() == 1
-        proofs.loc[proofs["name"] == name, "outcome"] = outcome
-
-    return change

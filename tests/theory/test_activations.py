@@ -11,7 +11,6 @@ from torch import nn
 from sanitygap import activations
 from sanitygap.claims import CriterionContext
 from sanitygap.criteria.theory import activations as criteria
-from sanitygap.errors import UsageError
 from sanitygap.inference import UndefinedStatisticError
 from sanitygap.theory.overtaking import cauchy_tail
 
@@ -59,41 +58,6 @@ def test_quantiles_and_sparsity_equal_numpy(network, inputs):
             assert one["non_positive"] == pytest.approx((pooled <= 0).mean())
             assert one["elements"] == pooled.size
     assert len(table) == 2 * 3 * 27
-
-
-def test_the_model_is_left_without_hooks(network, inputs):
-    activations.sparsity(network, inputs, ["relu"])
-    assert not any(part._forward_hooks for part in network.modules())
-    with pytest.raises(UsageError, match="rel"):
-        activations.sparsity(network, inputs, ["rel"])
-    assert not any(part._forward_hooks for part in network.modules())
-
-
-def test_layers_that_cannot_be_used(network, inputs):
-    assert activations.activation_layers(network) == ["relu"]
-    with pytest.raises(UsageError, match="no activation modules"):
-        activations.activation_layers(nn.Sequential(nn.Linear(2, 2)))
-    with pytest.raises(UsageError, match="training mode"):
-        activations.sparsity(network.train(), inputs, ["relu"])
-    mixing = nn.Sequential(nn.Flatten(0)).eval()
-    with pytest.raises(UsageError, match="row an image"):
-        activations.sparsity(mixing, inputs, ["0"])
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "sign", "ratio"),
-    [
-        (1.0, 3.0, "positive", 3.0),
-        (0.0, 3.0, "zero", math.inf),
-        (-3.0, -1.0, "negative", 3.0),
-        (-1.0, 2.0, "mixed", math.nan),
-        (0.0, 0.0, "mixed", math.nan),
-    ],
-)
-def test_signs_of_quantiles(low, high, sign, ratio):
-    got = activations.quantile_ratio(low, high)
-    assert got[0] == sign
-    assert got[1] == pytest.approx(ratio, nan_ok=True)
 
 
 def test_bound_at_mean_quantiles_is_no_upper_limit():
@@ -198,56 +162,6 @@ def test_a_figure_about_one_network_is_not_judged_from_another(judge, model):
     )
 
 
-def test_layers_whose_small_activations_are_zeros_do_not_lower_the_median():
-    """Four of seven layers have a bound of 0 for nothing; the median over all would be 0."""
-    verdict = criteria.appendix_i(overtaking_table(0.2, 0.01), CONTEXT)
-    assert verdict.value == "not-reproduced"
-    assert verdict.numbers["median bound (0.95, 0.5)"] == pytest.approx(0.2, rel=0.01)
-    assert verdict.numbers["layers with V = 0 (0.95, 0.5)"] == 4
-
-
-def test_a_pair_without_any_bound_is_reported_and_the_other_one_decides():
-    for bound, value in ((0.02, "reproduced"), (0.2, "not-reproduced")):
-        tables = overtaking_table(bound, 0.01)
-        table = tables["activation-overtaking"]
-        table.loc[table["q_low"] == 0.1, ["value_low", "bound"]] = 0.0
-        verdict = criteria.appendix_i(tables, CONTEXT)
-        assert verdict.value == value
-        assert "0 layers have a bound for V(0.1) > 0" in verdict.evidence
-    table[["value_low", "bound"]] = 0.0
-    assert criteria.appendix_i(tables, CONTEXT).value == "undecided"
-
-
-def test_a_layer_with_zeros_in_some_images_counts_by_the_others():
-    tables = overtaking_table(0.2, 0.01)
-    table = tables["activation-overtaking"]
-    table.loc[(table["image"] < 4) & (table["layer_index"] == 1), ["value_low", "bound"]] = 0.0
-    verdict = criteria.appendix_i(tables, CONTEXT)
-    assert verdict.numbers["median bound (0.95, 0.5)"] == pytest.approx(0.2, rel=0.01)
-
-
-def test_measured_frequencies_are_reported_and_decide_nothing():
-    tables = overtaking_table(0.02, 0.2)
-    tables["redrawn-overtaking"] = redrawn(0.02, 0.03)
-    verdict = criteria.appendix_i(tables, CONTEXT)
-    assert verdict.value == "reproduced"
-    assert verdict.numbers["layers above the bound (0.95, 0.5)"] == 1
-    assert verdict.numbers["frequency (0.95, 0.5)"] == pytest.approx(0.2)
-    tables["redrawn-overtaking"] = redrawn(0.02, 0.01, images=1)
-    assert "0 redrawn layers have a bound" in criteria.appendix_i(tables, CONTEXT).evidence
-    tables["redrawn-overtaking"] = tables["redrawn-overtaking"].iloc[:0]
-    assert "0 layers were redrawn" in criteria.appendix_i(tables, CONTEXT).evidence
-
-
-def test_zeros_are_counted_and_layers_without_a_bound_do_not_count():
-    tables = overtaking_table(0.02, 0.01)
-    table = redrawn(0.0, 0.0).assign(value_low=0.0)
-    table.loc[table["layer_index"] == 1, "bound"] = np.nan
-    tables["redrawn-overtaking"] = table
-    verdict = criteria.appendix_i(tables, CONTEXT)
-    assert verdict.numbers["layers with zeros only (0.85, 0.1)"] == 2
-
-
 #: the paper's numbers for EfficientNet-B0
 SWISH = [1.0, 1.0, 0.5, 1.0, 0.5, 1.0, *[0.1] * 5, *[0.25] * 4]
 
@@ -281,14 +195,6 @@ def test_sparsity_of_the_swish_network(judge):
         judge(shares(SWISH[:8], negative=0.2), own)
 
 
-@pytest.mark.parametrize("model", ["efficientnet_lite0", "your_module:efficientnet_b0"])
-def test_layer_numbers_of_the_swish_network_say_nothing_about_relu6(model):
-    """Without negative activations no layer is fully non-positive, whatever the network's name."""
-    context = CriterionContext(model, "photos", 8)
-    dense = [0.27, 0.25, 0.4, 0.39, 0.4, 0.52, *[0.5] * 20]
-    assert criteria.appendix_j(shares(dense), context).value == "reproduced"
-
-
 def evidence_table(negative: int = 0, images: int = 200, leak: float = 1.0):
     """Sums of maps; so many images have a negative one under a conservative rule."""
     sums = {"lrp-gamma-box": 1.0, "lrp-epsilon-plus": leak, "lrp-epsilon": 0.3, "gradient": -3.0}
@@ -310,17 +216,3 @@ def test_positive_evidence_criterion():
     assert judge(evidence_table(50), CONTEXT).value == "not-reproduced"
     assert judge(evidence_table(0, images=72), CONTEXT).value == "undecided"  # 72 of 72
     assert judge(evidence_table(0, images=74), CONTEXT).value == "reproduced"
-
-
-def test_rules_that_lose_relevance_are_reported_and_do_not_decide():
-    """LRP-epsilon keeps 30 %, and 6 % reach the pixels under epsilon-plus, with negative sums."""
-    tables = evidence_table(leak=-0.06)
-    verdict = criteria.positive_evidence(tables, CONTEXT)
-    assert verdict.value == "reproduced"
-    assert "lrp-epsilon-plus, trained (-0.06)" in verdict.evidence
-    assert set(verdict.numbers) == {"lrp-gamma-box trained", "lrp-gamma-box random"}
-    table = tables["positive-evidence"]
-    tables["positive-evidence"] = table[table["method"] != "lrp-gamma-box"]
-    verdict = criteria.positive_evidence(tables, CONTEXT)
-    assert verdict.value == "not-run"
-    assert "lrp-epsilon, trained (0.3)" in verdict.reason

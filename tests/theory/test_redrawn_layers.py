@@ -7,9 +7,7 @@ import torch
 from torch import nn
 from torch.nn.functional import unfold
 
-from sanitygap.errors import UsageError
 from sanitygap.experiments import TABLES
-from sanitygap.experiments.activation_tables import REDRAWN
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.preservation import redrawn_layers
@@ -56,14 +54,6 @@ def test_layers_with_negative_inputs_and_the_first_one_are_left_out(network, ima
     torch.testing.assert_close(layers[0].inputs, fed[0])
     # a copy was kept: what follows works in place
     assert (layers[1].inputs >= 0).all()
-
-
-def test_the_model_is_left_without_hooks(network, image):
-    redrawn_layers.fed_layers(network, image)
-    assert not any(part._forward_pre_hooks for part in network.modules())
-    with pytest.raises(UsageError, match="training mode"):
-        redrawn_layers.fed_layers(network.train(), image)
-    assert not any(part._forward_pre_hooks for part in network.modules())
 
 
 def zero_bias(layer: nn.Module) -> nn.Module:
@@ -136,15 +126,6 @@ def folder(tmp_path_factory):
     return photographs(tmp_path_factory.mktemp("images") / "folder")
 
 
-@pytest.mark.parametrize(
-    "name", ["activation-overtaking", "activation-sparsity", "positive-evidence"]
-)
-def test_tables_about_activations_have_the_columns_that_are_described(folder, name):
-    context = Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}", 2), 0)
-    [chunk] = TABLES[name].parts(context)
-    assert list(chunk.compute()) == list(TABLES[name].columns)
-
-
 def table(folder, spec: str = TINY, seed: int = 0, **knobs) -> pd.DataFrame:
     context = Context(lambda: load_model(spec), lambda: load_images(f"folder:{folder}", 3), seed)
     before = {name: value.clone() for name, value in context.model.module.state_dict().items()}
@@ -153,32 +134,3 @@ def table(folder, spec: str = TINY, seed: int = 0, **knobs) -> pd.DataFrame:
     after = context.model.module.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
     return found
-
-
-def test_table_of_the_experiment(folder):
-    found = table(folder, redraws=2)
-    assert list(found) == list(REDRAWN)
-    assert set(found["layer"]) == {"conv2", "fc"}
-    assert len(found) == 3 * 2 * 4
-    assert (found["overtaken"] <= found["positive"]).all()
-    neurons_of = found.groupby("layer")["positive"].max()
-    assert neurons_of["fc"] <= 2 * 5  # five classes, two redraws
-    pd.testing.assert_frame_equal(found, table(folder, redraws=2))
-    assert not found.equals(table(folder, redraws=2, seed=1))
-    once, twice = (table(folder, redraws=count)["positive"] for count in (1, 2))
-    assert (twice >= once).all()
-
-
-def signed_network() -> nn.Module:
-    """A network without non-negative inputs; named in the spec below."""
-    from tests.models.tiny import Tiny
-
-    network = Tiny()
-    network.relu1, network.relu2 = nn.SiLU(), nn.SiLU()
-    return network
-
-
-def test_a_network_without_non_negative_inputs_has_an_empty_table(folder):
-    found = table(folder, spec="tests.theory.test_redrawn_layers:signed_network", redraws=1)
-    assert list(found) == list(REDRAWN)
-    assert found.empty

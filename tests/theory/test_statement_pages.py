@@ -37,14 +37,6 @@ def test_redrawn_plate_shows_the_pairs_of_the_criterion():
     assert "4 redraws an image" in plate.caption
 
 
-def test_measured_overtaking_counts_layers():
-    shown = statements.measured_overtaking(FakeStudy(redrawn_overtaking=redrawn())).data
-    row = shown.iloc[0]
-    assert row["layers"] == 2
-    assert row["of them with V(q) = 0"] == 1
-    assert row["real neurons above the bound"] == 1
-
-
 def test_terms_of_the_mse_add_up():
     rng = np.random.default_rng(0)
     rows = [
@@ -63,85 +55,3 @@ def test_terms_of_the_mse_add_up():
     estimate, low, high = (float(word.strip("[,]")) for word in row["MSE"].split())
     assert estimate == pytest.approx(2 - 2 * (0.1 + 0.225))
     assert low < estimate < high
-
-
-def own_maps() -> pd.DataFrame:
-    rows = [
-        {
-            "image": image, "method": method, "mean_share": share, "maximum_spread": 0.1,
-            "rms_spread": 0.01, "mse_second_moment": place, "mse_deviation": -place,
-            "mse_maximum": place,
-        }
-        for image in range(3)
-        for place, (method, share) in enumerate((("sensitivity-l2", 0.5), ("gradient", 1e-5)))
-    ]  # fmt: skip
-    return pd.DataFrame(rows)
-
-
-def test_shares_of_real_and_random_networks_stand_beside_each_other():
-    random = pd.DataFrame(
-        {
-            "method": ["Sensitivity, l2", "Gradient, mean", "Gradient x Input"],
-            "estimate": [0.8, 0.001, 0.002], "low": 0.0, "high": 1.0, "draws": 20,
-        }
-    )  # fmt: skip
-    study = FakeStudy(map_normalizers=own_maps(), second_moment_rationale=random)
-    numbers = statements.mean_shares(study).numbers.set_index(["method", "value"])["estimate"]
-    assert numbers["sensitivity-l2", "random networks"] == 0.8
-    assert numbers["sensitivity-l2", "squeezenet1_1, n = 3"] == 0.5
-    assert numbers["gradient", "squeezenet1_1, n = 3"] == pytest.approx(1e-5)
-    spreads = statements.map_dispersion(study).numbers
-    assert set(spreads["value"]) == {"maximum_spread", "rms_spread"}
-    assert list(spreads["method"]) == 2 * ["sensitivity-l2", "gradient"]
-
-
-def test_rankings_give_the_largest_error_the_first_rank():
-    whole = statements.normalizer_rankings(FakeStudy(map_normalizers=own_maps()))
-    assert "left out" not in whole.caption
-    shown = whole.data
-    gradient = shown.set_index("method").loc["gradient"]
-    assert gradient["second moment"] == "1.000 (1)"
-    assert gradient["standard deviation"] == "-1.000 (2)"
-
-    maps = own_maps()
-    maps.loc[0, "mse_maximum"] = np.nan
-    table = statements.normalizer_rankings(FakeStudy(map_normalizers=maps))
-    assert "1 image left out" in table.caption
-
-
-def proofs(outcome: str = "proved", expected: str = "proved") -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "statement": ["P(0 < L <= S)", "gamma_1^2 >= pi / 2"], "kind": ["statement", "mutant"],
-            "method": ["z3", "sympy"], "expected": [expected, "counterexample"],
-            "outcome": [outcome, "counterexample"], "witness": ["", "a<b & c at lambda = 3"],
-        }
-    )  # fmt: skip
-
-
-def test_proof_table_tells_mutants_and_escapes_signs():
-    table = statements.proof_table(FakeStudy(p=proofs()), "p")
-    html = table.to_html()
-    assert "P(0 &lt; L ≤ S)" in html
-    assert "Mutant: γ<sub>1</sub>² ≥ π / 2" in html
-    assert "✗ refuted: a&lt;b &amp; c at λ = 3" in html
-    assert "1 of 2 rows are mutants" in html
-    assert "Every answer is the expected one." in html
-
-
-def test_proof_table_shows_what_was_not_expected():
-    html = statements.proof_table(FakeStudy(p=proofs("unknown")), "p").to_html()
-    assert "? unknown (expected: proved)" in html
-    assert "Not as expected: 1." in html
-
-
-def test_answer_without_values_of_symbols_does_not_end_in_at():
-    rows = proofs().assign(witness=["", "-0.25 != 0 at "])
-    html = statements.proof_table(FakeStudy(p=rows), "p").to_html()
-    assert "✗ refuted: -0.25 ≠ 0<" in html
-
-
-def test_only_whole_words_become_signs():
-    assert statements.typeset("pixels of lambda_1 != oo, Gradient x Input") == (
-        "pixels of λ_1 ≠ ∞, Gradient × Input"
-    )
