@@ -10,7 +10,7 @@ pictures in a grid (:func:`picture_grid`). Plates of another form are put togeth
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,7 +26,6 @@ from sanitygap.inference import Interval, UndefinedStatisticError, bootstrap_mea
 from sanitygap.runs import Study
 from sanitygap.words import plural
 
-Parameters = ParamSpec("Parameters")
 Shown = TypeVar("Shown")
 
 #: what bars and bands are, at the end of captions
@@ -62,74 +61,51 @@ def require(study: Study, *tables: str) -> None:
             )
 
 
-def _said(show: Callable[[], Shown]) -> Shown | Markdown:
-    theme()
-    try:
-        return show()
-    except NothingToShowError as error:
-        return Markdown(f"> {error}")
-    except UndefinedStatisticError as error:
-        return Markdown(f"> This cannot be shown for this run: {error}.")
+Guard = Callable[[Callable[..., Shown]], Callable[..., Shown | Markdown]]
 
 
-def shows(
-    *tables: str,
-) -> Callable[
-    [Callable[Concatenate[Study, Parameters], Shown]],
-    Callable[Concatenate[Study, Parameters], Shown | Markdown],
-]:
+def _guard(choose: Callable[[Any], Any]) -> Guard[Any]:
+    def guard(page: Callable[..., Shown]) -> Callable[..., Shown | Markdown]:
+        @functools.wraps(page)
+        def guarded(runs: Any, *args: Any, **kwargs: Any) -> Shown | Markdown:
+            theme()
+            try:
+                return page(choose(runs), *args, **kwargs)
+            except NothingToShowError as error:
+                return Markdown(f"> {error}")
+            except UndefinedStatisticError as error:
+                return Markdown(f"> This cannot be shown for this run: {error}.")
+
+        return guarded
+
+    return guard
+
+
+def shows(*tables: str) -> Guard[Any]:
     """Guard a page function of a run: what it shows, or a sentence that says why there is nothing.
 
     That is the case if a recorded run does not hold one of the tables, if the function raises
     :class:`NothingToShowError`, or if a statistic is undefined on its data. Figures get the theme.
     """
 
-    def guard(
-        page: Callable[Concatenate[Study, Parameters], Shown],
-    ) -> Callable[Concatenate[Study, Parameters], Shown | Markdown]:
-        @functools.wraps(page)
-        def guarded(
-            study: Study, *args: Parameters.args, **kwargs: Parameters.kwargs
-        ) -> Shown | Markdown:
-            def show() -> Shown:
-                require(study, *tables)
-                return page(study, *args, **kwargs)
+    def choose(study: Study) -> Study:
+        require(study, *tables)
+        return study
 
-            return _said(show)
-
-        return guarded
-
-    return guard
+    return _guard(choose)
 
 
-def shows_several(
-    *tables: str,
-) -> Callable[
-    [Callable[Concatenate[list[Study], Parameters], Shown]],
-    Callable[Concatenate[Study | Iterable[Study], Parameters], Shown | Markdown],
-]:
+def shows_several(*tables: str) -> Guard[Any]:
     """:func:`shows` for a function of one or more runs: it gets those that hold the tables."""
 
-    def guard(
-        page: Callable[Concatenate[list[Study], Parameters], Shown],
-    ) -> Callable[Concatenate[Study | Iterable[Study], Parameters], Shown | Markdown]:
-        @functools.wraps(page)
-        def guarded(
-            studies: Study | Iterable[Study], *args: Parameters.args, **kwargs: Parameters.kwargs
-        ) -> Shown | Markdown:
-            several = [studies] if isinstance(studies, Study) else list(studies)
-            holders = [study for study in several if holds(study, *tables)]
+    def choose(studies: Study | Iterable[Study]) -> list[Study]:
+        several = [studies] if isinstance(studies, Study) else list(studies)
+        holders = [study for study in several if holds(study, *tables)]
+        if not holders:
+            require(several[0], *tables)
+        return holders
 
-            def show() -> Shown:
-                if not holders:
-                    require(several[0], *tables)
-                return page(holders, *args, **kwargs)
-
-            return _said(show)
-
-        return guarded
-
-    return guard
+    return _guard(choose)
 
 
 # captions
@@ -224,6 +200,25 @@ def with_intervals(
         for group, part in table.groupby(list(by), sort=False)
     ]
     return pd.DataFrame(rows)
+
+
+def score_columns(scores: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Mean of each method with its interval, for :func:`draw_points`.
+
+    Args:
+        scores: images x methods.
+        name: of the score.
+
+    Returns:
+        Rows are the methods, columns ``NAME``, ``NAME_low`` and ``NAME_high``.
+    """
+    means = {method: shown_mean(scores[method]) for method in scores}
+    return pd.DataFrame(
+        {
+            method: {name: mean.estimate, f"{name}_low": mean.low, f"{name}_high": mean.high}
+            for method, mean in means.items()
+        }
+    ).T.rename_axis("method")
 
 
 # tables
@@ -366,6 +361,8 @@ def dots(
 
 def _dots_in_words(table: pd.DataFrame) -> str:
     sentences = []
+    if table["series"].nunique() == 1:
+        table = table.assign(series="")
     for names, part in table.groupby(["panel", "series"], sort=False):
         listed = ", ".join(
             f"{label(str(row))} {mean:.3g}"

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -12,7 +12,7 @@ from pandas.io.formats.style import Styler
 
 from sanitygap.criteria.gap import FIGURE_METHODS, both_scores
 from sanitygap.errors import UsageError
-from sanitygap.figures import Plate, theme
+from sanitygap.figures import Plate
 from sanitygap.figures import specification_curve as figures
 from sanitygap.figures.methods import label
 from sanitygap.figures.pairs import LEVEL, pair_matrix
@@ -35,20 +35,24 @@ from sanitygap.multiverse import (
     occlusion_scores,
     shares,
 )
-from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import (
-    about,
-    display_table,
-    references,
-    shown_mean,
-    text_table,
-    where_defined,
-)
+from sanitygap.pages.shared import references
 from sanitygap.rankings import PATTERNS, pairwise_tests
 from sanitygap.runs import Study
 from sanitygap.scores import complete
 from sanitygap.scores import occlusion_scores as softmax_scores
 from sanitygap.scores import randomization_scores as ssim_scores
+from sanitygap.show import (
+    BARS,
+    about,
+    display_table,
+    dots,
+    holds,
+    model_of,
+    score_columns,
+    shows,
+    shows_several,
+    text_table,
+)
 from sanitygap.words import listed, plural
 
 #: tables of all methods under one specification
@@ -137,10 +141,9 @@ def found(study: Study) -> Found:
     return _FOUND[study]
 
 
-def with_specifications(studies: Study | Iterable[Study]) -> list[Study]:
-    """The runs that hold both tables of specifications, each once."""
-    several = holding(studies, OCCLUDED, RANDOMIZED)
-    return list({study.settings.run: study for study in several}.values())
+def each_once(studies: Iterable[Study]) -> list[Study]:
+    """The runs without those of a name that came before."""
+    return list({study.settings.run: study for study in studies}.values())
 
 
 def with_references(study: Study) -> list[Study]:
@@ -196,12 +199,10 @@ def as_read(scores: Scores) -> pd.DataFrame:
     return rows
 
 
-@where_defined
-def gap_table(studies: Study | Iterable[Study]) -> Styler | Markdown:
+@shows_several(OCCLUDED, RANDOMIZED)
+def gap_table(studies: list[Study]) -> Styler:
     """The paper's differences under occlusion, and tau, for each network and reduction."""
-    runs = with_specifications(studies)
-    if not runs:
-        return nothing_recorded(OCCLUDED)
+    runs = each_once(studies)
     rows, sizes = [], []
     for study in runs:
         nearest, taus = found(study).nearest, found(study).gap.tau
@@ -218,7 +219,7 @@ def gap_table(studies: Study | Iterable[Study]) -> Styler | Markdown:
                 if own.empty:
                     continue
                 row = {
-                    "network": study.settings.public()["model"],
+                    "network": model_of(study),
                     "reduction": words,
                     "method": label(str(method)),
                 }
@@ -254,19 +255,17 @@ def nearest_words(*without: str) -> str:
     return listed(words)
 
 
-@where_defined
-def shares_table(studies: Study | Iterable[Study]) -> Styler | Markdown:
+@shows_several(OCCLUDED, RANDOMIZED)
+def shares_table(studies: list[Study]) -> Styler:
     """In what share of the specifications each part of the claim holds, network by network."""
-    runs = with_specifications(studies)
-    if not runs:
-        return nothing_recorded(OCCLUDED)
+    runs = each_once(studies)
     rows = []
     for study in runs:
         for test, part, values in _outcomes(found(study).gap):
             share = shares(values)
             rows.append(
                 {
-                    "network": study.settings.public()["model"],
+                    "network": model_of(study),
                     "test": test,
                     "part": part,
                     "holds": f"{share['holds']:.1%}",
@@ -299,12 +298,9 @@ def _tests(gap: Gap) -> list[tuple[Test, pd.DataFrame]]:
     return [("occlusion", gap.occlusion), ("randomization", gap.randomization)]
 
 
-@where_defined
-def specification_curve(study: Study, test: Test = "occlusion") -> Plate | Markdown:
+@shows(OCCLUDED, RANDOMIZED)
+def specification_curve(study: Study, test: Test = "occlusion") -> Plate:
     """Every specification of one test by its margin, and below what it has chosen."""
-    theme()
-    if not with_specifications(study):
-        return nothing_recorded(OCCLUDED if test == "occlusion" else RANDOMIZED)
     names = NAMES[test]
     table = dict(_tests(found(study).gap))[test]
     table = table[UNITS[test](table)].rename(columns={"part": "panel"})
@@ -335,12 +331,9 @@ def specification_curve(study: Study, test: Test = "occlusion") -> Plate | Markd
     )
 
 
-@where_defined
-def deciding_choices(study: Study) -> Plate | Markdown:
+@shows(OCCLUDED, RANDOMIZED)
+def deciding_choices(study: Study) -> Plate:
     """How much of the differences between specifications each choice decides by itself."""
-    theme()
-    if not with_specifications(study):
-        return nothing_recorded(OCCLUDED)
     gap = found(study).gap
     decided = [
         (TEST_WORDS[test], part, _margins(table, test, part))
@@ -356,16 +349,20 @@ def deciding_choices(study: Study) -> Plate | Markdown:
     if not rows:
         raise UndefinedStatisticError("no choice has two levels in this run")
     numbers = pd.DataFrame(rows)
-    used = set(numbers["choice"])
-    return figures.share_dots(
-        numbers,
-        xlabel="% of the variance",
+    order = list(CHOICE_WORDS.values())
+    drawn = numbers.assign(percent=100 * numbers["share"]).sort_values(
+        "choice", key=lambda names: names.map(order.index), kind="stable"
+    )
+    plate = dots(
+        drawn,
+        row="choice", series="part", panel="test", value="percent",
+        xlabels="% of the variance",
         caption="Which choice decides: the share of the variance between specifications that a "
         "choice explains by itself (variance of the means of its levels). Occlusion: margin of the "
         "softmax; randomisation: margin of SSIM; both: Kendall's τ. What is missing to 100 % comes "
         f"from choices together. {found(study).made}",
-        names=[words for words in CHOICE_WORDS.values() if words in used],
-    )
+    )  # fmt: skip
+    return replace(plate, numbers=numbers)
 
 
 def _margins(table: pd.DataFrame, test: Test, part: str) -> pd.Series:
@@ -382,7 +379,7 @@ def gap_in_words(studies: Study | Iterable[Study]) -> Markdown:
 
 def _run_in_words(study: Study) -> str:
     title = f"**{network(study)}** (run `{study.settings.run}`)"
-    if not with_specifications(study):
+    if not holds(study, OCCLUDED, RANDOMIZED):
         return f"> {title}: the tables of specifications are not recorded."
     try:
         gap = found(study).gap
@@ -480,40 +477,31 @@ def held(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     return [name for name in FIGURE_METHODS if name in present]
 
 
-@where_defined
-def gap_plate(study: Study) -> Plate | Markdown:
+@shows(*BOTH)
+def gap_plate(study: Study) -> Plate:
     """Methods by both scores and both ranks."""
-    theme()
-    if not holding(study, *BOTH):
-        return nothing_recorded(BOTH[0])
     scores = complete(
         ssim_scores(study.table("randomization")),
         softmax_scores(study.table("occlusion")),
     )
-    columns = {}
-    for name, table in zip(("randomization", "occlusion"), scores, strict=True):
-        intervals = {method: shown_mean(table[method]) for method in table}
-        columns[name] = pd.Series({m: i.estimate for m, i in intervals.items()})
-        columns[f"{name}_low"] = pd.Series({m: i.low for m, i in intervals.items()})
-        columns[f"{name}_high"] = pd.Series({m: i.high for m, i in intervals.items()})
-        columns[f"{name}_rank"] = columns[name].rank()
-    numbers = pd.DataFrame(columns).rename_axis("method").reset_index()
+    columns = []
+    for name, table in zip(BOTH, scores, strict=True):
+        means = score_columns(table, name)
+        columns.append(means.assign(**{f"{name}_rank": means[name].rank()}))
+    numbers = pd.concat(columns, axis=1).reset_index()
     if numbers.isna().any(axis=None):
         raise UndefinedStatisticError(f"fewer than 2 images have a score for all {len(numbers)}")
     return gap_scatter(
         numbers,
         f"Each method by its mean SSIM over all steps of top-down randomisation and by its mean "
         f"softmax over 0 to 30 blurred patches of 15, and its rank in each test. "
-        f"{about(study, 'randomization')}. Bars: 95 % bootstrap intervals over images.",
+        f"{about(study, 'randomization')}. {BARS}",
     )
 
 
-@where_defined
-def pair_plate(study: Study) -> Plate | Markdown:
+@shows(*BOTH)
+def pair_plate(study: Study) -> Plate:
     """Every pair of methods under both tests, corrected for their number."""
-    theme()
-    if not holding(study, *BOTH):
-        return nothing_recorded(BOTH[0])
     frames = []
     for test, scores in zip(
         ("mean SSIM after randomisation", "mean softmax under occlusion"),

@@ -9,14 +9,13 @@ from sanitygap.attribution import Sampling
 from sanitygap.experiments.example_maps import ExampleMaps, example_maps
 from sanitygap.experiments.randomization_test import CORE_METHODS
 from sanitygap.experiments.relevance_flow import INPUT
-from sanitygap.figures import Plate, theme
+from sanitygap.figures import Plate
 from sanitygap.figures.maps import map_grid, stage_grid
 from sanitygap.figures.methods import label
 from sanitygap.figures.relevance import relevance_lines
 from sanitygap.images import ImageSet, load_images
-from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import about, display_table
 from sanitygap.runs import Study
+from sanitygap.show import about, display_table, model_of, shows
 from sanitygap.similarity import Reference
 from sanitygap.words import listed, plural
 
@@ -74,15 +73,15 @@ def stage_examples(study: Study, position: int = 0) -> ExampleMaps:
     )
 
 
+@shows()
 def map_plate(study: Study, shown: ExampleMaps) -> Plate:
     """The trained model's maps: a row a photograph, a column a method."""
-    theme()
     rows = [f"{name}\n“{kind}”" for name, kind in zip(shown.names, shown.classes, strict=True)]
     return map_grid(
         shown.pictures,
         shown.maps["trained"],
         rows,
-        f"Signed attribution maps for the class that {study.settings.public()['model']} predicts "
+        f"Signed attribution maps for the class that {model_of(study)} predicts "
         f"(written beside each photograph). Red speaks for the class, blue against it; each map "
         f"has its own scale, cut at its 99.5 % quantile. Seed {study.settings.seed}; "
         f"{EXAMPLES[study.settings.profile][1]} points in sampling methods.",
@@ -104,9 +103,9 @@ def stage_similarities(shown: ExampleMaps) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.Index(shown.steps, name="step"))
 
 
+@shows()
 def stage_plate(study: Study, shown: ExampleMaps) -> Plate:
     """One photograph's maps, from the trained network to the last of the redrawn ones."""
-    theme()
     columns = np.linspace(0, len(shown.steps) - 1, min(len(shown.steps), COLUMNS + 1)).round()
     steps = [shown.steps[int(column)] for column in columns]
     similarity = stage_similarities(shown)
@@ -116,7 +115,7 @@ def stage_plate(study: Study, shown: ExampleMaps) -> Plate:
             method: {step: shown.maps[step][method][0] for step in steps}
             for method in shown.maps["trained"]
         },
-        f"Maps of “{shown.names[0]}” as {study.settings.public()['model']} is redrawn from "
+        f"Maps of “{shown.names[0]}” as {model_of(study)} is redrawn from "
         "the classifier downwards; under each map its SSIM with the trained model's map "
         "(second-moment normalisation, window 7, L = joint range). One image, one seed "
         f"({study.settings.seed}), {STAGES[study.settings.profile][1]} points in sampling "
@@ -146,10 +145,9 @@ def relevance_sums(flow: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def relevance_table(study: Study) -> Styler | Markdown:
+@shows(FLOW)
+def relevance_table(study: Study) -> Styler:
     """Which share of LRP's relevance reaches the pixels, and which modules keep the rest."""
-    if not holding([study], FLOW):
-        return nothing_recorded(FLOW)
     sums = relevance_sums(study.table(FLOW))
     rows = []
     for method, part in sums.groupby("method", sort=False):
@@ -164,7 +162,7 @@ def relevance_table(study: Study) -> Styler | Markdown:
             }
         )
     return display_table(
-        pd.DataFrame(rows),
+        rows,
         "LRP starts with 1. Shares of it: medians over images, in brackets the lowest and the "
         "highest. Biases counted: the denominators include them, and they keep their share. The "
         "z-B rule of γ and γ-box gives a little to a layer of padding, where there is one; it is "
@@ -172,14 +170,13 @@ def relevance_table(study: Study) -> Styler | Markdown:
     )
 
 
+@shows(FLOW)
 def relevance_words(study: Study) -> Markdown:
     """What the table of relevance says, in sentences."""
-    if not holding([study], FLOW):
-        return nothing_recorded(FLOW)
     flow = study.table(FLOW)
     sums = relevance_sums(flow)
     middle = sums.groupby("method", sort=False).median()
-    network, images = study.settings.public()["model"], study.made(FLOW)["images"]
+    network, images = model_of(study), study.made(FLOW)["images"]
     free = middle.loc[[name for name in middle.index if not str(name).endswith("@biases")]]
     arrived = free["pixels"]
     words = f"On {network} (medians over {plural(images, 'image')}) "
@@ -218,11 +215,9 @@ def _keepers(flow: pd.DataFrame, middle: pd.DataFrame) -> str:
     return f"Under {label(DRAWN[0])} {listed(shares)}; `{kept.idxmax()}` alone {kept.max():.1%}."
 
 
-def relevance_plate(study: Study) -> Plate | Markdown:
+@shows(FLOW)
+def relevance_plate(study: Study) -> Plate:
     """Where relevance is kept on its way from the output to the input."""
-    theme()
-    if not holding([study], FLOW):
-        return nothing_recorded(FLOW)
     flow = study.table(FLOW)
     frames = []
     for method in DRAWN:

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from sanitygap.figures import Plate, theme
+from sanitygap.figures import Plate
 from sanitygap.figures.redraws import seed_dots
-from sanitygap.pages.shared import about, shown_mean
 from sanitygap.runs import Study
 from sanitygap.scores import randomization_scores
+from sanitygap.show import about, interval, shows
 
 
 def seed_numbers(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
@@ -29,25 +29,17 @@ def seed_numbers(own: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for method in next(iter(draws.values())):
         scores = pd.DataFrame({seed: table[method] for seed, table in draws.items()}).dropna()
-        interval = shown_mean(scores.mean(axis=1))
+        own = interval(scores.mean(axis=1))
         rows += [
-            {
-                "method": method,
-                "seed": seed,
-                "ssim": float(scores[seed].mean()),
-                "mean": interval.estimate,
-                "low": interval.low,
-                "high": interval.high,
-                "n": interval.n,
-            }
+            {"method": method, "seed": seed, "ssim": float(scores[seed].mean())} | own
             for seed in scores
         ]
     return pd.DataFrame(rows)
 
 
+@shows("randomization", "randomization-seeds")
 def seed_plate(study: Study) -> Plate:
     """Mean SSIM of each method under several draws of the random weights."""
-    theme()
     numbers = seed_numbers(study.table("randomization"), study.table("randomization-seeds"))
     seeds = ", ".join(str(seed) for seed in sorted(numbers["seed"].unique()))
     steps = study.table("randomization-seeds")["stage"].nunique()

@@ -1,28 +1,27 @@
 """Pages about the randomisation test and the occlusion test."""
 
-from collections.abc import Iterable
-
 import pandas as pd
-from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from sanitygap.criteria.gap import FIGURE_METHODS, orderings
-from sanitygap.figures import Plate, theme
-from sanitygap.figures.methods import label
-from sanitygap.figures.tests_of_maps import curves
+from sanitygap.figures import Plate
 from sanitygap.inference import UndefinedStatisticError
-from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import (
-    about,
-    display_table,
-    panel,
-    shown_mean,
-    where_defined,
-    with_intervals,
-)
 from sanitygap.reductions import REDUCTIONS, Reduction
 from sanitygap.runs import Study
 from sanitygap.scores import UNSIGNED, randomization_scores, ranked_by
+from sanitygap.show import (
+    BANDS,
+    about,
+    about_all,
+    bounds,
+    curves,
+    display_table,
+    panel,
+    shown_mean,
+    shows,
+    shows_several,
+    with_intervals,
+)
 
 SIMILARITY_LABELS = {
     "ssim": "SSIM (low: passes the sanity check)",
@@ -31,36 +30,34 @@ SIMILARITY_LABELS = {
 }
 
 
+@shows_several("randomization")
 def randomization_curves(
-    studies: Study | Iterable[Study], similarity: str = "ssim", sign: str = "signed"
+    studies: list[Study], similarity: str = "ssim", sign: str = "signed"
 ) -> Plate:
     """Similarity against the depth of top-down randomisation (Binder et al., Fig. 2)."""
-    theme()
-    several = [studies] if isinstance(studies, Study) else list(studies)
     frames, ticks = [], {}
-    for study in several:
+    for study in studies:
         table = study.table("randomization")
         rows = table[(table["sign"] == sign) & (table["order"] == "top-down")]
         numbers = with_intervals(rows, ("method", "step", "steps", "stage"), similarity)
         numbers["depth"] = 100 * numbers["step"] / numbers["steps"]
         frames.append(numbers.assign(panel=panel(study, "randomization")))
         ticks = dict(zip(numbers["depth"], numbers["stage"], strict=True))
-    joined = pd.concat(frames, ignore_index=True)
-    one = len(several) == 1
-    where = "; ".join(about(study, "randomization") for study in several)
+    alone = len(studies) == 1
     return curves(
-        joined,
+        pd.concat(frames, ignore_index=True),
         "depth",
-        xlabel="stage reached from the top" if one else "stages redrawn, % of all",
+        xlabel="stage reached from the top" if alone else "stages redrawn, % of all",
         ylabel=SIMILARITY_LABELS[similarity],
-        ticks=ticks if one else None,
+        ticks=ticks if alone else None,
         caption=f"Top-down randomisation, {sign} maps: {SIMILARITY_LABELS[similarity]} against "
-        f"depth. {where}. Bands: 95 % bootstrap intervals over images.",
+        f"depth. {about_all(studies, 'randomization')}. {BANDS}",
     )
 
 
+@shows_several("occlusion")
 def occlusion_curves(
-    studies: Study | Iterable[Study],
+    studies: list[Study],
     patch: int = 15,
     value: str = "softmax",
     reduction: Reduction | None = None,
@@ -74,9 +71,8 @@ def occlusion_curves(
         reduction: of the maps that rank the regions; by default sums of absolute values, or of
             signed ones where a run holds no other. The caption says which.
     """
-    theme()
     frames, named = [], []
-    for study in [studies] if isinstance(studies, Study) else studies:
+    for study in studies:
         table = study.table("occlusion")
         ranking = reduction or held_ranking(table)
         rows = ranked_by(table, ranking)
@@ -90,7 +86,7 @@ def occlusion_curves(
         ylabel=f"{value} of the target (low: faithful)",
         caption=f"Occlusion curves, patch {patch}: {value} of the target class as the regions "
         f"ranked highest by a map are blurred. {'; '.join(named)}. "
-        "Bands: 95 % bootstrap intervals over images.",
+        f"{BANDS}",
     )
 
 
@@ -99,12 +95,9 @@ def held_ranking(table: pd.DataFrame) -> Reduction:
     return "signed" if ranked_by(table, UNSIGNED).empty else UNSIGNED
 
 
-@where_defined
-def greedy_bound(study: Study) -> Plate | Markdown:
+@shows("greedy-occlusion")
+def greedy_bound(study: Study) -> Plate:
     """What is left of the softmax under the best order that looks one region ahead."""
-    theme()
-    if not holding(study, "greedy-occlusion"):
-        return nothing_recorded("greedy-occlusion")
     best = study.table("greedy-occlusion")
     if best["image"].nunique() < 2:
         raise UndefinedStatisticError("one image has no mean with an interval")
@@ -132,6 +125,7 @@ def greedy_bound(study: Study) -> Plate | Markdown:
     )
 
 
+@shows("randomization")
 def range_sensitivity(study: Study) -> Styler:
     """Mean SSIM of each method for every choice of the range L."""
     table = study.table("randomization")
@@ -149,33 +143,26 @@ def range_sensitivity(study: Study) -> Styler:
         1.0,
         *(taus[name] for name in names if name != "ssim"),
     ]
-    means.index = pd.Index([label(name) for name in means.index], name="method")
     return display_table(
-        means.reset_index(),
+        means.rename_axis("method").reset_index(),
         f"Mean SSIM over the steps, for four ranges L. {about(study, 'randomization')}.",
     )
 
 
+@shows("randomization")
 def noise_against_methods(study: Study) -> Styler:
     """The noise control beside every method, on real attribution maps."""
     scores = randomization_scores(study.table("randomization"))
     rows = []
     for method in map(str, scores):
         pair = scores[list(dict.fromkeys((method, "noise")))].dropna()
-        mean = shown_mean(pair[method])
-        row = {
-            "method": label(method),
-            "mean SSIM": mean.estimate,
-            "low": mean.low,
-            "high": mean.high,
-        }
+        row = {"method": method} | bounds(shown_mean(pair[method]), "mean SSIM")
         if method != "noise":
             gap = shown_mean(pair[method] - pair["noise"])
             row |= {"minus noise": gap.estimate, "gap low": gap.low, "gap high": gap.high}
         rows.append(row)
-    table = pd.DataFrame(rows).sort_values("mean SSIM")
     return display_table(
-        table,
+        pd.DataFrame(rows).sort_values("mean SSIM"),
         "Mean SSIM over the steps of top-down randomisation, lowest (best in that test) first. "
         f"{about(study, 'randomization')}; 95 % bootstrap intervals over images.",
     )
