@@ -180,5 +180,5 @@ def test_runs_without_labels_have_no_specification_of_correct_images():
     for table in tables:
         table["correct"] = pd.Series(pd.NA, table.index, dtype="boolean")
     bare = Run(occlusion_specifications=tables[0], randomization_specifications=tables[1])
-    assert set(page.found(bare).gap.occlusion["images"]) == {"all"}
+    assert set(page.findings(bare).gap.occlusion["images"]) == {"all"}
     assert len(page.specification_curve(bare).numbers) == 2 * 32

@@ -11,10 +11,11 @@ from scipy.optimize import minimize
 from sanitygap.attribution import METHODS
 from sanitygap.figures.methods import FAMILIES, LABELS, family, label, label_ends, spread, styles
 from sanitygap.figures.noise import noise_curves, smoothness_scatter
-from sanitygap.figures.outlook import component_dots, order_curves, tau_dots
+from sanitygap.figures.outlook import order_curves, tau_dots
 from sanitygap.figures.pairs import contradictions, pair_matrix
 from sanitygap.figures.plate import Plate
-from sanitygap.figures.tests_of_maps import curves, gap_scatter
+from sanitygap.figures.tests_of_maps import gap_scatter
+from sanitygap.show import along, curves, dots
 
 
 @pytest.fixture(autouse=True)
@@ -232,6 +233,11 @@ def test_alt_texts_of_the_other_figures_hold_their_numbers():
         {"method": ["gradient"] * 2, "component": ["total", "residual"], "mean": [0.7, 0.3],
          "low": 0.2, "high": 0.8}
     )  # fmt: skip
-    plate = component_dots(parts, "c")
+    plate = dots(parts, row="method", series="component", caption="c")
     assert isinstance(plate, Plate)
-    assert "gradient 0.70 to 0.30" in plate.alt
+    assert plate.alt == "total: gradient 0.7. residual: gradient 0.3."
+    [legend] = plate.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["total", "residual"]
+    along_steps = parts.rename(columns={"component": "stage"})
+    plate = along(along_steps, "stage", series="method", ylabel="y", caption="c")
+    assert plate.alt == "gradient: total 0.70, residual 0.30."

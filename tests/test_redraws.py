@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from sanitygap.experiments import TABLES
-from sanitygap.figures.redraws import seed_dots
-from sanitygap.pages.redraws import seed_numbers
+from sanitygap.pages.redraws import seed_numbers, seed_plate
+from tests.fake_study import FakeStudy
 
 
 def rows(seed: int, values: dict[str, list[float]], stages: tuple[str, ...]) -> pd.DataFrame:
@@ -41,10 +41,11 @@ def test_image_with_an_empty_map_is_left_out_in_every_draw() -> None:
 
 
 def test_figure_tells_the_range_of_the_draws() -> None:
-    numbers = seed_numbers(
-        rows(0, {"gradient": [0.1, 0.3]}, ("fc",)), rows(1, {"gradient": [0.2, 0.6]}, ("fc",))
+    study = FakeStudy(
+        randomization=rows(0, {"gradient": [0.1, 0.3]}, ("fc",)),
+        randomization_seeds=rows(1, {"gradient": [0.2, 0.6]}, ("fc",)),
     )
-    plate = seed_dots(numbers, "caption")
+    plate = seed_plate(study)
     assert "gradient: draws from 0.200 to 0.400" in plate.alt
     assert "2 draws" in plate.alt
 

@@ -2,7 +2,7 @@
 
 A page function is decorated with :func:`shows` or :func:`shows_several`, names the tables it
 needs, and returns a table (:func:`display_table`) or a plate: dots with intervals (:func:`dots`),
-lines with bands (:func:`curves`), intervals along categories (:func:`intervals_along`), or
+lines with bands (:func:`curves`), intervals along categories (:func:`along`), or
 pictures in a grid (:func:`picture_grid`). Plates of another form are put together from
 :func:`draw_curves` and :func:`draw_points`.
 """
@@ -10,11 +10,14 @@ pictures in a grid (:func:`picture_grid`). Plates of another form are put togeth
 import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import cycle
+from textwrap import fill
 from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,8 +32,8 @@ from sanitygap.words import plural
 Shown = TypeVar("Shown")
 
 #: what bars and bands are, at the end of captions
-BARS = "Bars: 95 % bootstrap intervals over images."
-BANDS = "Bands: 95 % bootstrap intervals over images."
+OVER_IMAGES = "95 % bootstrap intervals over images."
+BARS, BANDS = f"Bars: {OVER_IMAGES}", f"Bands: {OVER_IMAGES}"
 
 #: series of dots are told by marker and filling, not only by shade
 SERIES = (("o", True), ("D", False), ("s", True), ("^", False), ("v", True), ("P", False))
@@ -116,8 +119,14 @@ def model_of(study: Study) -> str:
     return str(study.settings.public()["model"])
 
 
-def about(study: Study, table: str) -> str:
-    """Model, images, n and seed of a table, for captions."""
+def about(study: Study, table: str, marks: str = "") -> str:
+    """Model, images, n and seed of a table, for captions.
+
+    Args:
+        study: the run.
+        table: its name.
+        marks: ``Bars`` or ``Bands``, to say at the end what they are.
+    """
     settings, passport = study.settings.public(), study.made(table)
     words = f"{settings['model']}, "
     if passport["images"]:  # some tables look at no photograph of the run
@@ -125,12 +134,13 @@ def about(study: Study, table: str) -> str:
     words += f"seed {settings['seed']}, profile {settings['profile']}"
     if study.recorded and not study.is_current(table):
         words += "; computed by an earlier version of the code"
-    return words
+    return f"{words}. {marks}: {OVER_IMAGES}" if marks else words
 
 
-def about_all(studies: Iterable[Study], table: str) -> str:
+def about_all(studies: Sequence[Study], table: str, marks: str = "") -> str:
     """:func:`about` for several runs."""
-    return "; ".join(about(study, table) for study in studies)
+    *first, last = studies
+    return "; ".join([*(about(study, table) for study in first), about(last, table, marks)])
 
 
 def panel(study: Study, table: str) -> str:
@@ -447,37 +457,62 @@ def _ends_in_words(numbers: pd.DataFrame, x: str, xlabel: str, ylabel: str) -> s
     return " ".join(sentences)
 
 
-def intervals_along(
-    axis: Axes,
-    rows: pd.DataFrame,
+def along(
+    numbers: pd.DataFrame,
     x: str,
-    places: Sequence[Any],
+    *,
+    ylabel: str,
+    caption: str,
     series: str,
-    looks: Mapping[str, tuple[str, str]],
+    panel: str = "",
     value: str = "mean",
-) -> None:
-    """Intervals of several series along categories.
+    style: str = "-",
+    lines: Mapping[str, float] | None = None,
+    legend: str = "",
+) -> Plate:
+    """Intervals of several series along categories, a panel beside the other.
 
     Args:
-        axis: to draw on; its horizontal ticks become the categories.
-        rows: columns ``x``, ``series``, ``value``, ``low``, ``high``.
+        numbers: columns ``x``, ``series``, ``panel`` and ``value``, in the order of appearance,
+            and ``low`` and ``high``.
         x: column of the categories.
-        places: the categories in their order.
-        series: column of the series.
-        looks: series -> colour, and format such as ``o-``.
-        value: column of the estimates.
+        ylabel: says what is drawn, and which direction means what.
+        caption: the figure's caption.
+        series, panel, value: the columns; without ``panel`` there is one.
+        style: of the line between the categories; ``""`` for none.
+        lines: panel -> where to draw a reference line.
+        legend: title of the legend.
     """
-    for name, (color, shape) in looks.items():
-        part = rows[rows[series] == name]
-        if part.empty:
-            continue
-        at = pd.Series([places.index(place) for place in part[x]], part.index).sort_values()
-        part = part.loc[at.index]
-        axis.errorbar(
-            at, part[value], yerr=bar_lengths(part, value, "low", "high"),
-            fmt=shape, color=color, ms=5, lw=1.1, capsize=2, label=name,
-        )  # fmt: skip
-    axis.set_xticks(range(len(places)), [str(place) for place in places], rotation=40, ha="right")
+    places, names = distinct(numbers[x]), distinct(numbers[series])
+    panels = distinct(numbers[panel]) if panel else [""]
+    width = 9.4 if panel else min(9.2, max(6.0, 0.21 * len(places) + 2.5))
+    figure, axes = panel_axes(len(panels), 3, (width / len(panels), 4.4), sharey=not lines)
+    few, sentences = len(places) <= 8, []
+    for axis, title in zip(axes, panels, strict=True):
+        rows = numbers[numbers[panel] == title] if panel else numbers
+        for color, (marker, filled), name in zip(
+            sns.color_palette("colorblind", len(names)).as_hex(), cycle(SERIES), names, strict=False
+        ):
+            part = rows[rows[series] == name]
+            axis.errorbar(
+                [places.index(place) for place in part[x]], part[value],
+                yerr=bar_lengths(part, value, "low", "high"), fmt=f"{marker}{style}", color=color,
+                mfc=None if filled else "white", ms=5, lw=1.1, capsize=2, label=str(name),
+            )  # fmt: skip
+            words = [
+                f"{place} {mean:.2f}" for place, mean in zip(part[x], part[value], strict=True)
+            ]
+            ends = [f"from {part[value].min():.2f} to {part[value].max():.2f}"]
+            head = ", ".join(filter(None, [title, str(name)]))
+            sentences.append(f"{head}: {', '.join(words if few else ends)}.")
+        if lines and title in lines:
+            axis.axhline(lines[title], color="0.35", ls="--" if lines[title] else "-", lw=1.0)
+        turned = {"rotation": 30, "ha": "right"} if few else {"rotation": 90, "fontsize": 7}
+        axis.set_xticks(range(len(places)), map(str, places), **turned)
+        axis.set_title(fill(title, 34), fontsize=10)
+    axes[0].set_ylabel(ylabel)
+    legend_below(figure, axes, legend)
+    return Plate(figure, " ".join(sentences), caption, numbers)
 
 
 def draw_points(axis: Axes, numbers: pd.DataFrame, x: str, y: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from sanitygap.figures.methods import label, styles
+from sanitygap.figures.methods import styles
 from sanitygap.figures.plate import Plate
 from sanitygap.show import distinct, dots, draw_curves, panel_axes
 
@@ -76,24 +76,3 @@ def tau_dots(numbers: pd.DataFrame, caption: str) -> Plate:
     ]
     alt = f"Agreement with the occlusion ranking: {'; '.join(sentences)}."
     return replace(plate, alt=alt, numbers=numbers)
-
-
-def component_dots(numbers: pd.DataFrame, caption: str) -> Plate:
-    """Similarity of whole maps and of what does not go through the skip, method by method.
-
-    Args:
-        numbers: columns ``method``, ``component`` (``total``, ``residual``), ``mean``, ``low``,
-            ``high``.
-        caption: the figure's caption.
-    """
-    plate = dots(
-        numbers, row="method", series="component", caption=caption,
-        xlabels="mean SSIM after redrawing one branch",
-    )  # fmt: skip
-    means = numbers.pivot_table(index="method", columns="component", values="mean", sort=False)
-    listed = "; ".join(
-        f"{label(str(method))} {row['total']:.2f} to {row['residual']:.2f}"
-        for method, row in means.iterrows()
-    )
-    alt = f"Mean SSIM of the whole map and of the residual part: {listed}."
-    return replace(plate, alt=alt)

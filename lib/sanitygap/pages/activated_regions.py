@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from sanitygap import show
 from sanitygap.attribution import attribute
 from sanitygap.attribution.applicable import defined
 from sanitygap.criteria.activated_regions import concentration, own_activity
@@ -14,7 +15,6 @@ from sanitygap.preservation.activated_regions import kept_features, mass_ratio, 
 from sanitygap.preservation.feature_maps import energy
 from sanitygap.randomization import RandomTwin
 from sanitygap.runs import Study
-from sanitygap.show import BARS, about, columns, distinct, dots, model_of, or_nan, shows
 
 TABLE = "activated-regions"
 
@@ -25,7 +25,7 @@ RATIO = "mass in the most active 10 %"
 CORRELATION = "rank correlation with the own activity"
 
 
-@shows()
+@show.shows()
 def region_pictures(study: Study, photo: int = 0) -> Plate:
     """One photograph, where its kept features are active, and absolute maps above them."""
     model, seed = study.model, study.settings.seed
@@ -55,7 +55,7 @@ def region_pictures(study: Study, photo: int = 0) -> Plate:
         pictures,
         notes,
         f"“{images.names[photo]}”: where the last kept feature map of "
-        f"{model_of(study)} is active, and absolute maps after all layers from "
+        f"{show.model_of(study)} is active, and absolute maps after all layers from "
         f"the classifier down to {middle.stages[-1].modules[0]} were redrawn. Mass ratio: the "
         f"map's share in the most active 10 % of the pixels, over 10 %. Seed {seed}; one image, a "
         "picture and not a measurement. Brightness is the square root of the value.",
@@ -63,25 +63,25 @@ def region_pictures(study: Study, photo: int = 0) -> Plate:
     )
 
 
-@shows(TABLE)
+@show.shows(TABLE)
 def region_plate(study: Study) -> Plate:
     """Mass in the active regions and correlation with activity, method by method and depth."""
     table = study.table(TABLE)
     rows = []
-    for method in distinct(table["method"]):
+    for method in show.distinct(table["method"]):
         for step, stage in sorted(set(zip(table["step"], table["stage"], strict=True))):
             rows += [
                 {"row": method, "series": f"below {stage}", "panel": title}
-                | columns(or_nan(measure, table, method, step))
+                | show.columns(show.or_nan(measure, table, method, step))
                 for title, measure in ((RATIO, concentration), (CORRELATION, own_activity))
             ]
-    return dots(
+    return show.dots(
         pd.DataFrame(rows),
         caption="Absolute maps after top-down randomisation, against the sum of squared "
         "activations of the last feature map below the redrawn layers. Left: share of "
         "the map in the most active 10 % of the pixels, over 10 %. Right: rank correlation over "
         "pixels with the activity of the same image, minus that with the activity of other "
-        f"images. {about(study, TABLE)}. {BARS}",
+        f"images. {show.about(study, TABLE, 'Bars')}",
         xlabels={
             RATIO: "mass share / area share\n(right of 1: dominated by active regions)",
             CORRELATION: "minus correlation with other images\n(right of 0: follows the own)",

@@ -2,39 +2,39 @@
 
 from pandas.io.formats.style import Styler
 
+from sanitygap import show
 from sanitygap.criteria.binary_test import LEVEL, RESAMPLES, effects, false_alarms
 from sanitygap.figures import Plate
 from sanitygap.inference import holm, proportion_interval
 from sanitygap.runs import Study
-from sanitygap.show import BARS, about, bounds, display_table, dots, shows, with_intervals
 
 RETEST, ALARMS = "test-retest", "false-rejections"
 
 PANELS = {"ssim": "SSIM", "spearman": "rank correlation"}
 
 
-@shows(RETEST)
+@show.shows(RETEST)
 def retest_plate(study: Study) -> Plate:
     """Similarity of two maps of the same network, beside that with randomised ones."""
     table = study.table(RETEST)
-    numbers = with_intervals(table, ("method", "step", "stage"), PANELS)
+    numbers = show.with_intervals(table, ("method", "step", "stage"), PANELS)
     numbers = numbers.rename(columns={"method": "row"})
     last = numbers["step"].max()
     numbers["series"] = [
         "the same network" if step == 0 else "all stages" if step == last else f"down to {stage}"
         for step, stage in zip(numbers["step"], numbers["stage"], strict=True)
     ]
-    return dots(
+    return show.dots(
         numbers,
         caption="Similarity of a first map of the trained network to a second one of the same "
         "network, with new draws of sampling methods, and to maps of randomised networks. "
-        f"{about(study, RETEST)}. {BARS}",
+        f"{show.about(study, RETEST, 'Bars')}",
         xlabels={words: f"{words} with the first map" for words in PANELS.values()},
         legend="second map",
     )
 
 
-@shows(RETEST)
+@show.shows(RETEST)
 def effect_table(study: Study) -> Styler:
     """The binary test of every method: is there an effect of randomisation?"""
     tests = effects(study.table(RETEST))
@@ -43,15 +43,15 @@ def effect_table(study: Study) -> Styler:
     tests["p"] = [adjusted[key] for key in keys]
     tests["effect"] = ["yes" if p < LEVEL else "not shown" for p in tests["p"]]
     shown = tests[["method", "step", "retest", "randomized", "n", "p", "effect"]]
-    return display_table(
+    return show.display_table(
         shown.rename(columns={"randomized": "after randomisation", "p": "p (Holm)"}),
         "SSIM of a second map of the same network (retest) and of the randomised one (step: how "
         f"many stages are random), and the one-sided permutation test over images "
-        f"({RESAMPLES} exchanges, or all). {about(study, RETEST)}.",
+        f"({RESAMPLES} exchanges, or all). {show.about(study, RETEST)}.",
     )
 
 
-@shows(ALARMS)
+@show.shows(ALARMS)
 def alarm_table(study: Study) -> Styler:
     """How often the test rejects for explainers that know nothing of the model."""
     table = study.table(ALARMS)
@@ -66,10 +66,10 @@ def alarm_table(study: Study) -> Styler:
                 "images in a test": images,
                 "rejections": rejected,
             }
-            | bounds(rate, "rate")
+            | show.bounds(rate, "rate")
         )
-    return display_table(
+    return show.display_table(
         rows,
         f"Rejections at the nominal level of {LEVEL:.0%}, 95 % Wilson intervals. "
-        f"{about(study, ALARMS)}.",
+        f"{show.about(study, ALARMS)}.",
     )

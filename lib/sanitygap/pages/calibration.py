@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from sanitygap import show
 from sanitygap.attribution import unpooled
 from sanitygap.attribution.applicable import defined
 from sanitygap.criteria.adebayo_controls import calibrated
@@ -16,7 +17,6 @@ from sanitygap.images import load_images
 from sanitygap.pages.parameter_test import SCALES
 from sanitygap.runs import Study
 from sanitygap.seeds import normal
-from sanitygap.show import BARS, about, display_table, dots, model_of, shows, with_intervals
 
 #: profile -> photographs in pictures
 PHOTOGRAPHS = {"smoke": 1, "quick": 2, "full": 2}
@@ -34,7 +34,7 @@ SIMILARITIES = {
 EDGE_METHODS = ("gradient", "guided-backprop", "guided-grad-cam")
 
 
-@shows(CALIBRATION)
+@show.shows(CALIBRATION)
 def calibration_table(study: Study) -> Styler:
     """Every printed number of the calibration beside its simulated distribution."""
     found = calibrated(study.table(CALIBRATION))
@@ -50,15 +50,15 @@ def calibration_table(study: Study) -> Styler:
         }
     )
     sides = ", ".join(map(str, sorted(set(study.table(CALIBRATION)["side"]))))
-    return display_table(
+    return show.display_table(
         shown,
         "Printed calibration and simulation. The standard error of a mean of 50 pairs is the "
         "standard deviation of a pair over √50. Rows of attribution methods: map against Gaussian "
-        f"mask. Sides of the maps: {sides} pixels. {about(study, CALIBRATION)}.",
+        f"mask. Sides of the maps: {sides} pixels. {show.about(study, CALIBRATION)}.",
     )
 
 
-@shows(NULLS)
+@show.shows(NULLS)
 def null_table(study: Study) -> Styler:
     """How wide the null distribution of Spearman's correlation is for smooth maps."""
     table = study.table(NULLS)
@@ -71,7 +71,7 @@ def null_table(study: Study) -> Styler:
     ].mean()
     shown = means.reset_index()
     shown["source"] = [label(str(source)) for source in shown["source"]]
-    return display_table(
+    return show.display_table(
         shown.rename(
             columns={
                 "smoothing": "filter or block / pixels",
@@ -84,52 +84,52 @@ def null_table(study: Study) -> Styler:
         ),
         "Standard deviation of Spearman's correlation between maps without any relation: simulated "
         "noise after a Gaussian filter, and maps against themselves in shuffled blocks. "
-        f"{about(study, NULLS)}.",
+        f"{show.about(study, NULLS)}.",
     )
 
 
 def _similarities(table: pd.DataFrame, by: tuple[str, str]) -> pd.DataFrame:
     """Means of the similarities that a table has, without those that are undefined throughout."""
     held = {name: words for name, words in SIMILARITIES.items() if table[name].notna().any()}
-    return with_intervals(table, by, held).dropna(subset="mean")
+    return show.with_intervals(table, by, held).dropna(subset="mean")
 
 
-@shows(GRADIENTS)
+@show.shows(GRADIENTS)
 def random_gradient_plate(study: Study) -> Plate:
     """Input times a random gradient, beside another one, the input, and gradient x input."""
     table = study.table(GRADIENTS)
     numbers = _similarities(table, ("second", "maps"))
     numbers["maps"] = numbers["maps"].map(SCALES)
-    return dots(
+    return show.dots(
         numbers.rename(columns={"second": "row", "maps": "series"}),
         caption="Input times a random gradient, compared with three other maps. Overlap of its "
         f"strongest pixels with edges: {table['overlap'].mean():.2f}, by chance "
-        f"{table['edges'].mean():.2f}. {about(study, GRADIENTS)}, {table['seed'].nunique()} random "
-        f"gradients an image. {BARS}",
+        f"{table['edges'].mean():.2f}. {show.about(study, GRADIENTS)}, {table['seed'].nunique()} "
+        f"random gradients an image. {show.BARS}",
         xlabels="similarity",
         lines=dict.fromkeys(SIMILARITIES.values(), 0.0),
         legend="scaling",
     )
 
 
-@shows(EDGES)
+@show.shows(EDGES)
 def edge_plate(study: Study) -> Plate:
     """Maps of images beside maps of their edges, and beside the edges themselves."""
     table = rows_of(study.table(EDGES), maps="absolute")
-    return dots(
+    return show.dots(
         _similarities(table, ("method", "second")).rename(
             columns={"method": "row", "second": "series"}
         ),
         caption="Absolute maps of images, compared with those of the same images with all but "
         f"their edges set to zero ({table['edges'].mean():.0%} of the pixels are kept), and with "
-        f"the edges themselves. {about(study, EDGES)}. {BARS}",
+        f"the edges themselves. {show.about(study, EDGES, 'Bars')}",
         xlabels="similarity\n(right: alike)",
         lines=dict.fromkeys(SIMILARITIES.values(), 0.0),
         legend="compared with the",
     )
 
 
-@shows()
+@show.shows()
 def control_pictures(study: Study) -> Plate:
     """Photographs, their edges, two random gradients times input, and maps of image and edges."""
     count = PHOTOGRAPHS[study.settings.profile]
@@ -157,6 +157,5 @@ def control_pictures(study: Study) -> Plate:
         list(images.names),
         "Signed maps. Input times a random gradient knows nothing of the network. “Edges”: all "
         "pixels but Canny's edges and their neighbours are set to zero before "
-        f"{model_of(study)} sees the photograph. Seed {seed}. A picture, not a "
-        "measurement.",
+        f"{show.model_of(study)} sees the photograph. Seed {seed}. A picture, not a measurement.",
     )

@@ -5,6 +5,7 @@ from itertools import product
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from sanitygap import show
 from sanitygap.criteria.gap import CONTROLS, FIGURE_METHODS
 from sanitygap.criteria.signed_maps import excess
 from sanitygap.criteria.task_dependence import rank_changes, scores_by_task
@@ -12,15 +13,6 @@ from sanitygap.figures import Plate
 from sanitygap.figures.rank_lines import rank_lines, ranked
 from sanitygap.runs import Study
 from sanitygap.scores import complete, occlusion_scores, randomization_scores
-from sanitygap.show import (
-    about,
-    columns,
-    curves,
-    display_table,
-    or_nan,
-    shown_agreement,
-    shows,
-)
 
 TASKS = "task-dependence"
 
@@ -31,7 +23,7 @@ SIMILARITIES = {
 }
 
 
-@shows("randomization")
+@show.shows("randomization")
 def sign_plate(study: Study) -> Plate:
     """Similarity of absolute maps minus that of signed maps, as the network is redrawn."""
     table = study.table("randomization")
@@ -40,21 +32,21 @@ def sign_plate(study: Study) -> Plate:
     methods, steps = dict.fromkeys(table["method"]), sorted(table["step"].unique())
     rows = [
         {"panel": words, "method": method, "step": step}
-        | columns(or_nan(excess, by_step[method, step], method, step, value))
+        | show.columns(show.or_nan(excess, by_step[method, step], method, step, value))
         for (value, words), method, step in product(SIMILARITIES.items(), methods, steps)
     ]
-    return curves(
+    return show.curves(
         pd.DataFrame(rows),
         "step",
         xlabel="stages redrawn from the top",
         ylabel="similarity of absolute − of signed maps",
         caption="Top-down randomisation: how much more similar absolute maps stay than signed "
-        f"ones. {about(study, 'randomization')}. Bands: 95 % bootstrap intervals of the paired "
-        "difference over images.",
+        f"ones. {show.about(study, 'randomization')}. Bands: 95 % bootstrap intervals of the "
+        "paired difference over images.",
     )
 
 
-@shows("randomization", "occlusion")
+@show.shows("randomization", "occlusion")
 def sign_agreement(study: Study) -> Styler:
     """Kendall's tau between the occlusion ranking and randomisation rankings, by sign."""
     occluded = occlusion_scores(study.table("occlusion"))
@@ -65,17 +57,17 @@ def sign_agreement(study: Study) -> Styler:
             first, second = complete(
                 *(table[[m for m in FIGURE_METHODS if m in table]] for table in (random, occluded))
             )
-            tau = columns(shown_agreement(first, second), "Kendall's τ")
+            tau = show.columns(show.shown_agreement(first, second), "Kendall's τ")
             rows.append({"similarity": words, "maps": sign} | tau)
-    return display_table(
+    return show.display_table(
         rows,
         "Agreement of the randomisation ranking with the occlusion ranking of the methods that "
         "the paper's figures name, 95 % bootstrap intervals over images; above 0 the tests agree. "
-        f"{about(study, 'randomization')}.",
+        f"{show.about(study, 'randomization')}.",
     )
 
 
-@shows(TASKS)
+@show.shows(TASKS)
 def task_plate(study: Study) -> Plate:
     """The order of the methods under randomisation on each task."""
     table = study.table(TASKS)
@@ -91,7 +83,7 @@ def task_plate(study: Study) -> Plate:
     )
 
 
-@shows(TASKS)
+@show.shows(TASKS)
 def task_changes(study: Study, most: int = 8) -> Styler:
     """The largest changes of rank between two tasks, and how many networks share them."""
     table = study.table(TASKS)
@@ -113,7 +105,7 @@ def task_changes(study: Study, most: int = 8) -> Styler:
                 "networks that move the same way": f"{same} of {len(moves)}",
             }
         )
-    return display_table(
+    return show.display_table(
         rows,
         "Changes of rank between tasks, the largest first. Intervals: bootstrap over test images, "
         "95 % together for all methods and pairs of tasks.",

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
+from sanitygap import show
 from sanitygap.criteria.irrelevance import LEAST_AUC, by_image, rows_of, strict_mean
 from sanitygap.experiments.irrelevance import (
     CONTROLS,
@@ -26,7 +27,6 @@ from sanitygap.models import Explainable
 from sanitygap.preservation.partition import cut_model
 from sanitygap.randomization import RandomTwin
 from sanitygap.runs import Study
-from sanitygap.show import BARS, about, dots, interval, model_of, score_columns, shows
 from sanitygap.table import Batch, Context
 
 #: profile -> photographs and redraws in the pictures
@@ -62,7 +62,7 @@ def row_names(model: Explainable, batch: Batch) -> list[str]:
     ]
 
 
-@shows()
+@show.shows()
 def preserved_maps(study: Study) -> Plate:
     """Fig. 4: maps of phi, of the trained network and of networks with g redrawn."""
     count, redraws = PICTURES[study.settings.profile]
@@ -79,7 +79,7 @@ def preserved_maps(study: Study) -> Plate:
         seen(model, batch),
         maps,
         row_names(model, batch),
-        f"{label(METHOD)} of {model_of(study)} for the class it predicts. φ ends "
+        f"{label(METHOD)} of {show.model_of(study)} for the class it predicts. φ ends "
         f"with the stage {cut.name} ({len(cut.kept)} of {len(model.stages)} stages are kept); "
         "everything above it is redrawn, once a column, by seed. First map: explanation of the "
         "sum of φ's activations. Each map has its own scale, cut at its 99.5 % quantile. A "
@@ -101,7 +101,7 @@ def _compared(
         others = rows[rows["other"] > 0]
         numbers += [
             {"panel": title, "row": row, "series": series}
-            | interval(by_image(rows_of(rows, other=0), value))
+            | show.interval(by_image(rows_of(rows, other=0), value))
             | {"null_low": others[value].quantile(0.05), "null_high": others[value].quantile(0.95)}
             for title, value in panels.items()
         ]
@@ -115,7 +115,7 @@ def _cuts(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     }
 
 
-@shows(TABLE)
+@show.shows(TABLE)
 def similarity_plate(study: Study) -> Plate:
     """Fig. 4 in numbers: maps before and after redrawing g, the null distribution, controls."""
     redrawn = rows_of(study.table(TABLE), second="redrawn")
@@ -134,18 +134,18 @@ def similarity_plate(study: Study) -> Plate:
         },
         {title: measure for measure, title in MEASURE_LABELS.items()},
     )
-    return dots(
+    return show.dots(
         numbers,
         caption=f"Similarity of {label(METHOD)} maps of the same image before and after g is "
         f"redrawn ({redrawn['seed'].nunique()} redraws), and of two controls that know nothing of "
         "the network with the maps after. Grey: 5th to 95th percentile of the similarity to maps "
-        f"of other images. {about(study, TABLE)}. {BARS}",
+        f"of other images. {show.about(study, TABLE, 'Bars')}",
         null=NULL,
         lines=dict.fromkeys(MEASURE_LABELS.values(), 0.0),
     )
 
 
-@shows(TABLE)
+@show.shows(TABLE)
 def feature_plate(study: Study) -> Plate:
     """Fig. 4, bottom left, in numbers: what the map of phi says about the maps above it."""
     area = "area under the ROC curve"
@@ -162,13 +162,13 @@ def feature_plate(study: Study) -> Plate:
         },
         {"Spearman": "spearman", area: "auc"},
     )
-    return dots(
+    return show.dots(
         numbers,
         caption="What the explanation of the sum of φ's activations says about the explanations of "
         f"the class: {label(METHOD)} maps, absolute values averaged over squares of 15 pixels. "
         "Left: rank correlation. Right: how well low values at φ find the less relevant half of "
         "the pixels of the other map; 0.5 is chance, dashed is the criterion's 0.6. Grey: 5th to "
-        f"95th percentile over maps of different images. {about(study, TABLE)}. {BARS}",
+        f"95th percentile over maps of different images. {show.about(study, TABLE, 'Bars')}",
         null=NULL,
         lines={"Spearman": 0.0, area: LEAST_AUC},
     )
@@ -211,7 +211,7 @@ def _share(some: pd.Series, every: pd.Series) -> float:
     return float(some.sum() / every.sum()) if every.sum() else math.nan
 
 
-@shows(TILES)
+@show.shows(TILES)
 def tile_plate(study: Study) -> Plate:
     """Eq. (4) on a real network: do g and its explanation ignore what phi ignores?"""
     table = study.table(TILES)
@@ -225,28 +225,30 @@ def tile_plate(study: Study) -> Plate:
             "row": f"{words}, {network} g",
             "series": f"tile changed by {change}",
         }
-        | interval(rows[f"{start}_{what}"])
+        | show.interval(rows[f"{start}_{what}"])
         for title, start in {rank: "rank", low: "low"}.items()
         for what, words in names.items()
         for (change, network), rows in agreement.groupby(["change", "network"], sort=False)
     ]
-    return dots(
+    return show.dots(
         pd.DataFrame(numbers),
         caption=f"Each of {table['tile'].nunique()} tiles of an image is changed, by noise of the "
         "same energy in all or by blurring, and the change of φ(x), of the logits and the tile's "
         f"share of the attribution ({label(METHOD)}) are compared. Left: rank correlation over "
         f"tiles. Right: what falls to the {share:.0%} of the tiles to which φ responds least; "
-        f"dashed is their share of the tiles. {about(study, TILES)}. {BARS}",
+        f"dashed is their share of the tiles. {show.about(study, TILES, 'Bars')}",
         lines={rank: 0.0, low: share},
     )
 
 
-@shows(CHANGE)
+@show.shows(CHANGE)
 def change_plate(study: Study) -> Plate:
     """Planted networks: the change that the truth attains, and every method's."""
     table = study.table(CHANGE)
     scores = [
-        score_columns(table.pivot_table(value, "image", "method", strict_mean, sort=False), value)
+        show.score_columns(
+            table.pivot_table(value, "image", "method", strict_mean, sort=False), value
+        )
         for value in ("error", "ssim")
     ]
     first = rows_of(table, method=table["method"].iloc[0])
@@ -254,10 +256,10 @@ def change_plate(study: Study) -> Plate:
     sampled = ", ".join(f"{name} = {value}" for name, value in knobs.items())
     return change_scatter(
         pd.concat(scores, axis=1).reset_index(),
-        pd.Series(interval(by_image(first, "attainable"))),
+        pd.Series(show.interval(by_image(first, "attainable"))),
         "Networks in which every pixel adds its own, known amount to the logits, and whose upper "
         f"layers are drawn twice ({table['seed'].nunique()} networks). Dashed, with its interval: "
         "SSIM of the true contributions before and after. Error: normalised MSE against the true "
         f"contributions. Images of {study.settings.public()['images']}, n = "
-        f"{table['image'].nunique()}, seed {study.settings.seed}; {sampled}. {BARS}",
+        f"{table['image'].nunique()}, seed {study.settings.seed}; {sampled}. {show.BARS}",
     )

@@ -5,6 +5,7 @@ import pandas as pd
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
+from sanitygap import show
 from sanitygap.attribution import Sampling
 from sanitygap.experiments.example_maps import ExampleMaps, example_maps
 from sanitygap.experiments.randomization_test import CORE_METHODS
@@ -15,7 +16,6 @@ from sanitygap.figures.methods import label
 from sanitygap.figures.relevance import relevance_lines
 from sanitygap.images import ImageSet, load_images
 from sanitygap.runs import Study
-from sanitygap.show import about, display_table, model_of, shows
 from sanitygap.similarity import Reference
 from sanitygap.words import listed, plural
 
@@ -73,7 +73,7 @@ def stage_examples(study: Study, position: int = 0) -> ExampleMaps:
     )
 
 
-@shows()
+@show.shows()
 def map_plate(study: Study, shown: ExampleMaps) -> Plate:
     """The trained model's maps: a row a photograph, a column a method."""
     rows = [f"{name}\n“{kind}”" for name, kind in zip(shown.names, shown.classes, strict=True)]
@@ -81,7 +81,7 @@ def map_plate(study: Study, shown: ExampleMaps) -> Plate:
         shown.pictures,
         shown.maps["trained"],
         rows,
-        f"Signed attribution maps for the class that {model_of(study)} predicts "
+        f"Signed attribution maps for the class that {show.model_of(study)} predicts "
         f"(written beside each photograph). Red speaks for the class, blue against it; each map "
         f"has its own scale, cut at its 99.5 % quantile. Seed {study.settings.seed}; "
         f"{EXAMPLES[study.settings.profile][1]} points in sampling methods.",
@@ -103,7 +103,7 @@ def stage_similarities(shown: ExampleMaps) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.Index(shown.steps, name="step"))
 
 
-@shows()
+@show.shows()
 def stage_plate(study: Study, shown: ExampleMaps) -> Plate:
     """One photograph's maps, from the trained network to the last of the redrawn ones."""
     columns = np.linspace(0, len(shown.steps) - 1, min(len(shown.steps), COLUMNS + 1)).round()
@@ -115,7 +115,7 @@ def stage_plate(study: Study, shown: ExampleMaps) -> Plate:
             method: {step: shown.maps[step][method][0] for step in steps}
             for method in shown.maps["trained"]
         },
-        f"Maps of “{shown.names[0]}” as {model_of(study)} is redrawn from "
+        f"Maps of “{shown.names[0]}” as {show.model_of(study)} is redrawn from "
         "the classifier downwards; under each map its SSIM with the trained model's map "
         "(second-moment normalisation, window 7, L = joint range). One image, one seed "
         f"({study.settings.seed}), {STAGES[study.settings.profile][1]} points in sampling "
@@ -145,7 +145,7 @@ def relevance_sums(flow: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-@shows(FLOW)
+@show.shows(FLOW)
 def relevance_table(study: Study) -> Styler:
     """Which share of LRP's relevance reaches the pixels, and which modules keep the rest."""
     sums = relevance_sums(study.table(FLOW))
@@ -161,22 +161,22 @@ def relevance_table(study: Study) -> Styler:
                 "sum of absolute values": middle["absolute"],
             }
         )
-    return display_table(
+    return show.display_table(
         rows,
         "LRP starts with 1. Shares of it: medians over images, in brackets the lowest and the "
         "highest. Biases counted: the denominators include them, and they keep their share. The "
         "z-B rule of γ and γ-box gives a little to a layer of padding, where there is one; it is "
-        f"missing from what the columns add up to. {about(study, FLOW)}.",
+        f"missing from what the columns add up to. {show.about(study, FLOW)}.",
     )
 
 
-@shows(FLOW)
+@show.shows(FLOW)
 def relevance_words(study: Study) -> Markdown:
     """What the table of relevance says, in sentences."""
     flow = study.table(FLOW)
     sums = relevance_sums(flow)
     middle = sums.groupby("method", sort=False).median()
-    network, images = model_of(study), study.made(FLOW)["images"]
+    network, images = show.model_of(study), study.made(FLOW)["images"]
     free = middle.loc[[name for name in middle.index if not str(name).endswith("@biases")]]
     arrived = free["pixels"]
     words = f"On {network} (medians over {plural(images, 'image')}) "
@@ -215,7 +215,7 @@ def _keepers(flow: pd.DataFrame, middle: pd.DataFrame) -> str:
     return f"Under {label(DRAWN[0])} {listed(shares)}; `{kept.idxmax()}` alone {kept.max():.1%}."
 
 
-@shows(FLOW)
+@show.shows(FLOW)
 def relevance_plate(study: Study) -> Plate:
     """Where relevance is kept on its way from the output to the input."""
     flow = study.table(FLOW)
@@ -231,7 +231,7 @@ def relevance_plate(study: Study) -> Plate:
         numbers,
         "What is left of LRP's 1 after each convolution and each dense layer has kept its part, "
         "from the output on the left to the input on the right. Lines: medians over images; bands: "
-        f"from the lowest to the highest. {about(study, FLOW)}.",
+        f"from the lowest to the highest. {show.about(study, FLOW)}.",
     )
 
 

@@ -3,20 +3,10 @@
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from sanitygap import show
 from sanitygap.experiments.mprt_variants import DRAWS
 from sanitygap.figures import Plate
 from sanitygap.runs import Study
-from sanitygap.show import (
-    BARS,
-    about,
-    bounds,
-    display_table,
-    distinct,
-    dots,
-    shown_mean,
-    shows,
-    with_intervals,
-)
 
 MPRT = "mprt-variants"
 
@@ -29,7 +19,7 @@ PANELS = {
 }
 
 
-@shows(MPRT)
+@show.shows(MPRT)
 def neighbour_plate(study: Study) -> Plate:
     """The scores of this book and of its neighbours for the same methods."""
     table = study.table(MPRT)
@@ -38,15 +28,15 @@ def neighbour_plate(study: Study) -> Plate:
     for value, title in PANELS.items():
         draw = DRAWS[0] if value == "book" else "smooth" if value == "smooth" else DRAWS[1]
         column = "spearman" if value == "smooth" else value
-        part = with_intervals(random[random["draw"] == draw], ("method",), column)
+        part = show.with_intervals(random[random["draw"] == draw], ("method",), column)
         frames.append(part.assign(panel=title, series="score", row=part["method"]))
     count = random["layers"].nunique()
-    return dots(
+    return show.dots(
         pd.concat(frames, ignore_index=True),
         caption=f"Mean similarity over {count} networks whose layers are random from the top. "
         "First panel: weights drawn as in this book. Others: the layers' own initialisers, one "
         "seed for all layers, as in the peer. Smooth: mean map of noisy copies of the image. "
-        f"{about(study, MPRT)}. {BARS}",
+        f"{show.about(study, MPRT, 'Bars')}",
         xlabels="similarity (down: passes)",
     )
 
@@ -55,12 +45,12 @@ def _mean(rows: pd.DataFrame, value: str) -> float:
     return float(rows.groupby("image")[value].mean().mean())
 
 
-@shows(MPRT)
+@show.shows(MPRT)
 def disagreement_table(study: Study) -> Styler:
     """Each difference between this book's numbers and the peer's, switched on alone."""
     table = study.table(MPRT)
     rows = []
-    for method in distinct(table["method"]):
+    for method in show.distinct(table["method"]):
         own = table[table["method"] == method]
         ours, theirs = own[own["draw"] == DRAWS[0]], own[own["draw"] == DRAWS[1]]
         random, redrawn = ours[ours["layers"] > 0], theirs[theirs["layers"] > 0]
@@ -78,17 +68,17 @@ def disagreement_table(study: Study) -> Styler:
             }
         )
     doubles = float(table["doubles"].iloc[0])
-    return display_table(
+    return show.display_table(
         rows,
         "Means over the same maps, two columns for each difference. Flattening: windows of 7 x 7 "
         "or 7 x 1, absolute maps. Averaging: Spearman with or without the 1.0 of the trained "
         "network. Seeds: He-normal weights with a seed for each layer, or the layers' own "
         f"initialisers with one seed; {doubles:.0%} of the weight tensors here have the shape of "
-        f"an earlier one, and so its numbers. {about(study, MPRT)}.",
+        f"an earlier one, and so its numbers. {show.about(study, MPRT)}.",
     )
 
 
-@shows(MPRT)
+@show.shows(MPRT)
 def efficient_table(study: Study) -> Styler:
     """Efficient MPRT: rise of the complexity from the trained to the random network."""
     table = study.table(MPRT)
@@ -99,13 +89,13 @@ def efficient_table(study: Study) -> Styler:
         values = part.groupby("image")["rise"].mean().dropna()
         rows.append(
             {"method": method}
-            | bounds(shown_mean(values), "rise")
+            | show.bounds(show.shown_mean(values), "rise")
             | {"rise": float(values.mean()), "MPRT, last layer": _mean(part, "spearman")}
         )
     frame = pd.DataFrame(rows).sort_values("rise", ascending=False, ignore_index=True)
-    return display_table(
+    return show.display_table(
         frame,
         "Relative rise of the entropy of a map's histogram (100 bins) once all layers are random: "
         "efficient MPRT asks for a high rise and compares no maps. 95 % bootstrap intervals over "
-        f"images. {about(study, MPRT)}.",
+        f"images. {show.about(study, MPRT)}.",
     )

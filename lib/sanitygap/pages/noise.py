@@ -1,41 +1,33 @@
 """Pages about noise in attribution maps."""
 
+from collections.abc import Iterable
+
 import pandas as pd
+from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
+from sanitygap import show
 from sanitygap.criteria.noise import at_lag
 from sanitygap.figures import Plate
 from sanitygap.figures.methods import label
 from sanitygap.figures.noise import SCORES, noise_curves, smoothness_scatter
 from sanitygap.runs import Study
 from sanitygap.scores import occlusion_scores, randomization_scores
-from sanitygap.show import (
-    BANDS,
-    BARS,
-    about,
-    display_table,
-    dots,
-    interval,
-    panel,
-    shows,
-    shows_several,
-    with_intervals,
-)
 
 
-@shows_several("noise-curve")
+@show.shows_several("noise-curve")
 def noise_plate(studies: list[Study]) -> Plate:
     """Both scores of a map as independent noise is added to it."""
     frames, where = [], []
     for study in studies:
         table = study.table("noise-curve")
-        means = with_intervals(
+        means = show.with_intervals(
             table, ("method", "amount"), {name: name for name in SCORES}, "score"
         )
         both = pd.concat([means, _pure_noise(study, table)], ignore_index=True)
-        frames.append(both.assign(panel=panel(study, "noise-curve")))
+        frames.append(both.assign(panel=show.panel(study, "noise-curve")))
         where.append(
-            f"{about(study, 'noise-curve')}, {int(table['steps'].iloc[0])} steps, "
+            f"{show.about(study, 'noise-curve')}, {int(table['steps'].iloc[0])} steps, "
             f"{int(table['regions'].iloc[0])} regions of 15 pixels"
         )
     return noise_curves(
@@ -43,8 +35,8 @@ def noise_plate(studies: list[Study]) -> Plate:
         "Maps with independent Gaussian noise of λ times their root mean square, drawn anew for "
         "the trained and for each randomised network: mean SSIM over the steps of top-down "
         "randomisation, and mean softmax as the regions ranked highest are blurred. "
-        f"{'; '.join(where)}. {BANDS} Dotted: noise alone, on the same images, over all steps of "
-        "the table randomization.",
+        f"{'; '.join(where)}. {show.BANDS} Dotted: noise alone, on the same images, over all steps "
+        "of the table randomization.",
     )
 
 
@@ -60,31 +52,31 @@ def _pure_noise(study: Study, curve: pd.DataFrame) -> pd.DataFrame:
         "softmax": occlusion_scores(table)["noise"],
     }
     return pd.DataFrame(
-        {"method": "noise", "amount": float("inf"), "score": score} | interval(values)
+        {"method": "noise", "amount": float("inf"), "score": score} | show.interval(values)
         for score, values in levels.items()
     )
 
 
-@shows("noise-controls")
+@show.shows("noise-controls")
 def noise_controls(study: Study) -> Styler:
     """Three ways of being nothing but noise, and what the sanity check says of them."""
     table = study.table("noise-controls")
     by = ("method", "sign")
-    rows = with_intervals(table, by, "ssim").drop(columns="n")
-    rows["mean Spearman correlation"] = with_intervals(table, by, "spearman")["mean"]
+    rows = show.with_intervals(table, by, "ssim").drop(columns="n")
+    rows["mean Spearman correlation"] = show.with_intervals(table, by, "spearman")["mean"]
     rows.insert(0, "control", [label(str(method)) for method in rows.pop("method")])
-    return display_table(
+    return show.display_table(
         rows.rename(columns={"sign": "maps", "mean": "mean SSIM"}),
         "Controls that are blind to the model, over the steps of top-down randomisation. "
-        f"{about(study, 'noise-controls')}; 95 % bootstrap intervals over images.",
+        f"{show.about(study, 'noise-controls')}; 95 % bootstrap intervals over images.",
     )
 
 
-@shows("autocorrelation")
+@show.shows("autocorrelation")
 def smoothness_plate(study: Study) -> Plate:
     """How smooth maps are, beside their randomisation score."""
     table = study.table("autocorrelation")
-    numbers = with_intervals(table, ("method", "lag"), "autocorrelation")
+    numbers = show.with_intervals(table, ("method", "lag"), "autocorrelation")
     means = randomization_scores(study.table("randomization")).mean()
     numbers["ssim"] = numbers["method"].map(means)
     both = pd.DataFrame({"smooth": at_lag(table).mean(), "ssim": means}).dropna()
@@ -94,49 +86,47 @@ def smoothness_plate(study: Study) -> Plate:
         numbers,
         "Correlation of each map with itself, shifted by a lag (mean of both axes), and its value "
         f"at lag 1 beside the method's mean SSIM: Kendall's τ over {len(both)} methods is "
-        f"{tau:+.2f}. {about(study, 'autocorrelation')}; SSIM: {about(study, 'randomization')}. "
-        f"{BANDS}",
+        f"{tau:+.2f}. {show.about(study, 'autocorrelation')}; SSIM: "
+        f"{show.about(study, 'randomization', 'Bands')}",
     )
 
 
-@shows("nearby-inputs")
+@show.shows("nearby-inputs")
 def nearby_plate(study: Study) -> Plate:
     """How alike the maps of an image and of its close neighbours are."""
-    numbers = with_intervals(study.table("nearby-inputs"), ("method", "level"), "correlation")
+    numbers = show.with_intervals(study.table("nearby-inputs"), ("method", "level"), "correlation")
     title = "maps of nearby inputs"
-    return dots(
+    return show.dots(
         numbers.rename(columns={"method": "row"}).assign(
             series=[f"{level:.1%}" for level in numbers["level"]], panel=title
         ),
         caption="Pearson correlation over pixels of the signed map of an image and of the same "
         "image with weak noise, on the trained network. Methods that draw at random draw anew. "
-        f"{about(study, 'nearby-inputs')}. {BARS}",
+        f"{show.about(study, 'nearby-inputs', 'Bars')}",
         xlabels="correlation\n(near 0: shattered)",
         lines={title: 0.0},
         legend="noise, of the range",
     )
 
 
-@shows("smoothgrad-copies")
+@show.shows("smoothgrad-copies")
 def copies_table(study: Study) -> Styler:
     """SmoothGrad under randomisation, with few and with many noisy copies."""
     table = study.table("smoothgrad-copies")
-    rows = with_intervals(table, ("copies", "sign"), "ssim").drop(columns="n")
-    return display_table(
+    rows = show.with_intervals(table, ("copies", "sign"), "ssim").drop(columns="n")
+    return show.display_table(
         rows.rename(columns={"copies": "noisy copies", "sign": "maps", "mean": "mean SSIM"}),
         f"SmoothGrad: mean SSIM over {table['stage'].nunique()} steps of top-down randomisation. "
-        f"{about(study, 'smoothgrad-copies')}; 95 % bootstrap intervals over images.",
+        f"{show.about(study, 'smoothgrad-copies')}; 95 % bootstrap intervals over images.",
     )
 
 
-def holding(studies, *tables):  # type: ignore[no-untyped-def]
-    from sanitygap.show import holds
-
+def holding(studies: Study | Iterable[Study], *tables: str) -> list[Study]:
+    """The studies that hold some tables, for pages that have no guard yet."""
     several = [studies] if isinstance(studies, Study) else list(studies)
-    return [study for study in several if holds(study, *tables)]
+    return [study for study in several if show.holds(study, *tables)]
 
 
-def nothing_recorded(table):  # type: ignore[no-untyped-def]
-    from IPython.display import Markdown
-
+def nothing_recorded(table: str) -> Markdown:
+    """What stands where a recorded run does not hold a table, for pages that have no guard yet."""
     return Markdown(f"> No recorded run that could stand here holds the table `{table}`.")

@@ -6,6 +6,7 @@ import pandas as pd
 import torch
 from pandas.io.formats.style import Styler
 
+from sanitygap import show
 from sanitygap.criteria.occlusion_choices import comparisons, scores_by_replacement, swaps
 from sanitygap.faithfulness import REGIONS, occlusion_steps
 from sanitygap.figures import Plate
@@ -16,7 +17,6 @@ from sanitygap.images import load_images
 from sanitygap.replacements import REPLACEMENTS, replaced
 from sanitygap.runs import Study
 from sanitygap.seeds import normal, stable_seed
-from sanitygap.show import BARS, about, display_table, dots, shows, with_intervals
 from sanitygap.words import listed, plural
 
 REPLACED, OUTLIERS = "occlusion-replacements", "outlier-images"
@@ -29,7 +29,7 @@ STATISTICS = {
 }
 
 
-@shows()
+@show.shows()
 def replacement_pictures(study: Study, photo: int = 0) -> Plate:
     """One photograph with 30 regions in random order replaced in each way."""
     model = study.model
@@ -55,24 +55,24 @@ def replacement_pictures(study: Study, photo: int = 0) -> Plate:
     )
 
 
-@shows(OUTLIERS)
+@show.shows(OUTLIERS)
 def outlier_plate(study: Study) -> Plate:
     """How far replaced images are from ordinary ones, by four statistics."""
     table = study.table(OUTLIERS)
     titles = {column: title for title, (column, _) in STATISTICS.items()}
-    numbers = with_intervals(table, ("replacement",), titles).assign(series="mean")
-    return dots(
+    numbers = show.with_intervals(table, ("replacement",), titles).assign(series="mean")
+    return show.dots(
         numbers.rename(columns={"replacement": "row"}),
         caption=f"Images with {REGIONS} regions of 15 × 15 pixels replaced, in random order. "
         "Feature distance: to the centre of other, unchanged images, in the space of the features "
         "below the classifier, covariance after Ledoit and Wolf. Colours: RGB in 0 to 1, "
-        f"averaged over the replaced regions. {about(study, OUTLIERS)}, "
-        f"{plural(table['seed'].nunique(), 'random order')}. {BARS}",
+        f"averaged over the replaced regions. {show.about(study, OUTLIERS)}, "
+        f"{plural(table['seed'].nunique(), 'random order')}. {show.BARS}",
         xlabels={panel: words for panel, (_, words) in STATISTICS.items()},
     )
 
 
-@shows(REPLACED)
+@show.shows(REPLACED)
 def replacement_ranks(study: Study, value: str = "softmax") -> Plate:
     """The order of the methods under occlusion for each replacement."""
     table = study.table(REPLACED)
@@ -85,11 +85,11 @@ def replacement_ranks(study: Study, value: str = "softmax") -> Plate:
         ylabel="rank under occlusion (1 = most faithful)",
         caption=f"Ranks by the mean {value} after {listed(every)} replaced regions of "
         "15 × 15 pixels, for five replacements; on the right for regions ranked by the mean of "
-        f"absolute values. {about(study, REPLACED)}.",
+        f"absolute values. {show.about(study, REPLACED)}.",
     )
 
 
-@shows(REPLACED)
+@show.shows(REPLACED)
 def replacement_swaps(study: Study, most: int = 10) -> Styler:
     """Pairs of methods whose order depends on the replacement, the clearest first."""
     turned = swaps(comparisons(scores_by_replacement(study.table(REPLACED))))
@@ -106,9 +106,9 @@ def replacement_swaps(study: Study, most: int = 10) -> Styler:
         for row in turned.head(most).to_dict("records")
     ]
     shown = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["pair"])
-    return display_table(
+    return show.display_table(
         shown,
         f"Orders of two methods that two replacements turn round: {len(turned)}, of which {beyond} "
         f"beyond chance on both sides (permutation tests over images, corrected over all pairs "
-        f"and replacements); p is the larger of the two. {about(study, REPLACED)}.",
+        f"and replacements); p is the larger of the two. {show.about(study, REPLACED)}.",
     )

@@ -7,6 +7,7 @@ from contextlib import suppress
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from sanitygap import show
 from sanitygap.criteria.gap import FIGURE_METHODS, GUIDED, LRP
 from sanitygap.criteria.outlook import (
     component_scores,
@@ -17,32 +18,16 @@ from sanitygap.criteria.outlook import (
 )
 from sanitygap.figures import Plate
 from sanitygap.figures.methods import label
-from sanitygap.figures.outlook import component_dots, order_curves, tau_dots
+from sanitygap.figures.outlook import order_curves, tau_dots
 from sanitygap.inference import UndefinedStatisticError
 from sanitygap.runs import Study
 from sanitygap.scores import complete, randomization_scores
-from sanitygap.show import (
-    BANDS,
-    BARS,
-    NothingToShowError,
-    about,
-    about_all,
-    bounds,
-    curves,
-    display_table,
-    model_of,
-    panel,
-    shown_agreement,
-    shows,
-    shows_several,
-    with_intervals,
-)
 
 BOTTOM_UP, INDEPENDENT = "randomization-bottom-up", "randomization-independent"
 RESTRICT, BASELINE = "outlook-restrict", "outlook-baseline"
 
 
-@shows(BOTTOM_UP, "feature-map")
+@show.shows(BOTTOM_UP, "feature-map")
 def order_plate(study: Study) -> Plate:
     """Top-down and bottom-up randomisation against the share of random parameters."""
     tables = [signed(study.table(name)) for name in ("randomization", BOTTOM_UP)]
@@ -51,7 +36,7 @@ def order_plate(study: Study) -> Plate:
     features = study.table("feature-map").assign(method="last feature map")
     by = ("order", "method", "random_parameters")
     parts = [
-        with_intervals(rows, by, value).assign(what=words)
+        show.with_intervals(rows, by, value).assign(what=words)
         for rows, value, words in (
             (features, "correlation", "last feature map: correlation"),
             *(
@@ -67,30 +52,30 @@ def order_plate(study: Study) -> Plate:
         "redrawn from the output (top-down) and from the input (bottom-up). Feature map: Pearson "
         "correlation over positions of the sum of squared activations. Grey: shares that the "
         f"top-down order cannot have, because its first step redraws the whole classifier. "
-        f"{about(study, BOTTOM_UP)}. {BANDS}",
+        f"{show.about(study, BOTTOM_UP, 'Bands')}",
     )
 
 
-@shows_several(INDEPENDENT)
+@show.shows_several(INDEPENDENT)
 def independent_curves(studies: list[Study]) -> Plate:
     """Similarity when one stage alone is redrawn, stage by stage."""
     frames = []
     for study in studies:
         rows = signed(study.table(INDEPENDENT))
-        numbers = with_intervals(rows, ("method", "step", "steps"), "ssim")
+        numbers = show.with_intervals(rows, ("method", "step", "steps"), "ssim")
         numbers["depth"] = 100 * numbers["step"] / numbers["steps"]
-        frames.append(numbers.assign(panel=panel(study, INDEPENDENT)))
-    return curves(
+        frames.append(numbers.assign(panel=show.panel(study, INDEPENDENT)))
+    return show.curves(
         pd.concat(frames, ignore_index=True),
         "depth",
         xlabel="the redrawn stage, % of the way from the output to the input",
         ylabel="SSIM (low: passes the sanity check)",
         caption="Independent randomisation: SSIM of signed maps when a single stage is redrawn. "
-        f"{about_all(studies, INDEPENDENT)}. {BANDS}",
+        f"{show.about_all(studies, INDEPENDENT, 'Bands')}",
     )
 
 
-@shows_several(BOTTOM_UP)
+@show.shows_several(BOTTOM_UP)
 def order_agreement(studies: list[Study]) -> Styler:
     """Which order of randomisation ranks methods more as occlusion does."""
     rows = []
@@ -102,13 +87,13 @@ def order_agreement(studies: list[Study]) -> Styler:
         }
         numbers = agreement_numbers(scores, "top-down", faithful)
         images, methods = _complete(scores, faithful)[0].shape
-        numbers.insert(0, "model", model_of(study))
+        numbers.insert(0, "model", show.model_of(study))
         rows.append(numbers.assign(methods=methods, images=images))
     heads = {
         "variant": "order", "tau": "Kendall's τ", "gain_low": "gain, low",
         "gain_high": "gain, high",
     }  # fmt: skip
-    return display_table(
+    return show.display_table(
         pd.concat(rows, ignore_index=True).rename(columns=heads),
         "Kendall's τ between the ranking by mean SSIM over all steps of an order and the "
         "occlusion ranking, and how much it exceeds that of the top-down order; 95 % bootstrap "
@@ -116,7 +101,9 @@ def order_agreement(studies: list[Study]) -> Styler:
     )
 
 
-def _complete(scores: Mapping[str, pd.DataFrame], faithful: pd.DataFrame) -> list[pd.DataFrame]:
+def _complete(
+    scores: Mapping[str, pd.DataFrame], faithful: pd.DataFrame
+) -> tuple[pd.DataFrame, ...]:
     """The methods of the figures and the images that all scores have; the reference comes last."""
     tables = (*scores.values(), faithful)
     return complete(
@@ -142,7 +129,7 @@ def agreement_numbers(
     shared = dict(zip(scores, tables, strict=True))
     rows = []
     for variant, table in shared.items():
-        row = {"variant": variant} | bounds(shown_agreement(table, reference), "tau")
+        row = {"variant": variant} | show.bounds(show.shown_agreement(table, reference), "tau")
         row |= dict.fromkeys(("gain", "gain_low", "gain_high"), math.nan)
         if variant != plain:
             with suppress(UndefinedStatisticError):
@@ -154,7 +141,7 @@ def agreement_numbers(
     return pd.DataFrame(rows)
 
 
-@shows(RESTRICT)
+@show.shows(RESTRICT)
 def restriction_plate(study: Study) -> Plate:
     """Agreement with occlusion when change is measured only where the network responds."""
     table, faithful = study.table(RESTRICT), faithful_scores(study.table("occlusion"))
@@ -173,33 +160,37 @@ def restriction_plate(study: Study) -> Plate:
         "Repair 1. Mean SSIM of top-down randomisation over the windows whose centre pixel "
         "contributes to the activations below the redrawn stages; pixels that contribute least "
         f"are dropped up to a share of the mass. Kendall's τ over {methods} methods of Figs. 1 and "
-        f"2 with the occlusion ranking. {about(study, RESTRICT)}. {BARS}",
+        f"2 with the occlusion ranking. {show.about(study, RESTRICT, 'Bars')}",
     )
 
 
-@shows(BASELINE)
+@show.shows(BASELINE)
 def component_plate(study: Study) -> Plate:
     """Similarity of whole maps and of their parts that do not go through a skip."""
     table = study.table(BASELINE)
     if table.empty:
-        raise NothingToShowError(
-            f"{model_of(study)} has no skip connection, so there is no part of an explanation that "
-            "a skip carries. The second repair says nothing about it."
+        raise show.NothingToShowError(
+            f"{show.model_of(study)} has no skip connection, so there is no part of an explanation "
+            "that a skip carries. The second repair says nothing about it."
         )
-    return component_dots(
-        with_intervals(signed(table), ("method", "component"), "ssim"),
-        f"Repair 2. One weighted branch beside a skip is redrawn, {table['stage'].nunique()} "
-        "residual blocks in turn. Total: SSIM of the whole map. Residual: SSIM of the part of the "
-        f"map that does not go through that block's skip. {about(study, BASELINE)}. {BARS}",
+    return show.dots(
+        show.with_intervals(signed(table), ("method", "component"), "ssim"),
+        row="method",
+        series="component",
+        xlabels="mean SSIM after redrawing one branch",
+        caption="Repair 2. One weighted branch beside a skip is redrawn, "
+        f"{table['stage'].nunique()} residual blocks in turn. Total: SSIM of the whole map. "
+        "Residual: SSIM of the part of the map that does not go through that block's skip. "
+        f"{show.about(study, BASELINE, 'Bars')}",
     )
 
 
-@shows(BASELINE)
+@show.shows(BASELINE)
 def baseline_plate(study: Study) -> Plate:
     """Agreement with occlusion with and without what the skip carries."""
     table = study.table(BASELINE)
     if table.empty:
-        raise NothingToShowError("Without a part to leave out there is no ranking to compare.")
+        raise show.NothingToShowError("Without a part to leave out there is no ranking to compare.")
     faithful = faithful_scores(study.table("occlusion"))
     names = {"whole map": "total", "without the skip's part": "residual"}
     scores = {words: component_scores(table, component) for words, component in names.items()}
@@ -207,5 +198,6 @@ def baseline_plate(study: Study) -> Plate:
     return tau_dots(
         agreement_numbers(scores, "whole map", faithful),
         f"Repair 2: Kendall's τ over {methods} methods of Figs. 1 and 2 between the mean SSIM "
-        f"after redrawing one branch and the occlusion ranking. {about(study, BASELINE)}. {BARS}",
+        "after redrawing one branch and the occlusion ranking. "
+        f"{show.about(study, BASELINE, 'Bars')}",
     )

@@ -3,25 +3,13 @@
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from sanitygap import show
 from sanitygap.criteria.gap import FIGURE_METHODS, orderings
 from sanitygap.figures import Plate
 from sanitygap.inference import UndefinedStatisticError
 from sanitygap.reductions import REDUCTIONS, Reduction
 from sanitygap.runs import Study
 from sanitygap.scores import UNSIGNED, randomization_scores, ranked_by
-from sanitygap.show import (
-    BANDS,
-    about,
-    about_all,
-    bounds,
-    curves,
-    display_table,
-    panel,
-    shown_mean,
-    shows,
-    shows_several,
-    with_intervals,
-)
 
 SIMILARITY_LABELS = {
     "ssim": "SSIM (low: passes the sanity check)",
@@ -30,7 +18,7 @@ SIMILARITY_LABELS = {
 }
 
 
-@shows_several("randomization")
+@show.shows_several("randomization")
 def randomization_curves(
     studies: list[Study], similarity: str = "ssim", sign: str = "signed"
 ) -> Plate:
@@ -39,23 +27,23 @@ def randomization_curves(
     for study in studies:
         table = study.table("randomization")
         rows = table[(table["sign"] == sign) & (table["order"] == "top-down")]
-        numbers = with_intervals(rows, ("method", "step", "steps", "stage"), similarity)
+        numbers = show.with_intervals(rows, ("method", "step", "steps", "stage"), similarity)
         numbers["depth"] = 100 * numbers["step"] / numbers["steps"]
-        frames.append(numbers.assign(panel=panel(study, "randomization")))
+        frames.append(numbers.assign(panel=show.panel(study, "randomization")))
         ticks = dict(zip(numbers["depth"], numbers["stage"], strict=True))
     alone = len(studies) == 1
-    return curves(
+    return show.curves(
         pd.concat(frames, ignore_index=True),
         "depth",
         xlabel="stage reached from the top" if alone else "stages redrawn, % of all",
         ylabel=SIMILARITY_LABELS[similarity],
         ticks=ticks if alone else None,
         caption=f"Top-down randomisation, {sign} maps: {SIMILARITY_LABELS[similarity]} against "
-        f"depth. {about_all(studies, 'randomization')}. {BANDS}",
+        f"depth. {show.about_all(studies, 'randomization', 'Bands')}",
     )
 
 
-@shows_several("occlusion")
+@show.shows_several("occlusion")
 def occlusion_curves(
     studies: list[Study],
     patch: int = 15,
@@ -76,17 +64,16 @@ def occlusion_curves(
         table = study.table("occlusion")
         ranking = reduction or held_ranking(table)
         rows = ranked_by(table, ranking)
-        numbers = with_intervals(rows[rows["patch"] == patch], ("method", "regions"), value)
-        frames.append(numbers.assign(panel=panel(study, "occlusion")))
-        named.append(f"{about(study, 'occlusion')}, ranked by the {REDUCTIONS[ranking]}")
-    return curves(
+        numbers = show.with_intervals(rows[rows["patch"] == patch], ("method", "regions"), value)
+        frames.append(numbers.assign(panel=show.panel(study, "occlusion")))
+        named.append(f"{show.about(study, 'occlusion')}, ranked by the {REDUCTIONS[ranking]}")
+    return show.curves(
         pd.concat(frames, ignore_index=True),
         "regions",
         xlabel=f"regions of {patch} × {patch} pixels replaced by their blurred copy",
         ylabel=f"{value} of the target (low: faithful)",
         caption=f"Occlusion curves, patch {patch}: {value} of the target class as the regions "
-        f"ranked highest by a map are blurred. {'; '.join(named)}. "
-        f"{BANDS}",
+        f"ranked highest by a map are blurred. {'; '.join(named)}. {show.BANDS}",
     )
 
 
@@ -95,7 +82,7 @@ def held_ranking(table: pd.DataFrame) -> Reduction:
     return "signed" if ranked_by(table, UNSIGNED).empty else UNSIGNED
 
 
-@shows("greedy-occlusion")
+@show.shows("greedy-occlusion")
 def greedy_bound(study: Study) -> Plate:
     """What is left of the softmax under the best order that looks one region ahead."""
     best = study.table("greedy-occlusion")
@@ -112,20 +99,20 @@ def greedy_bound(study: Study) -> Plate:
         & rows["method"].isin((*FIGURE_METHODS, "noise"))
     ]
     both = pd.concat([rows, best.assign(method="greedy-order")], ignore_index=True)
-    return curves(
-        with_intervals(both, ("method", "regions"), "softmax").assign(
-            panel=panel(study, "greedy-occlusion")
+    return show.curves(
+        show.with_intervals(both, ("method", "regions"), "softmax").assign(
+            panel=show.panel(study, "greedy-occlusion")
         ),
         "regions",
         xlabel=f"regions of {patch} × {patch} pixels replaced by their blurred copy",
         ylabel="softmax of the target (low: faithful)",
         caption="The greedy order tries every region that is left and takes the one that lowers "
         f"the softmax most; methods rank by the {REDUCTIONS[reduction]}. "
-        f"{about(study, 'greedy-occlusion')}. Bands: 95 % bootstrap intervals over images.",
+        f"{show.about(study, 'greedy-occlusion')}. Bands: 95 % bootstrap intervals over images.",
     )
 
 
-@shows("randomization")
+@show.shows("randomization")
 def range_sensitivity(study: Study) -> Styler:
     """Mean SSIM of each method for every choice of the range L."""
     table = study.table("randomization")
@@ -143,26 +130,26 @@ def range_sensitivity(study: Study) -> Styler:
         1.0,
         *(taus[name] for name in names if name != "ssim"),
     ]
-    return display_table(
+    return show.display_table(
         means.rename_axis("method").reset_index(),
-        f"Mean SSIM over the steps, for four ranges L. {about(study, 'randomization')}.",
+        f"Mean SSIM over the steps, for four ranges L. {show.about(study, 'randomization')}.",
     )
 
 
-@shows("randomization")
+@show.shows("randomization")
 def noise_against_methods(study: Study) -> Styler:
     """The noise control beside every method, on real attribution maps."""
     scores = randomization_scores(study.table("randomization"))
     rows = []
     for method in map(str, scores):
         pair = scores[list(dict.fromkeys((method, "noise")))].dropna()
-        row = {"method": method} | bounds(shown_mean(pair[method]), "mean SSIM")
+        row = {"method": method} | show.bounds(show.shown_mean(pair[method]), "mean SSIM")
         if method != "noise":
-            gap = shown_mean(pair[method] - pair["noise"])
+            gap = show.shown_mean(pair[method] - pair["noise"])
             row |= {"minus noise": gap.estimate, "gap low": gap.low, "gap high": gap.high}
         rows.append(row)
-    return display_table(
+    return show.display_table(
         pd.DataFrame(rows).sort_values("mean SSIM"),
         "Mean SSIM over the steps of top-down randomisation, lowest (best in that test) first. "
-        f"{about(study, 'randomization')}; 95 % bootstrap intervals over images.",
+        f"{show.about(study, 'randomization')}; 95 % bootstrap intervals over images.",
     )

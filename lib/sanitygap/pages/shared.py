@@ -1,9 +1,7 @@
 """What every page uses: captions, tables, verdicts, and the recorded runs beside a run."""
 
 import re
-from collections.abc import Callable
 from html import escape
-from typing import Any
 
 import pandas as pd
 from IPython.display import Markdown, display
@@ -21,16 +19,9 @@ from sanitygap.show import (  # noqa: F401  (other pages still take them from he
     panel,
     shown_agreement,
     shown_mean,
-    shows,
     text_table,
     with_intervals,
 )
-
-
-def where_defined(page: Callable[..., Any]) -> Callable[..., Any]:
-    """A page function that says so where the run leaves its statistic without a value."""
-    guarded: Callable[..., Any] = shows()(page)
-    return guarded
 
 
 def verdicts(study: Study, *claims: str) -> Styler:

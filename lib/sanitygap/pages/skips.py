@@ -1,21 +1,18 @@
 """Pages about skips that preserve a baseline (Binder et al. 2022, Sec. 4.2)."""
 
+from dataclasses import replace
+
 import pandas as pd
 import torch
 
+from sanitygap import show
 from sanitygap.attribution import Sampling
 from sanitygap.criteria.irrelevance import by_image, rows_of
 from sanitygap.criteria.skips import LEAST_SKIP_CORRELATION, median_correlation
 from sanitygap.experiments.skips import BETAS, maps_through
 from sanitygap.figures import Plate
 from sanitygap.figures.methods import label
-from sanitygap.figures.skips import (
-    layer_intervals,
-    logit_scatter,
-    network_lines,
-    split_grid,
-    surrogate_lines,
-)
+from sanitygap.figures.skips import logit_scatter, split_grid
 from sanitygap.pages.irrelevance import pictured, row_names, seen
 from sanitygap.preservation.skips import (
     PARTS,
@@ -27,7 +24,6 @@ from sanitygap.preservation.skips import (
 )
 from sanitygap.randomization import RandomTwin
 from sanitygap.runs import Study
-from sanitygap.show import BARS, NothingToShowError, about, columns, dots, interval, model_of, shows
 from sanitygap.words import plural
 
 #: profile -> photographs in the pictures
@@ -37,6 +33,20 @@ PICTURES = {"smoke": 1, "quick": 1, "full": 2}
 SCATTERED = {"smoke": (1, 2), "quick": (3, 6), "full": (3, 6)}
 
 PART_LABELS = {"total": "whole map", "skip": "through the skip", "branch": "through the branch"}
+
+#: where a layer lies -> what the figure calls it
+PATHS = {
+    "residual branch": "beside a skip",
+    "skip": "on a skip (projection)",
+    "neither": "no skip around it",
+}
+
+#: what is measured of the surrogate -> title of its panel
+SURROGATE = {
+    "error": "error of the surrogate, relative to the change",
+    "correlation": "correlation of the logits before and after",
+    "constant": "correlation of B(x) with the logits after",
+}
 
 #: bound on the surrogate's error in the criterion for Eq. (5)
 LARGEST_ERROR = 0.2
@@ -50,7 +60,7 @@ def measured(study: Study, table: str) -> pd.DataFrame:
     """
     rows = study.table(table)
     if rows.empty:
-        raise NothingToShowError(
+        raise show.NothingToShowError(
             "Without a skip connection there is nothing to measure here either."
         )
     return rows
@@ -62,7 +72,7 @@ def spread_out(names: list[str], count: int) -> list[str]:
     return [names[place] for place in chosen.tolist()]
 
 
-@shows()
+@show.shows()
 @torch.no_grad()
 def logit_plate(study: Study) -> Plate:
     """Fig. 5: logits before and after redrawing one layer."""
@@ -86,41 +96,48 @@ def logit_plate(study: Study) -> Plate:
         before,
         after,
         list(batch.names),
-        f"Logits of all {before.shape[1]} classes of {model_of(study)} before and "
-        f"after one layer is redrawn (seed {context.seed}): {where}. The normalisation behind the "
-        "layer keeps its trained statistics. r: Pearson correlation. A picture; the measurement "
-        "follows.",
+        f"Logits of all {before.shape[1]} classes of {show.model_of(study)} before and after one "
+        f"layer is redrawn (seed {context.seed}): {where}. The normalisation behind the layer "
+        "keeps its trained statistics. r: Pearson correlation. A picture; the measurement follows.",
     )
 
 
-@shows("layer-logits")
+@show.shows("layer-logits")
 def layer_plate(study: Study) -> Plate:
     """Fig. 5 in numbers: correlation of the logits for every layer."""
     table = study.table("layer-logits")
     numbers = [
         {"layer": layer, "depth": depth, "path": path, "measure": measure}
-        | columns(median_correlation(rows, measure), "median")
+        | show.columns(median_correlation(rows, measure), "median")
         for (layer, depth, path), rows in table.groupby(["layer", "depth", "path"], sort=False)
         for measure in ("pearson", "spearman")
     ]
-    return layer_intervals(
-        pd.DataFrame(numbers),
-        "Pearson correlation over classes of the logits before and after one layer is redrawn: "
-        f"median over images and {table['seed'].nunique()} redraws, from the input to the output. "
-        "The normalisation behind the layer keeps its trained statistics. "
-        f"{about(study, 'layer-logits')}. Bars: 95 % bootstrap intervals over images. Spearman "
-        "correlations are in the download.",
+    frame = pd.DataFrame(numbers)
+    drawn = frame[frame["measure"] == "pearson"].sort_values("depth", kind="stable")
+    plate = show.along(
+        drawn.assign(path=drawn["path"].map(PATHS)),
+        "layer",
+        series="path",
+        value="median",
+        style="",
+        lines={"": 0.0},
+        ylabel="correlation of the logits\nbefore and after",
+        caption="Pearson correlation over classes of the logits before and after one layer is "
+        f"redrawn: median over images and {table['seed'].nunique()} redraws, from the input to the "
+        "output. The normalisation behind the layer keeps its trained statistics. "
+        f"{show.about(study, 'layer-logits', 'Bars')} Spearman correlations are in the download.",
     )
+    return replace(plate, numbers=frame)
 
 
-@shows()
+@show.shows()
 def split_plate(study: Study) -> Plate:
     """Fig. 7: maps split into what flows through the skip and through the branch."""
     blocks = blocks_of(study.model)
     if not blocks:
-        raise NothingToShowError(
-            f"{model_of(study)} has no skip connection that is added by a module. There is nothing "
-            "to split, and this section says nothing about it. Run the page with `--model "
+        raise show.NothingToShowError(
+            f"{show.model_of(study)} has no skip connection that is added by a module. There is "
+            "nothing to split, and this section says nothing about it. Run the page with `--model "
             "efficientnet_lite0` or a ResNet of torchvision."
         )
     model, context, batch = pictured(study, PICTURES[study.settings.profile])
@@ -143,14 +160,14 @@ def split_plate(study: Study) -> Plate:
         seen(model, batch) * len(BETAS),
         maps,
         [f"{row}\nβ = {beta:g}" for beta in BETAS.values() for row in row_names(model, batch)],
-        f"LRP-β maps of {model_of(study)} for the class it predicts, split at the "
+        f"LRP-β maps of {show.model_of(study)} for the class it predicts, split at the "
         f"addition of {residual.block}, before and after {layer} is redrawn (seed "
         f"{context.seed}). The addition shares relevance out in proportion to its two addends. "
         "The three maps of one network share a scale. A picture, not a measurement.",
     )
 
 
-@shows("skip-relevance")
+@show.shows("skip-relevance")
 def part_plate(study: Study) -> Plate:
     """Fig. 7 in numbers: how alike each part stays, and how much of the map it is."""
     table = measured(study, "skip-relevance")
@@ -162,51 +179,63 @@ def part_plate(study: Study) -> Plate:
     }
     numbers = [
         {"panel": correlation, "row": words, "series": series}
-        | interval(by_image(rows_of(rows, part=part), "pearson"))
+        | show.interval(by_image(rows_of(rows, part=part), "pearson"))
         for part, words in PART_LABELS.items()
         for series, rows in held.items()
     ] + [
         {"panel": mass, "row": f"{PART_LABELS[part]}, {network}", "series": series}
-        | interval(by_image(rows_of(rows, part=part), column))
+        | show.interval(by_image(rows_of(rows, part=part), column))
         for part in PARTS
         for column, network in (("mass", "trained"), ("mass_after", "redrawn"))
         for series, rows in held.items()
     ]
     block, layer = table.loc[0, ["block", "layer"]]
-    return dots(
+    return show.dots(
         pd.DataFrame(numbers),
         caption=f"Maps split at the addition of {block}, before and after {layer} is redrawn "
         f"({plural(table['seed'].nunique(), 'redraw')}). Left: Pearson correlation over pixels; "
         f"dashed is the criterion's {LEAST_SKIP_CORRELATION} for the skip's part. Right: sum of "
         "a part's absolute values over that of the whole map; parts of opposite signs can exceed 1 "
-        f"together. {about(study, 'skip-relevance')}. {BARS}",
+        f"together. {show.about(study, 'skip-relevance', 'Bars')}",
         lines={correlation: LEAST_SKIP_CORRELATION, mass: 0.0},
     )
 
 
-@shows("skip-surrogate")
+@show.shows("skip-surrogate")
 def surrogate_plate(study: Study) -> Plate:
     """Eq. (5) on a real network: where does the additive surrogate hold?"""
     table = measured(study, "skip-surrogate")
     numbers = [
         {"block": block, "change": change, "size": size, "value": value}
-        | interval(by_image(rows, value))
+        | show.interval(by_image(rows, value))
         for (block, change, size), rows in table.groupby(["block", "change", "size"], sort=False)
-        for value in ("error", "correlation", "constant")
+        for value in SURROGATE
     ]
-    return surrogate_lines(
-        pd.DataFrame(numbers),
-        LARGEST_ERROR,
-        "The layers above the addition of a residual block, linearised at the trained weights and "
-        "the given image. Left: norm of surrogate minus network over the norm of the network's "
-        "change; below the dashed line the criterion for Eq. (5) would call it a good "
+    frame = pd.DataFrame(numbers)
+    drawn = frame.sort_values(["change", "size"], kind="stable")
+    changes = [
+        change if change == "redraw" else f"{change} {size:g}"
+        for change, size in zip(drawn["change"], drawn["size"], strict=True)
+    ]
+    plate = show.along(
+        drawn.assign(change=changes, value=drawn["value"].map(SURROGATE)),
+        "change",
+        series="block",
+        panel="value",
+        ylabel="",
+        lines={SURROGATE["error"]: LARGEST_ERROR},
+        legend="split at",
+        caption="The layers above the addition of a residual block, linearised at the trained "
+        "weights and the given image. Left: norm of surrogate minus network over the norm of the "
+        "network's change; below the dashed line the criterion for Eq. (5) would call it a good "
         "approximation, and at 1 it is no better than assuming no change. Noise: on the input, "
         "standard deviation over the value range. Redraw: of the last layer of the branch "
-        f"({table['seed'].nunique()} draws of each). {about(study, 'skip-surrogate')}. {BARS}",
+        f"({table['seed'].nunique()} draws of each). {show.about(study, 'skip-surrogate', 'Bars')}",
     )
+    return replace(plate, numbers=frame)
 
 
-@shows("skip-networks")
+@show.shows("skip-networks")
 def network_plate(study: Study) -> Plate:
     """What skips predict: the sanity check of single layers with skips, without, without E{B}."""
     table = study.table("skip-networks")
@@ -217,17 +246,21 @@ def network_plate(study: Study) -> Plate:
     }
     numbers = [
         {"method": label(str(method)), "layer": layer, "series": series}
-        | interval(by_image(rows_of(rows, **chosen), "ssim"))
+        | show.interval(by_image(rows_of(rows, **chosen), "ssim"))
         for (method, layer), rows in table.groupby(["method", "layer"], sort=False)
         for series, chosen in kinds.items()
     ]
     accuracy = table.groupby("network", sort=False)["accuracy"].mean()
     listed = ", ".join(f"{value:.1%} {name}" for name, value in accuracy.items())
-    return network_lines(
+    return show.along(
         pd.DataFrame(numbers),
-        "Two small networks of the same layers, trained on handwritten digits "
+        "layer",
+        series="series",
+        panel="method",
+        ylabel="SSIM before and after\n(down: passes the sanity check)",
+        caption="Two small networks of the same layers, trained on handwritten digits "
         f"({plural(table['training'].nunique(), 'training')}; accuracy {listed}). One convolution "
         f"is redrawn at a time ({plural(table['seed'].nunique(), 'redraw')}); SSIM of the maps "
-        f"before and after, n = {table['image'].nunique()} digits. E{{B}} removed: only "
-        f"what flows through the branch of the redrawn layer is explained. {BARS}",
+        f"before and after, n = {table['image'].nunique()} digits. E{{B}} removed: only what flows "
+        f"through the branch of the redrawn layer is explained. {show.BARS}",
     )

@@ -128,8 +128,7 @@ def stage_stepper(study: Study, shown: ExampleMaps) -> Stepper:
         caption=f"Maps of “{shown.names[0]}” (class “{shown.classes[0]}”) as {model} is redrawn "
         f"from the classifier downwards; shown are {redrawn} of {len(study.model.stages)} stages. "
         "SSIM with the trained network's map: second-moment normalisation, window 7, L = joint "
-        "range. "
-        f"{SCALE} One image, one seed ({study.settings.seed}), {points} points in sampling "
+        f"range. {SCALE} One image, one seed ({study.settings.seed}), {points} points in sampling "
         "methods: a picture, not a measurement.",
     )
 
