@@ -25,6 +25,7 @@ from pandas.io.formats.style import Styler
 
 from sanitygap.figures.methods import label, label_ends, styles
 from sanitygap.figures.plate import Plate, theme
+from sanitygap.images import ImageSet, load_images
 from sanitygap.inference import Interval, UndefinedStatisticError, bootstrap_mean, rank_agreement
 from sanitygap.runs import Study
 from sanitygap.words import plural
@@ -109,6 +110,11 @@ def shows_several(*tables: str) -> Guard[Any]:
         return holders
 
     return _guard(choose)
+
+
+def pictured_images(study: Study) -> ImageSet:
+    """The images of pictures: the run's; the embedded photographs where the run is recorded."""
+    return load_images("photos") if study.recorded else study.images
 
 
 # captions

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from sanitygap.figures.methods import label, label_points
+from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Plate
 from sanitygap.show import draw_points, panel_axes
 
@@ -17,15 +17,14 @@ def change_scatter(numbers: pd.DataFrame, attainable: pd.Series, caption: str) -
     """
     figure, [axis] = panel_axes(1, 1, (8.6, 4.6))
     axis.axhspan(attainable["low"], attainable["high"], color="0.88", zorder=0)
-    truth = axis.axhline(attainable["mean"], color="0.35", ls="--", lw=1.1)
-    points = draw_points(axis, numbers, "error", "ssim")
+    axis.axhline(attainable["mean"], color="0.35", ls="--", lw=1.1, label="attainable: the truth")
+    draw_points(axis, numbers, "error", "ssim")
     axis.set(
         xlabel="error against the true contributions\n(left: faithful)",
         ylabel="SSIM before and after the redraw\n(down: passes the sanity check)",
     )
     axis.set_xscale("symlog", linthresh=0.01)
-    axis.legend([truth], ["attainable: the truth"], frameon=False, fontsize=8)
-    label_points(axis, points)
+    axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     listed = "; ".join(
         f"{label(str(row['method']))} error {row['error']:.2f}, SSIM {row['ssim']:.2f}"
         for row in numbers.to_dict("records")

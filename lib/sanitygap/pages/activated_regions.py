@@ -10,7 +10,6 @@ from sanitygap.experiments.activated_regions import cuts
 from sanitygap.figures import Plate
 from sanitygap.figures.methods import label
 from sanitygap.figures.pictures import picture_row
-from sanitygap.images import load_images
 from sanitygap.preservation.activated_regions import kept_features, mass_ratio, spread
 from sanitygap.preservation.feature_maps import energy
 from sanitygap.randomization import RandomTwin
@@ -29,7 +28,7 @@ CORRELATION = "rank correlation with the own activity"
 def region_pictures(study: Study, photo: int = 0) -> Plate:
     """One photograph, where its kept features are active, and absolute maps above them."""
     model, seed = study.model, study.settings.seed
-    images = load_images("photos") if study.recorded else study.images
+    images = show.pictured_images(study)
     inputs = model.prepare([images.open(photo)])
     targets = model.predict(inputs)
     several = cuts(model, inputs)

@@ -13,7 +13,6 @@ from sanitygap.experiments.input_controls import edge_masks, thick
 from sanitygap.figures import Plate
 from sanitygap.figures.maps import map_grid
 from sanitygap.figures.methods import label
-from sanitygap.images import load_images
 from sanitygap.pages.parameter_test import SCALES
 from sanitygap.runs import Study
 from sanitygap.seeds import normal
@@ -134,7 +133,7 @@ def control_pictures(study: Study) -> Plate:
     """Photographs, their edges, two random gradients times input, and maps of image and edges."""
     count = PHOTOGRAPHS[study.settings.profile]
     model, seed = study.model, study.settings.seed
-    images = (load_images("photos") if study.recorded else study.images)[:count]
+    images = show.pictured_images(study)[:count]
     inputs = model.prepare([images.open(place) for place in range(count)])
     targets, keys = model.predict(inputs), images.keys
     edges = thick(edge_masks(model, inputs))

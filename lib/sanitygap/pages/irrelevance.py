@@ -22,7 +22,6 @@ from sanitygap.figures import Plate
 from sanitygap.figures.irrelevance import change_scatter
 from sanitygap.figures.maps import map_grid
 from sanitygap.figures.methods import label
-from sanitygap.images import load_images
 from sanitygap.models import Explainable
 from sanitygap.preservation.partition import cut_model
 from sanitygap.randomization import RandomTwin
@@ -43,7 +42,7 @@ MEASURE_LABELS = {"pearson": "Pearson", "spearman": "Spearman", "ssim": "SSIM"}
 def pictured(study: Study, count: int) -> tuple[Explainable, Context, Batch]:
     """A few images to be looked at: the run's; the embedded photographs where it is recorded."""
     model = study.model
-    images = load_images("photos") if study.recorded else study.images
+    images = show.pictured_images(study)
     shown = images[: min(count, len(images))]
     context = Context(lambda: model, lambda: shown, study.settings.seed)
     return model, context, context.batch(range(len(shown)))

@@ -14,7 +14,6 @@ from sanitygap.figures import Plate
 from sanitygap.figures.maps import map_grid, stage_grid
 from sanitygap.figures.methods import label
 from sanitygap.figures.relevance import relevance_lines
-from sanitygap.images import ImageSet, load_images
 from sanitygap.runs import Study
 from sanitygap.similarity import Reference
 from sanitygap.words import listed, plural
@@ -44,15 +43,10 @@ DRAWN = ("lrp-epsilon-plus", "lrp-epsilon-plus@biases")
 NEARLY = 0.002
 
 
-def pictured_images(study: Study) -> ImageSet:
-    """The run's images; the embedded photographs where the run is recorded."""
-    return load_images("photos") if study.recorded else study.images
-
-
 def examples(study: Study) -> ExampleMaps:
     """The trained network's maps of a few images."""
     count, points = EXAMPLES[study.settings.profile]
-    images = pictured_images(study)
+    images = show.pictured_images(study)
     chosen = images[: min(count, len(images))]
     sampling = Sampling(points, points)
     return example_maps(study.model, chosen, CORE_METHODS, 0, study.settings.seed, sampling)
@@ -61,7 +55,7 @@ def examples(study: Study) -> ExampleMaps:
 def stage_examples(study: Study, position: int = 0) -> ExampleMaps:
     """Maps of one photograph for the trained network and as its stages are redrawn."""
     count, points = STAGES[study.settings.profile]
-    images = pictured_images(study)
+    images = show.pictured_images(study)
     place = min(position, len(images) - 1)
     return example_maps(
         study.model,

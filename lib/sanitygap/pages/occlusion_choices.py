@@ -13,7 +13,6 @@ from sanitygap.figures import Plate
 from sanitygap.figures.methods import label
 from sanitygap.figures.pictures import picture_row
 from sanitygap.figures.rank_lines import rank_lines, ranked
-from sanitygap.images import load_images
 from sanitygap.replacements import REPLACEMENTS, replaced
 from sanitygap.runs import Study
 from sanitygap.seeds import normal, stable_seed
@@ -33,7 +32,7 @@ STATISTICS = {
 def replacement_pictures(study: Study, photo: int = 0) -> Plate:
     """One photograph with 30 regions in random order replaced in each way."""
     model = study.model
-    images = load_images("photos") if study.recorded else study.images
+    images = show.pictured_images(study)
     inputs = model.prepare([images.open(photo)])
     seed = stable_seed(study.settings.seed, images.keys[photo])
     order = occlusion_steps(normal(tuple(inputs.shape[2:]), [seed], inputs), 15)
