@@ -510,7 +510,7 @@ def along(
             ]
             ends = [f"from {part[value].min():.2f} to {part[value].max():.2f}"]
             head = ", ".join(filter(None, [title, str(name)]))
-            sentences.append(f"{head}: {', '.join(words if few else ends)}.")
+            sentences.append(f"{head}: {', '.join(words if len(places) < 7 else ends)}.")
         if lines and title in lines:
             axis.axhline(lines[title], color="0.35", ls="--" if lines[title] else "-", lw=1.0)
         turned = {"rotation": 30, "ha": "right"} if few else {"rotation": 90, "fontsize": 7}

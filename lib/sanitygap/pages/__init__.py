@@ -9,8 +9,8 @@ import pkgutil
 
 from sanitygap.show import about as about
 
-for _found in pkgutil.iter_modules(__path__, f"{__name__}."):
-    _module = importlib.import_module(_found.name)
+for _entry in pkgutil.iter_modules(__path__, f"{__name__}."):
+    _module = importlib.import_module(_entry.name)
     globals().update(
         {
             name: value
