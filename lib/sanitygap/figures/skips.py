@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 import torch
 
 from sanitygap.figures.maps import QUANTILE, map_colors
@@ -27,31 +26,34 @@ def logit_scatter(
         rows: one name an image.
         caption: the figure's caption.
     """
-    numbers = pd.DataFrame(
-        {"image": name, "layer": layer, "before": old.tolist(), "after": values[index].tolist()}
-        for index, (old, name) in enumerate(zip(before, rows, strict=True))
-        for layer, values in after.items()
-    ).explode(["before", "after"], ignore_index=True)
-    numbers = numbers.astype({"before": float, "after": float})
-    grid = sns.FacetGrid(
-        numbers, row="image", col="layer", height=1.4, aspect=0.9, sharex="row", sharey=False
+    figure, axes = plt.subplots(
+        len(rows), len(after), figsize=(1.26 * len(after) + 0.6, 1.4 * len(rows) + 0.4),
+        sharex="row", squeeze=False,
+    )  # fmt: skip
+    records = []
+    for index, (line, old, name) in enumerate(zip(axes, before, rows, strict=True)):
+        for axis, (layer, values) in zip(line, after.items(), strict=True):
+            new = values[index]
+            correlation = float(np.corrcoef(old.numpy(), new.numpy())[0, 1])
+            axis.plot(old, new, ".", ms=1.5, color="#00639c", alpha=0.5, rasterized=True)
+            heading = f"{layer}\n" if index == 0 else ""
+            axis.set_title(f"{heading}r = {correlation:.2f}", fontsize=7.5)
+            axis.tick_params(labelsize=7)
+            axis.locator_params(nbins=3)
+            records += [
+                {"image": name, "layer": layer, "before": a, "after": b}
+                for a, b in zip(old.tolist(), new.tolist(), strict=True)
+            ]
+        line[0].set_ylabel(name, fontsize=8)
+    figure.supxlabel("logit before", fontsize=9)
+    figure.supylabel("logit after", fontsize=9)
+    numbers = pd.DataFrame(records)
+    listed = "; ".join(
+        f"{layer}, {name}: {part['before'].corr(part['after']):.2f}"
+        for (layer, name), part in numbers.groupby(["layer", "image"], sort=False)
     )
-    grid.map(plt.plot, "before", "after", marker=".", ls="", ms=1.5, alpha=0.5, rasterized=True)
-    listed = []
-    for (name, layer), axis in grid.axes_dict.items():
-        part = numbers[(numbers["image"] == name) & (numbers["layer"] == layer)]
-        correlation = part["before"].corr(part["after"])
-        listed.append(f"{layer}, {name}: {correlation:.2f}")
-        heading = f"{layer}\n" if name == rows[0] else ""
-        axis.set_title(f"{heading}r = {correlation:.2f}", fontsize=7.5)
-        axis.set_xlabel("")
-        axis.set_ylabel(name if layer == next(iter(after)) else "", fontsize=8)
-        axis.tick_params(labelsize=7)
-        axis.locator_params(nbins=3)
-    grid.figure.supxlabel("logit before", fontsize=9)
-    grid.figure.supylabel("logit after", fontsize=9)
-    words = "Scatter plots of logits before and after redrawing one layer. Correlations: "
-    return Plate(grid.figure, f"{words}{'; '.join(listed)}.", caption, numbers, pixels=True)
+    alt = f"Scatter plots of logits before and after redrawing one layer. Correlations: {listed}."
+    return Plate(figure, alt, caption, numbers, pixels=True)
 
 
 def split_grid(
