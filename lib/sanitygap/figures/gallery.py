@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -16,6 +15,7 @@ from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Interactive, Plate
 from sanitygap.figures.sprites import data_uri, strips
 from sanitygap.figures.stepper import TEMPLATES, shown_number
+from sanitygap.show import picture_grid
 
 #: bytes of all maps; in the page they take 1.4 times as much
 BUDGET = 1_200_000
@@ -110,16 +110,10 @@ class Gallery(Interactive):
 
     def still(self) -> Plate:
         """Every image's maps of the trained network, for formats without controls."""
-        figure, axes = plt.subplots(
-            len(self.maps), len(self.images), squeeze=False, layout="constrained",
-            figsize=(1.4 * len(self.images) + 1.2, 1.07 * len(self.maps)),
-        )  # fmt: skip
-        for line, (method, pictures) in zip(axes, self.maps.items(), strict=True):
-            for axis, image in zip(line, self.images, strict=True):
-                axis.imshow(pictures[image][0])
-                axis.set(xticks=[], yticks=[])
-                axis.grid(False)
-            line[0].set_ylabel(label(method), rotation=0, ha="right", va="center", fontsize=9)
-        for axis, image in zip(axes[0], self.images, strict=True):
-            axis.set_title(image, fontsize=8)
+        figure = picture_grid(
+            [[pictures[image][0] for image in self.images] for pictures in self.maps.values()],
+            labels=[label(method) for method in self.maps],
+            titles=list(self.images),
+            size=(1.7, 1.07),
+        )
         return Plate(figure, self.alt, self.caption, self.numbers, pixels=True)

@@ -9,8 +9,9 @@ import torch
 from matplotlib.axes import Axes
 from PIL import Image
 
+from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Plate
-from sanitygap.figures.tests_of_maps import label
+from sanitygap.show import Picture, picture_grid
 
 #: a few extreme pixels must not turn the rest of a map white
 QUANTILE = 0.995
@@ -28,22 +29,26 @@ def draw_map(axis: Axes, values: np.ndarray) -> None:
     axis.grid(False)
 
 
-def map_colors(values: np.ndarray, height: int) -> np.ndarray:
-    """The colours of :func:`draw_map` for a map that is made smaller.
+def map_colors(
+    values: np.ndarray, height: int | None = None, limit: float | None = None
+) -> np.ndarray:
+    """The colours of :func:`draw_map`.
 
     Args:
         values: a signed map ``(H, W)``.
-        height: of the picture in pixels, at most ``H``; each is the mean of those that it covers.
+        height: of the picture in pixels, at most ``H``, which is the default; each is the mean of
+            those that it covers.
+        limit: value of the strongest colours; by default that of :func:`draw_map`.
 
     Returns:
         RGB ``(height, width, 3)`` in ``[0, 1]``.
     """
-    height = min(height, len(values))
-    width = max(1, round(height * values.shape[1] / len(values)))
-    small = np.asarray(
-        Image.fromarray(values.astype(np.float32)).resize((width, height), Image.Resampling.BOX)
-    )
-    return plt.get_cmap(COLORS)(np.clip(small / (2 * _limit(small)) + 0.5, 0, 1))[..., :3]
+    if height is not None and height < len(values):
+        width = max(1, round(height * values.shape[1] / len(values)))
+        small = Image.fromarray(values.astype(np.float32))
+        values = np.asarray(small.resize((width, height), Image.Resampling.BOX))
+    limit = limit or _limit(values)
+    return plt.get_cmap(COLORS)(np.clip(values / (2 * limit) + 0.5, 0, 1))[..., :3]
 
 
 def _limit(values: np.ndarray) -> float:
@@ -64,23 +69,20 @@ def map_grid(
         row_labels: one a photograph.
         caption: the figure's caption.
     """
-    lines = -(-len(maps) // MAPS_IN_A_ROW)
-    wide = -(-len(maps) // lines)
-    figure, axes = plt.subplots(
-        lines * len(pictures), wide + 1, figsize=(1.2 * (wide + 1), 1.42 * lines * len(pictures)),
-        squeeze=False, layout="constrained",
-    )  # fmt: skip
-    for axis in axes.flat:
-        axis.set_axis_off()
+    wide = -(-len(maps) // -(-len(maps) // MAPS_IN_A_ROW))
+    rows: list[list[Picture]] = []
+    labels, titles = [], []
     for number, (picture, name) in enumerate(zip(pictures, row_labels, strict=True)):
-        band = axes[lines * number : lines * (number + 1)]
-        band[0, 0].set_axis_on()
-        _photograph(band[0, 0], picture)
-        band[0, 0].set_ylabel(name, fontsize=9)
-        for axis, (method, values) in zip(band[:, 1:].flat, maps.items(), strict=False):
-            axis.set_axis_on()
-            draw_map(axis, values[number].numpy())
-            axis.set_title(label(method).replace(" ", "\n", 1), fontsize=8)
+        for start in range(0, len(maps), wide):
+            methods = list(maps)[start : start + wide]
+            empty = [""] * (wide - len(methods))
+            shown = [map_colors(maps[method][number].numpy()) for method in methods]
+            rows.append([None if start else picture, *shown, *(None for _ in empty)])
+            titles.append(
+                ["", *(label(method).replace(" ", "\n", 1) for method in methods), *empty]
+            )
+            labels.append("" if start else name)
+    figure = picture_grid(rows, labels=labels, titles=titles, size=(1.2, 1.42))
     alt = (
         f"Attribution maps of {', '.join(label(name) for name in maps)} for the photographs "
         f"{', '.join(row_labels)}; red pixels speak for the class, blue ones against it."
@@ -104,34 +106,20 @@ def stage_grid(
             numbers.
     """
     steps = list(next(iter(maps.values())))
-    scores = {
-        (str(row["method"]), str(row["step"])): float(row["ssim"])
-        for row in similarity.to_dict("records")
-    }
-    figure, axes = plt.subplots(
-        len(maps), len(steps) + 1, figsize=(1.2 * (len(steps) + 1) + 1.2, 1.4 * len(maps)),
-        squeeze=False, layout="constrained",
-    )  # fmt: skip
-    for line, (method, row) in zip(axes, maps.items(), strict=True):
-        _photograph(line[0], picture)
-        line[0].set_ylabel(label(method), rotation=0, ha="right", va="center", fontsize=9)
-        for axis, (step, values) in zip(line[1:], row.items(), strict=True):
-            draw_map(axis, values.numpy())
-            if (method, step) in scores:
-                axis.set_xlabel(f"SSIM {scores[method, step]:.2f}", fontsize=8, labelpad=2)
-    for axis, title in zip(axes[0], ["photograph", *steps], strict=True):
-        axis.set_title(title.replace("down to ", "down to\n"), fontsize=9)
+    scores = similarity.set_index(["method", "step"])["ssim"].to_dict()
+    notes = {place: f"SSIM {value:.2f}" for place, value in scores.items()}
+    figure = picture_grid(
+        [[picture, *(map_colors(row[step].numpy()) for step in steps)] for row in maps.values()],
+        labels=[label(method) for method in maps],
+        titles=["photograph", *(step.replace("down to ", "down to\n") for step in steps)],
+        notes=[["", *(notes.get((method, step), "") for step in steps)] for method in maps],
+        size=(1.3, 1.4),
+    )
     ends = ", ".join(
         f"{label(m)} {scores[m, steps[-1]]:.2f}" for m in maps if (m, steps[-1]) in scores
     )
     alt = f"Maps of one photograph as stages are redrawn from the top. SSIM at the end: {ends}."
     return Plate(figure, alt, caption, similarity, pixels=True)
-
-
-def _photograph(axis: Axes, picture: np.ndarray) -> None:
-    axis.imshow(picture)
-    axis.set(xticks=[], yticks=[])
-    axis.grid(False)
 
 
 def _strengths(maps: Mapping[str, torch.Tensor], rows: Sequence[str]) -> pd.DataFrame:

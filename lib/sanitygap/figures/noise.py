@@ -1,13 +1,13 @@
 """Figures about noise in attribution maps."""
 
 from collections.abc import Sequence
+from itertools import product
 
-import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.axes import Axes
 
-from sanitygap.figures.methods import label, label_ends, label_points, styles
+from sanitygap.figures.methods import label, label_ends, label_points
 from sanitygap.figures.plate import Plate
+from sanitygap.show import distinct, draw_curves, draw_points, panel_axes
 
 SCORES = {
     "ssim": "mean SSIM after randomisation\n(down: passes the sanity check)",
@@ -24,38 +24,23 @@ def noise_curves(numbers: pd.DataFrame, caption: str) -> Plate:
             their amount.
         caption: the figure's caption.
     """
-    panels = list(dict.fromkeys(numbers["panel"]))
-    figure, axes = plt.subplots(
-        len(panels), 2, figsize=(9.4, 3.6 * len(panels)), squeeze=False, sharex=True
-    )
-    amounts = sorted(set(numbers.loc[numbers["method"] != "noise", "amount"]))
-    for row, panel in zip(axes, panels, strict=True):
-        for axis, (score, ylabel) in zip(row, SCORES.items(), strict=True):
-            chosen = (numbers["panel"] == panel) & (numbers["score"] == score)
-            _curves(axis, numbers[chosen], amounts)
-            axis.set(ylabel=ylabel)
-            axis.set_title(panel, fontsize=10)
-    for axis in axes[-1]:
+    panels, noise = distinct(numbers["panel"]), numbers["method"] == "noise"
+    # evenly spaced: the amounts double, and 0 has no logarithm
+    amounts = sorted(set(numbers.loc[~noise, "amount"]))
+    methods = numbers[~noise]
+    ends = [numbers[noise].assign(place=place) for place in (0, len(amounts) - 1)]
+    placed = pd.concat([methods.assign(place=methods["amount"].map(amounts.index)), *ends])
+    figure, axes = panel_axes(2 * len(panels), 2, (4.7, 3.6), sharex=True)
+    for axis, (title, score) in zip(axes, product(panels, SCORES), strict=True):
+        rows = placed[(placed["panel"] == title) & (placed["score"] == score)]
+        names = draw_curves(axis, rows, "place")
+        axis.set(ylabel=SCORES[score])
+        axis.set_title(title, fontsize=10)
+        axis.set_xticks(range(len(amounts)), [f"{amount:g}" for amount in amounts])
+        label_ends(axis, names)
+    for axis in axes[-2:]:
         axis.set_xlabel("λ: added noise, in units of\nthe map's root mean square")
     return Plate(figure, _words(numbers, amounts), caption, numbers)
-
-
-def _curves(axis: Axes, numbers: pd.DataFrame, amounts: Sequence[float]) -> None:
-    # evenly spaced: the amounts double, and 0 has no logarithm
-    place = {amount: number for number, amount in enumerate(amounts)}
-    ends = {}
-    for method, style in styles(list(dict.fromkeys(numbers["method"]))).items():
-        rows = numbers[numbers["method"] == method].sort_values("amount")
-        if method == "noise":
-            x = [0.0, float(len(amounts) - 1)]
-            rows = pd.concat([rows.iloc[:1]] * 2)
-        else:
-            x = [float(place[amount]) for amount in rows["amount"]]
-        axis.plot(x, rows["mean"], ms=5, **style)
-        axis.fill_between(x, rows["low"], rows["high"], color=style["color"], alpha=0.15, lw=0)
-        ends[method] = (x[-1], float(rows["mean"].iloc[-1]))
-    axis.set_xticks(range(len(amounts)), [f"{amount:g}" for amount in amounts])
-    label_ends(axis, ends)
 
 
 def _words(numbers: pd.DataFrame, amounts: Sequence[float]) -> str:
@@ -84,26 +69,17 @@ def smoothness_scatter(numbers: pd.DataFrame, caption: str) -> Plate:
             and ``ssim``, the same in all rows of a method, NaN where there is none.
         caption: the figure's caption.
     """
-    figure, (lags, scores) = plt.subplots(1, 2, figsize=(9.6, 4))
-    ends, points = {}, {}
-    for method, style in styles(list(dict.fromkeys(numbers["method"]))).items():
-        rows = numbers[numbers["method"] == method].sort_values("lag")
-        lags.plot(rows["lag"], rows["mean"], ms=5, **style)
-        lags.fill_between(
-            rows["lag"], rows["low"], rows["high"], color=style["color"], alpha=0.15, lw=0
-        )
-        ends[method] = (float(rows["lag"].iloc[-1]), float(rows["mean"].iloc[-1]))
-        first = rows.iloc[0]
-        if pd.notna(first["ssim"]):
-            points[method] = (float(first["mean"]), float(first["ssim"]))
-            scores.plot(*points[method], ms=8, **{**style, "linestyle": ""})
+    figure, (lags, scores) = panel_axes(2, 2, (4.8, 4))
+    ends = draw_curves(lags, numbers, "lag")
     lags.axhline(0, color="0.6", lw=0.8)
     lags.set(xlabel="lag in pixels", ylabel="autocorrelation of the map")
+    label_ends(lags, ends)
+    first = numbers[numbers["lag"] == numbers["lag"].min()].dropna(subset="ssim")
+    points = draw_points(scores, first, "mean", "ssim")
     scores.set(
         xlabel=f"autocorrelation at lag {int(numbers['lag'].min())}",
         ylabel="mean SSIM after randomisation\n(down: passes the sanity check)",
     )
-    label_ends(lags, ends)
     label_points(scores, points)
     listed = ", ".join(f"{label(name)} {x:.2f} and {y:.2f}" for name, (x, y) in points.items())
     alt = (

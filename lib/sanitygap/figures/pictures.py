@@ -6,8 +6,10 @@ from textwrap import fill
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
+from matplotlib.colors import Normalize
 
 from sanitygap.figures.plate import Plate
+from sanitygap.show import picture_grid
 
 
 def picture_row(
@@ -25,17 +27,19 @@ def picture_row(
         caption: the figure's caption.
         numbers: the table behind the notes.
     """
-    count = len(pictures)
-    figure, axes = plt.subplots(1, count, figsize=(1.4 * count, 2.0), squeeze=False)
-    for axis, (title, values), note in zip(axes[0], pictures.items(), notes, strict=True):
-        if values.ndim == 3:
-            axis.imshow(values.permute(1, 2, 0).numpy())
-        else:
-            axis.imshow(values.numpy(), cmap="magma")
-        axis.set(xticks=[], yticks=[])
-        axis.set_xlabel(note, fontsize=9)
-        axis.set_title(fill(title, 14), fontsize=9)
-        axis.grid(False)
+    figure = picture_grid(
+        [
+            [
+                values.permute(1, 2, 0).numpy()
+                if values.ndim == 3
+                else plt.get_cmap("magma")(Normalize()(values.numpy()))
+                for values in pictures.values()
+            ]
+        ],
+        titles=[fill(title, 14) for title in pictures],
+        notes=[notes],
+        size=(1.4, 2.0),
+    )
     alt = "Pictures, from left to right: " + "; ".join(
         f"{title} ({note})" for title, note in zip(pictures, notes, strict=True)
     )

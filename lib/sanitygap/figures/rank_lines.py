@@ -1,10 +1,27 @@
 """How methods change places: one line a method over the orders of several conditions."""
 
+from collections.abc import Mapping
+
 import matplotlib.pyplot as plt
 import pandas as pd
 
 from sanitygap.figures.methods import label, label_ends, styles
 from sanitygap.figures.plate import Plate
+
+
+def ranked(scores: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Ranks of methods by their mean scores, the lowest first, in long form.
+
+    Args:
+        scores: condition -> images x methods.
+
+    Returns:
+        Columns ``method``, ``condition``, ``score``, ``rank``.
+    """
+    means = pd.DataFrame({name: table.mean() for name, table in scores.items()})
+    long = means.rename_axis("method").reset_index()
+    long = long.melt("method", var_name="condition", value_name="score")
+    return long.assign(rank=long.groupby("condition", sort=False)["score"].rank())
 
 
 def rank_lines(numbers: pd.DataFrame, *, ylabel: str, caption: str) -> Plate:

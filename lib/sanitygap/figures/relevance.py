@@ -1,11 +1,11 @@
 """Figures about where the relevance of LRP goes."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from sanitygap.figures.methods import label, styles
 from sanitygap.figures.plate import Plate
+from sanitygap.show import distinct, draw_curves, panel_axes
 
 
 def relevance_lines(numbers: pd.DataFrame, caption: str) -> Plate:
@@ -16,17 +16,18 @@ def relevance_lines(numbers: pd.DataFrame, caption: str) -> Plate:
             ``high``: shares of what LRP started with.
         caption: the figure's caption.
     """
-    methods = list(dict.fromkeys(numbers["method"]))
-    figure, axis = plt.subplots(figsize=(8.6, 3.6))
-    for number, (method, style) in enumerate(styles(methods).items()):
-        rows = numbers[numbers["method"] == method].sort_values("depth")
-        color = style["color"]
-        axis.plot(
-            rows["depth"], rows["median"], color=color, ls="--" if number else "-",
-            label=f"{label(method)}: {rows['median'].iloc[-1]:.2%} at the pixels",
-        )  # fmt: skip
-        axis.fill_between(rows["depth"], rows["low"], rows["high"], color=color, alpha=0.15, lw=0)
-        marked = rows[rows["kind"] == "depthwise"]
+    methods = distinct(numbers["method"])
+    figure, [axis] = panel_axes(1, 1, (8.6, 3.6))
+    last = numbers.sort_values("depth").groupby("method", sort=False)["median"].last()
+    looks = {
+        method: {"color": style["color"], "ls": "--" if number else "-",
+                 "label": f"{label(method)}: {last[method]:.2%} at the pixels"}
+        for number, (method, style) in enumerate(styles(methods).items())
+    }  # fmt: skip
+    draw_curves(axis, numbers, "depth", looks=looks, value="median")
+    for number, (method, look) in enumerate(looks.items()):
+        marked = numbers[(numbers["method"] == method) & (numbers["kind"] == "depthwise")]
+        color = look["color"]
         axis.plot(
             marked["depth"], marked["median"], "o", color=color, ms=5,
             mfc="white" if number else color,

@@ -1,23 +1,15 @@
 """Figures about skips that preserve a baseline (Binder et al. 2022, Sec. 4.2)."""
 
 from collections.abc import Mapping, Sequence
-from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 import torch
 
-from sanitygap.figures.maps import QUANTILE
+from sanitygap.figures.maps import QUANTILE, map_colors
 from sanitygap.figures.plate import Plate
-
-#: where a layer lies -> what the figure calls it, its colour and its marker
-PATHS = {
-    "residual branch": ("beside a skip", "#00639c", "o"),
-    "skip": ("on a skip (projection)", "#00543d", "D"),
-    "neither": ("no skip around it", "#b34a00", "s"),
-}
+from sanitygap.show import picture_grid
 
 
 def logit_scatter(
@@ -64,37 +56,6 @@ def logit_scatter(
     return Plate(figure, alt, caption, numbers, pixels=True)
 
 
-def layer_intervals(numbers: pd.DataFrame, caption: str) -> Plate:
-    """Correlation of the logits before and after, layer by layer in the order of the forward pass.
-
-    Args:
-        numbers: columns ``layer``, ``depth``, ``path``, ``measure``, ``median``, ``low``, ``high``.
-        caption: the figure's caption.
-    """
-    layers = list(dict.fromkeys(numbers.sort_values("depth")["layer"]))
-    figure, axis = plt.subplots(figsize=(min(9.2, max(6.0, 0.21 * len(layers) + 2.5)), 4.4))
-    shown = numbers[numbers["measure"] == "pearson"]
-    for path, (words, color, marker) in PATHS.items():
-        part = shown[shown["path"] == path]
-        if part.empty:
-            continue
-        axis.errorbar(
-            [layers.index(layer) for layer in part["layer"]], part["median"],
-            yerr=np.maximum([part["median"] - part["low"], part["high"] - part["median"]], 0),
-            fmt=marker, color=color, ms=5, capsize=2, label=words,
-        )  # fmt: skip
-    axis.axhline(0, color="0.5", lw=0.9)
-    axis.set_xticks(range(len(layers)), layers, rotation=90, fontsize=7)
-    axis.set(ylabel="correlation of the logits\nbefore and after", xlim=(-0.8, len(layers) - 0.2))
-    axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    sentences = [
-        f"Layers {PATHS[str(path)][0]}: median correlations from {part['median'].min():.2f} to "
-        f"{part['median'].max():.2f}."
-        for path, part in shown.groupby("path", sort=False)
-    ]
-    return Plate(figure, " ".join(sentences), caption, numbers)
-
-
 def split_grid(
     pictures: Sequence[np.ndarray],
     maps: Mapping[str, Mapping[str, torch.Tensor]],
@@ -112,27 +73,23 @@ def split_grid(
         caption: the figure's caption.
     """
     columns = [(network, part) for network, parts in maps.items() for part in parts]
-    figure, axes = plt.subplots(
-        len(rows), len(columns) + 1,
-        figsize=(1.5 * (len(columns) + 1), 1.65 * len(rows) + 0.3), squeeze=False,
+    whole = {network: np.abs(next(iter(parts.values())).numpy()) for network, parts in maps.items()}
+    shown, records = [], []
+    for index, name in enumerate(rows):
+        line = [pictures[index]]
+        for network, part in columns:
+            values, total = maps[network][part][index].numpy(), whole[network][index]
+            line.append(map_colors(values, limit=float(np.quantile(total, QUANTILE))))
+            mass = float(np.abs(values).sum() / total.sum())
+            records.append({"image": name, "network": network, "part": part, "mass": mass})
+        shown.append(line)
+    notes = [[""] for _ in rows]
+    for number, record in enumerate(records):
+        notes[number // len(columns)].append(f"{record['mass']:.0%} of the mass")
+    figure = picture_grid(
+        shown, labels=rows, titles=["", *("\n".join(names) for names in columns)], notes=notes,
+        size=(1.5, 1.75),
     )  # fmt: skip
-    records = []
-    for index, line in enumerate(axes):
-        line[0].imshow(pictures[index])
-        line[0].set_ylabel(rows[index], fontsize=8)
-        for axis, (network, part) in zip(line[1:], columns, strict=True):
-            values = maps[network][part][index].numpy()
-            whole = next(iter(maps[network].values()))[index].numpy()
-            limit = float(np.quantile(np.abs(whole), QUANTILE)) or 1.0
-            axis.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit)
-            mass = float(np.abs(values).sum() / np.abs(whole).sum())
-            axis.set_xlabel(f"{mass:.0%} of the mass", fontsize=7, labelpad=2)
-            records.append({"image": rows[index], "network": network, "part": part, "mass": mass})
-            if index == 0:
-                axis.set_title(f"{network}\n{part}", fontsize=8)
-        for axis in line:
-            axis.set(xticks=[], yticks=[])
-            axis.grid(False)
     numbers = pd.DataFrame(records)
     listed = "; ".join(
         f"{network}, {part}: {rows_['mass'].mean():.0%}"
@@ -140,82 +97,3 @@ def split_grid(
     )
     alt = f"Maps split at a skip connection. Share of the whole map's absolute values: {listed}."
     return Plate(figure, alt, caption, numbers, pixels=True)
-
-
-def surrogate_lines(numbers: pd.DataFrame, limit: float, caption: str) -> Plate:
-    """Error of the additive surrogate, under noise on the input and under redraws.
-
-    Args:
-        numbers: columns ``block``, ``change``, ``size``, ``value`` (``error``, ``correlation`` or
-            ``constant``), ``mean``, ``low``, ``high``.
-        limit: the criterion's bound on the error.
-        caption: the figure's caption.
-    """
-    sizes = sorted(set(numbers.loc[numbers["change"] == "noise", "size"]))
-    ticks = [f"noise {size:g}" for size in sizes] + ["redraw"]
-    panels = {
-        "error": "error of the surrogate, relative to the change",
-        "correlation": "correlation of the logits before and after",
-        "constant": "correlation of B(x) with the logits after",
-    }
-    figure, axes = plt.subplots(1, len(panels), figsize=(9.4, 3.7))
-    blocks = list(dict.fromkeys(numbers["block"]))
-    looks = list(zip(blocks, sns.color_palette("colorblind", len(blocks)), "oDs^", strict=False))
-    for axis, (value, title) in zip(axes, panels.items(), strict=True):
-        rows = numbers[numbers["value"] == value]
-        for block, color, marker in looks:
-            part = rows[rows["block"] == block].copy()
-            part["place"] = [
-                len(sizes) if change == "redraw" else sizes.index(size)
-                for change, size in part[["change", "size"]].to_numpy()
-            ]
-            part = part.sort_values("place")
-            axis.errorbar(
-                part["place"], part["mean"],
-                yerr=np.maximum([part["mean"] - part["low"], part["high"] - part["mean"]], 0),
-                fmt=f"{marker}-", color=color, ms=5, lw=1, capsize=2, label=block,
-            )  # fmt: skip
-        axis.set_xticks(range(len(ticks)), ticks, rotation=25, ha="right")
-        axis.set_title(fill(title, 30), fontsize=10)
-        axis.set_ylim(bottom=min(0.0, float(rows["low"].min())))
-    axes[0].axhline(limit, color="0.35", ls="--", lw=1.1)
-    axes[0].legend(frameon=False, title="split at")
-    listed = "; ".join(
-        f"{block}, {change}{f' {size:g}' if size else ''}: {mean:.2f}"
-        for block, change, size, mean in numbers.loc[
-            numbers["value"] == "error", ["block", "change", "size", "mean"]
-        ].to_numpy()
-    )
-    return Plate(figure, f"Relative error of the surrogate. {listed}.", caption, numbers)
-
-
-def network_lines(numbers: pd.DataFrame, caption: str) -> Plate:
-    """SSIM after redrawing one layer, in networks with and without skips.
-
-    Args:
-        numbers: columns ``method``, ``layer``, ``series``, ``mean``, ``low``, ``high``.
-        caption: the figure's caption.
-    """
-    methods = list(dict.fromkeys(numbers["method"]))
-    layers = list(dict.fromkeys(numbers["layer"]))
-    figure, axes = plt.subplots(1, len(methods), figsize=(4.8 * len(methods), 3.9), sharey=True,
-                                squeeze=False)  # fmt: skip
-    looks = zip(dict.fromkeys(numbers["series"]), ("#00639c", "#e8772e", "0.35"), "oDs",
-                strict=False)  # fmt: skip
-    for series, color, marker in looks:
-        for axis, method in zip(axes[0], methods, strict=True):
-            part = numbers[(numbers["method"] == method) & (numbers["series"] == series)]
-            axis.errorbar(
-                [layers.index(layer) for layer in part["layer"]], part["mean"],
-                yerr=np.maximum([part["mean"] - part["low"], part["high"] - part["mean"]], 0),
-                fmt=f"{marker}-", color=color, ms=5, lw=1.2, capsize=2, label=series,
-            )  # fmt: skip
-            axis.set_title(method)
-            axis.set_xticks(range(len(layers)), layers, rotation=45, ha="right", fontsize=8)
-    axes[0][0].set_ylabel("SSIM before and after\n(down: passes the sanity check)")
-    axes[0][-1].legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    listed = "; ".join(
-        f"{method}, {series}: {part['mean'].mean():.2f}"
-        for (method, series), part in numbers.groupby(["method", "series"], sort=False)
-    )
-    return Plate(figure, f"Mean SSIM over the redrawn layers. {listed}.", caption, numbers)

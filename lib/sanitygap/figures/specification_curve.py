@@ -1,6 +1,6 @@
 """The specification curve: every set of choices in the order of what it finds, and what it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -139,51 +139,3 @@ def _words(ordered: Mapping[str, pd.DataFrame], test: str) -> str:
         for margin in table.loc[table["nearest"], "margin"]:
             sentences.append(f"Nearest to the paper: {margin:+.3f}.")
     return " ".join(sentences)
-
-
-def share_dots(numbers: pd.DataFrame, *, xlabel: str, caption: str, names: Sequence[str]) -> Plate:
-    """The share of the variance that each choice decides by itself, one panel a test.
-
-    Args:
-        numbers: columns ``test``, ``part``, ``choice`` (words) and ``share``, 0 to 1.
-        xlabel: of the horizontal axes.
-        caption: the figure's caption.
-        names: the choices in the order of the rows.
-    """
-    tests = list(dict.fromkeys(numbers["test"]))
-    parts = list(dict.fromkeys(numbers["part"]))
-    looks = dict(zip(parts, (("#0072b2", "o", True), ("#d55e00", "D", False), ("0.2", "s", True)),
-                     strict=False))  # fmt: skip
-    figure, axes = plt.subplots(
-        1, len(tests), figsize=(9.2, 1.5 + 0.27 * len(names)), sharey=True, squeeze=False
-    )
-    for axis, test in zip(axes[0], tests, strict=True):
-        for part, (color, marker, filled) in looks.items():
-            rows = numbers[(numbers["test"] == test) & (numbers["part"] == part)]
-            if rows.empty:
-                continue
-            shift = 0.15 * (2 * parts.index(part) - 1) if part != parts[-1] or len(parts) < 3 else 0
-            heights = [list(names).index(name) + shift for name in rows["choice"]]
-            axis.hlines(heights, 0, 100 * rows["share"], color=color, lw=1.2)
-            axis.plot(
-                100 * rows["share"], heights, ls="", marker=marker, color=color, ms=6,
-                mfc=color if filled else "white", label=part,
-            )  # fmt: skip
-        axis.set(title=test, xlim=(-3, 103), ylim=(len(names) - 0.5, -0.5), xlabel=xlabel)
-    axes[0, 0].set_yticks(range(len(names)), names)
-    found = {
-        name: handle
-        for axis in axes[0]
-        for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        list(found.values()), list(found), loc="outside upper center", ncols=len(found),
-        frameon=False,
-    )  # fmt: skip
-    sentences = []
-    for (test, part), rows in numbers.groupby(["test", "part"], sort=False):
-        listed = ", ".join(
-            f"{row['choice']} {row['share']:.0%}" for row in rows.head(3).to_dict("records")
-        )
-        sentences.append(f"{test}, {part}: {listed}.")
-    return Plate(figure, " ".join(sentences), caption, numbers)

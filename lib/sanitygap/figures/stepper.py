@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from textwrap import fill
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader
@@ -17,6 +16,7 @@ from jinja2 import Environment, PackageLoader
 from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Interactive, Plate
 from sanitygap.figures.sprites import data_uri, strips
+from sanitygap.show import picture_grid
 
 #: bytes of all pictures of a panel; in the page they take 1.4 times as much
 BUDGET = 600_000
@@ -185,18 +185,15 @@ class Stepper(Interactive):
             if panel.moves
             for frame in (0, len(self.frames) - 1)
         ]
-        figure, axes = plt.subplots(
-            len(self.methods), len(columns), squeeze=False, layout="constrained",
-            figsize=(1.05 * len(columns) + 1.2, 1.07 * len(self.methods)),
-        )  # fmt: skip
-        for line, method in zip(axes, self.methods, strict=True):
-            for axis, (panel, frame, _) in zip(line, columns, strict=True):
-                axis.imshow(self.picture(panel, method, frame))
-                axis.set(xticks=[], yticks=[])
-                axis.grid(False)
-            line[0].set_ylabel(label(method), rotation=0, ha="right", va="center", fontsize=9)
-        for axis, (_, _, title) in zip(axes[0], columns, strict=True):
-            axis.set_title(fill(title, 16), fontsize=8)
+        figure = picture_grid(
+            [
+                [self.picture(panel, method, frame) for panel, frame, _ in columns]
+                for method in self.methods
+            ],
+            labels=[label(method) for method in self.methods],
+            titles=[fill(title, 16) for _, _, title in columns],
+            size=(1.2, 1.07),
+        )
         return Plate(figure, self.alt, self.caption, self.numbers, pixels=True)
 
 

@@ -1,77 +1,12 @@
-"""Figures of the randomisation test, the occlusion test and the gap between them."""
+"""Figure of the gap between the randomisation test and the occlusion test."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from sanitygap.figures.methods import label, label_ends, number_points, spread, styles
+from sanitygap.figures.methods import label, number_points, spread, styles
 from sanitygap.figures.plate import Plate
-
-
-def curves(
-    numbers: pd.DataFrame,
-    x: str,
-    *,
-    xlabel: str,
-    ylabel: str,
-    caption: str,
-    ticks: dict[float, str] | None = None,
-) -> Plate:
-    """One line a method with its interval, one panel a run, below each other.
-
-    Args:
-        numbers: columns ``panel``, ``method``, ``x``, ``mean``, ``low``, ``high``.
-        x: column of the horizontal axis.
-        xlabel, ylabel: axis labels; the vertical one says which direction is better.
-        caption: the figure's caption.
-        ticks: positions and labels of the horizontal axis.
-    """
-    panels = list(dict.fromkeys(numbers["panel"]))
-    methods = list(dict.fromkeys(numbers["method"]))
-    height = max(4.6, 1.6 + 0.17 * len(methods))
-    figure, axes = plt.subplots(
-        len(panels), 1, figsize=(8.6, height * len(panels)), sharey=True, squeeze=False
-    )
-    drawn = []
-    for axis, panel in zip(axes[:, 0], panels, strict=True):
-        ends = {}
-        for method, style in styles(methods).items():
-            rows = numbers[(numbers["method"] == method) & (numbers["panel"] == panel)]
-            rows = rows.sort_values(x)
-            if rows.empty:
-                continue
-            ends[method] = (rows[x].iloc[-1], rows["mean"].iloc[-1])
-            every = max(1, len(rows) // 10)
-            axis.plot(rows[x], rows["mean"], markevery=every, ms=5, **style)
-            axis.fill_between(
-                rows[x], rows["low"], rows["high"], color=style["color"], alpha=0.12, lw=0
-            )
-        axis.set(xlabel=xlabel, ylabel=ylabel)
-        if len(panels) > 1:
-            axis.set_title(panel)
-        if ticks:
-            axis.set_xticks(list(ticks), list(ticks.values()), rotation=35, ha="right")
-        drawn.append((axis, ends))
-    for axis, ends in drawn:  # the shared limits are final only now
-        label_ends(axis, ends)
-    return Plate(figure, _ends(numbers, x, xlabel, ylabel), caption, numbers)
-
-
-def _ends(numbers: pd.DataFrame, x: str, xlabel: str, ylabel: str) -> str:
-    """What the curves show, in words: the order of the methods at the right end."""
-    sentences = [f"Lines of {_plain(ylabel)} against {_plain(xlabel)}, one a method."]
-    for panel, rows in numbers.groupby("panel", sort=False):
-        last = rows[rows[x] == rows[x].max()].sort_values("mean")
-        values = ", ".join(
-            f"{label(method)} {mean:.2f}"
-            for method, mean in zip(last["method"], last["mean"], strict=True)
-        )
-        sentences.append(f"{panel}, right end, from low to high: {values}.")
-    return " ".join(sentences)
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())
+from sanitygap.show import curves, draw_points  # noqa: F401  (other pages still take curves from here)
 
 
 def gap_scatter(numbers: pd.DataFrame, caption: str) -> Plate:
@@ -88,25 +23,12 @@ def gap_scatter(numbers: pd.DataFrame, caption: str) -> Plate:
     figure, (scores, ranks) = plt.subplots(
         2, 1, figsize=(8, 5.4 + 0.26 * len(numbers)), height_ratios=(4.2, 1.2 + 0.26 * len(numbers))
     )
-    for place, style in enumerate(styles(list(numbers["method"])).values()):
-        row = numbers.iloc[place]
-        scores.errorbar(
-            row["randomization"],
-            row["occlusion"],
-            xerr=[
-                [row["randomization"] - row["randomization_low"]],
-                [row["randomization_high"] - row["randomization"]],
-            ],
-            yerr=[
-                [row["occlusion"] - row["occlusion_low"]],
-                [row["occlusion_high"] - row["occlusion"]],
-            ],
-            fmt=style["marker"],
-            color=style["color"],
-            ms=7,
-            elinewidth=0.8,
-        )
-        ends = (row["randomization_rank"], row["occlusion_rank"])
+    draw_points(scores, numbers, "randomization", "occlusion")
+    for style, ends in zip(
+        styles(list(numbers["method"])).values(),
+        numbers[["randomization_rank", "occlusion_rank"]].to_numpy(),
+        strict=True,
+    ):
         ranks.plot([0, 1], ends, ms=6, lw=1.4, **style)
     scores.set(
         xlabel="mean SSIM after randomisation\n(left: passes the sanity check)",

@@ -1,19 +1,15 @@
 """Pages about maps that stay where the kept feature map is active."""
 
 import pandas as pd
-from IPython.display import Markdown
 
+from sanitygap import show
 from sanitygap.attribution import attribute
 from sanitygap.attribution.applicable import defined
 from sanitygap.criteria.activated_regions import concentration, own_activity
 from sanitygap.experiments.activated_regions import cuts
-from sanitygap.figures import Plate, theme
-from sanitygap.figures.dots import interval_dots
+from sanitygap.figures import Plate
 from sanitygap.figures.methods import label
 from sanitygap.figures.pictures import picture_row
-from sanitygap.images import load_images
-from sanitygap.pages.noise import nothing_recorded
-from sanitygap.pages.shared import about, or_nan
 from sanitygap.preservation.activated_regions import kept_features, mass_ratio, spread
 from sanitygap.preservation.feature_maps import energy
 from sanitygap.randomization import RandomTwin
@@ -28,11 +24,11 @@ RATIO = "mass in the most active 10 %"
 CORRELATION = "rank correlation with the own activity"
 
 
+@show.shows()
 def region_pictures(study: Study, photo: int = 0) -> Plate:
     """One photograph, where its kept features are active, and absolute maps above them."""
-    theme()
     model, seed = study.model, study.settings.seed
-    images = load_images("photos") if study.recorded else study.images
+    images = show.pictured_images(study)
     inputs = model.prepare([images.open(photo)])
     targets = model.predict(inputs)
     several = cuts(model, inputs)
@@ -58,7 +54,7 @@ def region_pictures(study: Study, photo: int = 0) -> Plate:
         pictures,
         notes,
         f"“{images.names[photo]}”: where the last kept feature map of "
-        f"{study.settings.public()['model']} is active, and absolute maps after all layers from "
+        f"{show.model_of(study)} is active, and absolute maps after all layers from "
         f"the classifier down to {middle.stages[-1].modules[0]} were redrawn. Mass ratio: the "
         f"map's share in the most active 10 % of the pixels, over 10 %. Seed {seed}; one image, a "
         "picture and not a measurement. Brightness is the square root of the value.",
@@ -66,33 +62,25 @@ def region_pictures(study: Study, photo: int = 0) -> Plate:
     )
 
 
-def region_plate(study: Study) -> Plate | Markdown:
+@show.shows(TABLE)
+def region_plate(study: Study) -> Plate:
     """Mass in the active regions and correlation with activity, method by method and depth."""
-    theme()
-    if study.recorded and not study.made(TABLE):
-        return nothing_recorded(TABLE)
     table = study.table(TABLE)
     rows = []
-    for method in dict.fromkeys(table["method"]):
+    for method in show.distinct(table["method"]):
         for step, stage in sorted(set(zip(table["step"], table["stage"], strict=True))):
-            for panel, interval in (
-                (RATIO, or_nan(concentration, table, method, step)),
-                (CORRELATION, or_nan(own_activity, table, method, step)),
-            ):
-                rows.append(
-                    {
-                        "row": method, "series": f"below {stage}", "panel": panel,
-                        "mean": interval.estimate, "low": interval.low, "high": interval.high,
-                        "n": interval.n,
-                    }
-                )  # fmt: skip
-    return interval_dots(
+            rows += [
+                {"row": method, "series": f"below {stage}", "panel": title}
+                | show.columns(show.or_nan(measure, table, method, step))
+                for title, measure in ((RATIO, concentration), (CORRELATION, own_activity))
+            ]
+    return show.dots(
         pd.DataFrame(rows),
         caption="Absolute maps after top-down randomisation, against the sum of squared "
         "activations of the last feature map below the redrawn layers. Left: share of "
         "the map in the most active 10 % of the pixels, over 10 %. Right: rank correlation over "
         "pixels with the activity of the same image, minus that with the activity of other "
-        f"images. {about(study, TABLE)}. Bars: 95 % bootstrap intervals over images.",
+        f"images. {show.about(study, TABLE, 'Bars')}",
         xlabels={
             RATIO: "mass share / area share\n(right of 1: dominated by active regions)",
             CORRELATION: "minus correlation with other images\n(right of 0: follows the own)",

@@ -2,37 +2,41 @@
 
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
+from sanitygap import show
 from sanitygap.attribution import unpooled
 from sanitygap.attribution.applicable import defined
 from sanitygap.criteria.adebayo_controls import calibrated
 from sanitygap.criteria.irrelevance import rows_of
 from sanitygap.experiments.input_controls import edge_masks, thick
-from sanitygap.figures import Plate, theme
-from sanitygap.figures.dots import interval_dots
+from sanitygap.figures import Plate
 from sanitygap.figures.maps import map_grid
 from sanitygap.figures.methods import label
-from sanitygap.images import load_images
-from sanitygap.pages.noise import holding, nothing_recorded
 from sanitygap.pages.parameter_test import SCALES
-from sanitygap.pages.shared import about, display_table, with_intervals
 from sanitygap.runs import Study
 from sanitygap.seeds import normal
 
 #: profile -> photographs in pictures
 PHOTOGRAPHS = {"smoke": 1, "quick": 2, "full": 2}
 
+CALIBRATION, NULLS = "metric-calibration", "smooth-nulls"
+GRADIENTS, EDGES = "random-gradient", "edge-input"
+
+#: column of both tables of controls -> its words
+SIMILARITIES = {
+    "spearman": "Spearman correlation",
+    "hog_pearson": "HOG correlation",
+    "ssim": "SSIM",
+}
+
 EDGE_METHODS = ("gradient", "guided-backprop", "guided-grad-cam")
 
 
-def calibration_table(study: Study) -> Styler | Markdown:
+@show.shows(CALIBRATION)
+def calibration_table(study: Study) -> Styler:
     """Every printed number of the calibration beside its simulated distribution."""
-    name = "metric-calibration"
-    if not holding(study, name):
-        return nothing_recorded(name)
-    found = calibrated(study.table(name))
+    found = calibrated(study.table(CALIBRATION))
     shown = pd.DataFrame(
         {
             "pair": found["subject"],
@@ -44,21 +48,19 @@ def calibration_table(study: Study) -> Styler | Markdown:
             "pairs here": found["pairs"],
         }
     )
-    sides = ", ".join(map(str, sorted(set(study.table(name)["side"]))))
-    return display_table(
+    sides = ", ".join(map(str, sorted(set(study.table(CALIBRATION)["side"]))))
+    return show.display_table(
         shown,
         "Printed calibration and simulation. The standard error of a mean of 50 pairs is the "
         "standard deviation of a pair over √50. Rows of attribution methods: map against Gaussian "
-        f"mask. Sides of the maps: {sides} pixels. {about(study, name)}.",
+        f"mask. Sides of the maps: {sides} pixels. {show.about(study, CALIBRATION)}.",
     )
 
 
-def null_table(study: Study) -> Styler | Markdown:
+@show.shows(NULLS)
+def null_table(study: Study) -> Styler:
     """How wide the null distribution of Spearman's correlation is for smooth maps."""
-    name = "smooth-nulls"
-    if not holding(study, name):
-        return nothing_recorded(name)
-    table = study.table(name)
+    table = study.table(NULLS)
     table = table.assign(
         ratio=table["deviation"] / table["independent"],
         by_length=table["deviation"] / (table["length"] / np.sqrt(table["pixels"])),
@@ -68,7 +70,7 @@ def null_table(study: Study) -> Styler | Markdown:
     ].mean()
     shown = means.reset_index()
     shown["source"] = [label(str(source)) for source in shown["source"]]
-    return display_table(
+    return show.display_table(
         shown.rename(
             columns={
                 "smoothing": "filter or block / pixels",
@@ -81,67 +83,57 @@ def null_table(study: Study) -> Styler | Markdown:
         ),
         "Standard deviation of Spearman's correlation between maps without any relation: simulated "
         "noise after a Gaussian filter, and maps against themselves in shuffled blocks. "
-        f"{about(study, name)}.",
+        f"{show.about(study, NULLS)}.",
     )
 
 
-def random_gradient_plate(study: Study) -> Plate | Markdown:
+def _similarities(table: pd.DataFrame, by: tuple[str, str]) -> pd.DataFrame:
+    """Means of the similarities that a table has, without those that are undefined throughout."""
+    held = {name: words for name, words in SIMILARITIES.items() if table[name].notna().any()}
+    return show.with_intervals(table, by, held).dropna(subset="mean")
+
+
+@show.shows(GRADIENTS)
+def random_gradient_plate(study: Study) -> Plate:
     """Input times a random gradient, beside another one, the input, and gradient x input."""
-    theme()
-    name = "random-gradient"
-    if not holding(study, name):
-        return nothing_recorded(name)
-    table = study.table(name)
-    scores = {"spearman": "Spearman correlation", "hog_pearson": "HOG correlation", "ssim": "SSIM"}
-    frames = [
-        with_intervals(rows.dropna(subset=[score]), ("second", "maps"), score).assign(panel=words)
-        for score, words in scores.items()
-        if len(rows := table.dropna(subset=[score]))
-    ]
-    numbers = pd.concat(frames, ignore_index=True)
+    table = study.table(GRADIENTS)
+    numbers = _similarities(table, ("second", "maps"))
     numbers["maps"] = numbers["maps"].map(SCALES)
-    return interval_dots(
+    return show.dots(
         numbers.rename(columns={"second": "row", "maps": "series"}),
         caption="Input times a random gradient, compared with three other maps. Overlap of its "
         f"strongest pixels with edges: {table['overlap'].mean():.2f}, by chance "
-        f"{table['edges'].mean():.2f}. {about(study, name)}, {table['seed'].nunique()} random "
-        "gradients an image. Bars: 95 % bootstrap intervals over images.",
-        xlabels=dict.fromkeys(scores.values(), "similarity"),
-        lines=dict.fromkeys(scores.values(), 0.0),
+        f"{table['edges'].mean():.2f}. {show.about(study, GRADIENTS)}, {table['seed'].nunique()} "
+        f"random gradients an image. {show.BARS}",
+        xlabels="similarity",
+        lines=dict.fromkeys(SIMILARITIES.values(), 0.0),
         legend="scaling",
     )
 
 
-def edge_plate(study: Study) -> Plate | Markdown:
+@show.shows(EDGES)
+def edge_plate(study: Study) -> Plate:
     """Maps of images beside maps of their edges, and beside the edges themselves."""
-    theme()
-    name = "edge-input"
-    if not holding(study, name):
-        return nothing_recorded(name)
-    table = rows_of(study.table(name), maps="absolute")
-    scores = {"spearman": "Spearman correlation", "ssim": "SSIM", "hog_pearson": "HOG correlation"}
-    frames = [
-        with_intervals(rows, ("method", "second"), score).assign(panel=words)
-        for score, words in scores.items()
-        if len(rows := table.dropna(subset=[score]))
-    ]
-    return interval_dots(
-        pd.concat(frames, ignore_index=True).rename(columns={"method": "row", "second": "series"}),
+    table = rows_of(study.table(EDGES), maps="absolute")
+    return show.dots(
+        _similarities(table, ("method", "second")).rename(
+            columns={"method": "row", "second": "series"}
+        ),
         caption="Absolute maps of images, compared with those of the same images with all but "
         f"their edges set to zero ({table['edges'].mean():.0%} of the pixels are kept), and with "
-        f"the edges themselves. {about(study, name)}. Bars: 95 % bootstrap intervals over images.",
-        xlabels=dict.fromkeys(scores.values(), "similarity\n(right: alike)"),
-        lines=dict.fromkeys(scores.values(), 0.0),
+        f"the edges themselves. {show.about(study, EDGES, 'Bars')}",
+        xlabels="similarity\n(right: alike)",
+        lines=dict.fromkeys(SIMILARITIES.values(), 0.0),
         legend="compared with the",
     )
 
 
+@show.shows()
 def control_pictures(study: Study) -> Plate:
     """Photographs, their edges, two random gradients times input, and maps of image and edges."""
-    theme()
     count = PHOTOGRAPHS[study.settings.profile]
     model, seed = study.model, study.settings.seed
-    images = (load_images("photos") if study.recorded else study.images)[:count]
+    images = show.pictured_images(study)[:count]
     inputs = model.prepare([images.open(place) for place in range(count)])
     targets, keys = model.predict(inputs), images.keys
     edges = thick(edge_masks(model, inputs))
@@ -164,6 +156,5 @@ def control_pictures(study: Study) -> Plate:
         list(images.names),
         "Signed maps. Input times a random gradient knows nothing of the network. “Edges”: all "
         "pixels but Canny's edges and their neighbours are set to zero before "
-        f"{study.settings.public()['model']} sees the photograph. Seed {seed}. A picture, not a "
-        "measurement.",
+        f"{show.model_of(study)} sees the photograph. Seed {seed}. A picture, not a measurement.",
     )

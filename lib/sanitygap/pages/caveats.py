@@ -5,14 +5,12 @@ from itertools import product
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from sanitygap import show
 from sanitygap.criteria.gap import CONTROLS, FIGURE_METHODS
 from sanitygap.criteria.signed_maps import excess
 from sanitygap.criteria.task_dependence import rank_changes, scores_by_task
-from sanitygap.figures import Plate, theme
-from sanitygap.figures.methods import label
-from sanitygap.figures.rank_lines import rank_lines
-from sanitygap.figures.tests_of_maps import curves
-from sanitygap.pages.shared import about, display_table, or_nan, shown_agreement
+from sanitygap.figures import Plate
+from sanitygap.figures.rank_lines import rank_lines, ranked
 from sanitygap.runs import Study
 from sanitygap.scores import complete, occlusion_scores, randomization_scores
 
@@ -25,33 +23,30 @@ SIMILARITIES = {
 }
 
 
+@show.shows("randomization")
 def sign_plate(study: Study) -> Plate:
     """Similarity of absolute maps minus that of signed maps, as the network is redrawn."""
-    theme()
     table = study.table("randomization")
     table = table[(table["order"] == "top-down") & ~table["method"].isin(CONTROLS)]
     by_step = dict(list(table.groupby(["method", "step"])))
     methods, steps = dict.fromkeys(table["method"]), sorted(table["step"].unique())
-    rows = []
-    for (value, panel), method, step in product(SIMILARITIES.items(), methods, steps):
-        gap = or_nan(excess, by_step[method, step], method, step, value)
-        rows.append(
-            {
-                "panel": panel, "method": method, "step": step, "mean": gap.estimate,
-                "low": gap.low, "high": gap.high, "n": gap.n,
-            }
-        )  # fmt: skip
-    return curves(
+    rows = [
+        {"panel": words, "method": method, "step": step}
+        | show.columns(show.or_nan(excess, by_step[method, step], method, step, value))
+        for (value, words), method, step in product(SIMILARITIES.items(), methods, steps)
+    ]
+    return show.curves(
         pd.DataFrame(rows),
         "step",
         xlabel="stages redrawn from the top",
         ylabel="similarity of absolute − of signed maps",
         caption="Top-down randomisation: how much more similar absolute maps stay than signed "
-        f"ones. {about(study, 'randomization')}. Bands: 95 % bootstrap intervals of the paired "
-        "difference over images.",
+        f"ones. {show.about(study, 'randomization')}. Bands: 95 % bootstrap intervals of the "
+        "paired difference over images.",
     )
 
 
+@show.shows("randomization", "occlusion")
 def sign_agreement(study: Study) -> Styler:
     """Kendall's tau between the occlusion ranking and randomisation rankings, by sign."""
     occluded = occlusion_scores(study.table("occlusion"))
@@ -62,31 +57,24 @@ def sign_agreement(study: Study) -> Styler:
             first, second = complete(
                 *(table[[m for m in FIGURE_METHODS if m in table]] for table in (random, occluded))
             )
-            tau = shown_agreement(first, second)
-            rows.append(
-                {"similarity": words, "maps": sign, "Kendall's τ": tau.estimate,
-                 "low": tau.low, "high": tau.high, "n": tau.n}
-            )  # fmt: skip
-    return display_table(
-        pd.DataFrame(rows),
+            tau = show.columns(show.shown_agreement(first, second), "Kendall's τ")
+            rows.append({"similarity": words, "maps": sign} | tau)
+    return show.display_table(
+        rows,
         "Agreement of the randomisation ranking with the occlusion ranking of the methods that "
         "the paper's figures name, 95 % bootstrap intervals over images; above 0 the tests agree. "
-        f"{about(study, 'randomization')}.",
+        f"{show.about(study, 'randomization')}.",
     )
 
 
+@show.shows(TASKS)
 def task_plate(study: Study) -> Plate:
     """The order of the methods under randomisation on each task."""
-    theme()
     table = study.table(TASKS)
     accuracy = table.groupby("task", sort=False)["accuracy"].mean()
-    means = pd.DataFrame({task: one.mean() for task, one in scores_by_task(table).items()})
-    long = means.rename_axis("method").reset_index().melt("method", var_name="condition")
-    long = long.rename(columns={"value": "score"})
-    numbers = long.assign(rank=long.groupby("condition", sort=False)["score"].rank())
     listed = ", ".join(f"{task} {share:.0%}" for task, share in accuracy.items())
     return rank_lines(
-        numbers,
+        ranked(scores_by_task(table)),
         ylabel="rank by mean SSIM\n(1 = passes best)",
         caption="Rank of each method by its mean SSIM over the four steps of top-down "
         f"randomisation of a small network, signed maps. {table['network'].nunique()} networks a "
@@ -95,6 +83,7 @@ def task_plate(study: Study) -> Plate:
     )
 
 
+@show.shows(TASKS)
 def task_changes(study: Study, most: int = 8) -> Styler:
     """The largest changes of rank between two tasks, and how many networks share them."""
     table = study.table(TASKS)
@@ -108,7 +97,7 @@ def task_changes(study: Study, most: int = 8) -> Styler:
         same = int((moves * row["change"].estimate > 0).sum())
         rows.append(
             {
-                "method": label(row["method"]),
+                "method": row["method"],
                 "from": f"{row['one']} ({row['rank_one']:.0f})",
                 "to": f"{row['other']} ({row['rank_other']:.0f})",
                 "change": f"{row['change'].estimate:+.0f}",
@@ -116,8 +105,8 @@ def task_changes(study: Study, most: int = 8) -> Styler:
                 "networks that move the same way": f"{same} of {len(moves)}",
             }
         )
-    return display_table(
-        pd.DataFrame(rows),
+    return show.display_table(
+        rows,
         "Changes of rank between tasks, the largest first. Intervals: bootstrap over test images, "
         "95 % together for all methods and pairs of tasks.",
     )

@@ -2,17 +2,19 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import product
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 import pandas as pd
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
-from sanitygap.criteria.gap import FIGURE_METHODS, both_scores
+from sanitygap import show
+from sanitygap.criteria.gap import both_scores
 from sanitygap.errors import UsageError
-from sanitygap.figures import Plate, theme
+from sanitygap.figures import Plate
 from sanitygap.figures import specification_curve as figures
 from sanitygap.figures.methods import label
 from sanitygap.figures.pairs import LEVEL, pair_matrix
@@ -35,15 +37,7 @@ from sanitygap.multiverse import (
     occlusion_scores,
     shares,
 )
-from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import (
-    about,
-    display_table,
-    references,
-    shown_mean,
-    text_table,
-    where_defined,
-)
+from sanitygap.pages.shared import references
 from sanitygap.rankings import PATTERNS, pairwise_tests
 from sanitygap.runs import Study
 from sanitygap.scores import complete
@@ -104,43 +98,35 @@ TEST_WORDS = {"occlusion": "occlusion", "randomization": "randomisation"}
 
 
 @dataclass(frozen=True)
-class Found:
+class Findings:
     """What a page says about one run.
 
     Attributes:
         gap: the claim under every specification.
         nearest: its differences under occlusion where all but reduction and LRP is as the paper's.
-        made: images, draws, steps and points behind both tables, for captions.
+        behind: images, draws, steps and points behind both tables, for captions.
     """
 
     gap: Gap
     nearest: pd.DataFrame
-    made: str
+    behind: str
 
 
-_FOUND: WeakKeyDictionary[Study, Found] = WeakKeyDictionary()
-
-
-def found(study: Study) -> Found:
+@cache
+def findings(study: Study) -> Findings:
     """All that the page shows of a run; computed once, since a page asks often.
 
     Raises:
         UndefinedStatisticError: no specification has two images with all its maps.
     """
-    if study not in _FOUND:
-        occluded, randomized = study.table(OCCLUDED), study.table(RANDOMIZED)
-        _FOUND[study] = Found(
-            Gap.of(occluded, randomized),
-            as_read(occlusion_scores(occluded)),
-            made_with(study, occluded, randomized),
-        )
-    return _FOUND[study]
+    occluded, randomized = study.table(OCCLUDED), study.table(RANDOMIZED)
+    gap, nearest = Gap.of(occluded, randomized), as_read(occlusion_scores(occluded))
+    return Findings(gap, nearest, made_with(study, occluded, randomized))
 
 
-def with_specifications(studies: Study | Iterable[Study]) -> list[Study]:
-    """The runs that hold both tables of specifications, each once."""
-    several = holding(studies, OCCLUDED, RANDOMIZED)
-    return list({study.settings.run: study for study in several}.values())
+def each_once(studies: Iterable[Study]) -> list[Study]:
+    """The runs without those of a name that came before."""
+    return list({study.settings.run: study for study in studies}.values())
 
 
 def with_references(study: Study) -> list[Study]:
@@ -196,47 +182,44 @@ def as_read(scores: Scores) -> pd.DataFrame:
     return rows
 
 
-@where_defined
-def gap_table(studies: Study | Iterable[Study]) -> Styler | Markdown:
+@show.shows_several(OCCLUDED, RANDOMIZED)
+def gap_table(studies: list[Study]) -> Styler:
     """The paper's differences under occlusion, and tau, for each network and reduction."""
-    runs = with_specifications(studies)
-    if not runs:
-        return nothing_recorded(OCCLUDED)
-    rows, sizes = [], []
+    runs = each_once(studies)
+    behind, rows = " ".join(findings(study).behind for study in runs), []
     for study in runs:
-        nearest, taus = found(study).nearest, found(study).gap.tau
-        sizes.append(found(study).made)
-        for reduction, words in LEVEL_WORDS["reduction"].items():
-            for method in (GUIDED, *dict.fromkeys(nearest["variant"])):
-                variant = READING["variant"] if method == GUIDED else method
-                part = PARTS[0] if method == GUIDED else PARTS[1]
-                own = nearest[
-                    (nearest["reduction"] == reduction)
-                    & (nearest["variant"] == variant)
-                    & (nearest["part"] == part)
-                ]
-                if own.empty:
-                    continue
-                row = {
-                    "network": study.settings.public()["model"],
-                    "reduction": words,
-                    "method": label(str(method)),
+        nearest, taus = findings(study).nearest, findings(study).gap.tau
+        for (reduction, words), method in product(
+            LEVEL_WORDS["reduction"].items(), (GUIDED, *show.distinct(nearest["variant"]))
+        ):
+            guided = method == GUIDED
+            own = nearest[
+                (nearest["reduction"] == reduction)
+                & (nearest["variant"] == (READING["variant"] if guided else method))
+                & (nearest["part"] == PARTS[0 if guided else 1])
+            ].set_index("against")
+            if own.empty:
+                continue
+            rows.append(
+                {"network": show.model_of(study), "reduction": words, "method": label(str(method))}
+                | {
+                    f"− {label(name)}": _interval(own.to_dict("index")[name], "difference")
+                    for name in GRADIENTS
                 }
-                for name in GRADIENTS:
-                    one = own[own["against"] == name].to_dict("records")[0]
-                    row[f"− {label(name)}"] = _interval(one, "difference")
-                row["n"] = str(int(own["n"].iloc[0]))
-                row["Kendall's τ, with this LRP"] = (
-                    "" if method == GUIDED else _tau(taus, reduction=reduction, LRP=method)
-                )
-                rows.append(row)
-    return text_table(
+                | {
+                    "n": str(int(own["n"].iloc[0])),
+                    "Kendall's τ, with this LRP": ""
+                    if guided
+                    else _tau(taus, reduction=reduction, LRP=method),
+                }
+            )
+    return show.text_table(
         pd.DataFrame(rows),
         "Mean softmax under occlusion, paired differences over images with Student's 95 % "
         "intervals; below 0 as the paper claims. Kendall's τ between the rankings of five methods "
         "by randomisation (SSIM, L = 2) and by occlusion, 95 % bootstrap interval over images; "
         "below 0 as the paper claims. All else in the reading nearest to the paper: "
-        f"{nearest_words('reduction', 'LRP')}. {' '.join(sizes)}",
+        f"{nearest_words('reduction', 'LRP')}. {behind}",
     )
 
 
@@ -254,32 +237,24 @@ def nearest_words(*without: str) -> str:
     return listed(words)
 
 
-@where_defined
-def shares_table(studies: Study | Iterable[Study]) -> Styler | Markdown:
+@show.shows_several(OCCLUDED, RANDOMIZED)
+def shares_table(studies: list[Study]) -> Styler:
     """In what share of the specifications each part of the claim holds, network by network."""
-    runs = with_specifications(studies)
-    if not runs:
-        return nothing_recorded(OCCLUDED)
-    rows = []
+    runs = each_once(studies)
+    behind, rows = " ".join(findings(study).behind for study in runs), []
     for study in runs:
-        for test, part, values in _outcomes(found(study).gap):
+        for test, part, values in _outcomes(findings(study).gap):
             share = shares(values)
             rows.append(
-                {
-                    "network": study.settings.public()["model"],
-                    "test": test,
-                    "part": part,
-                    "holds": f"{share['holds']:.1%}",
-                    "contradicted": f"{share['contradicted']:.1%}",
-                    "open": f"{share['open']:.1%}",
-                    "specifications": len(values),
-                }
+                {"network": show.model_of(study), "test": test, "part": part}
+                | {name: f"{share[name]:.1%}" for name in ("holds", "contradicted", "open")}
+                | {"specifications": len(values)}
             )
-    return display_table(
+    return show.display_table(
         pd.DataFrame(rows),
         "Share of the specifications in which each part of the claim holds: all three differences "
         "have the claimed sign and 95 % intervals without 0. Contradicted: one of them has the "
-        f"other sign, with an interval without 0. {' '.join(found(study).made for study in runs)}",
+        f"other sign, with an interval without 0. {behind}",
     )
 
 
@@ -299,14 +274,11 @@ def _tests(gap: Gap) -> list[tuple[Test, pd.DataFrame]]:
     return [("occlusion", gap.occlusion), ("randomization", gap.randomization)]
 
 
-@where_defined
-def specification_curve(study: Study, test: Test = "occlusion") -> Plate | Markdown:
+@show.shows(OCCLUDED, RANDOMIZED)
+def specification_curve(study: Study, test: Test = "occlusion") -> Plate:
     """Every specification of one test by its margin, and below what it has chosen."""
-    theme()
-    if not with_specifications(study):
-        return nothing_recorded(OCCLUDED if test == "occlusion" else RANDOMIZED)
     names = NAMES[test]
-    table = dict(_tests(found(study).gap))[test]
+    table = dict(_tests(findings(study).gap))[test]
     table = table[UNITS[test](table)].rename(columns={"part": "panel"})
     numbers = table.assign(
         nearest=(table[list(names)] == pd.Series(READING)[list(names)]).all(axis=1)
@@ -327,21 +299,18 @@ def specification_curve(study: Study, test: Test = "occlusion") -> Plate | Markd
         caption=f"Specification curve of the claim under {TEST_WORDS[test]}: the smallest of the "
         "three claimed differences, in the claimed direction, with its 95 % interval, for every "
         "set of choices, in rising order. Below: the levels of each choice, marked where a "
-        "specification has them, in the colour of its outcome. A part holds if all three "
-        "intervals exclude 0. Dotted line and star: the reading nearest to the paper "
+        "specification has them, in the colour of its outcome. A part holds if all three intervals "
+        "exclude 0. Dotted line and star: the reading nearest to the paper "
         f"({listed([LEVEL_WORDS[name][READING[name]] for name in names])}). "
-        f"{found(study).made}",
+        f"{findings(study).behind}",
         test=TEST_WORDS[test],
     )
 
 
-@where_defined
-def deciding_choices(study: Study) -> Plate | Markdown:
+@show.shows(OCCLUDED, RANDOMIZED)
+def deciding_choices(study: Study) -> Plate:
     """How much of the differences between specifications each choice decides by itself."""
-    theme()
-    if not with_specifications(study):
-        return nothing_recorded(OCCLUDED)
-    gap = found(study).gap
+    gap = findings(study).gap
     decided = [
         (TEST_WORDS[test], part, _margins(table, test, part))
         for test, table in _tests(gap)
@@ -356,16 +325,20 @@ def deciding_choices(study: Study) -> Plate | Markdown:
     if not rows:
         raise UndefinedStatisticError("no choice has two levels in this run")
     numbers = pd.DataFrame(rows)
-    used = set(numbers["choice"])
-    return figures.share_dots(
-        numbers,
-        xlabel="% of the variance",
+    order = list(CHOICE_WORDS.values())
+    drawn = numbers.assign(percent=100 * numbers["share"]).sort_values(
+        "choice", key=lambda names: names.map(order.index), kind="stable"
+    )
+    plate = show.dots(
+        drawn,
+        row="choice", series="part", panel="test", value="percent",
+        xlabels="% of the variance",
         caption="Which choice decides: the share of the variance between specifications that a "
         "choice explains by itself (variance of the means of its levels). Occlusion: margin of the "
         "softmax; randomisation: margin of SSIM; both: Kendall's τ. What is missing to 100 % comes "
-        f"from choices together. {found(study).made}",
-        names=[words for words in CHOICE_WORDS.values() if words in used],
-    )
+        f"from choices together. {findings(study).behind}",
+    )  # fmt: skip
+    return replace(plate, numbers=numbers)
 
 
 def _margins(table: pd.DataFrame, test: Test, part: str) -> pd.Series:
@@ -382,10 +355,10 @@ def gap_in_words(studies: Study | Iterable[Study]) -> Markdown:
 
 def _run_in_words(study: Study) -> str:
     title = f"**{network(study)}** (run `{study.settings.run}`)"
-    if not with_specifications(study):
+    if not show.holds(study, OCCLUDED, RANDOMIZED):
         return f"> {title}: the tables of specifications are not recorded."
     try:
-        gap = found(study).gap
+        gap = findings(study).gap
     except UndefinedStatisticError as error:
         return f"> {title}: this cannot be shown for this run: {error}."
     paragraphs = [
@@ -431,8 +404,7 @@ def _part_in_words(table: pd.DataFrame, test: Test, part: str) -> str:
     decided = _margins(table, test, part)
     words = (
         f"{name} {holds} in {share['holds']:.0%} of {len(table)} specifications, {against} in "
-        f"{share['contradicted']:.0%}. "
-        f"{_decided(table, decided, 'the margin', 'outcome')}"
+        f"{share['contradicted']:.0%}. {_decided(table, decided, 'the margin', 'outcome')}"
     )
     try:
         one = at(table, NAMES[test]).iloc[0]
@@ -469,55 +441,35 @@ def _decided(table: pd.DataFrame, decided: pd.Series, value: str, outcome: str) 
     )
 
 
-def tables_of(study: Study) -> dict[str, pd.DataFrame]:
-    """The tables of both tests, with all methods of the run."""
-    return {name: study.table(name) for name in BOTH}
-
-
-def held(tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    """The methods of Figs. 1 and 2 that the tables hold; some networks have no use for one."""
-    present = set.intersection(*(set(table["method"]) for table in tables.values()))
-    return [name for name in FIGURE_METHODS if name in present]
-
-
-@where_defined
-def gap_plate(study: Study) -> Plate | Markdown:
+@show.shows(*BOTH)
+def gap_plate(study: Study) -> Plate:
     """Methods by both scores and both ranks."""
-    theme()
-    if not holding(study, *BOTH):
-        return nothing_recorded(BOTH[0])
     scores = complete(
         ssim_scores(study.table("randomization")),
         softmax_scores(study.table("occlusion")),
     )
-    columns = {}
-    for name, table in zip(("randomization", "occlusion"), scores, strict=True):
-        intervals = {method: shown_mean(table[method]) for method in table}
-        columns[name] = pd.Series({m: i.estimate for m, i in intervals.items()})
-        columns[f"{name}_low"] = pd.Series({m: i.low for m, i in intervals.items()})
-        columns[f"{name}_high"] = pd.Series({m: i.high for m, i in intervals.items()})
-        columns[f"{name}_rank"] = columns[name].rank()
-    numbers = pd.DataFrame(columns).rename_axis("method").reset_index()
+    columns = []
+    for name, table in zip(BOTH, scores, strict=True):
+        means = show.score_columns(table, name)
+        columns.append(means.assign(**{f"{name}_rank": means[name].rank()}))
+    numbers = pd.concat(columns, axis=1).reset_index()
     if numbers.isna().any(axis=None):
         raise UndefinedStatisticError(f"fewer than 2 images have a score for all {len(numbers)}")
     return gap_scatter(
         numbers,
         f"Each method by its mean SSIM over all steps of top-down randomisation and by its mean "
         f"softmax over 0 to 30 blurred patches of 15, and its rank in each test. "
-        f"{about(study, 'randomization')}. Bars: 95 % bootstrap intervals over images.",
+        f"{show.about(study, 'randomization', 'Bars')}",
     )
 
 
-@where_defined
-def pair_plate(study: Study) -> Plate | Markdown:
+@show.shows(*BOTH)
+def pair_plate(study: Study) -> Plate:
     """Every pair of methods under both tests, corrected for their number."""
-    theme()
-    if not holding(study, *BOTH):
-        return nothing_recorded(BOTH[0])
     frames = []
     for test, scores in zip(
         ("mean SSIM after randomisation", "mean softmax under occlusion"),
-        both_scores(tables_of(study)),
+        both_scores({name: study.table(name) for name in BOTH}),
         strict=True,
     ):
         frames.append(pairwise_tests(scores).assign(test=test))
@@ -532,5 +484,5 @@ def pair_plate(study: Study) -> Plate | Markdown:
         "triangle: size of the mean difference, relative to the largest in that test. Filled: "
         f"paired permutation test, Holm's correction over all {len(numbers)} comparisons, p < "
         f"{LEVEL}; with {images} images the smallest corrected p that can occur is "
-        f"{smallest:.2g}. {about(study, 'randomization')}.",
+        f"{smallest:.2g}. {show.about(study, 'randomization')}.",
     )

@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Markdown
 from scipy.stats import spearmanr
 
-from sanitygap.criteria.irrelevance import MEASURES, by_image, rows_of
+from sanitygap import show
+from sanitygap.criteria.irrelevance import LEAST_AUC, by_image, rows_of, strict_mean
 from sanitygap.experiments.irrelevance import (
     CONTROLS,
     KEPT,
@@ -19,14 +18,11 @@ from sanitygap.experiments.irrelevance import (
     of_features,
     redraw_seeds,
 )
-from sanitygap.figures import Plate, theme
-from sanitygap.figures.irrelevance import change_scatter, interval_dots
+from sanitygap.figures import Plate
+from sanitygap.figures.irrelevance import change_scatter
 from sanitygap.figures.maps import map_grid
 from sanitygap.figures.methods import label
-from sanitygap.images import load_images
 from sanitygap.models import Explainable
-from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import about, shown_mean
 from sanitygap.preservation.partition import cut_model
 from sanitygap.randomization import RandomTwin
 from sanitygap.runs import Study
@@ -35,13 +31,18 @@ from sanitygap.table import Batch, Context
 #: profile -> photographs and redraws in the pictures
 PICTURES = {"smoke": (1, 1), "quick": (2, 5), "full": (3, 5)}
 
+TABLE, TILES, CHANGE = "irrelevance", "ignored-tiles", "limited-change"
+
+#: what grey ranges are of
+NULL = "maps of different images"
+
 MEASURE_LABELS = {"pearson": "Pearson", "spearman": "Spearman", "ssim": "SSIM"}
 
 
 def pictured(study: Study, count: int) -> tuple[Explainable, Context, Batch]:
     """A few images to be looked at: the run's; the embedded photographs where it is recorded."""
     model = study.model
-    images = load_images("photos") if study.recorded else study.images
+    images = show.pictured_images(study)
     shown = images[: min(count, len(images))]
     context = Context(lambda: model, lambda: shown, study.settings.seed)
     return model, context, context.batch(range(len(shown)))
@@ -60,9 +61,9 @@ def row_names(model: Explainable, batch: Batch) -> list[str]:
     ]
 
 
+@show.shows()
 def preserved_maps(study: Study) -> Plate:
     """Fig. 4: maps of phi, of the trained network and of networks with g redrawn."""
-    theme()
     count, redraws = PICTURES[study.settings.profile]
     model, context, batch = pictured(study, count)
     cut = cut_model(model, KEPT[0])
@@ -77,7 +78,7 @@ def preserved_maps(study: Study) -> Plate:
         seen(model, batch),
         maps,
         row_names(model, batch),
-        f"{label(METHOD)} of {study.settings.public()['model']} for the class it predicts. φ ends "
+        f"{label(METHOD)} of {show.model_of(study)} for the class it predicts. φ ends "
         f"with the stage {cut.name} ({len(cut.kept)} of {len(model.stages)} stages are kept); "
         "everything above it is redrawn, once a column, by seed. First map: explanation of the "
         "sum of φ's activations. Each map has its own scale, cut at its 99.5 % quantile. A "
@@ -85,17 +86,25 @@ def preserved_maps(study: Study) -> Plate:
     )
 
 
-def interval(values: pd.Series) -> dict[str, Any]:
-    """Mean over images with its 95 % bootstrap interval; images without a value are left out."""
-    found = shown_mean(values)
-    return {"mean": found.estimate, "low": found.low, "high": found.high, "n": found.n}
+def _compared(
+    kinds: Mapping[tuple[str, str], pd.DataFrame], panels: Mapping[str, str]
+) -> pd.DataFrame:
+    """Means over images beside the range of maps of different images, for :func:`show.dots`.
 
-
-def _null(rows: pd.DataFrame, value: str) -> dict[str, Any]:
-    values = rows.loc[rows["other"] > 0, value].dropna()
-    if values.empty:
-        return {"null_low": np.nan, "null_high": np.nan}
-    return {"null_low": values.quantile(0.05), "null_high": values.quantile(0.95)}
+    Args:
+        kinds: series and row -> comparisons of maps of the same and of other images.
+        panels: title -> column of the comparisons.
+    """
+    numbers = []
+    for (series, row), rows in kinds.items():
+        others = rows[rows["other"] > 0]
+        numbers += [
+            {"panel": title, "row": row, "series": series}
+            | show.interval(by_image(rows_of(rows, other=0), value))
+            | {"null_low": others[value].quantile(0.05), "null_high": others[value].quantile(0.95)}
+            for title, value in panels.items()
+        ]
+    return pd.DataFrame(numbers)
 
 
 def _cuts(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -105,73 +114,62 @@ def _cuts(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
     }
 
 
-def similarity_plate(study: Study) -> Plate | Markdown:
+@show.shows(TABLE)
+def similarity_plate(study: Study) -> Plate:
     """Fig. 4 in numbers: maps before and after redrawing g, the null distribution, controls."""
-    theme()
-    if not holding(study, "irrelevance"):
-        return nothing_recorded("irrelevance")
-    kinds: Mapping[str, dict[str, str]] = {
+    redrawn = rows_of(study.table(TABLE), second="redrawn")
+    kinds = {
         "trained and redrawn, absolute": {"first": "trained", "maps": "absolute"},
         "trained and redrawn, signed": {"first": "trained", "maps": "signed"},
     } | {
         f"{label(name)} and redrawn, absolute": {"first": name, "maps": "absolute"}
         for name in CONTROLS
     }
-    numbers = []
-    for series, table in _cuts(study.table("irrelevance")).items():
-        for row, chosen in kinds.items():
-            rows = rows_of(table, second="redrawn", **chosen)
-            own = rows_of(rows, other=0)
-            numbers += [
-                {"panel": MEASURE_LABELS[measure], "row": row, "series": series}
-                | interval(by_image(own, measure))
-                | _null(rows, measure)
-                for measure in MEASURES
-            ]
-    draws = rows_of(study.table("irrelevance"), second="redrawn")["seed"].nunique()
-    return interval_dots(
-        pd.DataFrame(numbers),
-        f"Similarity of {label(METHOD)} maps of the same image before and after g is redrawn "
-        f"({draws} redraws), and of two controls that know nothing of the network with the maps "
-        "after. Grey: 5th to 95th percentile of the similarity to maps of other images. "
-        f"{about(study, 'irrelevance')}. Bars: 95 % bootstrap intervals over images.",
-        null="maps of different images",
+    numbers = _compared(
+        {
+            (series, row): rows_of(rows, **chosen)
+            for series, rows in _cuts(redrawn).items()
+            for row, chosen in kinds.items()
+        },
+        {title: measure for measure, title in MEASURE_LABELS.items()},
+    )
+    return show.dots(
+        numbers,
+        caption=f"Similarity of {label(METHOD)} maps of the same image before and after g is "
+        f"redrawn ({redrawn['seed'].nunique()} redraws), and of two controls that know nothing of "
+        "the network with the maps after. Grey: 5th to 95th percentile of the similarity to maps "
+        f"of other images. {show.about(study, TABLE, 'Bars')}",
+        null=NULL,
+        lines=dict.fromkeys(MEASURE_LABELS.values(), 0.0),
     )
 
 
-def feature_plate(study: Study) -> Plate | Markdown:
+@show.shows(TABLE)
+def feature_plate(study: Study) -> Plate:
     """Fig. 4, bottom left, in numbers: what the map of phi says about the maps above it."""
-    theme()
-    if not holding(study, "irrelevance"):
-        return nothing_recorded("irrelevance")
-    panels = {"Spearman": "spearman", "area under the ROC curve": "auc"}
-    numbers = []
-    for series, table in _cuts(study.table("irrelevance")).items():
-        smoothed = rows_of(table, maps="smoothed")
-        kinds = {
-            "φ and trained": rows_of(smoothed, first="phi", second="trained"),
-            "φ and redrawn": rows_of(smoothed, first="phi", second="redrawn"),
-        } | {
-            f"{label(name)} and trained": rows_of(smoothed, first=name, second="trained")
-            for name in CONTROLS
-        }
-        numbers += [
-            {"panel": panel, "row": row, "series": series}
-            | interval(by_image(rows_of(rows, other=0), value))
-            | _null(rows, value)
-            for row, rows in kinds.items()
-            for panel, value in panels.items()
-        ]
-    return interval_dots(
-        pd.DataFrame(numbers),
-        "What the explanation of the sum of φ's activations says about the explanations of the "
-        f"class: {label(METHOD)} maps, absolute values averaged over squares of 15 pixels. Left: "
-        "rank correlation. Right: how well low values at φ find the less relevant half of the "
-        "pixels of the other map; 0.5 is chance, dashed is the criterion's 0.6. Grey: 5th to 95th "
-        f"percentile over maps of different images. {about(study, 'irrelevance')}. Bars: 95 % "
-        "bootstrap intervals over images.",
-        reference={"area under the ROC curve": 0.6},
-        null="maps of different images",
+    area = "area under the ROC curve"
+    kinds = {
+        "φ and trained": {"first": "phi", "second": "trained"},
+        "φ and redrawn": {"first": "phi", "second": "redrawn"},
+    } | {f"{label(name)} and trained": {"first": name, "second": "trained"} for name in CONTROLS}
+    smoothed = rows_of(study.table(TABLE), maps="smoothed")
+    numbers = _compared(
+        {
+            (series, row): rows_of(rows, **chosen)
+            for series, rows in _cuts(smoothed).items()
+            for row, chosen in kinds.items()
+        },
+        {"Spearman": "spearman", area: "auc"},
+    )
+    return show.dots(
+        numbers,
+        caption="What the explanation of the sum of φ's activations says about the explanations of "
+        f"the class: {label(METHOD)} maps, absolute values averaged over squares of 15 pixels. "
+        "Left: rank correlation. Right: how well low values at φ find the less relevant half of "
+        "the pixels of the other map; 0.5 is chance, dashed is the criterion's 0.6. Grey: 5th to "
+        f"95th percentile over maps of different images. {show.about(study, TABLE, 'Bars')}",
+        null=NULL,
+        lines={"Spearman": 0.0, area: LEAST_AUC},
     )
 
 
@@ -212,72 +210,55 @@ def _share(some: pd.Series, every: pd.Series) -> float:
     return float(some.sum() / every.sum()) if every.sum() else math.nan
 
 
-def tile_plate(study: Study) -> Plate | Markdown:
+@show.shows(TILES)
+def tile_plate(study: Study) -> Plate:
     """Eq. (4) on a real network: do g and its explanation ignore what phi ignores?"""
-    theme()
-    if not holding(study, "ignored-tiles"):
-        return nothing_recorded("ignored-tiles")
-    table = study.table("ignored-tiles")
+    table = study.table(TILES)
     agreement = tile_agreement(table)
     share = float(agreement["low_tiles"].iloc[0])
     names = {"logits": "response of the logits", "attribution": "attribution"}
-    panels = {
-        "rank correlation with φ's response": {"logits": "rank_logits",
-                                              "attribution": "rank_attribution"},
-        "share of the tiles φ ignores most": {"logits": "low_logits",
-                                              "attribution": "low_attribution"},
-    }  # fmt: skip
+    rank, low = "rank correlation with φ's response", "share of the tiles φ ignores most"
     numbers = [
         {
-            "panel": panel,
-            "row": f"{names[what]}, {network} g",
+            "panel": title,
+            "row": f"{words}, {network} g",
             "series": f"tile changed by {change}",
         }
-        | interval(rows.set_index("image")[value])
-        for panel, values in panels.items()
-        for what, value in values.items()
+        | show.interval(rows[f"{start}_{what}"])
+        for title, start in {rank: "rank", low: "low"}.items()
+        for what, words in names.items()
         for (change, network), rows in agreement.groupby(["change", "network"], sort=False)
     ]
-    tiles = table["tile"].nunique()
-    return interval_dots(
+    return show.dots(
         pd.DataFrame(numbers),
-        f"Each of {tiles} tiles of an image is changed, by noise of the same energy in all or by "
-        "blurring, and the change of φ(x), of the logits and the tile's share of the attribution "
-        f"({label(METHOD)}) are compared. Left: rank correlation over tiles. Right: what falls to "
-        f"the {share:.0%} of the tiles to which φ responds least; dashed is their share of the "
-        f"tiles. {about(study, 'ignored-tiles')}. Bars: 95 % bootstrap intervals over images.",
-        reference={"share of the tiles φ ignores most": share},
+        caption=f"Each of {table['tile'].nunique()} tiles of an image is changed, by noise of the "
+        "same energy in all or by blurring, and the change of φ(x), of the logits and the tile's "
+        f"share of the attribution ({label(METHOD)}) are compared. Left: rank correlation over "
+        f"tiles. Right: what falls to the {share:.0%} of the tiles to which φ responds least; "
+        f"dashed is their share of the tiles. {show.about(study, TILES, 'Bars')}",
+        lines={rank: 0.0, low: share},
     )
 
 
-def change_plate(study: Study) -> Plate | Markdown:
+@show.shows(CHANGE)
+def change_plate(study: Study) -> Plate:
     """Planted networks: the change that the truth attains, and every method's."""
-    theme()
-    if not holding(study, "limited-change"):
-        return nothing_recorded("limited-change")
-    table = study.table("limited-change")
-    numbers = []
-    for method, rows in table.groupby("method", sort=False):
-        row: dict[str, object] = {"method": method}
-        for value in ("error", "ssim"):
-            found = interval(by_image(rows, value))
-            row |= {
-                value: found["mean"],
-                f"{value}_low": found["low"],
-                f"{value}_high": found["high"],
-            }
-        numbers.append(row)
+    table = study.table(CHANGE)
+    scores = [
+        show.score_columns(
+            table.pivot_table(value, "image", "method", strict_mean, sort=False), value
+        )
+        for value in ("error", "ssim")
+    ]
     first = rows_of(table, method=table["method"].iloc[0])
-    attainable = pd.Series(interval(by_image(first, "attainable")))
-    knobs = study.made("limited-change")["parameters"]
+    knobs = study.made(CHANGE)["parameters"]
     sampled = ", ".join(f"{name} = {value}" for name, value in knobs.items())
     return change_scatter(
-        pd.DataFrame(numbers),
-        attainable,
+        pd.concat(scores, axis=1).reset_index(),
+        pd.Series(show.interval(by_image(first, "attainable"))),
         "Networks in which every pixel adds its own, known amount to the logits, and whose upper "
         f"layers are drawn twice ({table['seed'].nunique()} networks). Dashed, with its interval: "
         "SSIM of the true contributions before and after. Error: normalised MSE against the true "
         f"contributions. Images of {study.settings.public()['images']}, n = "
-        f"{table['image'].nunique()}, seed {study.settings.seed}; {sampled}. Bars: 95 % bootstrap "
-        "intervals over images.",
+        f"{table['image'].nunique()}, seed {study.settings.seed}; {sampled}. {show.BARS}",
     )

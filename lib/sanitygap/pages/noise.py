@@ -6,161 +6,127 @@ import pandas as pd
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
+from sanitygap import show
 from sanitygap.criteria.noise import at_lag
-from sanitygap.figures import Plate, theme
-from sanitygap.figures.dots import interval_dots
+from sanitygap.figures import Plate
 from sanitygap.figures.methods import label
 from sanitygap.figures.noise import SCORES, noise_curves, smoothness_scatter
-from sanitygap.pages.shared import about, display_table, panel, shown_mean, with_intervals
 from sanitygap.runs import Study
 from sanitygap.scores import occlusion_scores, randomization_scores
 
 
-def holding(studies: Study | Iterable[Study], *tables: str) -> list[Study]:
-    """The studies that hold some tables; one that is not recorded can compute them."""
-    several = [studies] if isinstance(studies, Study) else list(studies)
-    return [
-        study
-        for study in several
-        if not study.recorded or all(study.made(table) for table in tables)
-    ]
-
-
-def nothing_recorded(table: str) -> Markdown:
-    """What stands where a recorded run does not hold a table."""
-    return Markdown(f"> No recorded run that could stand here holds the table `{table}`.")
-
-
-def noise_plate(studies: Study | Iterable[Study]) -> Plate | Markdown:
+@show.shows_several("noise-curve")
+def noise_plate(studies: list[Study]) -> Plate:
     """Both scores of a map as independent noise is added to it."""
-    theme()
-    several = holding(studies, "noise-curve")
-    if not several:
-        return nothing_recorded("noise-curve")
-    frames = []
-    for study in several:
+    frames, where = [], []
+    for study in studies:
         table = study.table("noise-curve")
-        frames += [
-            with_intervals(table, ("method", "amount"), score).assign(
-                score=score, panel=panel(study, "noise-curve")
-            )
-            for score in SCORES
-        ]
-        frames.append(_pure_noise(study, set(table["image"])))
-    where = "; ".join(
-        f"{about(study, 'noise-curve')}, {int(study.table('noise-curve')['steps'].iloc[0])} steps, "
-        f"{int(study.table('noise-curve')['regions'].iloc[0])} regions of 15 pixels"
-        for study in several
-    )
+        means = show.with_intervals(
+            table, ("method", "amount"), {name: name for name in SCORES}, "score"
+        )
+        both = pd.concat([means, _pure_noise(study, table)], ignore_index=True)
+        frames.append(both.assign(panel=show.panel(study, "noise-curve")))
+        where.append(
+            f"{show.about(study, 'noise-curve')}, {int(table['steps'].iloc[0])} steps, "
+            f"{int(table['regions'].iloc[0])} regions of 15 pixels"
+        )
     return noise_curves(
         pd.concat(frames, ignore_index=True),
         "Maps with independent Gaussian noise of λ times their root mean square, drawn anew for "
         "the trained and for each randomised network: mean SSIM over the steps of top-down "
         "randomisation, and mean softmax as the regions ranked highest are blurred. "
-        f"{where}. Bands: 95 % bootstrap intervals over images. Dotted: noise alone, on the same "
-        "images, over all steps of the table randomization.",
+        f"{'; '.join(where)}. {show.BANDS} Dotted: noise alone, on the same images, over all steps "
+        "of the table randomization.",
     )
 
 
-def _pure_noise(study: Study, images: set[str]) -> pd.DataFrame:
-    """The level of the noise control on some images, in the form of the curves."""
-    rows = []
+def _pure_noise(study: Study, curve: pd.DataFrame) -> pd.DataFrame:
+    """The level of the noise control on the images of the curves, in their form."""
     random = randomization_scores(study.table("randomization"))["noise"]
-    level = shown_mean(random[random.index.isin(images)])
-    rows.append({"score": "ssim", "mean": level.estimate, "low": level.low, "high": level.high})
-    regions = int(study.table("noise-curve")["regions"].iloc[0])
     table = study.table("occlusion")
-    table = table[(table["regions"] <= regions) & table["image"].isin(images)]
-    level = shown_mean(occlusion_scores(table)["noise"])
-    rows.append({"score": "softmax", "mean": level.estimate, "low": level.low, "high": level.high})
-    return pd.DataFrame(rows).assign(
-        method="noise", amount=float("inf"), n=level.n, panel=panel(study, "noise-curve")
+    table = table[
+        (table["regions"] <= int(curve["regions"].iloc[0])) & table["image"].isin(curve["image"])
+    ]
+    levels = {
+        "ssim": random[random.index.isin(curve["image"])],
+        "softmax": occlusion_scores(table)["noise"],
+    }
+    return pd.DataFrame(
+        {"method": "noise", "amount": float("inf"), "score": score} | show.interval(values)
+        for score, values in levels.items()
     )
 
 
+@show.shows("noise-controls")
 def noise_controls(study: Study) -> Styler:
     """Three ways of being nothing but noise, and what the sanity check says of them."""
     table = study.table("noise-controls")
-    rows = [
-        {
-            "control": label(str(method)),
-            "maps": sign,
-            "mean SSIM": ssim.estimate,
-            "low": ssim.low,
-            "high": ssim.high,
-            "mean Spearman correlation": spearman.estimate,
-        }
-        for (method, sign), part in table.groupby(["method", "sign"], sort=False)
-        for ssim, spearman in [
-            [shown_mean(part.groupby("image")[score].mean()) for score in ("ssim", "spearman")]
-        ]
-    ]
-    return display_table(
-        pd.DataFrame(rows),
+    by = ("method", "sign")
+    rows = show.with_intervals(table, by, "ssim").drop(columns="n")
+    rows["mean Spearman correlation"] = show.with_intervals(table, by, "spearman")["mean"]
+    rows.insert(0, "control", [label(str(method)) for method in rows.pop("method")])
+    return show.display_table(
+        rows.rename(columns={"sign": "maps", "mean": "mean SSIM"}),
         "Controls that are blind to the model, over the steps of top-down randomisation. "
-        f"{about(study, 'noise-controls')}; 95 % bootstrap intervals over images.",
+        f"{show.about(study, 'noise-controls')}; 95 % bootstrap intervals over images.",
     )
 
 
-def smoothness_plate(study: Study) -> Plate | Markdown:
+@show.shows("autocorrelation")
+def smoothness_plate(study: Study) -> Plate:
     """How smooth maps are, beside their randomisation score."""
-    theme()
-    if not holding(study, "autocorrelation"):
-        return nothing_recorded("autocorrelation")
     table = study.table("autocorrelation")
-    numbers = with_intervals(table, ("method", "lag"), "autocorrelation")
+    numbers = show.with_intervals(table, ("method", "lag"), "autocorrelation")
     means = randomization_scores(study.table("randomization")).mean()
     numbers["ssim"] = numbers["method"].map(means)
-    shared = at_lag(table).mean()
-    both = pd.DataFrame({"smooth": shared, "ssim": means}).dropna().drop(index="noise")
+    both = pd.DataFrame({"smooth": at_lag(table).mean(), "ssim": means}).dropna()
+    both = both.drop(index="noise")
     tau = both["smooth"].corr(both["ssim"], method="kendall")
     return smoothness_scatter(
         numbers,
         "Correlation of each map with itself, shifted by a lag (mean of both axes), and its value "
         f"at lag 1 beside the method's mean SSIM: Kendall's τ over {len(both)} methods is "
-        f"{tau:+.2f}. {about(study, 'autocorrelation')}; SSIM: {about(study, 'randomization')}. "
-        "Bands: 95 % bootstrap intervals over images.",
+        f"{tau:+.2f}. {show.about(study, 'autocorrelation')}; SSIM: "
+        f"{show.about(study, 'randomization', 'Bands')}",
     )
 
 
-def nearby_plate(study: Study) -> Plate | Markdown:
+@show.shows("nearby-inputs")
+def nearby_plate(study: Study) -> Plate:
     """How alike the maps of an image and of its close neighbours are."""
-    theme()
-    if not holding(study, "nearby-inputs"):
-        return nothing_recorded("nearby-inputs")
-    table = study.table("nearby-inputs")
-    numbers = with_intervals(table, ("method", "level"), "correlation")
-    panel = "maps of nearby inputs"
-    return interval_dots(
+    numbers = show.with_intervals(study.table("nearby-inputs"), ("method", "level"), "correlation")
+    title = "maps of nearby inputs"
+    return show.dots(
         numbers.rename(columns={"method": "row"}).assign(
-            series=[f"{level:.1%}" for level in numbers["level"]], panel=panel
+            series=[f"{level:.1%}" for level in numbers["level"]], panel=title
         ),
         caption="Pearson correlation over pixels of the signed map of an image and of the same "
         "image with weak noise, on the trained network. Methods that draw at random draw anew. "
-        f"{about(study, 'nearby-inputs')}. Bars: 95 % bootstrap intervals over images.",
-        xlabels={panel: "correlation\n(near 0: shattered)"},
-        lines={panel: 0.0},
+        f"{show.about(study, 'nearby-inputs', 'Bars')}",
+        xlabels="correlation\n(near 0: shattered)",
+        lines={title: 0.0},
         legend="noise, of the range",
     )
 
 
+@show.shows("smoothgrad-copies")
 def copies_table(study: Study) -> Styler:
     """SmoothGrad under randomisation, with few and with many noisy copies."""
     table = study.table("smoothgrad-copies")
-    rows = []
-    for (copies, sign), part in table.groupby(["copies", "sign"], sort=False):
-        interval = shown_mean(part.groupby("image")["ssim"].mean())
-        rows.append(
-            {
-                "noisy copies": copies,
-                "maps": sign,
-                "mean SSIM": interval.estimate,
-                "low": interval.low,
-                "high": interval.high,
-            }
-        )
-    return display_table(
-        pd.DataFrame(rows),
+    rows = show.with_intervals(table, ("copies", "sign"), "ssim").drop(columns="n")
+    return show.display_table(
+        rows.rename(columns={"copies": "noisy copies", "sign": "maps", "mean": "mean SSIM"}),
         f"SmoothGrad: mean SSIM over {table['stage'].nunique()} steps of top-down randomisation. "
-        f"{about(study, 'smoothgrad-copies')}; 95 % bootstrap intervals over images.",
+        f"{show.about(study, 'smoothgrad-copies')}; 95 % bootstrap intervals over images.",
     )
+
+
+def holding(studies: Study | Iterable[Study], *tables: str) -> list[Study]:
+    """The studies that hold some tables, for pages that have no guard yet."""
+    several = [studies] if isinstance(studies, Study) else list(studies)
+    return [study for study in several if show.holds(study, *tables)]
+
+
+def nothing_recorded(table: str) -> Markdown:
+    """What stands where a recorded run does not hold a table, for pages that have no guard yet."""
+    return Markdown(f"> No recorded run that could stand here holds the table `{table}`.")

@@ -4,19 +4,15 @@ from typing import Any
 
 import pandas as pd
 import torch
-from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
+from sanitygap import show
 from sanitygap.criteria.occlusion_choices import comparisons, scores_by_replacement, swaps
 from sanitygap.faithfulness import REGIONS, occlusion_steps
-from sanitygap.figures import Plate, theme
-from sanitygap.figures.dots import interval_dots
+from sanitygap.figures import Plate
 from sanitygap.figures.methods import label
 from sanitygap.figures.pictures import picture_row
-from sanitygap.figures.rank_lines import rank_lines
-from sanitygap.images import load_images
-from sanitygap.pages.noise import nothing_recorded
-from sanitygap.pages.shared import about, display_table, with_intervals
+from sanitygap.figures.rank_lines import rank_lines, ranked
 from sanitygap.replacements import REPLACEMENTS, replaced
 from sanitygap.runs import Study
 from sanitygap.seeds import normal, stable_seed
@@ -32,11 +28,11 @@ STATISTICS = {
 }
 
 
+@show.shows()
 def replacement_pictures(study: Study, photo: int = 0) -> Plate:
     """One photograph with 30 regions in random order replaced in each way."""
-    theme()
     model = study.model
-    images = load_images("photos") if study.recorded else study.images
+    images = show.pictured_images(study)
     inputs = model.prepare([images.open(photo)])
     seed = stable_seed(study.settings.seed, images.keys[photo])
     order = occlusion_steps(normal(tuple(inputs.shape[2:]), [seed], inputs), 15)
@@ -58,59 +54,45 @@ def replacement_pictures(study: Study, photo: int = 0) -> Plate:
     )
 
 
+@show.shows(OUTLIERS)
 def outlier_plate(study: Study) -> Plate:
     """How far replaced images are from ordinary ones, by four statistics."""
-    theme()
     table = study.table(OUTLIERS)
-    parts = [
-        with_intervals(table, ("replacement",), column).assign(panel=panel, series="mean")
-        for panel, (column, _) in STATISTICS.items()
-    ]
-    numbers = pd.concat(parts, ignore_index=True).rename(columns={"replacement": "row"})
-    return interval_dots(
-        numbers,
+    titles = {column: title for title, (column, _) in STATISTICS.items()}
+    numbers = show.with_intervals(table, ("replacement",), titles).assign(series="mean")
+    return show.dots(
+        numbers.rename(columns={"replacement": "row"}),
         caption=f"Images with {REGIONS} regions of 15 × 15 pixels replaced, in random order. "
         "Feature distance: to the centre of other, unchanged images, in the space of the features "
         "below the classifier, covariance after Ledoit and Wolf. Colours: RGB in 0 to 1, "
-        f"averaged over the replaced regions. {about(study, OUTLIERS)}, "
-        f"{plural(table['seed'].nunique(), 'random order')}. Bars: 95 % bootstrap intervals "
-        "over images.",
+        f"averaged over the replaced regions. {show.about(study, OUTLIERS)}, "
+        f"{plural(table['seed'].nunique(), 'random order')}. {show.BARS}",
         xlabels={panel: words for panel, (_, words) in STATISTICS.items()},
     )
 
 
-def replacement_ranks(study: Study, value: str = "softmax") -> Plate | Markdown:
+@show.shows(REPLACED)
+def replacement_ranks(study: Study, value: str = "softmax") -> Plate:
     """The order of the methods under occlusion for each replacement."""
-    theme()
-    if study.recorded and not study.made(REPLACED):
-        return nothing_recorded(REPLACED)
     table = study.table(REPLACED)
     conditions = dict(scores_by_replacement(table, value))
     absolute = scores_by_replacement(table, value, "absolute")
     conditions |= {f"{name}, absolute maps": scores for name, scores in absolute.items()}
-    means = pd.DataFrame({name: scores.mean() for name, scores in conditions.items()})
-    numbers = _ranked(means, "condition")
     every = sorted(table["regions"].unique())
     return rank_lines(
-        numbers,
+        ranked(conditions),
         ylabel="rank under occlusion (1 = most faithful)",
         caption=f"Ranks by the mean {value} after {listed(every)} replaced regions of "
         "15 × 15 pixels, for five replacements; on the right for regions ranked by the mean of "
-        f"absolute values. {about(study, REPLACED)}.",
+        f"absolute values. {show.about(study, REPLACED)}.",
     )
 
 
-def _ranked(means: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Long form of methods x conditions with ranks, the lowest score first."""
-    long = means.rename_axis("method").reset_index().melt("method", var_name=column)
-    long = long.rename(columns={"value": "score"})
-    return long.assign(rank=long.groupby(column, sort=False)["score"].rank())
-
-
+@show.shows(REPLACED)
 def replacement_swaps(study: Study, most: int = 10) -> Styler:
     """Pairs of methods whose order depends on the replacement, the clearest first."""
-    found = swaps(comparisons(scores_by_replacement(study.table(REPLACED))))
-    beyond = int((found["p"] < 0.05).sum())
+    turned = swaps(comparisons(scores_by_replacement(study.table(REPLACED))))
+    beyond = int((turned["p"] < 0.05).sum())
     rows: list[dict[str, Any]] = [
         {
             "pair": f"{label(row['first'])} − {label(row['second'])}",
@@ -120,12 +102,12 @@ def replacement_swaps(study: Study, most: int = 10) -> Styler:
             "difference here": row["difference_other"],
             "p (Holm)": row["p"],
         }
-        for row in found.head(most).to_dict("records")
+        for row in turned.head(most).to_dict("records")
     ]
     shown = pd.DataFrame(rows, columns=list(rows[0]) if rows else ["pair"])
-    return display_table(
+    return show.display_table(
         shown,
-        f"Orders of two methods that two replacements turn round: {len(found)}, of which {beyond} "
+        f"Orders of two methods that two replacements turn round: {len(turned)}, of which {beyond} "
         f"beyond chance on both sides (permutation tests over images, corrected over all pairs "
-        f"and replacements); p is the larger of the two. {about(study, REPLACED)}.",
+        f"and replacements); p is the larger of the two. {show.about(study, REPLACED)}.",
     )

@@ -1,25 +1,12 @@
 """Pages about the randomisation test and the occlusion test."""
 
-from collections.abc import Iterable
-
 import pandas as pd
-from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
+from sanitygap import show
 from sanitygap.criteria.gap import FIGURE_METHODS, orderings
-from sanitygap.figures import Plate, theme
-from sanitygap.figures.methods import label
-from sanitygap.figures.tests_of_maps import curves
+from sanitygap.figures import Plate
 from sanitygap.inference import UndefinedStatisticError
-from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import (
-    about,
-    display_table,
-    panel,
-    shown_mean,
-    where_defined,
-    with_intervals,
-)
 from sanitygap.reductions import REDUCTIONS, Reduction
 from sanitygap.runs import Study
 from sanitygap.scores import UNSIGNED, randomization_scores, ranked_by
@@ -31,36 +18,34 @@ SIMILARITY_LABELS = {
 }
 
 
+@show.shows_several("randomization")
 def randomization_curves(
-    studies: Study | Iterable[Study], similarity: str = "ssim", sign: str = "signed"
+    studies: list[Study], similarity: str = "ssim", sign: str = "signed"
 ) -> Plate:
     """Similarity against the depth of top-down randomisation (Binder et al., Fig. 2)."""
-    theme()
-    several = [studies] if isinstance(studies, Study) else list(studies)
     frames, ticks = [], {}
-    for study in several:
+    for study in studies:
         table = study.table("randomization")
         rows = table[(table["sign"] == sign) & (table["order"] == "top-down")]
-        numbers = with_intervals(rows, ("method", "step", "steps", "stage"), similarity)
+        numbers = show.with_intervals(rows, ("method", "step", "steps", "stage"), similarity)
         numbers["depth"] = 100 * numbers["step"] / numbers["steps"]
-        frames.append(numbers.assign(panel=panel(study, "randomization")))
+        frames.append(numbers.assign(panel=show.panel(study, "randomization")))
         ticks = dict(zip(numbers["depth"], numbers["stage"], strict=True))
-    joined = pd.concat(frames, ignore_index=True)
-    one = len(several) == 1
-    where = "; ".join(about(study, "randomization") for study in several)
-    return curves(
-        joined,
+    alone = len(studies) == 1
+    return show.curves(
+        pd.concat(frames, ignore_index=True),
         "depth",
-        xlabel="stage reached from the top" if one else "stages redrawn, % of all",
+        xlabel="stage reached from the top" if alone else "stages redrawn, % of all",
         ylabel=SIMILARITY_LABELS[similarity],
-        ticks=ticks if one else None,
+        ticks=ticks if alone else None,
         caption=f"Top-down randomisation, {sign} maps: {SIMILARITY_LABELS[similarity]} against "
-        f"depth. {where}. Bands: 95 % bootstrap intervals over images.",
+        f"depth. {show.about_all(studies, 'randomization', 'Bands')}",
     )
 
 
+@show.shows_several("occlusion")
 def occlusion_curves(
-    studies: Study | Iterable[Study],
+    studies: list[Study],
     patch: int = 15,
     value: str = "softmax",
     reduction: Reduction | None = None,
@@ -74,23 +59,21 @@ def occlusion_curves(
         reduction: of the maps that rank the regions; by default sums of absolute values, or of
             signed ones where a run holds no other. The caption says which.
     """
-    theme()
     frames, named = [], []
-    for study in [studies] if isinstance(studies, Study) else studies:
+    for study in studies:
         table = study.table("occlusion")
         ranking = reduction or held_ranking(table)
         rows = ranked_by(table, ranking)
-        numbers = with_intervals(rows[rows["patch"] == patch], ("method", "regions"), value)
-        frames.append(numbers.assign(panel=panel(study, "occlusion")))
-        named.append(f"{about(study, 'occlusion')}, ranked by the {REDUCTIONS[ranking]}")
-    return curves(
+        numbers = show.with_intervals(rows[rows["patch"] == patch], ("method", "regions"), value)
+        frames.append(numbers.assign(panel=show.panel(study, "occlusion")))
+        named.append(f"{show.about(study, 'occlusion')}, ranked by the {REDUCTIONS[ranking]}")
+    return show.curves(
         pd.concat(frames, ignore_index=True),
         "regions",
         xlabel=f"regions of {patch} × {patch} pixels replaced by their blurred copy",
         ylabel=f"{value} of the target (low: faithful)",
         caption=f"Occlusion curves, patch {patch}: {value} of the target class as the regions "
-        f"ranked highest by a map are blurred. {'; '.join(named)}. "
-        "Bands: 95 % bootstrap intervals over images.",
+        f"ranked highest by a map are blurred. {'; '.join(named)}. {show.BANDS}",
     )
 
 
@@ -99,12 +82,9 @@ def held_ranking(table: pd.DataFrame) -> Reduction:
     return "signed" if ranked_by(table, UNSIGNED).empty else UNSIGNED
 
 
-@where_defined
-def greedy_bound(study: Study) -> Plate | Markdown:
+@show.shows("greedy-occlusion")
+def greedy_bound(study: Study) -> Plate:
     """What is left of the softmax under the best order that looks one region ahead."""
-    theme()
-    if not holding(study, "greedy-occlusion"):
-        return nothing_recorded("greedy-occlusion")
     best = study.table("greedy-occlusion")
     if best["image"].nunique() < 2:
         raise UndefinedStatisticError("one image has no mean with an interval")
@@ -119,19 +99,20 @@ def greedy_bound(study: Study) -> Plate | Markdown:
         & rows["method"].isin((*FIGURE_METHODS, "noise"))
     ]
     both = pd.concat([rows, best.assign(method="greedy-order")], ignore_index=True)
-    return curves(
-        with_intervals(both, ("method", "regions"), "softmax").assign(
-            panel=panel(study, "greedy-occlusion")
+    return show.curves(
+        show.with_intervals(both, ("method", "regions"), "softmax").assign(
+            panel=show.panel(study, "greedy-occlusion")
         ),
         "regions",
         xlabel=f"regions of {patch} × {patch} pixels replaced by their blurred copy",
         ylabel="softmax of the target (low: faithful)",
         caption="The greedy order tries every region that is left and takes the one that lowers "
         f"the softmax most; methods rank by the {REDUCTIONS[reduction]}. "
-        f"{about(study, 'greedy-occlusion')}. Bands: 95 % bootstrap intervals over images.",
+        f"{show.about(study, 'greedy-occlusion')}. Bands: 95 % bootstrap intervals over images.",
     )
 
 
+@show.shows("randomization")
 def range_sensitivity(study: Study) -> Styler:
     """Mean SSIM of each method for every choice of the range L."""
     table = study.table("randomization")
@@ -149,33 +130,26 @@ def range_sensitivity(study: Study) -> Styler:
         1.0,
         *(taus[name] for name in names if name != "ssim"),
     ]
-    means.index = pd.Index([label(name) for name in means.index], name="method")
-    return display_table(
-        means.reset_index(),
-        f"Mean SSIM over the steps, for four ranges L. {about(study, 'randomization')}.",
+    return show.display_table(
+        means.rename_axis("method").reset_index(),
+        f"Mean SSIM over the steps, for four ranges L. {show.about(study, 'randomization')}.",
     )
 
 
+@show.shows("randomization")
 def noise_against_methods(study: Study) -> Styler:
     """The noise control beside every method, on real attribution maps."""
     scores = randomization_scores(study.table("randomization"))
     rows = []
     for method in map(str, scores):
         pair = scores[list(dict.fromkeys((method, "noise")))].dropna()
-        mean = shown_mean(pair[method])
-        row = {
-            "method": label(method),
-            "mean SSIM": mean.estimate,
-            "low": mean.low,
-            "high": mean.high,
-        }
+        row = {"method": method} | show.bounds(show.shown_mean(pair[method]), "mean SSIM")
         if method != "noise":
-            gap = shown_mean(pair[method] - pair["noise"])
+            gap = show.shown_mean(pair[method] - pair["noise"])
             row |= {"minus noise": gap.estimate, "gap low": gap.low, "gap high": gap.high}
         rows.append(row)
-    table = pd.DataFrame(rows).sort_values("mean SSIM")
-    return display_table(
-        table,
+    return show.display_table(
+        pd.DataFrame(rows).sort_values("mean SSIM"),
         "Mean SSIM over the steps of top-down randomisation, lowest (best in that test) first. "
-        f"{about(study, 'randomization')}; 95 % bootstrap intervals over images.",
+        f"{show.about(study, 'randomization')}; 95 % bootstrap intervals over images.",
     )

@@ -1,26 +1,19 @@
 """Pages about skips that preserve a baseline (Binder et al. 2022, Sec. 4.2)."""
 
+from dataclasses import replace
+
 import pandas as pd
 import torch
-from IPython.display import Markdown
 
+from sanitygap import show
 from sanitygap.attribution import Sampling
 from sanitygap.criteria.irrelevance import by_image, rows_of
 from sanitygap.criteria.skips import LEAST_SKIP_CORRELATION, median_correlation
 from sanitygap.experiments.skips import BETAS, maps_through
-from sanitygap.figures import Plate, theme
-from sanitygap.figures.irrelevance import interval_dots
+from sanitygap.figures import Plate
 from sanitygap.figures.methods import label
-from sanitygap.figures.skips import (
-    layer_intervals,
-    logit_scatter,
-    network_lines,
-    split_grid,
-    surrogate_lines,
-)
-from sanitygap.pages.irrelevance import interval, pictured, row_names, seen
-from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import about
+from sanitygap.figures.skips import logit_scatter, split_grid
+from sanitygap.pages.irrelevance import pictured, row_names, seen
 from sanitygap.preservation.skips import (
     PARTS,
     blocks_of,
@@ -41,21 +34,36 @@ SCATTERED = {"smoke": (1, 2), "quick": (3, 6), "full": (3, 6)}
 
 PART_LABELS = {"total": "whole map", "skip": "through the skip", "branch": "through the branch"}
 
+#: where a layer lies -> what the figure calls it
+PATHS = {
+    "residual branch": "beside a skip",
+    "skip": "on a skip (projection)",
+    "neither": "no skip around it",
+}
+
+#: what is measured of the surrogate -> title of its panel
+SURROGATE = {
+    "error": "error of the surrogate, relative to the change",
+    "correlation": "correlation of the logits before and after",
+    "constant": "correlation of B(x) with the logits after",
+}
+
 #: bound on the surrogate's error in the criterion for Eq. (5)
 LARGEST_ERROR = 0.2
 
 
-def no_skips(study: Study) -> Markdown:
-    """What stands where a network has nothing to be split."""
-    return Markdown(
-        f"> {study.settings.public()['model']} has no skip connection that is added by a module. "
-        "There is nothing to split, and this section says nothing about it. Run the page with "
-        "`--model efficientnet_lite0` or a ResNet of torchvision."
-    )
+def measured(study: Study, table: str) -> pd.DataFrame:
+    """A table about skip connections.
 
-
-#: what stands further down such a page
-NOTHING_EITHER = "> Without a skip connection there is nothing to measure here either."
+    Raises:
+        NothingToShowError: the network has none, so that the table is empty.
+    """
+    rows = study.table(table)
+    if rows.empty:
+        raise show.NothingToShowError(
+            "Without a skip connection there is nothing to measure here either."
+        )
+    return rows
 
 
 def spread_out(names: list[str], count: int) -> list[str]:
@@ -64,10 +72,10 @@ def spread_out(names: list[str], count: int) -> list[str]:
     return [names[place] for place in chosen.tolist()]
 
 
+@show.shows()
 @torch.no_grad()
 def logit_plate(study: Study) -> Plate:
     """Fig. 5: logits before and after redrawing one layer."""
-    theme()
     count, columns = SCATTERED[study.settings.profile]
     model, context, batch = pictured(study, count)
     residuals = blocks_of(model)
@@ -88,51 +96,50 @@ def logit_plate(study: Study) -> Plate:
         before,
         after,
         list(batch.names),
-        f"Logits of all {before.shape[1]} classes of {study.settings.public()['model']} before and "
-        f"after one layer is redrawn (seed {context.seed}): {where}. The normalisation behind the "
-        "layer keeps its trained statistics. r: Pearson correlation. A picture; the measurement "
-        "follows.",
+        f"Logits of all {before.shape[1]} classes of {show.model_of(study)} before and after one "
+        f"layer is redrawn (seed {context.seed}): {where}. The normalisation behind the layer "
+        "keeps its trained statistics. r: Pearson correlation. A picture; the measurement follows.",
     )
 
 
-def layer_plate(study: Study) -> Plate | Markdown:
+@show.shows("layer-logits")
+def layer_plate(study: Study) -> Plate:
     """Fig. 5 in numbers: correlation of the logits for every layer."""
-    theme()
-    if not holding(study, "layer-logits"):
-        return nothing_recorded("layer-logits")
     table = study.table("layer-logits")
-    numbers = []
-    for (layer, depth, path), rows in table.groupby(["layer", "depth", "path"], sort=False):
-        for measure in ("pearson", "spearman"):
-            found = median_correlation(rows, measure)
-            numbers.append(
-                {
-                    "layer": layer,
-                    "depth": depth,
-                    "path": path,
-                    "measure": measure,
-                    "median": found.estimate,
-                    "low": found.low,
-                    "high": found.high,
-                    "n": found.n,
-                }
-            )
-    return layer_intervals(
-        pd.DataFrame(numbers),
-        "Pearson correlation over classes of the logits before and after one layer is redrawn: "
-        f"median over images and {table['seed'].nunique()} redraws, from the input to the output. "
-        "The normalisation behind the layer keeps its trained statistics. "
-        f"{about(study, 'layer-logits')}. Bars: 95 % bootstrap intervals over images. Spearman "
-        "correlations are in the download.",
+    numbers = [
+        {"layer": layer, "depth": depth, "path": path, "measure": measure}
+        | show.columns(median_correlation(rows, measure), "median")
+        for (layer, depth, path), rows in table.groupby(["layer", "depth", "path"], sort=False)
+        for measure in ("pearson", "spearman")
+    ]
+    frame = pd.DataFrame(numbers)
+    drawn = frame[frame["measure"] == "pearson"].sort_values("depth", kind="stable")
+    plate = show.along(
+        drawn.assign(path=drawn["path"].map(PATHS)),
+        "layer",
+        series="path",
+        value="median",
+        style="",
+        lines={"": 0.0},
+        ylabel="correlation of the logits\nbefore and after",
+        caption="Pearson correlation over classes of the logits before and after one layer is "
+        f"redrawn: median over images and {table['seed'].nunique()} redraws, from the input to the "
+        "output. The normalisation behind the layer keeps its trained statistics. "
+        f"{show.about(study, 'layer-logits', 'Bars')} Spearman correlations are in the download.",
     )
+    return replace(plate, numbers=frame)
 
 
-def split_plate(study: Study) -> Plate | Markdown:
+@show.shows()
+def split_plate(study: Study) -> Plate:
     """Fig. 7: maps split into what flows through the skip and through the branch."""
-    theme()
     blocks = blocks_of(study.model)
     if not blocks:
-        return no_skips(study)
+        raise show.NothingToShowError(
+            f"{show.model_of(study)} has no skip connection that is added by a module. There is "
+            "nothing to split, and this section says nothing about it. Run the page with `--model "
+            "efficientnet_lite0` or a ResNet of torchvision."
+        )
     model, context, batch = pictured(study, PICTURES[study.settings.profile])
     layer, residual = redrawn_layer(model, blocks[-1]), blocks[-1]
     with explicit_sums(model) as explicit:
@@ -153,21 +160,17 @@ def split_plate(study: Study) -> Plate | Markdown:
         seen(model, batch) * len(BETAS),
         maps,
         [f"{row}\nβ = {beta:g}" for beta in BETAS.values() for row in row_names(model, batch)],
-        f"LRP-β maps of {study.settings.public()['model']} for the class it predicts, split at the "
+        f"LRP-β maps of {show.model_of(study)} for the class it predicts, split at the "
         f"addition of {residual.block}, before and after {layer} is redrawn (seed "
         f"{context.seed}). The addition shares relevance out in proportion to its two addends. "
         "The three maps of one network share a scale. A picture, not a measurement.",
     )
 
 
-def part_plate(study: Study) -> Plate | Markdown:
+@show.shows("skip-relevance")
+def part_plate(study: Study) -> Plate:
     """Fig. 7 in numbers: how alike each part stays, and how much of the map it is."""
-    theme()
-    if not holding(study, "skip-relevance"):
-        return nothing_recorded("skip-relevance")
-    table = study.table("skip-relevance")
-    if table.empty:
-        return Markdown(NOTHING_EITHER)
+    table = measured(study, "skip-relevance")
     correlation, mass = "correlation before and after", "share of the map's absolute values"
     held = {
         f"LRP-β, β = {beta:g}": rows_of(table, method=method)
@@ -176,60 +179,65 @@ def part_plate(study: Study) -> Plate | Markdown:
     }
     numbers = [
         {"panel": correlation, "row": words, "series": series}
-        | interval(by_image(rows_of(rows, part=part), "pearson"))
+        | show.interval(by_image(rows_of(rows, part=part), "pearson"))
         for part, words in PART_LABELS.items()
         for series, rows in held.items()
     ] + [
         {"panel": mass, "row": f"{PART_LABELS[part]}, {network}", "series": series}
-        | interval(by_image(rows_of(rows, part=part), column))
+        | show.interval(by_image(rows_of(rows, part=part), column))
         for part in PARTS
         for column, network in (("mass", "trained"), ("mass_after", "redrawn"))
         for series, rows in held.items()
     ]
     block, layer = table.loc[0, ["block", "layer"]]
-    return interval_dots(
+    return show.dots(
         pd.DataFrame(numbers),
-        f"Maps split at the addition of {block}, before and after {layer} is redrawn "
+        caption=f"Maps split at the addition of {block}, before and after {layer} is redrawn "
         f"({plural(table['seed'].nunique(), 'redraw')}). Left: Pearson correlation over pixels; "
         f"dashed is the criterion's {LEAST_SKIP_CORRELATION} for the skip's part. Right: sum of "
         "a part's absolute values over that of the whole map; parts of opposite signs can exceed 1 "
-        f"together. {about(study, 'skip-relevance')}. Bars: 95 % bootstrap intervals over images.",
-        reference={correlation: LEAST_SKIP_CORRELATION},
+        f"together. {show.about(study, 'skip-relevance', 'Bars')}",
+        lines={correlation: LEAST_SKIP_CORRELATION, mass: 0.0},
     )
 
 
-def surrogate_plate(study: Study) -> Plate | Markdown:
+@show.shows("skip-surrogate")
+def surrogate_plate(study: Study) -> Plate:
     """Eq. (5) on a real network: where does the additive surrogate hold?"""
-    theme()
-    if not holding(study, "skip-surrogate"):
-        return nothing_recorded("skip-surrogate")
-    table = study.table("skip-surrogate")
-    if table.empty:
-        return Markdown(NOTHING_EITHER)
+    table = measured(study, "skip-surrogate")
     numbers = [
         {"block": block, "change": change, "size": size, "value": value}
-        | interval(by_image(rows, value))
+        | show.interval(by_image(rows, value))
         for (block, change, size), rows in table.groupby(["block", "change", "size"], sort=False)
-        for value in ("error", "correlation", "constant")
+        for value in SURROGATE
     ]
-    return surrogate_lines(
-        pd.DataFrame(numbers),
-        LARGEST_ERROR,
-        "The layers above the addition of a residual block, linearised at the trained weights and "
-        "the given image. Left: norm of surrogate minus network over the norm of the network's "
-        "change; below the dashed line the criterion for Eq. (5) would call it a good "
+    frame = pd.DataFrame(numbers)
+    drawn = frame.sort_values(["change", "size"], kind="stable")
+    changes = [
+        change if change == "redraw" else f"{change} {size:g}"
+        for change, size in zip(drawn["change"], drawn["size"], strict=True)
+    ]
+    plate = show.along(
+        drawn.assign(change=changes, value=drawn["value"].map(SURROGATE)),
+        "change",
+        series="block",
+        panel="value",
+        ylabel="",
+        lines={SURROGATE["error"]: LARGEST_ERROR},
+        legend="split at",
+        caption="The layers above the addition of a residual block, linearised at the trained "
+        "weights and the given image. Left: norm of surrogate minus network over the norm of the "
+        "network's change; below the dashed line the criterion for Eq. (5) would call it a good "
         "approximation, and at 1 it is no better than assuming no change. Noise: on the input, "
         "standard deviation over the value range. Redraw: of the last layer of the branch "
-        f"({table['seed'].nunique()} draws of each). {about(study, 'skip-surrogate')}. Bars: 95 % "
-        "bootstrap intervals over images.",
+        f"({table['seed'].nunique()} draws of each). {show.about(study, 'skip-surrogate', 'Bars')}",
     )
+    return replace(plate, numbers=frame)
 
 
-def network_plate(study: Study) -> Plate | Markdown:
+@show.shows("skip-networks")
+def network_plate(study: Study) -> Plate:
     """What skips predict: the sanity check of single layers with skips, without, without E{B}."""
-    theme()
-    if not holding(study, "skip-networks"):
-        return nothing_recorded("skip-networks")
     table = study.table("skip-networks")
     kinds = {
         "with skips": {"network": "with skips", "part": "total"},
@@ -238,18 +246,21 @@ def network_plate(study: Study) -> Plate | Markdown:
     }
     numbers = [
         {"method": label(str(method)), "layer": layer, "series": series}
-        | interval(by_image(rows_of(rows, **chosen), "ssim"))
+        | show.interval(by_image(rows_of(rows, **chosen), "ssim"))
         for (method, layer), rows in table.groupby(["method", "layer"], sort=False)
         for series, chosen in kinds.items()
     ]
     accuracy = table.groupby("network", sort=False)["accuracy"].mean()
     listed = ", ".join(f"{value:.1%} {name}" for name, value in accuracy.items())
-    return network_lines(
+    return show.along(
         pd.DataFrame(numbers),
-        "Two small networks of the same layers, trained on handwritten digits "
+        "layer",
+        series="series",
+        panel="method",
+        ylabel="SSIM before and after\n(down: passes the sanity check)",
+        caption="Two small networks of the same layers, trained on handwritten digits "
         f"({plural(table['training'].nunique(), 'training')}; accuracy {listed}). One convolution "
         f"is redrawn at a time ({plural(table['seed'].nunique(), 'redraw')}); SSIM of the maps "
-        f"before and after, n = {table['image'].nunique()} digits. E{{B}} removed: only "
-        "what flows through the branch of the redrawn layer is explained. Bars: 95 % bootstrap "
-        "intervals over images.",
+        f"before and after, n = {table['image'].nunique()} digits. E{{B}} removed: only what flows "
+        f"through the branch of the redrawn layer is explained. {show.BARS}",
     )

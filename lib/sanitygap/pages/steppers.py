@@ -2,16 +2,16 @@
 
 import pandas as pd
 
+from sanitygap import show
 from sanitygap.attribution import Sampling
 from sanitygap.experiments.example_maps import ExampleMaps, OrderMaps, order_maps
 from sanitygap.experiments.example_occlusion import example_occlusion
 from sanitygap.experiments.randomization_test import CORE_METHODS
 from sanitygap.faithfulness import BLUR, REGIONS
-from sanitygap.figures import theme
 from sanitygap.figures.gallery import Gallery
 from sanitygap.figures.maps import map_colors
 from sanitygap.figures.stepper import EVERY_METHOD, Panel, Regions, Stepper
-from sanitygap.pages.maps import STAGES, pictured_images, stage_similarities
+from sanitygap.pages.maps import STAGES, stage_similarities
 from sanitygap.runs import Study
 from sanitygap.similarity import Reference
 
@@ -41,16 +41,16 @@ SCALE = (
 )
 
 
+@show.shows()
 def gallery(study: Study) -> Gallery:
     """A choice of image, method and order, and a slider through the stages."""
-    theme()
     count, steps, points = GALLERIES[study.settings.profile]
-    images = pictured_images(study)
+    images = show.pictured_images(study)
     chosen = images[: min(count, len(images))]
     shown = order_maps(
         study.model, chosen, CORE_METHODS, steps, study.settings.seed, Sampling(points, points)
     )
-    model = study.settings.public()["model"]
+    model = show.model_of(study)
     names = [f"{name} ({kind})" for name, kind in zip(shown.names, shown.classes, strict=True)]
     stages, networks = len(study.model.stages), len(next(iter(shown.maps.values())))
     each = len(shown.orders["top-down"])
@@ -103,10 +103,10 @@ def gallery_similarities(shown: OrderMaps, names: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@show.shows()
 def stage_stepper(study: Study, shown: ExampleMaps) -> Stepper:
     """A slider through the stages: one photograph's maps as the network is redrawn."""
-    theme()
-    model, points = study.settings.public()["model"], STAGES[study.settings.profile][1]
+    model, points = show.model_of(study), STAGES[study.settings.profile][1]
     similarity = stage_similarities(shown)
     height = next(height for most, height in HEIGHTS.items() if len(shown.steps) <= most)
     maps = {
@@ -128,17 +128,16 @@ def stage_stepper(study: Study, shown: ExampleMaps) -> Stepper:
         caption=f"Maps of “{shown.names[0]}” (class “{shown.classes[0]}”) as {model} is redrawn "
         f"from the classifier downwards; shown are {redrawn} of {len(study.model.stages)} stages. "
         "SSIM with the trained network's map: second-moment normalisation, window 7, L = joint "
-        "range. "
-        f"{SCALE} One image, one seed ({study.settings.seed}), {points} points in sampling "
+        f"range. {SCALE} One image, one seed ({study.settings.seed}), {points} points in sampling "
         "methods: a picture, not a measurement.",
     )
 
 
+@show.shows()
 def occlusion_stepper(study: Study, position: int = 0) -> Stepper:
     """A slider through the occlusion: one photograph as a map's highest regions are blurred."""
-    theme()
     counts, points = OCCLUSIONS[study.settings.profile]
-    images = pictured_images(study)
+    images = show.pictured_images(study)
     shown = example_occlusion(
         study.model,
         images,
@@ -148,7 +147,7 @@ def occlusion_stepper(study: Study, position: int = 0) -> Stepper:
         study.settings.seed,
         Sampling(points, points),
     )
-    model, patch = study.settings.public()["model"], shown.patch
+    model, patch = show.model_of(study), shown.patch
     tables = {
         value: shown.scores.pivot(index="regions", columns="method", values=value)[list(shown.maps)]
         for value in ("softmax", "logit")
