@@ -10,7 +10,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from sanitygap.claims.ledger import Claim, find_claim
-from sanitygap.claims.verdicts import Verdict, check_value
+from sanitygap.claims.verdicts import Unjudged, Verdict, check_value
 from sanitygap.errors import LackingMethodError, UsageError
 from sanitygap.inference import UndefinedStatisticError
 
@@ -173,6 +173,8 @@ def judge(claim_id: str, tables: Tables, context: CriterionContext) -> Verdict:
         raise UsageError(f"the claim {claim_id!r} needs the table(s) {', '.join(missing)}")
     try:
         verdict = found.function(tables, context)
+    except Unjudged as stopped:
+        verdict = stopped.verdict
     except LackingMethodError as error:
         reason = f"{error}, which the criterion needs on {context.model}"
         reason = f"{reason[0].upper()}{reason[1:]}: not defined for it, or left out."

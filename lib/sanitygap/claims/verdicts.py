@@ -55,6 +55,14 @@ class Verdict(Strict):
         return self
 
 
+class Unjudged(Exception):
+    """The tables do not allow a criterion to judge; carries the verdict that says why."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.reason or verdict.evidence)
+        self.verdict = verdict
+
+
 def verdict_from_interval(
     low: float, high: float, threshold: float, direction: Literal["above", "below"]
 ) -> EmpiricalValue | OpenValue:
