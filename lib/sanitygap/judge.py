@@ -318,3 +318,22 @@ def scores_by(
 def methods_of(scores: pd.DataFrame) -> list[str]:
     """The columns that are attribution methods, not controls."""
     return [str(name) for name in scores if name not in CONTROLS]
+
+
+# formal statements
+
+
+def graded(
+    met: bool,
+    evidence: str,
+    numbers: Numbers | None = None,
+    *,
+    caveat: bool = False,
+    slip: bool = False,
+    reason: str = "",
+) -> Verdict:
+    """A formal statement: ``false``, or true under a condition, but for a slip, or as it stands."""
+    value: Value = "caveat" if caveat else "slip" if slip else "holds"
+    return formal(met, evidence, numbers, reason).model_copy(
+        update={"value": value if met else "false"}
+    )

@@ -34,19 +34,19 @@ def _gradient_x_input() -> Iterator[Formula]:
     ci, cj, factor = Reals("c_i c_j factor")  # factor = df/dz g', common to both inputs
     ri, rj = absolute(factor * ci), absolute(factor * cj)
     yield Statement("F.1", "|c_i| >= |c_j| implies |R_i| >= |R_j| for Gradient x Input").holds(
-        ri >= rj, absolute(ci) >= absolute(cj)
+        absolute(ci) >= absolute(cj), ri >= rj
     )
     yield Statement(
         "F.1, signed order", "c_i >= c_j implies |R_i| >= |R_j| for Gradient x Input"
-    ).mutant(ri >= rj, ci >= cj)
+    ).mutant(ci >= cj, ri >= rj)
     yield Statement(
         "F.1 strict, as printed",
         "c_i > c_j > 0 implies |R_i| > |R_j| for Gradient x Input, Eq. (55)",
-    ).fails(ri > rj, ci > cj, cj > 0)
+    ).fails(ci > cj, cj > 0, ri > rj)
     yield Statement(
         "F.1 strict, non-zero derivative",
         "c_i > c_j > 0 implies |R_i| > |R_j| if df/dz g' is not zero",
-    ).holds(ri > rj, ci > cj, cj > 0, factor != 0)
+    ).holds(ci > cj, cj > 0, factor != 0, ri > rj)
 
 
 def _coalitions(players: int) -> list[Coalition]:
@@ -81,29 +81,31 @@ def _shapley(players: int) -> Iterator[Formula]:
             if s != t
         ]
 
-    every = [_value(values, i, players) for i in range(players)]
-    first, second = every[:2]
+    first, second = (_value(values, i, players) for i in range(2))
     whole, nothing = values[coalitions[-1]], values[coalitions[0]]
+    gain = whole > nothing
     neuron = f"for one monotone neuron, d = {players}"
     yield Statement(
         f"F.2, d = {players}", f"c_i >= c_j > 0 implies phi_i >= phi_j >= 0 {neuron}"
-    ).holds(And(first >= second, second >= 0), *ordered(True), c[0] >= c[1], c[1] > 0)
+    ).holds(*ordered(True), c[0] >= c[1], c[1] > 0, And(first >= second, second >= 0))
     yield Statement(
         f"F.2 without order, d = {players}", f"c_i, c_j > 0 implies phi_i >= phi_j {neuron}"
-    ).mutant(first >= second, *ordered(True), c[0] > 0, c[1] > 0)
+    ).mutant(*ordered(True), c[0] > 0, c[1] > 0, first >= second)
     yield Statement(
         f"F.2 strict, d = {players}", f"c_i > c_j > 0 implies phi_i > phi_j {neuron}"
-    ).fails(first > second, *ordered(True), c[0] > c[1], c[1] > 0, whole > nothing)
+    ).fails(*ordered(True), c[0] > c[1], c[1] > 0, gain, first > second)
     yield Statement(
         f"Shapley values are efficient, d = {players}",
         f"the Shapley values sum to v(N) - v(empty set), d = {players}",
-    ).holds(Sum(every) == whole - nothing)
+    ).holds(Sum([_value(values, i, players) for i in range(players)]) == whole - nothing)
     if players == 2:
-        larger = [c[0] > c[1], c[1] > 0, bias == 0, whole > nothing]
         yield Statement(
             "F.2, any function on top of the neuron",
             "c_i > c_j > 0 implies |phi_i| >= |phi_j| for any function of the neuron, d = 2",
-        ).mutant(absolute(first) >= absolute(second), *ordered(False), *larger)
+        ).mutant(
+            *ordered(False), c[0] > c[1], c[1] > 0, bias == 0, gain,
+            absolute(first) >= absolute(second),
+        )  # fmt: skip
 
 
 def _pairing() -> Iterator[Formula]:
@@ -130,7 +132,7 @@ def _pairing() -> Iterator[Formula]:
     yield Statement(
         "Eq. (58) over subsets without j",
         "the sum over subsets without i and j is the Shapley value (ReLU, d = 3)",
-    ).fails(_value(without_second, 0, 3) == _value(values, 0, 3), bias == 0, c[0] == 2, c[1] == 1)
+    ).fails(bias == 0, c[0] == 2, c[1] == 1, _value(without_second, 0, 3) == _value(values, 0, 3))
 
 
 def _quotients(count: int) -> tuple[list[ArithRef], list[ArithRef], list[ArithRef], list[BoolRef]]:
@@ -155,21 +157,21 @@ def _lrp_beta() -> Iterator[Formula]:
     larger = absolute(relevance[0]) >= absolute(relevance[1])
     words = "implies |R_i| >= |R_j| for LRP-beta"
     yield Statement("F.3", f"c_i >= c_j > 0 {words} and one common neuron, d = 3").holds(
-        larger, *ordered
+        *ordered, larger
     )
     yield Statement(
         "F.3, both negative", f"c_i <= c_j < 0 {words} and one common neuron, d = 3"
-    ).holds(larger, *premises, x[0] <= x[1], x[1] < 0)
+    ).holds(*premises, x[0] <= x[1], x[1] < 0, larger)
     mixed = [x[0] >= -x[1], x[1] < 0, Sum(x) > 0, r == 1, beta == 2]
     yield Statement("F.3, mixed signs", f"c_i >= -c_j > 0 {words}, d = 3").mutant(
-        larger, *premises, *mixed
+        *premises, *mixed, larger
     )
     yield Statement(
         "F.3, different neurons above",
         f"c_i >= c_j > 0 {words} if the neurons above differ, d = 3",
     ).mutant(
-        absolute(relevance[0]) >= absolute(r_other * (1 + beta) * p[1]),
         *ordered, r > 0, r_other > 0, beta == 1,
+        absolute(relevance[0]) >= absolute(r_other * (1 + beta) * p[1]),
     )  # fmt: skip
 
 
@@ -182,13 +184,13 @@ def _conservation() -> Iterator[Formula]:
     name, words = "LRP-beta conserves relevance", "the relevances"
     unsigned = f"with 0 / 0 read as 0 and no negative contribution {words} sum to"
     yield Statement(name, f"{words} of LRP-beta sum to R if both signs occur, d = 2").holds(
-        Sum([r * ((1 + beta) * p[i] - beta * n[i]) for i in range(2)]) == r, *defined, beta >= 0
+        *defined, beta >= 0, Sum([r * ((1 + beta) * p[i] - beta * n[i]) for i in range(2)]) == r
     )
     yield Statement("LRP-beta without negative contributions", f"{unsigned} (1 + beta) R").holds(
-        total == (1 + beta) * r, *only_positive
+        *only_positive, total == (1 + beta) * r
     )
     yield Statement(f"{name} without negative contributions", f"{unsigned} R").fails(
-        total == r, *only_positive, r != 0
+        *only_positive, r != 0, total == r
     )
 
 
@@ -208,36 +210,36 @@ def adaptive_beta() -> Iterator[Formula]:
     shares = [share_p * p == positive_part(c), share_n * n == -positive_part(-c)]
     always = "satisfies Eq. (10) for every active neuron"
     yield Statement("solved beta", f"beta = -N / (P + N) {always}").holds(
-        equation_10, *active, solved
+        *active, solved, equation_10
     )
     yield Statement("printed beta", f"beta = -N / (P - N), Eq. (11), {always}").fails(
-        equation_10, *active, printed
+        *active, printed, equation_10
     )
     yield Statement(
         "printed beta never satisfies Eq. (10)",
         "beta = -N / (P - N) violates Eq. (10) for every active neuron with N < 0",
-    ).holds(misses_it, *active, printed)
+    ).holds(*active, printed, misses_it)
     yield Statement(
         "printed beta with N as a magnitude",
         "beta = -N / (P - N) violates Eq. (10) also if N > 0 is a magnitude, P > N",
-    ).holds(misses_it, p > 0, n > 0, p > n, printed)
+    ).holds(p > 0, n > 0, p > n, printed, misses_it)
     below = "beta is below 1/2, so the cap of 3 never acts"
     yield Statement("printed beta below one half", f"the printed {below}").holds(
-        beta < Q(1, 2), *active, printed
+        *active, printed, beta < Q(1, 2)
     )
     yield Statement("solved beta below one half", f"the solved {below}").mutant(
-        beta < Q(1, 2), *active, solved
+        *active, solved, beta < Q(1, 2)
     )
     yield Statement(
         "cap acts above three quarters",
         "the solved beta exceeds 3 if and only if |N| / P > 3/4",
-    ).holds((beta > 3) == (-4 * n > 3 * p), *active, solved)
+    ).holds(*active, solved, (beta > 3) == (-4 * n > 3 * p))
     gives = "beta LRP-beta gives R c / (P + N)"
     yield Statement("solved rule is LRP-0", f"with the solved {gives}: it is LRP-0").holds(
-        relevance == c, *active, solved, *shares
+        *active, solved, *shares, relevance == c
     )
     yield Statement("printed rule is LRP-0", f"with the printed {gives}").mutant(
-        relevance == c, *active, printed, *shares
+        *active, printed, *shares, relevance == c
     )
 
 
@@ -258,24 +260,23 @@ def dominance() -> Iterator[Formula]:
     """
     yield from _two_units()
     r1, r2, a1, a2, b1, b2 = Reals("R_1 R_2 share_11 share_21 share_12 share_22")
-    same = Sum([r1 * a1, r2 * b1, r1 * a2, r2 * b2]) == r1 + r2
+    lower = Sum([r1 * a1, r2 * b1, r1 * a2, r2 * b2])
     yield Statement(
         "conservative rules keep the sum",
         "if each unit passes on exactly its relevance, the layer below has the same sum "
         "(2 units, 2 inputs), whatever the biases",
-    ).holds(same, a1 + a2 == 1, b1 + b2 == 1)
+    ).holds(a1 + a2 == 1, b1 + b2 == 1, lower == r1 + r2)
     yield Statement(
         "rules that lose relevance keep the sum",
         "if a unit passes on 0.9 of its relevance, the layer below has the same sum",
-    ).mutant(same, a1 + a2 == 1, 10 * (b1 + b2) == 9)
+    ).mutant(a1 + a2 == 1, 10 * (b1 + b2) == 9, lower == r1 + r2)
     yield from _completeness()
     z, b = Reals("z b")
-    unit = positive_part(z + b)
     yield Statement(
         "Eq. (70)-(71) as printed", "an active unit relu(z + b) equals z: the bias is dropped"
-    ).fails(unit == z, z + b > 0, b <= 0)
+    ).fails(z + b > 0, b <= 0, positive_part(z + b) == z)
     yield Statement("Eq. (70)-(71) with the bias", "an active unit relu(z + b) equals z + b").holds(
-        unit == z + b, z + b > 0, b <= 0
+        z + b > 0, b <= 0, positive_part(z + b) == z + b
     )
 
 
@@ -285,25 +286,26 @@ def _two_units() -> Iterator[Formula]:
     unit = contribution + b2
     f = w1 * x1 - positive_part(unit)
     premises: list[BoolRef] = [x1 > 0, x2 > 0, w1 > 0, w2 > 0, b2 <= 0, unit > 0, f > 0]
-    gradient_x_input, lrp_0 = w1 * x1 - contribution, w1 * x1 - unit * share
-    conservative = share * contribution == contribution  # the unit has relevance -unit
+    gradient_x_input = w1 * x1 - contribution  # the unit has relevance -unit
     yield Statement(
         "Gradient x Input sums to something positive",
         "if f > 0 and the biases are not positive, Gradient x Input sums to a positive number",
-    ).fails(gradient_x_input > 0, *premises)
+    ).fails(*premises, gradient_x_input > 0)
     yield Statement(
         "Gradient x Input without biases", "without biases Gradient x Input sums to f"
-    ).holds(gradient_x_input == f, *premises, b2 == 0)
+    ).holds(*premises, b2 == 0, gradient_x_input == f)
     yield Statement(
         "LRP-0 with the bias in the denominator",
         "if f > 0 and the biases are not positive, LRP-0 with bias in the denominator sums to "
         "a positive number",
-    ).fails(lrp_0 > 0, *premises, share * unit == contribution)
+    ).fails(*premises, share * unit == contribution, w1 * x1 - unit * share > 0)
     name = "LRP-0 without the bias in the denominator"
     words = "LRP-0 with contributions alone in the denominator sums to"
-    yield Statement(name, f"if f > 0, {words} f").holds(lrp_0 == f, *premises, conservative)
+    yield Statement(name, f"if f > 0, {words} f").holds(
+        *premises, share * contribution == contribution, w1 * x1 - unit * share == f
+    )
     yield Statement(f"{name}, f <= 0", f"{words} a positive number for any f").mutant(
-        lrp_0 > 0, *premises[:-1], conservative
+        *premises[:-1], share * contribution == contribution, w1 * x1 - unit * share > 0
     )
 
 
@@ -314,10 +316,10 @@ def _completeness() -> Iterator[Formula]:
     yield Statement(
         "non-positive biases give f(0) <= 0",
         "f(0) <= 0 if no bias is positive (two hidden units)",
-    ).holds(at_zero <= 0, *biases)
+    ).holds(*biases, at_zero <= 0)
     name = "complete methods with baseline zero"
     words = "attributions that sum to f(x) - f(0) sum to at least f(x)"
     yield Statement(name, f"{words} > 0 if no bias is positive").holds(
-        total >= fx, *biases, *complete
+        *biases, *complete, total >= fx
     )
-    yield Statement(f"{name}, any biases", f"{words} for any biases").mutant(total >= fx, *complete)
+    yield Statement(f"{name}, any biases", f"{words} for any biases").mutant(*complete, total >= fx)

@@ -72,22 +72,22 @@ def _maximum() -> Iterator[Formula]:
     yield Statement(
         "maximum at zero covariance",
         "with means and second moments fixed and cov >= 0, MSE(cov) <= MSE(0), Eq. (24)",
-    ).holds(value <= at_zero, *moments, cov >= 0)
+    ).holds(*moments, cov >= 0, value <= at_zero)
     yield Statement(
         "maximum at zero covariance, any sign",
         "with means and second moments fixed, MSE(cov) <= MSE(0) for every cov",
-    ).mutant(value <= at_zero, *moments)
+    ).mutant(*moments, value <= at_zero)
     # |cov| is at most the product of the standard deviations
     free = [a2 >= ma2 * ma2, b2 >= mb2 * mb2, cov2 > 0]
     free += [cov2 * cov2 <= (a2 - ma2 * ma2) * (b2 - mb2 * mb2)]
     yield Statement(
         "maximum with free means",
         "with second moments fixed and means free, cov > 0 never exceeds the MSE at cov = 0",
-    ).mutant(2 * q - 2 * cov2 - 2 * ma2 * mb2 <= at_zero, *moments, *free)
+    ).mutant(*moments, *free, 2 * q - 2 * cov2 - 2 * ma2 * mb2 <= at_zero)
     unnormalised = (a2 - ma * ma) + (b2 - mb * mb) + (ma - mb) * (ma - mb)
     yield Statement(
         "Eq. (28)", "the unnormalised MSE with cov >= 0 is at most its value at cov = 0"
-    ).holds(unnormalised - 2 * cov <= unnormalised, cov >= 0)
+    ).holds(cov >= 0, unnormalised - 2 * cov <= unnormalised)
 
 
 def _range() -> Iterator[Formula]:
@@ -96,18 +96,18 @@ def _range() -> Iterator[Formula]:
     moments = [a2 > 0, b2 > 0, q > 0, q * q == a2 * b2, va >= 0, vb >= 0, cov * cov <= va * vb]
     value = 2 * q - 2 * cov - 2 * ma * mb
     yield Statement("MSE in [0, 4]", "the normalised MSE lies in [0, 4]").holds(
-        And(value >= 0, value <= 4 * q), *moments
+        *moments, And(value >= 0, value <= 4 * q)
     )
     yield Statement("MSE at most 3.9", "the normalised MSE is at most 3.9").mutant(
-        10 * value <= 39 * q, *moments
+        *moments, 10 * value <= 39 * q
     )
     yield Statement("MSE at most 2", "with cov >= 0 the normalised MSE is at most 2").fails(
-        value <= 2 * q, *moments, cov >= 0
+        *moments, cov >= 0, value <= 2 * q
     )
     yield Statement(
         "MSE at most 2, non-negative product of means",
         "with cov >= 0 and mean_a mean_b >= 0 the normalised MSE is at most 2",
-    ).holds(value <= 2 * q, *moments, cov >= 0, ma * mb >= 0)
+    ).holds(*moments, cov >= 0, ma * mb >= 0, value <= 2 * q)
 
 
 def _cause() -> Iterator[Formula]:
@@ -116,12 +116,12 @@ def _cause() -> Iterator[Formula]:
     is_two = [q > 0, 2 * q - 2 * cov - 2 * ma * mb == 2 * q, cov >= 0]
     yield Statement(
         "MSE of 2 means no covariance", "if the normalised MSE is 2 and cov >= 0, then cov = 0"
-    ).fails(cov == 0, *is_two)
+    ).fails(*is_two, cov == 0)
     yield Statement(
         "MSE of 2 means no covariance, non-negative product of means",
         "if the normalised MSE is 2, cov >= 0 and mean_a mean_b >= 0, then cov = 0 and one "
         "mean is 0",
-    ).holds(And(cov == 0, Or(ma == 0, mb == 0)), *is_two, ma * mb >= 0)
+    ).holds(*is_two, ma * mb >= 0, And(cov == 0, Or(ma == 0, mb == 0)))
 
 
 # --- Eq. (29): a quantity diverges if and only if the limit of its reciprocal is zero -------------

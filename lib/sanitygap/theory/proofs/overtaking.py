@@ -107,22 +107,22 @@ def _chain() -> Iterator[Formula]:
         sizes = f"|X_S| = {n_small}, |X_L| = {n_large}"
         yield Statement(
             f"Eq. (39)-(41), {sizes}", f"gamma_1 <= sqrt(|X_S| / |X_L|) / K for {sizes}"
-        ).holds(left <= n_small * Sum([y * y for y in large]), *premises)
+        ).holds(*premises, left <= n_small * Sum([y * y for y in large]))
     ratio = [k > 0, s > 0, l >= k * s]
     yield Statement(
         "Eq. (39)-(41), one per cent lower",
         "gamma_1 <= 0.99 sqrt(|X_S| / |X_L|) / K for single activations",
-    ).mutant(k * k * s * s <= Q(98, 100) * l * l, *ratio)
+    ).mutant(*ratio, k * k * s * s <= Q(98, 100) * l * l)
     words = "gamma_1 <= sqrt(|X_S| / (|X_L| K)) for single activations"
-    yield Statement("Eq. (42) as printed", words).fails(k * s * s <= l * l, *ratio)
+    yield Statement("Eq. (42) as printed", words).fails(*ratio, k * s * s <= l * l)
     yield Statement("Eq. (42) as printed, K >= 1", f"{words} and K >= 1").holds(
-        k * s * s <= l * l, *ratio, k >= 1
+        *ratio, k >= 1, k * s * s <= l * l
     )
     equal, words = k * k * s * s == l * l, "gamma_1 = sqrt(|X_S| / |X_L|) / K"
-    yield Statement("equality of the bound", f"{words} whenever Eq. (7) holds").fails(equal, *ratio)
+    yield Statement("equality of the bound", f"{words} whenever Eq. (7) holds").fails(*ratio, equal)
     yield Statement(
         "equality for constant activations", f"{words} if all ratios are exactly K"
-    ).holds(equal, k > 0, s > 0, l == k * s)
+    ).holds(k > 0, s > 0, l == k * s, equal)
     root = sqrt(SMALL / (LARGE * K**2))
     yield Statement(
         "Eq. (42) corrected", "sqrt((|X_S| / |X_L|) / K^2) = sqrt(|X_S| / |X_L|) / K"

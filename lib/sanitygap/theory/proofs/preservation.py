@@ -35,11 +35,11 @@ def _responses() -> Iterator[Formula]:
     yield Statement(
         "unresponsive features stay unresponsive",
         "if phi does not change with x_i, no function g of phi does",
-    ).holds(g(phi) == g(phi_changed), phi == phi_changed)
+    ).holds(phi == phi_changed, g(phi) == g(phi_changed))
     yield Statement(
         "responsive features become unresponsive",
         "if phi changes with x_i, no function g of phi does",
-    ).mutant(g(phi) == g(phi_changed), phi != phi_changed)
+    ).mutant(phi != phi_changed, g(phi) == g(phi_changed))
     yield Statement(
         "the example does not depend on x_1",
         "relu(x_1 + x_2) - relu(x_1 + x_2) + relu(x_2) does not depend on x_1",
@@ -58,13 +58,13 @@ def _attributions() -> Iterator[Formula]:
     nothing = half * (upper + lower) == 0
     words = "gives x_1 no relevance in the example"
     yield Statement("LRP-beta gives nothing to x_1", f"LRP-beta {words}").fails(
-        nothing, *positive, *lrp_beta
+        *positive, *lrp_beta, nothing
     )
     yield Statement(
         "LRP-beta without the cancelling unit", f"LRP-beta with beta = 0 (z+) {words}"
-    ).fails(nothing, *positive, *lrp_beta, beta == 0)
+    ).fails(*positive, *lrp_beta, beta == 0, nothing)
     yield Statement("LRP-0 gives nothing to x_1", f"LRP-0 {words}").holds(
-        nothing, *positive, *lrp_0
+        *positive, *lrp_0, nothing
     )
 
 
@@ -94,8 +94,8 @@ def _surrogate() -> Iterator[Formula]:
     name = "additive surrogate, ReLU after the addition"
     words = "with a ReLU after the addition the surrogate at theta is exact"
     yield Statement(name, f"{words} for another draw").mutant(
-        v * positive_part(h + b) + c == v * gate * b + (v * gate * h + c), *linearised
+        *linearised, v * positive_part(h + b) + c == v * gate * b + (v * gate * h + c)
     )
     yield Statement(f"{name}, same theta", f"{words} at theta itself").holds(
-        v * positive_part(h + a) + c == v * gate * a + (v * gate * h + c), *linearised
+        *linearised, v * positive_part(h + a) + c == v * gate * a + (v * gate * h + c)
     )

@@ -103,8 +103,8 @@ Statements = Callable[[], Iterator[Formula]]
 class Statement:
     """Name and words of a statement; its methods add the formula and what we expect of it.
 
-    A formula is either a goal of z3 and the premises that imply it, or the two sides of an identity
-    of sympy.
+    A formula is either premises and the goal that they imply, of z3, or the two sides of an
+    identity, of sympy.
     """
 
     name: str
@@ -112,10 +112,10 @@ class Statement:
 
     def holds(self, *formula: Any) -> Formula:
         """The statement is true."""
-        first, *others = formula
-        if isinstance(first, z3.BoolRef):
-            return Implication(self.name, self.words, others, first)
-        return Identity(self.name, self.words, first, *others)
+        *premises, goal = formula
+        if isinstance(goal, z3.BoolRef):
+            return Implication(self.name, self.words, premises, goal)
+        return Identity(self.name, self.words, *formula)
 
     def fails(self, *formula: Any) -> Formula:
         """The statement, which a paper makes or needs, has a counterexample."""
@@ -156,13 +156,11 @@ def decide(statements: Iterable[Formula], *, seed: int, timeout_ms: int) -> pd.D
         timeout_ms: z3's limit per query in milliseconds; `unknown` beyond it.
     """
     rows = []
-    start = time.perf_counter()
-    for item in statements:
+    for item in list(statements):  # z3's witnesses depend on what it was told before
+        start = time.perf_counter()
         words = item.name, item.statement, item.kind, item.method, item.expected
         outcome = item.decide(seed=seed, timeout_ms=timeout_ms)
-        end = time.perf_counter()
-        rows.append((*words, *outcome, end - start))
-        start = end
+        rows.append((*words, *outcome, time.perf_counter() - start))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 

@@ -21,10 +21,10 @@ def statements() -> Iterator[Formula]:
     yield Statement(
         "minimum at zero rank covariance",
         "if rank_cov >= 0 then rho >= 0, and rho = 0 if and only if rank_cov = 0",
-    ).holds(And(rho >= 0, (rho == 0) == (cov == 0)), *defined, cov >= 0)
+    ).holds(*defined, cov >= 0, And(rho >= 0, (rho == 0) == (cov == 0)))
     yield Statement(
         "minimum at zero rank covariance, any sign", "rho >= 0 for every rank_cov"
-    ).mutant(rho >= 0, *defined, cov * cov <= sa * sa * sb * sb)
+    ).mutant(*defined, cov * cov <= sa * sa * sb * sb, rho >= 0)
     yield from _expectations()
     yield from _equivalence()
     n, k = sympy.symbols("n k", positive=True, integer=True)
@@ -45,11 +45,11 @@ def _expectations() -> Iterator[Formula]:
     yield Statement(
         "expected Spearman, ranks without ties",
         "if all outcomes have the same rank variances, E[rank_cov] >= 0 implies E[rho] >= 0",
-    ).holds(expected, *mixture, *attainable, s1 == s2, nonnegative)
+    ).holds(*mixture, *attainable, s1 == s2, nonnegative, expected)
     yield Statement(
         "expected Spearman, ranks with ties",
         "E[rank_cov] >= 0 implies E[rho] >= 0, whatever the rank variances",
-    ).mutant(expected, *mixture, *attainable, nonnegative)
+    ).mutant(*mixture, *attainable, nonnegative, expected)
 
 
 def _ranks(values: Sequence[ArithRef]) -> list[ArithRef]:
@@ -71,6 +71,7 @@ def _equivalence() -> Iterator[Formula]:
         statement = Statement(
             f"{name} {least}, {n} pixels", f"for {n} {words} if and only if cov >= {least}"
         )
-        goal = (_covariance(_ranks(a), _ranks(b)) >= 0) == (_covariance(a, b) >= least)
         expect = statement.mutant if least else statement.holds if n == 2 else statement.fails
-        yield expect(goal, *distinct)
+        yield expect(
+            *distinct, (_covariance(_ranks(a), _ranks(b)) >= 0) == (_covariance(a, b) >= least)
+        )

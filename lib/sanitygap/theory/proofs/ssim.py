@@ -31,55 +31,55 @@ def statements() -> Iterator[Formula]:
     yield Statement(
         "minimum at zero covariance",
         "with means and variances fixed and cov >= 0, |SSIM(cov)| >= |SSIM(0)|",
-    ).holds(numerator(cov) >= at_zero, *positive, cov >= 0)
+    ).holds(*positive, cov >= 0, numerator(cov) >= at_zero)
     yield Statement(
         "minimum at zero covariance, cov >= -1",
         "with means and variances fixed and cov >= -1, |SSIM(cov)| >= |SSIM(0)|",
-    ).mutant(numerator(cov) >= at_zero, *positive, cov >= -1)
+    ).mutant(*positive, cov >= -1, numerator(cov) >= at_zero)
     fixed = [*standard, a > 0, b > 0, va == 1, vb == 1, va2 == 1]
     yield Statement(
         "minimum with free variances",
         "with means fixed, variances free and cov > 0, |SSIM(cov)| >= |SSIM(0)|",
     ).mutant(
-        numerator(cov) * spread >= at_zero * (va2 + vb2 + c2),
         *fixed, vb2 > 0, cov > 0, cov * cov <= va2 * vb2,
+        numerator(cov) * spread >= at_zero * (va2 + vb2 + c2),
     )  # fmt: skip
     yield Statement(
         "luminance at most one",
         "|2 mean_a mean_b + C1| <= mean_a^2 + mean_b^2 + C1, Eq. (14)-(16)",
-    ).holds(absolute(2 * a * b + c1) <= luminance, c1 > 0)
+    ).holds(c1 > 0, absolute(2 * a * b + c1) <= luminance)
     yield Statement(
         "luminance at most one, factor 3", "|3 mean_a mean_b + C1| <= mean_a^2 + mean_b^2 + C1"
-    ).mutant(absolute(3 * a * b + c1) <= luminance, c1 > 0)
+    ).mutant(c1 > 0, absolute(3 * a * b + c1) <= luminance)
     yield Statement("bound (2)", "|SSIM(0)| <= C2 / (var_a + var_b + C2), Eq. (2)").holds(
-        at_zero * spread <= c2 * luminance * spread, *positive
+        *positive, at_zero * spread <= c2 * luminance * spread
     )
     yield Statement(
         "bound (2), one per cent lower", "|SSIM(0)| <= 0.99 C2 / (var_a + var_b + C2)"
-    ).mutant(at_zero * spread <= Q(99, 100) * c2 * luminance * spread, *positive)
+    ).mutant(*positive, at_zero * spread <= Q(99, 100) * c2 * luminance * spread)
     yield Statement("unique minimiser", "if cov > 0 then |SSIM(cov)| > |SSIM(0)|").fails(
-        numerator(cov) > at_zero, *standard, va > 0, vb > 0, cov > 0, cauchy_schwarz
+        *standard, va > 0, vb > 0, cov > 0, cauchy_schwarz, numerator(cov) > at_zero
     )
     yield Statement(
         "unique minimiser, 2 mean_a mean_b != -C1",
         "if cov > 0 and 2 mean_a mean_b != -C1 then |SSIM(cov)| > |SSIM(0)|",
-    ).holds(numerator(cov) > at_zero, *positive, 2 * a * b != -c1, cov > 0)
+    ).holds(*positive, 2 * a * b != -c1, cov > 0, numerator(cov) > at_zero)
     yield Statement(
         "zero covariance optimal among all covariances",
         "|SSIM(cov)| >= |SSIM(0)| for every cov with cov^2 <= var_a var_b",
-    ).fails(numerator(cov) >= at_zero, *attainable)
+    ).fails(*attainable, numerator(cov) >= at_zero)
     yield Statement("exact zero at cov = -C2 / 2", "SSIM vanishes at cov = -C2 / 2").holds(
-        numerator(cov) == 0, *positive, cov == -c2 / 2
+        *positive, cov == -c2 / 2, numerator(cov) == 0
     )
     inside = And(2 * cov + c2 <= spread, 2 * cov + c2 >= -spread)
     yield Statement(
         "SSIM in [-1, 1]", "|2 cov + C2| <= var_a + var_b + C2 if cov^2 <= var_a var_b"
-    ).holds(inside, c2 > 0, va >= 0, vb >= 0, cauchy_schwarz)
+    ).holds(c2 > 0, va >= 0, vb >= 0, cauchy_schwarz, inside)
     yield Statement(
         "SSIM in [-1, 1] without Cauchy-Schwarz", "|2 cov + C2| <= var_a + var_b + C2 for any cov"
-    ).mutant(inside, c2 > 0, va >= 0, vb >= 0)
+    ).mutant(c2 > 0, va >= 0, vb >= 0, inside)
     yield Statement("SSIM is non-negative", "SSIM >= 0 for attainable moments").fails(
-        (2 * a * b + c1) * (2 * cov + c2) >= 0, *attainable
+        *attainable, (2 * a * b + c1) * (2 * cov + c2) >= 0
     )
     yield from _three_factors()
 
