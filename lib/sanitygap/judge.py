@@ -73,6 +73,18 @@ def condition(interval: Interval, bound: float, direction: Direction, what: str)
     )
 
 
+def reproduced(
+    interval: Interval, bound: float, direction: Direction, evidence: str, name: str
+) -> Verdict:
+    """A quantity of that name lies above or below a bound, as the paper says it does."""
+    value = side(interval, bound, direction)
+    return Verdict(
+        value="reproduced" if value == "direction" else value,
+        evidence=evidence,
+        numbers={name: interval.estimate},
+    )
+
+
 def difference(
     scores: pd.DataFrame, first: str, second: str, direction: Direction, what: str
 ) -> Verdict:

@@ -262,14 +262,14 @@ def shares(layers: list[float], negative: float = 0.0, spread: float = 0.0):
     return {"activation-sparsity": pd.DataFrame(rows)}
 
 
-@pytest.mark.parametrize("judge", [criteria.appendix_j, criteria.figure_app7])
+@pytest.mark.parametrize("judge", [criteria.sparsity])
 def test_sparsity_criteria(judge):
     assert judge(shares([0.4, 0.5, 0.1]), CONTEXT).value == "reproduced"
     assert judge(shares([0.4, 0.1, 0.1]), CONTEXT).value == "not-reproduced"
     assert judge(shares([0.5, 0.3, 0.1], spread=0.02), CONTEXT).value == "undecided"
 
 
-@pytest.mark.parametrize("judge", [criteria.appendix_j, criteria.figure_app7])
+@pytest.mark.parametrize("judge", [criteria.sparsity])
 def test_sparsity_of_the_swish_network(judge):
     own = CriterionContext("your_module:efficientnet_b0", "imagenet-val:x", 1000)
     assert judge(shares(SWISH, negative=0.2), own).value == "reproduced"
@@ -286,7 +286,7 @@ def test_layer_numbers_of_the_swish_network_say_nothing_about_relu6(model):
     """Without negative activations no layer is fully non-positive, whatever the network's name."""
     context = CriterionContext(model, "photos", 8)
     dense = [0.27, 0.25, 0.4, 0.39, 0.4, 0.52, *[0.5] * 20]
-    assert criteria.appendix_j(shares(dense), context).value == "reproduced"
+    assert criteria.sparsity(shares(dense), context).value == "reproduced"
 
 
 def evidence_table(negative: int = 0, images: int = 200, leak: float = 1.0):

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from sanitygap import activations
+from sanitygap.experiments import TABLES
 from sanitygap.figures import theme, theory, theory_networks, theory_normalizers
-from sanitygap.theory import TABLES
 
 DRAWN = {
     theory.ssim_against_covariance: "theorem-1-covariance",

@@ -1,6 +1,7 @@
 """Eq. (9), App. F and App. A.2: pairs of contributions, and the criteria."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import find, given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from sanitygap.criteria.theory import monotonicity as criteria
-from sanitygap.theory import adaptive_beta, monotonicity
+from sanitygap.theory import monotonicity
 from sanitygap.theory.shapley import coalitions, shapley_values
 
 ANY = st.lists(st.integers(-3, 3), min_size=3, max_size=3)
@@ -88,7 +89,7 @@ def test_violations_are_those_of_a_loop():
 
 
 def test_example_neuron_keeps_the_order_except_below_the_zigzag():
-    table = monotonicity.example_neuron(n=1, seed=0)
+    table = pd.DataFrame(monotonicity.example_neuron(n=1, seed=0))
     for (method, setting), rows in table.groupby(["method", "setting"], sort=False):
         positive = rows[rows["contribution"] > 0].sort_values("contribution")
         rising = positive["relevance"].abs().is_monotonic_increasing
@@ -104,7 +105,7 @@ def test_example_neuron_keeps_the_order_except_below_the_zigzag():
 
 
 def test_beta_curve_solves_equation_10_up_to_the_cap():
-    curve = adaptive_beta.beta_curve(n=50, seed=0).set_index(["formula", "balance"])
+    curve = pd.concat(monotonicity.beta_curve(n=50, seed=0)).set_index(["formula", "balance"])
     for balance in curve.loc["solved"].index:
         wanted = brentq(lambda b, at=balance: b / (1 + b) - at, 0, 1e6)
         assert curve.loc[("solved", balance), "beta"] == pytest.approx(wanted, abs=1e-6)

@@ -1,6 +1,7 @@
 """Theorem 3: Spearman's correlation, its conditions, its criteria."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import find, given
 from hypothesis import strategies as st
@@ -67,7 +68,7 @@ def test_expected_spearman_of_a_common_envelope(table):
 
 
 def test_sign_disagreement_counts_what_a_loop_counts():
-    table = rank.sign_disagreement(n=300, seed=5, pixels=9)
+    table = pd.DataFrame(rank.sign_disagreement(n=300, seed=5, pixels=9))
     strong = table[table["dependence"] == 2.0]
     weak = table[table["dependence"] == 0.1]
     assert (weak["estimate"].to_numpy() > strong["estimate"].to_numpy()).all()
@@ -78,7 +79,7 @@ def test_sign_disagreement_counts_what_a_loop_counts():
 
 
 def test_ties_alone_leave_the_line():
-    pairs = rank.random_pairs(n=40, seed=2, pixels=25)
+    pairs = pd.concat(rank.random_pairs(n=40, seed=2, pixels=25))
     slope = 12 * 25**2 / (25**2 - 1)  # ranks 1 to n have variance (n^2 - 1) / 12
     distance = (pairs["spearman"] - slope * pairs["rank_covariance"]).abs()
     tied = pairs["values"] == "ties"

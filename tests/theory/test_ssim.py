@@ -11,7 +11,7 @@ from sanitygap.claims import CriterionContext
 from sanitygap.criteria.gap import RANGES
 from sanitygap.criteria.theory import ssim as criteria
 from sanitygap.errors import UsageError
-from sanitygap.theory import ssim, ssim_scale
+from sanitygap.theory import ssim
 
 MEANS = st.floats(-5, 5)
 SPREADS = st.floats(0.01, 5)
@@ -117,9 +117,7 @@ def test_shuffled_estimate_averages_ssim_over_permutations():
 @settings(max_examples=20)
 @given(st.floats(0, 1), st.integers(0, 2**32))
 def test_correlated_maps_are_normalised(correlation, seed):
-    for maps in ssim_scale.correlated_maps(
-        ssim_scale.NOISE["Laplace"], correlation, n=2, seed=seed, side=9
-    ):
+    for maps in ssim.correlated_maps(ssim.NOISE["Laplace"], correlation, n=2, seed=seed, side=9):
         np.testing.assert_allclose(maps.square().mean((1, 2)), 1, rtol=1e-12)
 
 

@@ -7,8 +7,6 @@ attribution goes to the ignored inputs? The additive component of networks with 
 a top maps the sum to logits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import torch

@@ -7,8 +7,6 @@ into the output. Does positive evidence dominate in every layer of a network wit
 is float64 and batched.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product

@@ -1,7 +1,5 @@
 """Point estimates of Monte Carlo draws with 95 % intervals, as columns of a tidy table."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any, TypedDict
 

@@ -4,8 +4,6 @@ Equation numbers are those of Binder et al. (2022). Maps are float64 tensors (ma
 normalised means divided by the root of the second moment over the pixels (Eq. 20).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 

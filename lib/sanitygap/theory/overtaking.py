@@ -7,6 +7,7 @@ of Binder et al. (2022).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -206,27 +207,26 @@ def simulate(
     at: Activations, rng: np.random.Generator, draws: int, weights: Weights = _normal
 ) -> dict[str, Estimate]:
     """Frequencies of the events of :func:`overtaking`; conditional ones among draws with L > 0."""
-    counts = dict.fromkeys(
-        ("joint", "conditional, averages", "unconditional", "two-sided", "absolute sums",
-         "absolute averages"), 0,
-    )  # fmt: skip
-    positive = 0
-    sizes = len(at.small), len(at.large)
-    for size in chunks(draws, sum(sizes)):
-        w = weights(rng, (size, sum(sizes)))
-        parts = w[:, : sizes[0]], w[:, sizes[0] :]
+    counts: Counter[str] = Counter()
+    n_small, n_large = len(at.small), len(at.large)
+    for size in chunks(draws, n_small + n_large):
+        w = weights(rng, (size, n_small + n_large))
+        parts = w[:, :n_small], w[:, n_small:]
         values = at.small.astype(np.float32), at.large.astype(np.float32)
         s, l = (part @ x for part, x in zip(parts, values, strict=True))  # noqa: E741
         abs_s, abs_l = (np.abs(part) @ x for part, x in zip(parts, values, strict=True))
-        positive += int((l > 0).sum())
-        counts["joint"] += int(((l > 0) & (l <= s)).sum())
-        counts["conditional, averages"] += int(((l > 0) & (l / sizes[1] <= s / sizes[0])).sum())
-        counts["unconditional"] += int((s >= l).sum())
-        counts["two-sided"] += int((np.abs(s) >= np.abs(l)).sum())
-        counts["absolute sums"] += int((abs_s >= abs_l).sum())
-        counts["absolute averages"] += int((abs_s / sizes[0] >= abs_l / sizes[1]).sum())
-    among_positive = {"conditional": counts["joint"]}
-    among_positive["conditional, averages"] = counts.pop("conditional, averages")
+        for event, happened in {
+            "joint": (l > 0) & (l <= s),
+            "conditional, averages": (l > 0) & (l / n_large <= s / n_small),
+            "unconditional": s >= l,
+            "two-sided": np.abs(s) >= np.abs(l),
+            "absolute sums": abs_s >= abs_l,
+            "absolute averages": abs_s / n_small >= abs_l / n_large,
+            "positive": l > 0,
+        }.items():
+            counts[event] += int(happened.sum())
+    positive, averages = counts.pop("positive"), counts.pop("conditional, averages")
+    among_positive = {"conditional": counts["joint"], "conditional, averages": averages}
     return {event: proportion(count, draws) for event, count in counts.items()} | {
         event: proportion(count, positive) for event, count in among_positive.items()
     }

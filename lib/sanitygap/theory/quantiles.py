@@ -3,8 +3,6 @@
 Equation numbers are those of Binder et al. (2022).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -4,8 +4,6 @@ Equation numbers are those of Binder et al. (2022). A batch of maps has shape (m
 float64; ranks start at 1 and ties share their average rank.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Reading machine proofs and tidy tables for the criteria of the formal statements."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import wraps
 

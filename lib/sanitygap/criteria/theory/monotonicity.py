@@ -3,8 +3,6 @@
 Rules at one neuron, and whether positive evidence dominates every layer.
 """
 
-from __future__ import annotations
-
 import pandas as pd
 
 from sanitygap.claims import Verdict

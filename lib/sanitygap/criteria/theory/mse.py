@@ -1,7 +1,5 @@
 """Criteria for Theorem 4, Eq. (20)-(28) of Binder et al. (2022): the MSE rewards unrelated maps."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from sanitygap.claims import Verdict, combine, criterion

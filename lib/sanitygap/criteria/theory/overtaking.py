@@ -1,7 +1,5 @@
 """Criteria for Theorem 2 of Binder et al. (2022): can small activations overtake large ones?"""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

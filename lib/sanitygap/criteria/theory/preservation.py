@@ -1,7 +1,5 @@
 """Criteria for Eq. (3)-(6) of Binder et al. (2022): what randomisation has to leave unchanged."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from sanitygap.claims import Verdict, criterion

@@ -1,7 +1,5 @@
 """Criteria for Appendix D.1 of Binder et al. (2022): quantiles and maxima as normalisers."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from sanitygap.claims import Value, Verdict, criterion, verdict_from_interval

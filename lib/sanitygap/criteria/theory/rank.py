@@ -1,7 +1,5 @@
 """Criteria for Eq. (17) and Theorem 3 of Binder et al. (2022): Spearman rewards unrelated ranks."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """Criteria for Eq. (1)-(2) and Theorem 1 of Binder et al. (2022): SSIM rewards zero covariance."""
 
-from __future__ import annotations
-
 import math
 from itertools import combinations
 

@@ -5,8 +5,6 @@ Contributions c_i = w_i x_i enter one neuron. Divisions are removed by naming th
 are for a fixed small number of inputs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 from math import comb

@@ -2,8 +2,6 @@
 (App. D.1) of Binder et al. (2022).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import sympy

@@ -4,8 +4,6 @@ The two sums S and L over X_S and X_L are zero-mean normals. Scaled to equal var
 uniform angle t, with L proportional to cos t and S to gamma sin t.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import sympy

@@ -4,8 +4,6 @@ The example network of Eq. (4) is f = relu(x_1 + x_2) - relu(x_1 + x_2) + relu(x
 depend on x_1, although its hidden units do.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import sympy

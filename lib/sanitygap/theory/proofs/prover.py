@@ -5,8 +5,6 @@ expect is recorded beside the outcome but never influences it. A deliberately wr
 statement (a *mutant*) guards against an encoding that would prove anything.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace

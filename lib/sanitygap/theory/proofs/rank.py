@@ -3,8 +3,6 @@
 Equation numbers are those of Binder et al. (2022).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import sympy
@@ -65,13 +63,16 @@ def _covariance(a: Sequence[ArithRef], b: Sequence[ArithRef]) -> ArithRef:
 
 def _equivalence() -> Iterator[Formula]:
     name, words = "rank covariance >= 0 iff covariance >=", "pixels without ties: rank_cov >= 0"
-    for n, least in ((2, 0), (3, 0), (2, 1)):
+    for n in (2, 3):
         a, b = ([Real(f"{letter}{i}") for i in range(n)] for letter in "ab")
         distinct = [x != y for v in (a, b) for i, x in enumerate(v) for y in v[:i]]
-        statement = Statement(
-            f"{name} {least}, {n} pixels", f"for {n} {words} if and only if cov >= {least}"
-        )
-        expect = statement.mutant if least else statement.holds if n == 2 else statement.fails
-        yield expect(
-            *distinct, (_covariance(_ranks(a), _ranks(b)) >= 0) == (_covariance(a, b) >= least)
-        )
+        goal = (_covariance(_ranks(a), _ranks(b)) >= 0) == (_covariance(a, b) >= 0)
+        statement = Statement(f"{name} 0, {n} pixels", f"for {n} {words} if and only if cov >= 0")
+        expect = statement.holds if n == 2 else statement.fails
+        yield expect(*distinct, goal)
+    a, b = a[:2], b[:2]
+    yield Statement(f"{name} 1, 2 pixels", f"for 2 {words} if and only if cov >= 1").mutant(
+        a[0] != a[1],
+        b[0] != b[1],
+        (_covariance(_ranks(a), _ranks(b)) >= 0) == (_covariance(a, b) >= 1),
+    )

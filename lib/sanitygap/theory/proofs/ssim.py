@@ -3,8 +3,6 @@
 Divisions are removed by multiplying with denominators, which are positive because C1, C2 > 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import sympy
