@@ -191,9 +191,10 @@ def compared(tables: Tables, first: str, second: str) -> Interval:
     Raises:
         Unjudged: one was not generated, or there are too few samples.
     """
-    pair = [successes(rows) for rows in [variant(tables, name) for name in (first, second)]]
-    need_samples(len(pair[0]))
-    return paired_difference(*pair)
+    pair = [variant(tables, name) for name in (first, second)]
+    one, other = (successes(rows) for rows in pair)
+    need_samples(len(one))
+    return paired_difference(one, other)
 
 
 def need_samples(count: int) -> None:

@@ -97,7 +97,7 @@ def maximum(tables: Tables, context: Context) -> Verdict:
     elif "undecided" not in values:
         value = "direction"
     laws = rows_of(table, source="distribution", distribution="uniform")
-    uniform = laws.loc[laws["size"].idxmax()]
+    uniform = laws.sort_values("size").iloc[-1]
     means = own.groupby("method")[["maximum_spread", "rms_spread"]].mean()
     ratio = means["maximum_spread"] / means["rms_spread"]
     return Verdict(

@@ -167,7 +167,8 @@ def quantiles() -> Iterator[Formula]:
             expect = wrong if name in bounded[power] else statement.holds
             reciprocal = sympy.simplify(1 / _variance(density, power, tail))
             yield expect(sympy.limit(reciprocal, symbol, end), 0)
-    f, c, p, e = *sympy.symbols("f c p", positive=True), _TAIL
+    f, c, p = sympy.symbols("f c p", positive=True)
+    e = _TAIL
     yield Statement(
         "condition for the squared density",
         "p (1 - p) / (n f^2) = (p / n) (sqrt(1 - p) / f)^2: it diverges as p approaches 1 if "

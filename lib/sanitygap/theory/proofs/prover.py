@@ -137,8 +137,8 @@ def proof_table(name: str) -> Callable[[Statements], Statements]:
 
         # the module whose code, with all that it imports, decides the numbers
         proofs.__module__, proofs.__doc__ = statements.__module__, statements.__doc__
-        limits = {"smoke": 5_000, "quick": 10_000, "full": 60_000}
-        table(name, **{profile: {"timeout_ms": ms} for profile, ms in limits.items()})(proofs)
+        smoke, quick, full = ({"timeout_ms": limit} for limit in (5_000, 10_000, 60_000))
+        table(name, smoke=smoke, quick=quick, full=full)(proofs)
         STATEMENTS[name] = statements
         return statements
 
