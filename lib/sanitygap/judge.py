@@ -76,6 +76,18 @@ def condition(
     )
 
 
+def reproduced(
+    interval: Interval, bound: float, direction: Direction, evidence: str, name: str
+) -> Verdict:
+    """A quantity of that name lies above or below a bound, as the paper says it does."""
+    value = side(interval, bound, direction)
+    return Verdict(
+        value="reproduced" if value == "direction" else value,
+        evidence=evidence,
+        numbers={name: interval.estimate},
+    )
+
+
 def difference(
     scores: pd.DataFrame, first: str, second: str, direction: Direction, what: str
 ) -> Verdict:
@@ -327,3 +339,22 @@ def scores_by(
 def methods_of(scores: pd.DataFrame) -> list[str]:
     """The columns that are attribution methods, not controls."""
     return [str(name) for name in scores if name not in CONTROLS]
+
+
+# formal statements
+
+
+def graded(
+    met: bool,
+    evidence: str,
+    numbers: Numbers | None = None,
+    *,
+    caveat: bool = False,
+    slip: bool = False,
+    reason: str = "",
+) -> Verdict:
+    """A formal statement: ``false``, or true under a condition, but for a slip, or as it stands."""
+    value: Value = "caveat" if caveat else "slip" if slip else "holds"
+    return formal(met, evidence, numbers, reason).model_copy(
+        update={"value": value if met else "false"}
+    )

@@ -27,7 +27,9 @@ def test_squared_density_is_right_and_printed_is_right_only_on_the_unit_interval
 
 
 def test_maximum_is_drawn_with_the_law_of_the_maximum():
-    got = quantiles.maximum_dispersion(n=1500, seed=1, sizes=(50,)).set_index("distribution")
+    got = pd.DataFrame(quantiles.maximum_dispersion(n=1500, seed=1, sizes=(50,))).set_index(
+        "distribution"
+    )
     x = np.abs(np.random.default_rng(2).normal(size=(20_000, 50)))
     maximum, rms = x.max(1), np.sqrt((x**2).mean(1))
     assert got.loc["normal", "maximum"] == pytest.approx(maximum.std() / maximum.mean(), rel=0.08)

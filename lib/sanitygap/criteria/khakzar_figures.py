@@ -1,53 +1,44 @@
 """Criteria of Khakzar et al. (2022) about layers (Table 2) and the examples in its figures."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pandas as pd
 from scipy.stats import spearmanr
 
-from sanitygap.axioms.metrics import METRICS, Metric, metric_of
-from sanitygap.claims import CriterionContext, Verdict, criterion
+from sanitygap.axioms.metrics import METRICS, metric_of
+from sanitygap.claims import Verdict, criterion
 from sanitygap.criteria.khakzar_features import LEAST
 from sanitygap.criteria.khakzar_formal import table2_trends
 from sanitygap.criteria.khakzar_methods import (
     NAMES,
-    few,
     level_ratio,
     null_share,
-    per_sample,
+    samples,
     shared_share,
     smaller_share,
 )
-
-Tables = Mapping[str, pd.DataFrame]
+from sanitygap.judge import Context, Tables, measured, no_data
 
 
 def layer_metrics(table: pd.DataFrame) -> pd.DataFrame:
     """Method, metric and depth -> value: shares for null and double, Eq. (12) for single."""
-    chosen: dict[str, Metric] = {
-        "null": next(m for m in METRICS if (m.name, m.variant) == ("null", "patches")),
-        "double": next(m for m in METRICS if (m.name, m.variant) == ("double", "printed")),
-        "single": next(m for m in METRICS if (m.name, m.variant) == ("single", "coded")),
+    variants = {"null": "patches", "double": "printed", "single": "coded"}
+    chosen = {
+        name: next(m for m in METRICS if (m.name, m.variant) == (name, variant))
+        for name, variant in variants.items()
     }
     rows = []
     for (method, depth), part in table.groupby(["method", "depth"]):
+        short = str(method).partition("@")[0]
         for name, metric in chosen.items():
             interval, n = metric_of(part, metric, str(method), "absolute")
             if interval is not None:
-                rows.append(
-                    (
-                        str(method).partition("@")[0],
-                        name,
-                        int(float(str(depth))),
-                        interval.estimate,
-                        n,
-                    )
-                )
+                rows.append((short, name, int(float(str(depth))), interval.estimate, n))
     return pd.DataFrame(rows, columns=["method", "metric", "depth", "value", "n"])
 
 
 @criterion("khakzar-table2", tables=("axioms-layers",))
-def table2(tables: Tables, context: CriterionContext) -> Verdict:
+def table2(tables: Tables, context: Context) -> Verdict:
     printed = table2_trends()
     kept = sum(rho < 0 and lowest for rho, lowest in printed.values())
     text = (
@@ -55,11 +46,7 @@ def table2(tables: Tables, context: CriterionContext) -> Verdict:
     )
     values = layer_metrics(tables["axioms-layers"])
     if values.empty or int(values["n"].min()) < LEAST or values["depth"].nunique() < 4:
-        return Verdict(
-            value="no-data",
-            evidence=text,
-            reason="Too few accepted samples to measure the rows again.",
-        )
+        return no_data(text, "Too few accepted samples to measure the rows again.")
     good = []
     for (method, metric), row in values.groupby(["method", "metric"]):
         ordered = row.sort_values("depth")
@@ -67,11 +54,12 @@ def table2(tables: Tables, context: CriterionContext) -> Verdict:
         lowest = bool(ordered["value"].iloc[-1] == ordered["value"].min())
         good.append((f"{method} {metric} ρ = {rho:+.1f}", rho < 0 and lowest))
     failing = [name for name, ok in good if not ok]
-    return Verdict(
-        value="reproduced" if not failing and kept == len(printed) else "not-reproduced",
-        evidence=f"{text} Measured here: {len(good) - len(failing)} of {len(good)}"
+    return measured(
+        not failing and kept == len(printed),
+        f"{text} Measured here: {len(good) - len(failing)} of {len(good)}"
         + (f"; not {', '.join(failing)}." if failing else "."),
-        numbers={"printed rows": kept, "measured rows": len(good) - len(failing)},
+        {"printed rows": kept, "measured rows": len(good) - len(failing)},
+        value="reproduced",
     )
 
 
@@ -88,21 +76,16 @@ FIGURES: dict[str, tuple[str, str, Callable[[pd.DataFrame], pd.Series], slice]] 
 
 def typical(scores: pd.DataFrame, claim: str) -> Verdict:
     """Whether the examples of a figure lie within the interquartile range, method by method."""
-    table, scenario, value, shown_ = FIGURES[claim]
-    names = [
-        name
-        for name in dict.fromkeys(scores["method"])
-        if str(name).partition("@")[0] in NAMES.values()
-    ]
-    found = per_sample(scores, scenario, "absolute", value, names)
-    if (open_ := few(found, scenario, ())) is not None:
-        return open_
-    low, high = found.quantile(0.25), found.quantile(0.75)
-    examples = found.iloc[shown_]
+    _, scenario, value, drawn = FIGURES[claim]
+    own = set(NAMES.values())
+    names = [n for n in dict.fromkeys(scores["method"]) if str(n).partition("@")[0] in own]
+    values = samples(scores, scenario, value, methods=names)
+    low, high = values.quantile(0.25), values.quantile(0.75)
+    examples = values.iloc[drawn]
     outside = [
         f"sample {sample}: {name}"
         for sample, row in examples.iterrows()
-        for name in found
+        for name in values
         if not low[str(name)] <= row[str(name)] <= high[str(name)]
     ]
     count = examples.size
@@ -110,7 +93,7 @@ def typical(scores: pd.DataFrame, claim: str) -> Verdict:
     return Verdict(
         value="not-reproduced" if outside else "reproduced",
         evidence=f"{count - len(outside)} of {count} values of the shown examples lie in the "
-        f"interquartile range of {len(found)} samples" + (f"; not {listed}." if outside else "."),
+        f"interquartile range of {len(values)} samples" + (f"; not {listed}." if outside else "."),
         reason="Half of all values lie outside an interquartile range by its definition."
         if outside
         else "",
@@ -119,7 +102,7 @@ def typical(scores: pd.DataFrame, claim: str) -> Verdict:
 
 def _register(claim: str, table: str) -> None:
     @criterion(claim, tables=(table,))
-    def figure(tables: Tables, context: CriterionContext) -> Verdict:
+    def figure(tables: Tables, context: Context) -> Verdict:
         return typical(tables[table], claim)
 
     figure.__qualname__ = f"figure {claim}"

@@ -1,48 +1,66 @@
 """Criteria of Khakzar et al. (2022) that need no network: games, formulas, and their own tables."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import wraps
 
 import pandas as pd
 from scipy.stats import spearmanr
 
-from sanitygap.claims import CriterionContext, Value, Verdict, criterion
+from sanitygap.claims import Verdict, criterion
 from sanitygap.claims.ledger import default_ledger
 from sanitygap.inference import paired_difference
+from sanitygap.judge import Context, Tables, formal, graded, no_data, rows_of
 
-Tables = Mapping[str, pd.DataFrame]
 STATEMENTS = ("axioms-statements",)
 
 #: rounding
 EXACT = 1e-12
 
 
-def found(tables: Tables, claim: str) -> dict[tuple[str, str], float]:
+Values = dict[tuple[str, str], float]
+
+
+def values_of(tables: Tables, claim: str) -> Values:
     """(case, quantity) -> value of one claim."""
-    rows = tables["axioms-statements"]
-    rows = rows[rows["claim"] == claim]
+    rows = rows_of(tables["axioms-statements"], claim=claim)
     return {
         (str(row.case), str(row.quantity)): float(row.value)  # type: ignore[arg-type]
         for row in rows.itertuples()
     }
 
 
-def decided(passed: bool, evidence: str, value: Value = "holds", reason: str = "") -> Verdict:
-    """The value given if the criterion is met, else ``false``."""
-    return Verdict(value=value if passed else "false", evidence=evidence, reason=reason)
+def all_of(values: Values, quantity: str) -> list[float]:
+    """A quantity in every case."""
+    return [value for (_, name), value in values.items() if name == quantity]
 
 
-@criterion("khakzar-ambiguity", tables=STATEMENTS)
-def ambiguity(tables: Tables, context: CriterionContext) -> Verdict:
-    values = found(tables, "khakzar-ambiguity")
-    removal = [v for (_, quantity), v in values.items() if quantity == "removal"]
-    shares = [v for (_, quantity), v in values.items() if quantity == "Shapley value"]
+Judge = Callable[[Values], Verdict]
+Judgement = Callable[[Tables, Context], Verdict]
+
+
+def statement(claim: str) -> Callable[[Judge], Judgement]:
+    """Register the criterion of a claim, a function of its values alone."""
+
+    def register(judge: Judge) -> Judgement:
+        @wraps(judge)
+        def judgement(tables: Tables, context: Context) -> Verdict:
+            return judge(values_of(tables, claim))
+
+        return criterion(claim, tables=STATEMENTS)(judgement)
+
+    return register
+
+
+@statement("khakzar-ambiguity")
+def ambiguity(values: Values) -> Verdict:
+    removal, shares = all_of(values, "removal"), all_of(values, "Shapley value")
     passed = removal == [0.0, 0.0] and all(abs(share - 0.5) < EXACT for share in shares)
-    return decided(passed, f"OR of two features: removal {removal}, Shapley values {shares}.")
+    return formal(passed, f"OR of two features: removal {removal}, Shapley values {shares}.")
 
 
 @criterion("khakzar-background", tables=("axioms-statements", "axioms-edges"))
-def background(tables: Tables, context: CriterionContext) -> Verdict:
-    values = found(tables, "khakzar-background")
+def background(tables: Tables, context: Context) -> Verdict:
+    values = values_of(tables, "khakzar-background")
     square = values.pop(("x1^2 x2", "IG - Shapley"))
     gap = max(abs(v) for v in values.values())
     edges = tables["axioms-edges"].pivot(index="image", columns="method", values="spearman")
@@ -55,33 +73,25 @@ def background(tables: Tables, context: CriterionContext) -> Verdict:
     if absent:
         return Verdict(value="not-run", evidence=text, reason=f"the run lacks {', '.join(absent)}.")
     if len(edges) < 2:
-        return Verdict(value="no-data", evidence=f"{text} Edges: {len(edges)} images only.")
+        return no_data(f"{text} Edges: {len(edges)} images only.")
     more = paired_difference(edges["guided-backprop"], edges["gradient"])
     text += f" Correlation with edges, guided backpropagation − gradient: {more}."
-    if gap > EXACT or more.high < 0:
-        return Verdict(value="false", evidence=text)
-    if more.low <= 0:
+    met = gap <= EXACT and more.high >= 0
+    if met and more.low <= 0:
         return Verdict(value="undecided", evidence=text)
     condition = "Integrated gradients equal Shapley values for multilinear functions only."
-    return Verdict(
-        value="caveat" if abs(square) > EXACT else "holds",
-        evidence=text,
-        reason=condition if abs(square) > EXACT else "",
+    differ = abs(square) > EXACT
+    return graded(met, text, caveat=differ, reason=condition if met and differ else "")
+
+
+@statement("khakzar-null-def")
+def null_definition(values: Values) -> Verdict:
+    counts = all_of(values, "coalitions")
+    proved, weaker = (
+        all_of(values, name) for name in ("null proved 0", "proved without one coalition")
     )
-
-
-@criterion("khakzar-null-def", tables=STATEMENTS)
-def null_definition(tables: Tables, context: CriterionContext) -> Verdict:
-    values = found(tables, "khakzar-null-def")
-    counts = [
-        (value, values[case, "2^(N-1)"])
-        for (case, quantity), value in values.items()
-        if quantity == "coalitions"
-    ]
-    proved = [v for (_, quantity), v in values.items() if quantity == "null proved 0"]
-    weaker = [v for (_, q), v in values.items() if q == "proved without one coalition"]
-    passed = all(a == b for a, b in counts) and all(proved) and not any(weaker)
-    return decided(
+    passed = counts == all_of(values, "2^(N-1)") and all(proved) and not any(weaker)
+    return formal(
         passed,
         f"Counts equal for N up to {len(counts)}; z3 proves a Shapley value of 0 for a null player "
         f"in {int(sum(proved))} of {len(proved)} sizes, and in {int(sum(weaker))} if one coalition "
@@ -89,47 +99,43 @@ def null_definition(tables: Tables, context: CriterionContext) -> Verdict:
     )
 
 
-@criterion("khakzar-sensitivity-axiom", tables=STATEMENTS)
-def sensitivity(tables: Tables, context: CriterionContext) -> Verdict:
-    values = found(tables, "khakzar-sensitivity-axiom")
+@statement("khakzar-sensitivity-axiom")
+def sensitivity(values: Values) -> Verdict:
     patch = values["one changed patch", "least contribution"]
     both = values["two changed pixels", "change by both"]
     alone = values["two changed pixels", "largest change by one"]
     needs_more = both > 0 and alone == 0
-    return Verdict(
-        value="false" if patch <= 0 else "caveat" if needs_more else "holds",
-        evidence=(
-            f"One patch that changes the output by 1 contributes {patch:g}. Two pixels that change "
-            f"it by {both:g} together change it by {alone:g} alone."
-        ),
+    return graded(
+        patch > 0,
+        f"One patch that changes the output by 1 contributes {patch:g}. Two pixels that change "
+        f"it by {both:g} together change it by {alone:g} alone.",
+        caveat=needs_more,
         reason="The axiom speaks of one changed feature: it covers patches, not their pixels."
         if needs_more
         else "",
     )
 
 
-@criterion("khakzar-null-granularity", tables=STATEMENTS)
-def granularity(tables: Tables, context: CriterionContext) -> Verdict:
-    values = found(tables, "khakzar-null-granularity")
-    null = max(v for (_, quantity), v in values.items() if quantity == "change by the patch")
+@statement("khakzar-null-granularity")
+def granularity(values: Values) -> Verdict:
+    null = max(all_of(values, "change by the patch"))
     sums = {k: v for k, v in values.items() if k[1].endswith("sum over the patch")}
     worst = max(sums, key=lambda key: abs(sums[key]))
     mass = values["linear", "Shapley, share of absolute mass"]
-    return decided(
+    return formal(
         null == 0 and abs(sums[worst]) < EXACT,
         f"Patches that change no output (largest change {null:g}): pixel sum {sums[worst]:.4f} "
         f"({worst[0]} game, {worst[1].partition(',')[0]}); absolute mass up to {mass:.2f}.",
     )
 
 
-@criterion("khakzar-eq10", tables=STATEMENTS)
-def null_metric(tables: Tables, context: CriterionContext) -> Verdict:
-    values = found(tables, "khakzar-eq10")
+@statement("khakzar-eq10")
+def null_metric(values: Values) -> Verdict:
     printed = values["perfect", "printed"]
     others = ", ".join(
         f"{name} {values['perfect', name]:g}" for name in ("corrected", "patches", "coded")
     )
-    return decided(
+    return formal(
         printed == 0,
         f"Perfect explainer: {printed:g} by the printed formula ({others}); reversed explainer: "
         f"{values['reversed', 'printed']:g}. Under the code's quotient an indifferent explainer "
@@ -137,12 +143,11 @@ def null_metric(tables: Tables, context: CriterionContext) -> Verdict:
     )
 
 
-@criterion("khakzar-eq11", tables=STATEMENTS)
-def double_metric(tables: Tables, context: CriterionContext) -> Verdict:
-    values = found(tables, "khakzar-eq11")
+@statement("khakzar-eq11")
+def double_metric(values: Values) -> Verdict:
     metric = {case: v for (case, quantity), v in values.items() if quantity == "metric"}
     bounds = values["at least 0", "proved"] and values["at most 1", "proved"]
-    return decided(
+    return formal(
         bool(bounds) and metric["indifferent"] == 1 and metric["switching"] == 0,
         f"Bounds 0 and 1 proved by z3; indifferent {metric['indifferent']:g}, switching "
         f"{metric['switching']:g}. It is also {metric['both at the first patch']:g} where both "
@@ -153,43 +158,40 @@ def double_metric(tables: Tables, context: CriterionContext) -> Verdict:
     )
 
 
-@criterion("khakzar-eq12", tables=STATEMENTS)
-def single_metric(tables: Tables, context: CriterionContext) -> Verdict:
-    values = found(tables, "khakzar-eq12")
+@statement("khakzar-eq12")
+def single_metric(values: Values) -> Verdict:
     printed = {case: v for (case, variant), v in values.items() if variant == "printed"}
     sensitive = max(v for case, v in printed.items() if case.startswith("sensitive"))
     insensitive = min(v for case, v in printed.items() if case.startswith("insensitive"))
     listed = "; ".join(f"{case} {v:.3f}" for case, v in printed.items())
-    return decided(sensitive < 0.5 < insensitive, f"Eq. (12): {listed}.")
+    return formal(sensitive < 0.5 < insensitive, f"Eq. (12): {listed}.")
 
 
-@criterion("khakzar-eq13", tables=STATEMENTS)
-def saturation_metric(tables: Tables, context: CriterionContext) -> Verdict:
-    values = found(tables, "khakzar-eq13")
+@statement("khakzar-eq13")
+def saturation_metric(values: Values) -> Verdict:
     printed = {case: v for (case, variant), v in values.items() if variant == "printed"}
     listed = "; ".join(f"{case} {v:.3f}" for case, v in printed.items())
-    return decided(printed["random single winner"] < printed["equal split"], f"Eq. (13): {listed}.")
+    return formal(printed["random single winner"] < printed["equal split"], f"Eq. (13): {listed}.")
 
 
-@criterion("khakzar-eq14", tables=STATEMENTS)
-def keys(tables: Tables, context: CriterionContext) -> Verdict:
-    values = found(tables, "khakzar-eq14")
+@statement("khakzar-eq14")
+def keys(values: Values) -> Verdict:
     low, high = (values["logits other than 0", f"{end} key"] for end in ("least", "largest"))
     undefined = [case for (case, q), v in values.items() if q == "quotient undefined" and v]
-    return Verdict(
-        value="false" if low < 0 or high > 1 else "caveat" if undefined else "holds",
-        evidence=f"Keys lie in [{low:g}, {high:g}]; the quotient is undefined for: "
+    return graded(
+        low >= 0 and high <= 1,
+        f"Keys lie in [{low:g}, {high:g}]; the quotient is undefined for: "
         f"{', '.join(undefined) or 'no output'}.",
+        caveat=bool(undefined),
         reason="No logit may be 0." if undefined else "",
     )
 
 
-@criterion("khakzar-eq15", tables=STATEMENTS)
-def average(tables: Tables, context: CriterionContext) -> Verdict:
-    values = found(tables, "khakzar-eq15")
+@statement("khakzar-eq15")
+def average(values: Values) -> Verdict:
     gap = values["constant key", "distance from the closed form"]
     low, high = (values["constant key", f"{end} average"] for end in ("least", "largest"))
-    return decided(
+    return formal(
         gap <= EXACT and low >= 0 and high <= 1,
         f"Largest distance from κ + (κ₀ − κ) 0.9^T over 200 steps: {gap:.1e}; the average stays in "
         f"[{low:.1e}, {high:.3f}].",
@@ -197,13 +199,11 @@ def average(tables: Tables, context: CriterionContext) -> Verdict:
 
 
 @criterion("khakzar-limits", tables=("axioms-statements", "axioms-samples"))
-def limits(tables: Tables, context: CriterionContext) -> Verdict:
-    values = found(tables, "khakzar-limits")
-    exact = all(
-        v == values[case, "2^(n-1)"] for (case, q), v in values.items() if q == "terms counted"
-    )
+def limits(tables: Tables, context: Context) -> Verdict:
+    values = values_of(tables, "khakzar-limits")
+    exact = all_of(values, "terms counted") == all_of(values, "2^(n-1)")
     each = tables["axioms-samples"].drop_duplicates(["scenario", "sample"])
-    return decided(
+    return formal(
         exact,
         f"2^(n-1) terms for a null feature among n, counted for n up to {1 + len(values) // 2}. "
         f"Here {int(each['accepted'].sum())} of {len(each)} samples were accepted, after "
@@ -238,31 +238,26 @@ BEST = ("GradCAM", "IBA", "ExtremalPerturbation")
 
 
 @criterion("khakzar-conclusion")
-def conclusion(tables: Tables, context: CriterionContext) -> Verdict:
+def conclusion(tables: Tables, context: Context) -> Verdict:
     """ "Only these comply" means: each of the three is better than every other method."""
-    parts = []
+    parts = {}
     for name in ("null", "double", "single"):
         values = published("Table 1", QUANTITIES[name])
         rest = values.drop(list(BEST)).min()
         failing = [f"{m} {values[m]:.3f}" for m in BEST if values[m] >= rest]
-        parts.append(
-            (
-                not failing,
-                f"{name}: {', '.join(failing) or 'none'} of the three at or above {rest:.3f}",
-            )
-        )
-    trends = table2_trends()
-    lower = [f"{m}, {q}" for (m, q), (rho, _) in trends.items() if rho >= 0]
-    parts.append(
-        (not lower, f"rows of Table 2 that do not fall with depth: {'; '.join(lower) or 'none'}")
-    )
-    met = sum(ok for ok, _ in parts)
-    return Verdict(
-        value="holds" if met == len(parts) else "caveat" if met else "false",
-        evidence=f"{met} of {len(parts)} parts agree with the printed tables. "
-        + ". ".join(text for _, text in parts)
-        + ".",
-        reason="" if met == len(parts) else "The tables contradict a part of the conclusion.",
+        text = f"{name}: {', '.join(failing) or 'none'} of the three at or above {rest:.3f}"
+        parts[text] = not failing
+    rising = [f"{m}, {q}" for (m, q), (rho, _) in table2_trends().items() if rho >= 0]
+    parts[
+        f"rows of Table 2 that do not fall with depth: {'; '.join(rising) or 'none'}"
+    ] = not rising
+    met = sum(parts.values())
+    partly = met < len(parts)
+    return graded(
+        met > 0,
+        f"{met} of {len(parts)} parts agree with the printed tables. {'. '.join(parts)}.",
+        caveat=partly,
+        reason="The tables contradict a part of the conclusion." if partly else "",
     )
 
 

@@ -3,28 +3,33 @@
 All of them read the sums that maps have over the patches of accepted samples.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
 from sanitygap.axioms.metrics import METRICS, metric_of, wide
-from sanitygap.claims import (
-    CriterionContext,
-    Value,
-    Verdict,
-    combine,
-    criterion,
-    verdict_from_interval,
-)
-from sanitygap.criteria.gap import shown, summary
+from sanitygap.claims import Value, Verdict, combine, criterion
 from sanitygap.criteria.khakzar_features import LEAST
 from sanitygap.criteria.khakzar_formal import QUANTITIES, published
-from sanitygap.inference import Interval, bootstrap, kendall_tau, paired_difference
+from sanitygap.inference import Interval, bootstrap, kendall_tau
+from sanitygap.judge import (
+    Context,
+    Tables,
+    measured,
+    no_data,
+    not_run,
+    paired,
+    reproduced,
+    reworded,
+    rows_of,
+    shown,
+    stop,
+    summary,
+)
 from sanitygap.words import plural
 
-Tables = Mapping[str, pd.DataFrame]
 SCORES = ("axioms-scores",)
 
 #: the paper's names -> ours
@@ -82,65 +87,61 @@ def smaller_share(table: pd.DataFrame) -> pd.Series:
     return pair.min(axis=1) / pair.sum(axis=1)
 
 
-def few(found: pd.DataFrame, scenario: str, needed: Sequence[str]) -> Verdict | None:
-    """``not-run`` if methods are missing, ``no-data`` if samples are."""
-    missing = [name for name in needed if name not in found]
-    if len(found) >= LEAST and not missing:
-        return None
-    evidence = f"{plural(len(found), 'accepted sample')} of the scenario {scenario!r}."
-    if missing and len(found.columns):
-        return Verdict(
-            value="not-run", evidence=evidence, reason=f"the run lacks {', '.join(missing)}."
-        )
-    return Verdict(
-        value="no-data",
-        evidence=evidence,
-        reason=f"At least {LEAST} accepted samples are needed.",
-    )
+def samples(
+    scores: pd.DataFrame,
+    scenario: str,
+    value: Callable[[pd.DataFrame], pd.Series],
+    needed: Sequence[str] = (),
+    methods: Sequence[str] | None = None,
+    sign: str = "absolute",
+) -> pd.DataFrame:
+    """Like :func:`per_sample`, with enough samples and the methods that a criterion needs.
 
-
-def _claimed(value: Value) -> Value:
-    return "reproduced" if value == "direction" else value
+    Raises:
+        Unjudged: methods or samples are missing.
+    """
+    values = per_sample(scores, scenario, sign, value, methods)
+    missing = [name for name in needed if name not in values]
+    evidence = f"{plural(len(values), 'accepted sample')} of the scenario {scenario!r}."
+    if missing and len(values.columns):
+        stop(reworded(not_run(f"the run lacks {', '.join(missing)}."), evidence))
+    if missing or len(values) < LEAST:
+        stop(no_data(evidence, f"At least {LEAST} accepted samples are needed."))
+    return values
 
 
 def below(scores: pd.DataFrame, lower: str, upper: str, what: str) -> Verdict:
     """The verdict of "one method's mean lies below another's", paired over samples."""
-    interval = paired_difference(scores[lower], scores[upper])
-    value = verdict_from_interval(interval.low, interval.high, 0.0, "below")
+    interval = paired(scores, lower, upper)
+    text = f"{what}: {lower} − {upper} = {shown(interval)}."
+    return reproduced(interval, 0.0, "below", text, f"{what}, {lower} - {upper}")
+
+
+def apart(interval: Interval, evidence: str, name: str) -> Verdict:
+    """A difference that is not 0, whatever its sign."""
     return Verdict(
-        value=_claimed(value),
-        evidence=f"{what}: {lower} − {upper} = {shown(interval)}.",
-        numbers={f"{what}, {lower} - {upper}": interval.estimate},
+        value="reproduced" if interval.excludes(0) else "undecided",
+        evidence=evidence,
+        numbers={name: interval.estimate},
     )
 
 
 @criterion("khakzar-table1", tables=SCORES)
-def table1(tables: Tables, context: CriterionContext) -> Verdict:
-    scores = tables["axioms-scores"]
+def table1(tables: Tables, context: Context) -> Verdict:
+    scores, names = tables["axioms-scores"], list(NAMES.values())
     verdicts = []
     for scenario, quantity in (("null", null_share), ("double", shared_share)):
-        found = per_sample(scores, scenario, "absolute", quantity, list(NAMES.values()))
-        if (open_ := few(found, scenario, list(NAMES.values()))) is not None:
-            return open_
-        column = (
-            published("Table 1", QUANTITIES[scenario])
-            .rename(NAMES)
-            .reindex(found.columns)
-            .to_numpy()
-        )
+        values = samples(scores, scenario, quantity, names, names)
+        printed = published("Table 1", QUANTITIES[scenario]).rename(NAMES)
+        column = printed.reindex(values.columns).to_numpy()
 
         def tau(rows: np.ndarray, column: np.ndarray = column) -> float:
             return float(kendall_tau(rows.mean(axis=0), column))
 
-        interval = bootstrap(found.to_numpy(), tau)
-        verdicts.append(
-            Verdict(
-                value=_claimed(verdict_from_interval(interval.low, interval.high, 0.0, "above")),
-                evidence=f"{scenario}: Kendall's τ with the printed column {shown(interval)} over "
-                f"{interval.n} samples.",
-                numbers={f"tau {scenario}": interval.estimate},
-            )
-        )
+        interval = bootstrap(values.to_numpy(), tau)
+        text = f"{scenario}: Kendall's τ with the printed column {shown(interval)} over "
+        text += f"{interval.n} samples."
+        verdicts.append(reproduced(interval, 0.0, "above", text, f"tau {scenario}"))
     joined = combine(verdicts)
     if context.paper_model and context.paper_images:
         return _faithful(scores, joined)
@@ -165,24 +166,16 @@ def _faithful(scores: pd.DataFrame, joined: Verdict) -> Verdict:
 
 
 @criterion("khakzar-null", tables=SCORES)
-def null_feature(tables: Tables, context: CriterionContext) -> Verdict:
+def null_feature(tables: Tables, context: Context) -> Verdict:
     scores = tables["axioms-scores"]
-    found = per_sample(scores, "null", "absolute", null_share)
-    if (open_ := few(found, "null", (*BEST, *WORST))) is not None:
-        return open_
-    verdicts = [below(found, good, bad, "null share") for good in BEST for bad in WORST]
-    rows = scores[(scores["scenario"] == "null") & (scores["method"] == "grad-cam")]
-    distance = rows.groupby("sample")["distance"].first().reindex(found.index)
-    pair = np.stack([distance, found["grad-cam"]], 1)
-    rho = _rank_correlation(pair)
+    shares = samples(scores, "null", null_share, (*BEST, *WORST))
+    verdicts = [below(shares, good, bad, "null share") for good in BEST for bad in WORST]
+    rows = rows_of(scores, scenario="null", method="grad-cam")
+    distance = rows.groupby("sample")["distance"].first().reindex(shares.index)
+    rho = _rank_correlation(np.stack([distance, shares["grad-cam"]], 1))
     if rho is not None:
-        verdicts.append(
-            Verdict(
-                value=_claimed(verdict_from_interval(rho.low, rho.high, 0.0, "below")),
-                evidence=f"Grad-CAM's null share and distance: ρ = {shown(rho)}.",
-                numbers={"rho distance": rho.estimate},
-            )
-        )
+        text = f"Grad-CAM's null share and distance: ρ = {shown(rho)}."
+        verdicts.append(reproduced(rho, 0.0, "below", text, "rho distance"))
     return summary(verdicts, "three best below four worst; Grad-CAM's share falls with distance")
 
 
@@ -197,132 +190,93 @@ def _rank_correlation(pair: np.ndarray) -> Interval | None:
 
 
 @criterion("khakzar-double", tables=SCORES)
-def double_feature(tables: Tables, context: CriterionContext) -> Verdict:
-    found = per_sample(tables["axioms-scores"], "double", "absolute", shared_share)
-    if (open_ := few(found, "double", (*BEST, *SLIGHT, "noise"))) is not None:
-        return open_
-    verdicts = [below(found, good, "noise", "Eq. (11)") for good in BEST]
+def double_feature(tables: Tables, context: Context) -> Verdict:
+    needed = (*BEST, *SLIGHT, "noise")
+    shares = samples(tables["axioms-scores"], "double", shared_share, needed)
+    verdicts = [below(shares, good, "noise", "Eq. (11)") for good in BEST]
     for name in SLIGHT:
-        interval = paired_difference(found[name], found["noise"])
-        verdicts.append(
-            Verdict(
-                value="reproduced" if interval.excludes(0) else "undecided",
-                evidence=f"Eq. (11): {name} − noise = {shown(interval)}.",
-                numbers={f"{name} - noise": interval.estimate},
-            )
-        )
+        interval = paired(shares, name, "noise")
+        text = f"Eq. (11): {name} − noise = {shown(interval)}."
+        verdicts.append(apart(interval, text, f"{name} - noise"))
     return summary(verdicts, "three below noise, four different from noise")
 
 
 @criterion("khakzar-single", tables=SCORES)
-def single_feature(tables: Tables, context: CriterionContext) -> Verdict:
+def single_feature(tables: Tables, context: Context) -> Verdict:
     scores = tables["axioms-scores"]
     names = [name for name in NAMES.values() if name in set(scores["method"])]
-    found = per_sample(scores, "single", "absolute", level_ratio, names)
-    if (open_ := few(found, "single", ("grad-cam", *WORST))) is not None:
-        return open_
-    halves = paired_difference(found["grad-cam"], pd.Series(0.5, index=found.index))
-    verdicts = [
-        Verdict(
-            value=_claimed(verdict_from_interval(halves.low, halves.high, 0.0, "below")),
-            evidence=f"Grad-CAM's ratio of levels − 0.5 = {shown(halves)}.",
-            numbers={"ratio grad-cam": halves.estimate + 0.5},
-        )
+    ratios = samples(scores, "single", level_ratio, ("grad-cam", *WORST), names)
+    halves = paired(ratios.assign(half=0.5), "grad-cam", "half")
+    text = f"Grad-CAM's ratio of levels − 0.5 = {shown(halves)}."
+    first = reproduced(halves, 0.0, "below", text, "ratio grad-cam")
+    others = [
+        below(ratios, "grad-cam", str(name), "ratio") for name in ratios if name != "grad-cam"
     ]
-    verdicts += [
-        below(found, "grad-cam", str(name), "ratio") for name in found if name != "grad-cam"
-    ]
-    return summary(verdicts, "Grad-CAM's level falls by half and more than that of others")
+    return summary([first, *others], "Grad-CAM's level falls by half and more than that of others")
 
 
 @criterion("khakzar-saturation", tables=SCORES)
-def saturation(tables: Tables, context: CriterionContext) -> Verdict:
-    found = per_sample(tables["axioms-scores"], "saturation", "absolute", smaller_share)
+def saturation(tables: Tables, context: Context) -> Verdict:
     needed = ("extremal-perturbation", "iba", "guided-backprop")
-    if (open_ := few(found, "saturation", needed)) is not None:
-        return open_
-    share = float((found["extremal-perturbation"] < 0.25).mean())
-    pair = found[["iba", "guided-backprop"]].to_numpy()
+    shares = samples(tables["axioms-scores"], "saturation", smaller_share, needed)
+    share = float((shares["extremal-perturbation"] < 0.25).mean())
+    pair = shares[["iba", "guided-backprop"]].to_numpy()
     less = bootstrap(pair, lambda rows: float(np.median(rows[:, 0]) - np.median(rows[:, 1])))
-    median = verdict_from_interval(less.low, less.high, 0.0, "below")
-    return combine(
-        [
-            Verdict(
-                value="reproduced" if share > 0.5 else "not-reproduced",
-                evidence=f"Extremal perturbation gives one patch below a quarter in {share:.0%} "
-                f"of {len(found)} samples.",
-                numbers={"one-sided share": share},
-            ),
-            Verdict(
-                value=_claimed(median),
-                evidence=f"Median smaller share, IBA − guided backpropagation: {shown(less)}.",
-                numbers={"median difference": less.estimate},
-            ),
-        ]
+    one_sided = measured(
+        share > 0.5,
+        f"Extremal perturbation gives one patch below a quarter in {share:.0%} "
+        f"of {len(shares)} samples.",
+        {"one-sided share": share},
+        value="reproduced",
     )
+    text = f"Median smaller share, IBA − guided backpropagation: {shown(less)}."
+    return combine([one_sided, reproduced(less, 0.0, "below", text, "median difference")])
 
 
 @criterion("khakzar-reference", tables=("axioms-backgrounds",))
-def other_references(tables: Tables, context: CriterionContext) -> Verdict:
-    table = tables["axioms-backgrounds"]
-    means = {}
-    for background, part in table.groupby("background", sort=False):
-        found = per_sample(part, "null", "absolute", null_share)
-        if (open_ := few(found, "null", ())) is not None:
-            return open_
-        means[str(background)] = found.mean()
+def other_references(tables: Tables, context: Context) -> Verdict:
+    groups = tables["axioms-backgrounds"].groupby("background", sort=False)
+    means = {str(name): samples(part, "null", null_share).mean() for name, part in groups}
     if len(means) < 2:
-        return Verdict(value="no-data", evidence=f"{len(means)} background only.")
+        return no_data(f"{len(means)} background only.")
     base = means.pop("noise")
     taus = {name: float(kendall_tau(base, row.reindex(base.index))) for name, row in means.items()}
     listed = ", ".join(f"{name} {tau:.2f}" for name, tau in taus.items())
-    return Verdict(
-        value="reproduced" if min(taus.values()) >= 0.8 else "not-reproduced",
-        evidence=f"Kendall's τ of {len(base)} methods' null shares with those on noise: {listed}.",
-        numbers={f"tau {name}": tau for name, tau in taus.items()},
+    return measured(
+        min(taus.values()) >= 0.8,
+        f"Kendall's τ of {len(base)} methods' null shares with those on noise: {listed}.",
+        {f"tau {name}": tau for name, tau in taus.items()},
+        value="reproduced",
     )
 
 
 @criterion("khakzar-proof-vs-practice", tables=SCORES)
-def proof_and_practice(tables: Tables, context: CriterionContext) -> Verdict:
-    scores = tables["axioms-scores"]
-
+def proof_and_practice(tables: Tables, context: Context) -> Verdict:
     def null_part(table: pd.DataFrame) -> pd.Series:
         return table["second a"] / (table["first a"] + table["second a"]).abs()
 
-    found = per_sample(scores, "null", "signed", null_part, ("patch-shapley", "deepshap"))
-    if (open_ := few(found, "null", ("patch-shapley", "deepshap"))) is not None:
-        return open_
-    exact = found["patch-shapley"].abs()
-    level = bootstrap(exact.to_numpy()[:, None], lambda rows: float(rows.mean()))
-    apart = paired_difference(found["deepshap"], found["patch-shapley"])
+    pair = ("patch-shapley", "deepshap")
+    parts = samples(tables["axioms-scores"], "null", null_part, pair, pair, sign="signed")
+    exact = parts["patch-shapley"].abs().to_numpy()[:, None]
+    level = bootstrap(exact, lambda rows: float(rows.mean()))
+    more = paired(parts, "deepshap", "patch-shapley")
+    text = f"Exact Shapley value of the null patch, of both patches' total: {level}."
+    difference = f"DeepSHAP's share − exact share: {shown(more)}."
     return combine(
         [
-            Verdict(
-                value=_claimed(verdict_from_interval(level.low, level.high, 0.05, "below")),
-                evidence=f"Exact Shapley value of the null patch, of both patches' total: {level}.",
-                numbers={"exact": level.estimate},
-            ),
-            Verdict(
-                value="reproduced" if apart.excludes(0) else "undecided",
-                evidence=f"DeepSHAP's share − exact share: {shown(apart)}.",
-                numbers={"deepshap - exact": apart.estimate},
-            ),
+            reproduced(level, 0.05, "below", text, "exact"),
+            apart(more, difference, "deepshap - exact"),
         ]
     )
 
 
 @criterion("khakzar-disagree", tables=("axioms-agreement",))
-def disagreement(tables: Tables, context: CriterionContext) -> Verdict:
+def disagreement(tables: Tables, context: Context) -> Verdict:
     table = tables["axioms-agreement"].dropna(subset="spearman")
-    wide_ = table.pivot(index="sample", columns=["first", "second"], values="spearman")
-    if len(wide_) < LEAST:
-        return Verdict(value="no-data", evidence=f"{len(wide_)} accepted samples.")
-    interval = bootstrap(
-        wide_.dropna().to_numpy(), lambda rows: float(np.median(rows.mean(axis=0)))
-    )
-    return Verdict(
-        value=_claimed(verdict_from_interval(interval.low, interval.high, 0.5, "below")),
-        evidence=f"Median rank correlation of {wide_.shape[1]} pairs of methods: {interval}.",
-        numbers={"median": interval.estimate},
-    )
+    pairs = table.pivot(index="sample", columns=["first", "second"], values="spearman")
+    if len(pairs) < LEAST:
+        return no_data(f"{len(pairs)} accepted samples.")
+    complete = pairs.dropna().to_numpy()
+    interval = bootstrap(complete, lambda rows: float(np.median(rows.mean(axis=0))))
+    text = f"Median rank correlation of {pairs.shape[1]} pairs of methods: {interval}."
+    return reproduced(interval, 0.5, "below", text, "median")

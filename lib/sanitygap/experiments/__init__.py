@@ -1,11 +1,13 @@
-"""Experiments: what measures a table. Every module of this package is found by scanning."""
+"""Experiments: what measures a table. They are found by scanning this package and the theory."""
 
 import importlib
 import pkgutil
 
+from sanitygap import theory
 from sanitygap.table import TABLES
 
 __all__ = ["TABLES"]
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+for _path, _package in ((__path__, __name__), (theory.__path__, theory.__name__)):
+    for _module in pkgutil.walk_packages(_path, f"{_package}."):
+        importlib.import_module(_module.name)

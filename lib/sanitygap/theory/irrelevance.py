@@ -1,24 +1,28 @@
-"""Eq. (3)-(4): features to which the kept layers phi do not respond (Sec. 4.1).
+"""Eq. (3)-(6): what randomised layers leave unchanged.
 
-Networks g(phi(x)) have a fixed phi that ignores two of its six inputs, in one of three ways, and
-many g. What share of the attribution goes to the ignored inputs?
+Features to which the kept layers phi do not respond (Eq. 3-4, Sec. 4.1): networks g(phi(x)) have a
+fixed phi that ignores two of its six inputs, in one of three ways, and many g. What share of the
+attribution goes to the ignored inputs? The additive component of networks with skip connections
+(Eq. 5-6, Sec. 4.2, Fig. 6): a block adds a branch with randomised parameters theta to its input h;
+a top maps the sum to logits.
 """
 
-from __future__ import annotations
+from collections.abc import Callable, Iterator
 
-from collections.abc import Callable
-
-import pandas as pd
 import torch
 
 from sanitygap.seeds import stable_seed
+from sanitygap.table import table
 from sanitygap.theory import dense
 from sanitygap.theory.dense import DenseNetworks
+from sanitygap.theory.montecarlo import Row, mean_estimate
 
 RELEVANT, IGNORED = slice(0, 4), slice(4, 6)
 CASES = ("zero weights", "cancellation", "locally dead")
 
-METHODS: dict[str, Callable[[DenseNetworks, torch.Tensor], torch.Tensor]] = {
+Explain = Callable[[DenseNetworks, torch.Tensor], torch.Tensor]
+
+METHODS: dict[str, Explain] = {
     "Gradient": lambda net, x: dense.gradients(net, x)[0],
     "Gradient x Input": lambda net, x: dense.gradient_x_input(net, x)[0],
     "Integrated Gradients": lambda net, x: dense.integrated_gradients(net, x),
@@ -30,7 +34,8 @@ METHODS: dict[str, Callable[[DenseNetworks, torch.Tensor], torch.Tensor]] = {
 }
 
 
-def ignored_features(*, n: int, seed: int) -> pd.DataFrame:
+@table("equation-4", smoke={"n": 5}, quick={"n": 20}, full={"n": 200})
+def ignored_features(*, n: int, seed: int) -> Iterator[Row]:
     """Attribution to inputs that phi ignores, under a trained g and n random ones.
 
     Cases: `zero weights` no weight leads from the ignored inputs; `cancellation` they reach pairs
@@ -47,7 +52,6 @@ def ignored_features(*, n: int, seed: int) -> pd.DataFrame:
         `networks`, and the largest response of the output to a small change of the ignored inputs
         (`local_response`) and to setting them to zero (`global_response`).
     """
-    rows = []
     for case in CASES:
         generator = torch.Generator().manual_seed(stable_seed(seed, "irrelevance", case))
         networks = _networks(case, n + 1, generator)
@@ -62,19 +66,16 @@ def ignored_features(*, n: int, seed: int) -> pd.DataFrame:
             share = size[:, IGNORED].sum(1) / size.sum(1)
             for head, chosen in (("trained", slice(0, 1)), ("random", slice(1, None))):
                 defined = share[chosen][~share[chosen].isnan()]
-                rows.append(
-                    {
-                        "case": case,
-                        "method": method,
-                        "head": head,
-                        "share": float(defined.mean()) if len(defined) else float("nan"),
-                        "largest": float(defined.max()) if len(defined) else float("nan"),
-                        "networks": len(defined),
-                        "local_response": float(local[chosen].max()),
-                        "global_response": float(far[chosen].max()),
-                    }
-                )
-    return pd.DataFrame(rows)
+                yield {
+                    "case": case,
+                    "method": method,
+                    "head": head,
+                    "share": float(defined.mean()) if len(defined) else float("nan"),
+                    "largest": float(defined.max()) if len(defined) else float("nan"),
+                    "networks": len(defined),
+                    "local_response": float(local[chosen].max()),
+                    "global_response": float(far[chosen].max()),
+                }
 
 
 def _networks(case: str, n: int, generator: torch.Generator) -> DenseNetworks:
@@ -117,3 +118,126 @@ def _fit_output(networks: DenseNetworks, generator: torch.Generator, samples: in
 def target_function(x: torch.Tensor) -> torch.Tensor:
     """What the trained g is fitted to: x_1 x_2 + x_3 x_4, over the last axis."""
     return x[..., 0] * x[..., 1] + x[..., 2] * x[..., 3]
+
+
+# --- skip connections ---------------------------------------------------------------------------
+
+FEATURES, CLASSES = 64, 100
+
+
+@table("equation-5", smoke={"n": 20}, quick={"n": 200}, full={"n": 1_000})
+def additive_surrogate(*, n: int, seed: int) -> Iterator[Row]:
+    """Error of f^(x; theta) = A(x; theta) + B(x) when theta is drawn again.
+
+    The top is either affine or a ReLU followed by an affine map, as in a ResNet. The surrogate
+    linearises the top at the original theta; its error is measured at new draws of theta.
+
+    Args:
+        n: number of random networks, each with two draws of theta and one input.
+        seed: seed of networks and inputs.
+
+    Returns:
+        One row a (top, branch_scale): the mean relative error |f^ - f| / |change of f| with its
+        interval, the `largest` absolute error, and `logit_correlation`, the mean correlation of
+        the logits before and after the draw. The branch scale is its standard deviation over that
+        of h.
+    """
+    for scale in (0.3, 1.0, 3.0):
+        generator = torch.Generator().manual_seed(stable_seed(seed, "skip", scale))
+
+        def normal(*shape: int, g: torch.Generator = generator) -> torch.Tensor:
+            return torch.randn(n, *shape, generator=g, dtype=torch.float64)
+
+        h = torch.relu(normal(FEATURES))
+        inner = normal(FEATURES, FEATURES) * (2 / FEATURES) ** 0.5
+        hidden = torch.relu(torch.einsum("nij,nj->ni", inner, h))
+        before, after = (_branch(hidden, normal(FEATURES, FEATURES), h, scale) for _ in range(2))
+        top, shift = normal(CLASSES, FEATURES) / FEATURES**0.5, normal(CLASSES)
+
+        def logits(
+            z: torch.Tensor, top: torch.Tensor = top, shift: torch.Tensor = shift
+        ) -> torch.Tensor:
+            return torch.einsum("ncj,nj->nc", top, z) + shift
+
+        gate = (h + before > 0).to(h)
+        for name, function, mask in (
+            ("affine", lambda z: z, torch.ones_like(h)),
+            ("ReLU, affine", torch.relu, gate),
+        ):
+            old, new = logits(function(h + before)), logits(function(h + after))
+            # A depends on theta, B does not; both go through the linearised top
+            surrogate = (logits(mask * after) - shift) + logits(mask * h)
+            error = (surrogate - new).norm(dim=1) / (new - old).norm(dim=1)
+            yield {
+                "top": name,
+                "branch_scale": scale,
+                **mean_estimate(error),
+                "largest": float((surrogate - new).abs().max()),
+                "logit_correlation": float(_correlation(old, new).mean()),
+            }
+
+
+def _branch(
+    hidden: torch.Tensor, outer: torch.Tensor, h: torch.Tensor, scale: float
+) -> torch.Tensor:
+    """Output of the branch, brought to `scale` times the standard deviation of h."""
+    out = torch.einsum("nij,nj->ni", outer, hidden)
+    return scale * out * h.std(1, keepdim=True) / out.std(1, keepdim=True)
+
+
+def _correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    a, b = (x - x.mean(1, keepdim=True) for x in (a, b))
+    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
+
+
+LINEARITY: dict[str, Explain] = {
+    name: explain for name, explain in METHODS.items() if name != "z+"
+} | {
+    # without refinement: the same points of the path for both sides
+    "Integrated Gradients": lambda net, x: dense.integrated_gradients(net, x, tolerance=1e9)
+}
+
+
+@table("equation-6", smoke={"n": 20}, quick={"n": 200}, full={"n": 1_000})
+def linearity(*, n: int, seed: int) -> Iterator[Row]:
+    """Eq. (6): is the explanation of A + B the sum of the explanations of A and of B?
+
+    A and B are random networks without biases, the combined network holds both side by side.
+
+    Args:
+        n: number of pairs of networks, each with one input of 8 features.
+        seed: seed of networks and inputs.
+
+    Returns:
+        One row a (method, combination) with combination `A + B` or `A - B`: the `largest` and the
+        mean distance between both sides, relative to the largest attribution.
+    """
+    generator = torch.Generator().manual_seed(stable_seed(seed, "linearity"))
+    first, second = (dense.random_networks(n, (8, 16, 16, 1), generator) for _ in range(2))
+    x = torch.randn(n, 8, generator=generator, dtype=torch.float64)
+    for combination, sign in (("A + B", 1.0), ("A - B", -1.0)):
+        both = side_by_side(first, second, sign)
+        for method, explain in LINEARITY.items():
+            whole, parts = explain(both, x), explain(first, x) + sign * explain(second, x)
+            largest = torch.maximum(whole.abs().amax(1), parts.abs().amax(1))
+            error = (whole - parts).abs().amax(1) / largest
+            errors = {"largest": float(error.max()), "mean": float(error.mean())}
+            yield {"method": method, "combination": combination, **errors, "networks": n}
+
+
+def side_by_side(first: DenseNetworks, second: DenseNetworks, sign: float) -> DenseNetworks:
+    """One network that computes first + sign * second, with separate hidden units."""
+    weights: list[torch.Tensor] = []
+    last = len(first.weights) - 1
+    for index, (a, b) in enumerate(zip(first.weights, second.weights, strict=True)):
+        if index == 0:
+            weights.append(torch.cat([a, b], 1))
+        elif index == last:
+            weights.append(torch.cat([a, sign * b], 2))
+        else:
+            upper = torch.cat([a, torch.zeros(len(a), a.shape[1], b.shape[2]).to(a)], 2)
+            lower = torch.cat([torch.zeros(len(b), b.shape[1], a.shape[2]).to(b), b], 2)
+            weights.append(torch.cat([upper, lower], 1))
+    biases = [torch.cat([a, b], 1) for a, b in zip(first.biases, second.biases, strict=True)]
+    biases[-1] = first.biases[-1] + sign * second.biases[-1]
+    return DenseNetworks(weights, biases)

@@ -1,18 +1,25 @@
-"""Eq. (9) and Appendix F: do larger contributions to a neuron get larger explanations?
+"""Eq. (9)-(11), Appendices A.2, F and G: rules at one neuron, and in a whole network.
 
-Inputs i = 1..d reach the output only through one neuron y = g(sum_i c_i + b), with contributions
-c_i = w_i x_i; a head h turns y into the output. Everything is float64 and batched over neurons.
+Do larger contributions to a neuron get larger explanations (F)? Inputs i = 1..d reach the output
+only through one neuron y = g(sum_i c_i + b), with contributions c_i = w_i x_i; a head h turns y
+into the output. Does positive evidence dominate in every layer of a network with a positive logit
+(G)? Relevance is summed over each layer of small ReLU networks with non-positive biases. Everything
+is float64 and batched.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import product
 
+import numpy as np
 import pandas as pd
 import torch
 
 from sanitygap.seeds import stable_seed
-from sanitygap.theory.montecarlo import proportion
+from sanitygap.table import table
+from sanitygap.theory import dense
+from sanitygap.theory.dense import DenseNetworks
+from sanitygap.theory.montecarlo import Row, proportion
 from sanitygap.theory.shapley import coalitions, shapley_values
 
 TOLERANCE = 1e-10
@@ -25,7 +32,8 @@ ACTIVATIONS: dict[str, Function] = {
 }
 
 
-def monotonicity(*, n: int, seed: int, inputs: tuple[int, ...] = (2, 4, 6)) -> pd.DataFrame:
+@table("appendix-f", smoke={"n": 200}, quick={"n": 5_000}, full={"n": 20_000})
+def monotonicity(*, n: int, seed: int, inputs: tuple[int, ...] = (2, 4, 6)) -> Iterator[Row]:
     """How often a larger contribution gets a smaller explanation, by method, head and version.
 
     Versions, for pairs of inputs: `non-strict` c_i >= c_j > 0 implies |R_i| >= |R_j|; `strict` the
@@ -50,8 +58,8 @@ def monotonicity(*, n: int, seed: int, inputs: tuple[int, ...] = (2, 4, 6)) -> p
             count[0] += violated.numel()
             count[1] += int(violated.sum())
             count[2] += int((violated & zero).sum())
-    return pd.DataFrame(
-        {
+    for (method, setting, version), (pairs, violations, explained) in counts.items():
+        yield {
             "method": method,
             "setting": setting,
             "version": version,
@@ -59,15 +67,14 @@ def monotonicity(*, n: int, seed: int, inputs: tuple[int, ...] = (2, 4, 6)) -> p
             "violations": violations,
             "explained": explained if method == "Gradient x Input" else float("nan"),
         }
-        for (method, setting, version), (pairs, violations, explained) in counts.items()
-    )
 
 
 #: contributions of the neuron of `example_neuron`
 EXAMPLE = (-0.6, -0.2, 0.3, 0.6, 1.0, 1.4)
 
 
-def example_neuron(*, n: int, seed: int) -> pd.DataFrame:
+@table("appendix-f-neuron", smoke={"n": 1}, quick={"n": 1}, full={"n": 1})
+def example_neuron(*, n: int, seed: int) -> Iterator[Row]:
     """What each method gives the inputs of one neuron, against their contributions.
 
     The neuron has a ReLU and no bias. On top of its output y is nothing, or a zigzag that rises
@@ -89,16 +96,10 @@ def example_neuron(*, n: int, seed: int) -> pd.DataFrame:
         ("LRP-beta", "common neuron"): lrp_beta(c, 1.0) * c.sum(),
         ("Shapley", "any function"): shapley_values(zigzag),
     }
-    return pd.DataFrame(
-        {
-            "method": method,
-            "setting": setting,
-            "contribution": contribution,
-            "relevance": value,
-        }
-        for (method, setting), relevance in explained.items()
-        for contribution, value in zip(EXAMPLE, relevance[0].tolist(), strict=True)
-    )
+    for (method, setting), relevance in explained.items():
+        named: Row = {"method": method, "setting": setting}
+        for contribution, value in zip(EXAMPLE, relevance[0].tolist(), strict=True):
+            yield {**named, "contribution": contribution, "relevance": value}
 
 
 Case = tuple[tuple[str, str, str], torch.Tensor, torch.Tensor]
@@ -197,3 +198,168 @@ def violations(
         "strong": (smaller[by_size], by_size),
         "non-negative": (negative[positive], positive),
     }
+
+
+# --- the forward-adaptive beta of Eq. (10)-(11) (App. A.2) --------------------------------------
+
+CAP = 3.0
+
+
+@table("adaptive-beta", smoke={"n": 200}, quick={"n": 5_000}, full={"n": 20_000})
+def adaptive_beta(*, n: int, seed: int, inputs: int = 20) -> Iterator[Row]:
+    """beta as solved from Eq. (10) and as printed in Eq. (11), and what LRP-beta makes of it.
+
+    Args:
+        n: number of random neurons with standard normal contributions; active ones count.
+        seed: seed of the contributions.
+        inputs: contributions of each neuron.
+
+    Returns:
+        One row a formula (`solved`, `printed`): neurons, the largest residual of Eq. (10), the
+        largest beta, the share of neurons on which the cap of 3 acts, and the largest difference
+        to LRP-0 of the uncapped rule, relative to the largest relevance of the neuron.
+    """
+    c = _active_neurons(n, inputs, seed)
+    positive, negative = c.clamp(min=0).sum(1), c.clamp(max=0).sum(1)
+    lrp_0 = c / c.sum(1, keepdim=True)
+    for formula, beta in {
+        "solved": -negative / (positive + negative),
+        "printed": -negative / (positive - negative),
+    }.items():
+        residual = beta / (1 + beta) + negative / positive
+        rule = lrp_beta(c, beta[:, None])
+        difference = (rule - lrp_0).abs().amax(1) / lrp_0.abs().amax(1)
+        yield {
+            "formula": formula,
+            "neurons": len(c),
+            "max_residual": float(residual.abs().max()),
+            "max_beta": float(beta.max()),
+            "capped": float((beta > CAP).double().mean()),
+            "max_difference_to_lrp_0": float(difference.max()),
+        }
+
+
+@table("adaptive-beta-curve", smoke={"n": 40}, quick={"n": 200}, full={"n": 200})
+def beta_curve(
+    *, n: int, seed: int, neurons: int = 5_000, inputs: int = 20
+) -> Iterator[pd.DataFrame]:
+    """beta by both formulas, and as used with the cap, against |N| / P.
+
+    Args:
+        n: number of values of |N| / P, evenly spread from 0 to below 1.
+        seed: seed of the random neurons.
+        neurons: random neurons, of which the active ones say how common a value is.
+        inputs: contributions of each neuron.
+
+    Returns:
+        One row a (formula, balance), formula `solved`, `solved, capped` or `printed`: balance
+        |N| / P, beta, residual (left side of Eq. (10) minus its right side), and share, the
+        fraction of active random neurons of at most that balance.
+    """
+    c = _active_neurons(neurons, inputs, seed)
+    found = np.sort((-c.clamp(max=0).sum(1) / c.clamp(min=0).sum(1)).numpy())
+    balance = np.linspace(0, 1, n, endpoint=False)
+    solved, printed = balance / (1 - balance), balance / (1 + balance)
+    share = np.searchsorted(found, balance, side="right") / len(found)
+    for formula, beta in {
+        "solved": solved,
+        "solved, capped": np.minimum(solved, CAP),
+        "printed": printed,
+    }.items():
+        residual = beta / (1 + beta) - balance
+        columns = {"balance": balance, "beta": beta, "residual": residual, "share": share}
+        yield pd.DataFrame({"formula": formula, **columns})
+
+
+def _active_neurons(n: int, inputs: int, seed: int) -> torch.Tensor:
+    """Standard normal contributions of the neurons that are active, float64 (neurons, inputs)."""
+    generator = torch.Generator().manual_seed(stable_seed(seed, "adaptive-beta"))
+    c = torch.randn(n, inputs, generator=generator, dtype=torch.float64)
+    return c[c.sum(1) > 0]
+
+
+# --- positive evidence in every layer (App. G) --------------------------------------------------
+
+WIDTHS = (8, 16, 16, 1)
+BIAS_SCALES = (0.0, -0.3, -1.0, -2.0)
+
+#: relevance a layer; Integrated Gradients and Shapley values exist at the input only
+METHODS: dict[str, Callable[[DenseNetworks, torch.Tensor], list[torch.Tensor]]] = {
+    "Gradient x Input": dense.gradient_x_input,
+    "Integrated Gradients": lambda net, x: [dense.integrated_gradients(net, x)],
+    "Shapley": lambda net, x: [dense.shapley(net, x)],
+    "LRP-0": partial(dense.lrp, rule="0"),
+    "LRP-0, bias absorbed": partial(dense.lrp, rule="0", bias_absorbed=True),
+    "LRP-epsilon": partial(dense.lrp, rule="epsilon"),
+    "LRP-epsilon, bias absorbed": partial(dense.lrp, rule="epsilon", bias_absorbed=True),
+    "LRP-gamma": partial(dense.lrp, rule="gamma"),
+    "LRP-gamma, bias absorbed": partial(dense.lrp, rule="gamma", bias_absorbed=True),
+    "LRP-beta": partial(dense.lrp, rule="beta"),
+}
+
+
+@table(
+    "appendix-g",
+    smoke={"n": 100, "training_steps": 5},
+    quick={"n": 1_000},
+    full={"n": 3_000},
+)
+def layer_sums(*, n: int, seed: int, training_steps: int = 100) -> Iterator[Row]:
+    """How often the relevance of a layer does not sum to something positive.
+
+    Args:
+        n: number of networks for each bias scale; only those with a positive logit count.
+        seed: seed of networks and inputs.
+        training_steps: steps of Adam for the trained networks, whose biases are kept non-positive.
+
+    Returns:
+        One row a (training, bias_scale, method): the share of networks with a sum <= 0 in some
+        layer, with its interval; `smallest` sum over the logit; `conservation_error`, the largest
+        distance of a layer's sum from the logit, over the logit.
+    """
+    for training, scale in product(("random", "trained"), BIAS_SCALES):
+        generator = torch.Generator().manual_seed(stable_seed(seed, "appendix-g", scale))
+        networks = dense.random_networks(n, WIDTHS, generator, bias_scale=scale)
+        if training == "trained":
+            networks = train(networks, generator, steps=training_steps)
+        x = torch.randn(n, WIDTHS[0], generator=generator, dtype=torch.float64).abs()
+        positive = networks(x) > 0
+        chosen, inputs = networks[positive], x[positive]
+        logit = chosen(inputs)
+        for method, explain in METHODS.items():
+            sums = torch.stack([layer.sum(1) for layer in explain(chosen, inputs)])
+            yield {
+                "training": training,
+                "bias_scale": scale,
+                "method": method,
+                **proportion(int((sums <= 0).any(0).sum()), len(logit)),
+                "smallest": float((sums / logit).min()),
+                "conservation_error": float((sums / logit - 1).abs().max()),
+            }
+
+
+def train(networks: DenseNetworks, generator: torch.Generator, *, steps: int) -> DenseNetworks:
+    """Fit each network to its own random teacher by logistic loss, with biases at most zero.
+
+    The teacher of a network is the sign of a random linear function of non-negative inputs.
+    """
+    n, width = len(networks), networks.weights[0].shape[2]
+    x = torch.randn(n, 16, width, generator=generator, dtype=torch.float64).abs()
+    teacher = torch.randn(n, width, generator=generator, dtype=torch.float64)
+    label = (torch.einsum("nsi,ni->ns", x, teacher) > 0).double()
+    weights = [w.clone().requires_grad_(True) for w in networks.weights]
+    biases = [b.clone().requires_grad_(True) for b in networks.biases]
+    optimizer = torch.optim.Adam([*weights, *biases], lr=0.02)
+    for _ in range(steps):
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(
+            DenseNetworks(weights, biases)(x), label, reduction="sum"
+        )
+        for parameter, gradient in zip(
+            [*weights, *biases], torch.autograd.grad(loss, [*weights, *biases]), strict=True
+        ):
+            parameter.grad = gradient
+        optimizer.step()
+        with torch.no_grad():
+            for bias in biases:
+                bias.clamp_(max=0)
+    return DenseNetworks([w.detach() for w in weights], [b.detach() for b in biases])

@@ -1,13 +1,15 @@
 """Point estimates of Monte Carlo draws with 95 % intervals, as columns of a tidy table."""
 
-from __future__ import annotations
-
-from typing import TypedDict
+from collections.abc import Iterator
+from typing import Any, TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from sanitygap.inference import proportion_interval
+
+Array = NDArray[np.float64]
+Row = dict[str, Any]
 
 NORMAL_95 = 1.959963984540054
 
@@ -54,3 +56,10 @@ def proportion(successes: int, draws: int) -> Estimate:
         high=interval.high,
         draws=draws,
     )
+
+
+def chunks(draws: int, width: int, budget: int = 4_000_000) -> Iterator[int]:
+    """Split draws so that no array, `width` numbers a draw, holds more than about `budget`."""
+    size = max(1, budget // width)
+    for start in range(0, draws, size):
+        yield min(size, draws - start)

@@ -4,21 +4,18 @@ Equation numbers are those of Binder et al. (2022). Maps are float64 tensors (ma
 normalised means divided by the root of the second moment over the pixels (Eq. 20).
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
 from sanitygap import similarity
 from sanitygap.seeds import stable_seed
-from sanitygap.theory.montecarlo import mean_estimate
+from sanitygap.table import table
+from sanitygap.theory.montecarlo import Array, Row, mean_estimate
 
-Array = NDArray[np.float64]
 SIDE = 32
 
 
@@ -70,7 +67,8 @@ def terms(first: torch.Tensor, second: torch.Tensor) -> pd.DataFrame:
     )
 
 
-def second_moment_check(*, n: int, seed: int) -> pd.DataFrame:
+@table("equation-20", smoke={"n": 5}, quick={"n": 50}, full={"n": 200})
+def second_moment_check(*, n: int, seed: int) -> Iterator[Row]:
     """Eq. (20), as printed and as meant: is the mean square of a normalised map one?
 
     The printed denominator sums a symbol h that is defined nowhere; the nearest reading is another
@@ -83,7 +81,6 @@ def second_moment_check(*, n: int, seed: int) -> pd.DataFrame:
     Returns:
         One row a (formula, noise, scale): the largest distance of the mean square from one.
     """
-    rows = []
     for name, draw in NOISE.items():
         rng = np.random.default_rng(stable_seed(seed, "equation-20", name))
         for scale in (1e-6, 1.0, 1e6):
@@ -93,17 +90,9 @@ def second_moment_check(*, n: int, seed: int) -> pd.DataFrame:
                 "denominator of A": similarity.second_moment(maps),
                 "denominator of another map h": printed,
             }.items():
-                distance = (normalised.square().mean((1, 2)) - 1).abs()
-                rows.append(
-                    {
-                        "formula": formula,
-                        "noise": name,
-                        "scale": scale,
-                        "max_difference": float(distance.max()),
-                        "maps": n,
-                    }
-                )
-    return pd.DataFrame(rows)
+                distance = float((normalised.square().mean((1, 2)) - 1).abs().max())
+                named: Row = {"formula": formula, "noise": name, "scale": scale}
+                yield {**named, "max_difference": distance, "maps": n}
 
 
 # --- Theorem 4 ----------------------------------------------------------------------------------
@@ -131,7 +120,8 @@ MOMENTS = {
 }
 
 
-def normalized_mse(*, n: int, seed: int) -> pd.DataFrame:
+@table("theorem-4", smoke={"n": 50}, quick={"n": 500}, full={"n": 2_000})
+def normalized_mse(*, n: int, seed: int) -> Iterator[Row]:
     """Normalised MSE of random maps against Eq. (23), and against the bound (24).
 
     Processes: independent maps of several kinds of noise; normal maps of means 2 and -2; and
@@ -147,12 +137,11 @@ def normalized_mse(*, n: int, seed: int) -> pd.DataFrame:
         value `formula` of Eq. (23), the `bound` of Eq. (24), and `identity_error`, the largest
         distance over pairs between the MSE and Eq. (23) at the sample moments.
     """
-    rows = []
     for name, draw in NOISE.items():
         mean, second = MOMENTS[name]
         rng = np.random.default_rng(stable_seed(seed, "theorem-4", name))
         a, b = torch.from_numpy(draw(rng, (2, n, SIDE, SIDE)))
-        rows.append(_row(name, 0.0, a, b, PixelMoments(mean, mean, second, second, 0.0)))
+        yield _row(name, 0.0, a, b, PixelMoments(mean, mean, second, second, 0.0))
     rng = np.random.default_rng(stable_seed(seed, "theorem-4", "correlated"))
     e1, e2 = torch.from_numpy(rng.normal(size=(2, n, SIDE, SIDE)))
     for name, mean_a, mean_b in (
@@ -163,13 +152,12 @@ def normalized_mse(*, n: int, seed: int) -> pd.DataFrame:
         for rho in (0.0, 0.25, 0.5, 0.75, 1.0):
             a, b = mean_a + e1, mean_b + rho * e1 + np.sqrt(1 - rho**2) * e2
             moments = PixelMoments(mean_a, mean_b, mean_a**2 + 1, mean_b**2 + 1, rho)
-            rows.append(_row(name, rho, a, b, moments))
-    return pd.DataFrame(rows)
+            yield _row(name, rho, a, b, moments)
 
 
 def _row(
     process: str, correlation: float, a: torch.Tensor, b: torch.Tensor, moments: PixelMoments
-) -> dict[str, object]:
+) -> Row:
     mse = similarity.normalized_mse(a, b)
     parts = terms(a, b)
     identity = 2 - 2 * parts["mean_term"] - 2 * parts["covariance_term"]
@@ -183,7 +171,8 @@ def _row(
     }
 
 
-def scale_dependence(*, n: int, seed: int) -> pd.DataFrame:
+@table("equations-25-28", smoke={"n": 20}, quick={"n": 200}, full={"n": 1_000})
+def scale_dependence(*, n: int, seed: int) -> Iterator[Row]:
     """Eq. (25)-(28): the unnormalised MSE grows with the square of the scale, Eq. (21) does not.
 
     Args:
@@ -198,7 +187,6 @@ def scale_dependence(*, n: int, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(stable_seed(seed, "equations-25-28"))
     e1, e2 = torch.from_numpy(rng.normal(size=(2, n, SIDE, SIDE)))
     base = 0.5 + e1, -0.2 + 0.3 * e1 + np.sqrt(1 - 0.3**2) * e2
-    rows = []
     for scale in (0.01, 0.1, 1.0, 10.0, 100.0):
         a, b = (scale * x for x in base)
         plain = (a - b).square().mean((1, 2))
@@ -211,23 +199,21 @@ def scale_dependence(*, n: int, seed: int) -> pd.DataFrame:
             ("MSE", plain, float(((identity - plain) / plain).abs().max())),
             ("normalised MSE", similarity.normalized_mse(a, b), float("nan")),
         ):
-            rows.append(
-                {
-                    "scale": scale,
-                    "measure": measure,
-                    **mean_estimate(values),
-                    "smallest": float(values.min()),
-                    "largest": float(values.max()),
-                    "identity_error": error,
-                }
-            )
-    return pd.DataFrame(rows)
+            yield {
+                "scale": scale,
+                "measure": measure,
+                **mean_estimate(values),
+                "smallest": float(values.min()),
+                "largest": float(values.max()),
+                "identity_error": error,
+            }
 
 
 # --- why the second moment and not the standard deviation ---------------------------------------
 
 
-def mean_share(*, n: int, seed: int) -> pd.DataFrame:
+@table("second-moment-rationale", smoke={"n": 20}, quick={"n": 200}, full={"n": 1_000})
+def mean_share(*, n: int, seed: int) -> Iterator[Row]:
     """Share of the mean in the second moment, mu^2 / E[A^2], of gradient maps of random networks.
 
     A share near zero means that dividing by the standard deviation or by the root of the second
@@ -242,17 +228,10 @@ def mean_share(*, n: int, seed: int) -> pd.DataFrame:
         One row a reduction over RGB (`Sensitivity, l2`, `Gradient, mean`, `Gradient x Input`): the
         mean share with its interval, and `rms_over_sd`, the mean ratio of the two normalisers.
     """
-    rows = []
     for method, maps in random_gradient_maps(n=n, seed=seed).items():
         share = maps.mean((1, 2)).square() / maps.square().mean((1, 2))
-        rows.append(
-            {
-                "method": method,
-                **mean_estimate(share),
-                "rms_over_sd": float((1 - share).rsqrt().mean()),
-            }
-        )
-    return pd.DataFrame(rows)
+        ratio = float((1 - share).rsqrt().mean())
+        yield {"method": method, **mean_estimate(share), "rms_over_sd": ratio}
 
 
 def random_gradient_maps(*, n: int, seed: int) -> dict[str, torch.Tensor]:

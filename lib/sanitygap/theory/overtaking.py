@@ -7,18 +7,19 @@ of Binder et al. (2022).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erf
 
 from sanitygap.seeds import stable_seed
-from sanitygap.theory.montecarlo import Estimate, proportion
-
-Array = NDArray[np.float64]
+from sanitygap.table import table
+from sanitygap.theory.montecarlo import Array, Estimate, Row, chunks, proportion
 
 
 def cauchy_tail(ratio: ArrayLike, gamma: ArrayLike) -> Array:
@@ -105,7 +106,8 @@ def claimed_probabilities(at: Activations) -> dict[str, float]:
     }
 
 
-def random_neurons(*, n: int, seed: int, size: int = 20) -> pd.DataFrame:
+@table("theorem-2-neurons", smoke={"n": 100}, quick={"n": 400}, full={"n": 400})
+def random_neurons(*, n: int, seed: int, size: int = 20) -> Iterator[pd.DataFrame]:
     """Single neurons with random weights: their two sums, for three ratios K.
 
     Args:
@@ -120,23 +122,19 @@ def random_neurons(*, n: int, seed: int, size: int = 20) -> pd.DataFrame:
     """
     rng = np.random.default_rng(stable_seed(seed, "random-neurons", size))
     weights = rng.standard_normal((n, 2 * size))
-    rows = []
     for ratio in (1.0, 3.0, 10.0):
         at = Activations.constant(size, size, ratio)
         small = weights[:, :size] @ at.small / np.sqrt(size)
         large = weights[:, size:] @ at.large / np.sqrt(size)
-        rows.append(
-            pd.DataFrame(
-                {
-                    "ratio": ratio,
-                    "small_sum": small,
-                    "large_sum": large,
-                    "overtaken": (large > 0) & (small >= large),
-                    "claimed": claimed_probabilities(at)["conditional"],
-                }
-            )
+        yield pd.DataFrame(
+            {
+                "ratio": ratio,
+                "small_sum": small,
+                "large_sum": large,
+                "overtaken": (large > 0) & (small >= large),
+                "claimed": claimed_probabilities(at)["conditional"],
+            }
         )
-    return pd.concat(rows, ignore_index=True)
 
 
 SETTINGS = (
@@ -145,7 +143,13 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def overtaking(*, n: int, seed: int, budget: int) -> pd.DataFrame:
+@table(
+    "theorem-2",
+    smoke={"n": 20_000, "budget": 1_000_000},
+    quick={"n": 1_000_000, "budget": 40_000_000},
+    full={"n": 4_000_000, "budget": 2_000_000_000},
+)
+def overtaking(*, n: int, seed: int, budget: int) -> Iterator[Row]:
     """Monte Carlo of Theorem 2 and of its variants, with normal weights.
 
     Events, with S and L the two sums: `joint` 0 < L <= S (Eq. 8); `conditional` S >= L given
@@ -168,7 +172,6 @@ def overtaking(*, n: int, seed: int, budget: int) -> pd.DataFrame:
         Activations.random(*sizes, seed=stable_seed(seed, "activations", *sizes))
         for sizes in ((10, 5), (40, 10))
     ]
-    rows = []
     for at in cases:
         sizes = len(at.small), len(at.large)
         key = stable_seed(seed, "theorem-2", *sizes, at.ratio)
@@ -178,20 +181,19 @@ def overtaking(*, n: int, seed: int, budget: int) -> pd.DataFrame:
             limit = np.nan
             if event == "absolute averages" and sizes[1] == 1:
                 limit = float(erf(1 / (at.ratio * np.sqrt(np.pi))))
-            rows.append(
-                {
-                    "n_small": sizes[0],
-                    "n_large": sizes[1],
-                    "ratio": at.ratio,
-                    "activations": at.kind,
-                    "event": event,
-                    **estimate,
-                    "exact": exact.get(event, np.nan),
-                    "claimed": claimed.get(event, np.nan),
-                    "limit": limit,
-                }
-            )
-    return pd.DataFrame(rows)
+            yield {
+                **_setting(at),
+                "activations": at.kind,
+                "event": event,
+                **estimate,
+                "exact": exact.get(event, np.nan),
+                "claimed": claimed.get(event, np.nan),
+                "limit": limit,
+            }
+
+
+def _setting(at: Activations) -> Row:
+    return {"n_small": len(at.small), "n_large": len(at.large), "ratio": at.ratio}
 
 
 Weights = Callable[[np.random.Generator, tuple[int, int]], NDArray[np.float32]]
@@ -205,36 +207,29 @@ def simulate(
     at: Activations, rng: np.random.Generator, draws: int, weights: Weights = _normal
 ) -> dict[str, Estimate]:
     """Frequencies of the events of :func:`overtaking`; conditional ones among draws with L > 0."""
-    counts = dict.fromkeys(
-        ("joint", "conditional, averages", "unconditional", "two-sided", "absolute sums",
-         "absolute averages"), 0,
-    )  # fmt: skip
-    positive = 0
-    sizes = len(at.small), len(at.large)
-    for size in _chunks(draws, sum(sizes)):
-        w = weights(rng, (size, sum(sizes)))
-        parts = w[:, : sizes[0]], w[:, sizes[0] :]
+    counts: Counter[str] = Counter()
+    n_small, n_large = len(at.small), len(at.large)
+    for size in chunks(draws, n_small + n_large):
+        w = weights(rng, (size, n_small + n_large))
+        parts = w[:, :n_small], w[:, n_small:]
         values = at.small.astype(np.float32), at.large.astype(np.float32)
         s, l = (part @ x for part, x in zip(parts, values, strict=True))  # noqa: E741
         abs_s, abs_l = (np.abs(part) @ x for part, x in zip(parts, values, strict=True))
-        positive += int((l > 0).sum())
-        counts["joint"] += int(((l > 0) & (l <= s)).sum())
-        counts["conditional, averages"] += int(((l > 0) & (l / sizes[1] <= s / sizes[0])).sum())
-        counts["unconditional"] += int((s >= l).sum())
-        counts["two-sided"] += int((np.abs(s) >= np.abs(l)).sum())
-        counts["absolute sums"] += int((abs_s >= abs_l).sum())
-        counts["absolute averages"] += int((abs_s / sizes[0] >= abs_l / sizes[1]).sum())
-    among_positive = {"conditional": counts["joint"]}
-    among_positive["conditional, averages"] = counts.pop("conditional, averages")
+        for event, happened in {
+            "joint": (l > 0) & (l <= s),
+            "conditional, averages": (l > 0) & (l / n_large <= s / n_small),
+            "unconditional": s >= l,
+            "two-sided": np.abs(s) >= np.abs(l),
+            "absolute sums": abs_s >= abs_l,
+            "absolute averages": abs_s / n_small >= abs_l / n_large,
+            "positive": l > 0,
+        }.items():
+            counts[event] += int(happened.sum())
+    positive, averages = counts.pop("positive"), counts.pop("conditional, averages")
+    among_positive = {"conditional": counts["joint"], "conditional, averages": averages}
     return {event: proportion(count, draws) for event, count in counts.items()} | {
         event: proportion(count, positive) for event, count in among_positive.items()
     }
-
-
-def _chunks(draws: int, width: int, budget: int = 4_000_000) -> Iterator[int]:
-    size = max(1, budget // width)
-    for start in range(0, draws, size):
-        yield min(size, draws - start)
 
 
 WEIGHTS: dict[str, Weights] = {
@@ -245,7 +240,8 @@ WEIGHTS: dict[str, Weights] = {
 }
 
 
-def weight_distributions(*, n: int, seed: int) -> pd.DataFrame:
+@table("theorem-2-weights", smoke={"n": 20_000}, quick={"n": 500_000}, full={"n": 4_000_000})
+def weight_distributions(*, n: int, seed: int) -> Iterator[Row]:
     """Theorem 2 for weights that are not normal: K = 2, sets of one and of ten activations.
 
     Args:
@@ -256,19 +252,199 @@ def weight_distributions(*, n: int, seed: int) -> pd.DataFrame:
         One row a (weights, size): the conditional frequency with its interval and the Cauchy tail
         `claimed` for normal weights.
     """
-    rows = []
     for name, weights in WEIGHTS.items():
         for size in (1, 10):
             at = Activations.constant(size, size, 2.0)
             rng = np.random.default_rng(stable_seed(seed, "weights", name, size))
-            rows.append(
-                {
-                    "weights": name,
-                    "n_small": size,
-                    "n_large": size,
-                    "ratio": 2.0,
-                    **simulate(at, rng, n, weights)["conditional"],
-                    "claimed": claimed_probabilities(at)["conditional"],
+            claimed = claimed_probabilities(at)["conditional"]
+            estimate = simulate(at, rng, n, weights)["conditional"]
+            yield {"weights": name, **_setting(at), **estimate, "claimed": claimed}
+
+
+# --- beyond one neuron: groups of inputs under random ReLU heads (Sec. 4.3). A head is everything
+# that is randomised on top of a feature map; Gradient x Input of its output is summed over the two
+# groups of Theorem 2.
+
+WIDTH = 32
+Draw = Callable[[tuple[int, ...], int, torch.Generator], torch.Tensor]
+
+
+def _he_normal(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> torch.Tensor:
+    return torch.randn(shape, generator=rng) * (2 / fan_in) ** 0.5
+
+
+def _he_uniform(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> torch.Tensor:
+    return (torch.rand(shape, generator=rng) * 2 - 1) * (6 / fan_in) ** 0.5
+
+
+def _truncated_normal(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> torch.Tensor:
+    empty = torch.empty(shape)
+    return torch.nn.init.trunc_normal_(empty, std=0.01, a=-0.02, b=0.02, generator=rng)
+
+
+def _laplace(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> torch.Tensor:
+    u = torch.rand(shape, generator=rng) - 0.5
+    return -torch.sign(u) * torch.log1p(-2 * u.abs()) * fan_in**-0.5
+
+
+def _cauchy(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> torch.Tensor:
+    return torch.empty(shape).cauchy_(generator=rng) / fan_in
+
+
+HEAD_WEIGHTS: dict[str, Draw] = {
+    "He normal": _he_normal,
+    "He uniform": _he_uniform,
+    "truncated normal 0.01": _truncated_normal,
+    "Laplace": _laplace,
+    "Student t1": _cauchy,
+}
+
+
+@dataclass(frozen=True)
+class Head:
+    """A random ReLU head.
+
+    Attributes:
+        depth: number of ReLU layers below the linear output.
+        weights: key of `HEAD_WEIGHTS`.
+        bias: uniform biases as PyTorch draws them, else none.
+        batch_norm: evaluation-mode batch normalisation with statistics of 16 random inputs.
+        convolutional: 3 x 3 convolutions and global average pooling instead of dense layers.
+    """
+
+    depth: int
+    weights: str = "He normal"
+    bias: bool = False
+    batch_norm: bool = False
+    convolutional: bool = False
+
+    @property
+    def kind(self) -> str:
+        """dense or convolutional, with what is added to it."""
+        extras = [
+            name
+            for name, on in (("biases", self.bias), ("batch normalisation", self.batch_norm))
+            if on
+        ]
+        return " with ".join(["convolutional" if self.convolutional else "dense", *extras])
+
+
+HEADS = (
+    *(Head(depth) for depth in (1, 2, 4)),
+    *(Head(depth, "He uniform") for depth in (1, 2, 4)),
+    Head(2, bias=True),
+    Head(2, batch_norm=True),
+    *(Head(2, name) for name in ("truncated normal 0.01", "Laplace", "Student t1")),
+    Head(2, convolutional=True),
+    Head(2, "He uniform", convolutional=True),
+)
+
+# channels, height, width of the map under a convolutional head, and its block of large activations
+GRID = (4, 6, 6)
+BLOCK = (slice(None), slice(2, 4), slice(1, 4))
+
+
+@table("theorem-2-heads", smoke={"n": 200}, quick={"n": 5_000}, full={"n": 100_000})
+def random_heads(*, n: int, seed: int) -> Iterator[Row]:
+    """How often the small activations reach the large ones in Gradient x Input of random heads.
+
+    Dense heads see 10 + 10 and 50 + 5 activations of ratio 3; a convolutional head sees a map with
+    a block of 24 large activations, at the same positions in all channels, among 120 small ones.
+
+    Args:
+        n: number of random heads for each setting.
+        seed: seed of the weights.
+
+    Returns:
+        One row a (head, sizes, event) with event `two-sided` (|sum| over X_S at least |sum| over
+        X_L) or `absolute sums` (sum of absolute values): kind, weights, depth, sizes, the frequency
+        with its interval, the `claimed` value (twice the Cauchy tail, or the tail) and `dead`, the
+        share of heads without any gradient, which do not count.
+    """
+    block = int(_block().sum())
+    for head in HEADS:
+        around = int(np.prod(GRID)) - block
+        for n_small, n_large in [(around, block)] if head.convolutional else [(10, 10), (50, 5)]:
+            at = Activations.constant(n_small, n_large, 3.0)
+            products, is_large = _gradient_x_input(head, at, n, stable_seed(seed, head, n_small))
+            alive = products.abs().sum(1) > 0
+            small, large = products[alive][:, ~is_large], products[alive][:, is_large]
+            events = {
+                "two-sided": small.sum(1).abs() >= large.sum(1).abs(),
+                "absolute sums": small.abs().sum(1) >= large.abs().sum(1),
+            }
+            for event, happened in events.items():
+                named: Row = {"kind": head.kind, "weights": head.weights, "depth": head.depth}
+                yield {
+                    **named,
+                    **_setting(at),
+                    "event": event,
+                    **proportion(int(happened.sum()), int(alive.sum())),
+                    "claimed": claimed_probabilities(at)[event],
+                    "dead": float((~alive).double().mean()),
                 }
-            )
-    return pd.DataFrame(rows)
+
+
+def _gradient_x_input(
+    head: Head, at: Activations, n: int, seed: int, chunk: int = 1000
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gradient x Input of n random heads, (n, inputs), and which inputs are large, (inputs,)."""
+    generator = torch.Generator().manual_seed(seed)
+    if head.convolutional:
+        large = _block()
+        features = torch.where(large, at.ratio, 1.0)
+    else:
+        features = torch.from_numpy(np.concatenate([at.small, at.large])).float()
+        large = features > 1
+    parts = []
+    for start in range(0, n, chunk):
+        count = min(chunk, n - start)
+        inputs = features.expand(count, *features.shape).clone().requires_grad_(True)
+        forward = _convolutional if head.convolutional else _dense
+        (gradient,) = torch.autograd.grad(forward(head, inputs, generator).sum(), inputs)
+        parts.append((gradient * inputs.detach()).flatten(1))
+    return torch.cat(parts), large.flatten()
+
+
+def _block() -> torch.Tensor:
+    """Which entries of the map under a convolutional head are large, of shape `GRID`."""
+    large = torch.zeros(GRID, dtype=torch.bool)
+    large[BLOCK] = True
+    return large
+
+
+def _dense(head: Head, inputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Outputs (heads,): each row of the inputs (heads, inputs) goes through its own network."""
+    count = len(inputs)
+    draw = HEAD_WEIGHTS[head.weights]
+    hidden = inputs[:, None]  # one input a head, followed by the references of batch norm
+    if head.batch_norm:
+        shuffles = [torch.randperm(inputs.shape[1], generator=generator) for _ in range(16)]
+        references = torch.stack([inputs.detach()[:, order] for order in shuffles], 1)
+        hidden = torch.cat([hidden, references], 1)
+    for _ in range(head.depth):
+        fan_in = hidden.shape[2]
+        hidden = hidden @ draw((count, fan_in, WIDTH), fan_in, generator)
+        if head.bias:
+            shift = torch.rand((count, 1, WIDTH), generator=generator) * 2 - 1
+            hidden = hidden + shift * fan_in**-0.5
+        if head.batch_norm:
+            deviation, mean = torch.std_mean(hidden[:, 1:].detach(), 1, keepdim=True)
+            hidden = (hidden - mean) / (deviation + 1e-5)
+        hidden = torch.relu(hidden)
+    last = draw((count, WIDTH), WIDTH, generator)
+    return (hidden[:, 0] * last).sum(1)
+
+
+def _convolutional(head: Head, inputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Outputs (heads,) for inputs (heads, channels, height, width); one group a head."""
+    count = len(inputs)
+    draw = HEAD_WEIGHTS[head.weights]
+    hidden = inputs.reshape(1, -1, *inputs.shape[2:])
+    channels = inputs.shape[1]
+    for _ in range(head.depth):
+        kernels = draw((count * WIDTH, channels, 3, 3), 9 * channels, generator)
+        hidden = torch.relu(torch.conv2d(hidden, kernels, padding=1, groups=count))
+        channels = WIDTH
+    pooled = hidden.mean((2, 3)).reshape(count, WIDTH)
+    return (pooled * draw((count, WIDTH), WIDTH, generator)).sum(1)

@@ -3,23 +3,21 @@
 Equation numbers are those of Binder et al. (2022).
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from scipy import stats
 
 from sanitygap import similarity
 from sanitygap.inference import bootstrap, bootstrap_mean
 from sanitygap.seeds import stable_seed
+from sanitygap.table import table
+from sanitygap.theory.montecarlo import Array, Row
 from sanitygap.theory.mse import random_gradient_maps
-from sanitygap.theory.ssim_scale import SIMULATED_METHODS, correlated_maps
-
-Array = NDArray[np.float64]
+from sanitygap.theory.ssim import SIMULATED_METHODS, correlated_maps
 
 # --- Eq. (29) -----------------------------------------------------------------------------------
 
@@ -33,7 +31,8 @@ FROZEN: dict[str, Any] = {
 }
 
 
-def quantile_variance(*, n: int, seed: int, sample_size: int = 20_001) -> pd.DataFrame:
+@table("quantile-variance", smoke={"n": 10_000}, quick={"n": 100_000}, full={"n": 1_000_000})
+def quantile_variance(*, n: int, seed: int, sample_size: int = 20_001) -> Iterator[Row]:
     """Variance of the sample quantile against Eq. (29) as printed and with the density squared.
 
     With 20 001 values the quantiles at p = 0.5, 0.9 and 0.99 are order statistics. Order
@@ -49,7 +48,6 @@ def quantile_variance(*, n: int, seed: int, sample_size: int = 20_001) -> pd.Dat
         One row a (distribution, p): the simulated variance as estimate with its interval, the
         values `printed` and `squared` of the two formulas and their ratios to the simulation.
     """
-    rows = []
     for name, law in FROZEN.items():
         for p in (0.5, 0.9, 0.99):
             rng = np.random.default_rng(stable_seed(seed, "quantile-variance", name, p))
@@ -60,23 +58,20 @@ def quantile_variance(*, n: int, seed: int, sample_size: int = 20_001) -> pd.Dat
             density = float(law.pdf(law.ppf(p)))
             printed = p * (1 - p) / (sample_size * density)
             squared = printed / density
-            rows.append(
-                {
-                    "distribution": name,
-                    "p": p,
-                    "sample_size": sample_size,
-                    "estimate": variance,
-                    "standard_error": error,
-                    "low": variance - 1.96 * error,
-                    "high": variance + 1.96 * error,
-                    "draws": n,
-                    "printed": printed,
-                    "squared": squared,
-                    "printed_ratio": printed / variance,
-                    "squared_ratio": squared / variance,
-                }
-            )
-    return pd.DataFrame(rows)
+            yield {
+                "distribution": name,
+                "p": p,
+                "sample_size": sample_size,
+                "estimate": variance,
+                "standard_error": error,
+                "low": variance - 1.96 * error,
+                "high": variance + 1.96 * error,
+                "draws": n,
+                "printed": printed,
+                "squared": squared,
+                "printed_ratio": printed / variance,
+                "squared_ratio": squared / variance,
+            }
 
 
 def sample_quantile(rng: np.random.Generator, n: int, sample_size: int, p: float) -> Array:
@@ -95,7 +90,8 @@ TAILS: dict[str, Any] = {
 }
 
 
-def tail_variance(*, n: int, seed: int) -> pd.DataFrame:
+@table("quantile-tail", smoke={"n": 12}, quick={"n": 45}, full={"n": 89})
+def tail_variance(*, n: int, seed: int) -> Iterator[Row]:
     """Eq. (29) times the sample size as p approaches 1, as printed and with the density squared.
 
     Args:
@@ -105,20 +101,13 @@ def tail_variance(*, n: int, seed: int) -> pd.DataFrame:
     Returns:
         One row a (distribution, formula, tail_probability): value.
     """
-    rows = []
     for name, law in TAILS.items():
         for tail in np.geomspace(1e-1, 1e-12, n):
             density = law.pdf(law.isf(tail))
             for formula, power in (("printed", 1), ("squared density", 2)):
-                rows.append(
-                    {
-                        "distribution": name,
-                        "formula": formula,
-                        "tail_probability": tail,
-                        "value": tail * (1 - tail) / density**power,
-                    }
-                )
-    return pd.DataFrame(rows)
+                value = tail * (1 - tail) / density**power
+                named: Row = {"distribution": name, "formula": formula}
+                yield {**named, "tail_probability": tail, "value": value}
 
 
 # --- the maximum as a normaliser ----------------------------------------------------------------
@@ -132,9 +121,15 @@ SYMMETRIC: dict[str, Any] = {
 }
 
 
+@table(
+    "maximum-dispersion",
+    smoke={"n": 100, "sizes": (100, 1_000)},
+    quick={"n": 500},
+    full={"n": 1_000, "sizes": (100, 1_000, 10_000, 100_000)},
+)
 def maximum_dispersion(
     *, n: int, seed: int, sizes: tuple[int, ...] = (100, 1_000, 10_000)
-) -> pd.DataFrame:
+) -> Iterator[Row]:
     """Relative standard deviation of the maximum of |x| and of the root mean square.
 
     Two sources: samples of known distributions, where the maximum is drawn exactly through the
@@ -150,7 +145,6 @@ def maximum_dispersion(
         deviations; estimate, low, high: their difference with its 95 % bootstrap interval (over
         samples, or over maps).
     """
-    rows = []
     for name, law in SYMMETRIC.items():
         for size in sizes:
             rng = np.random.default_rng(stable_seed(seed, "maximum-dispersion", name, size))
@@ -160,30 +154,21 @@ def maximum_dispersion(
             rms = np.array([_rms(law.rvs(size, random_state=rng)) for _ in range(n)])
             pairs = np.column_stack([maximum, rms])
             interval = bootstrap(pairs, _excess, resamples=300, seed=seed)
-            rows.append(
-                {
-                    "source": "distribution",
-                    "distribution": name,
-                    "size": size,
-                    "maximum": maximum.std(ddof=1) / maximum.mean(),
-                    "rms": rms.std(ddof=1) / rms.mean(),
-                    "estimate": interval.estimate,
-                    "low": interval.low,
-                    "high": interval.high,
-                    "draws": n,
-                }
-            )
-    for method, maps in random_gradient_maps(n=20, seed=seed).items():
-        rows.append(
-            {
-                "source": "maps of random networks",
-                "distribution": method,
-                "size": maps[0].numel(),
-                **resampled_dispersion(maps, n=n, seed=seed),
+            yield {
+                "source": "distribution",
+                "distribution": name,
+                "size": size,
+                "maximum": maximum.std(ddof=1) / maximum.mean(),
+                "rms": rms.std(ddof=1) / rms.mean(),
+                "estimate": interval.estimate,
+                "low": interval.low,
+                "high": interval.high,
                 "draws": n,
             }
-        )
-    return pd.DataFrame(rows)
+    for method, maps in random_gradient_maps(n=20, seed=seed).items():
+        named: Row = {"source": "maps of random networks", "distribution": method, "draws": n}
+        spreads = resampled_dispersion(maps, n=n, seed=seed)
+        yield {**named, "size": maps[0].numel(), **spreads}
 
 
 def resampled_dispersion(maps: torch.Tensor, *, n: int, seed: int) -> dict[str, float]:
@@ -242,17 +227,17 @@ def _excess(pairs: Array) -> float:
     return float(spread[0] - spread[1])
 
 
-def normalizer_ranking(*, n: int, seed: int) -> pd.DataFrame:
+@table("normalizer-ranking", smoke={"n": 20}, quick={"n": 200}, full={"n": 1_000})
+def normalizer_ranking(*, n: int, seed: int) -> Iterator[pd.DataFrame]:
     """MSE of pairs of maps after dividing each map by its maximum, or by its second moment.
 
     Args:
-        n: number of map pairs for each simulated method of `ssim_scale`.
+        n: number of map pairs for each simulated method.
         seed: seed of the maps.
 
     Returns:
         One row a (method, normaliser, pair): mse.
     """
-    parts = []
     for method, (draw, correlation) in SIMULATED_METHODS.items():
         key = stable_seed(seed, "normalizer-ranking", method)
         a, b = correlated_maps(draw, correlation, n=n, seed=key)
@@ -261,14 +246,5 @@ def normalizer_ranking(*, n: int, seed: int) -> pd.DataFrame:
             "maximum": (by_maximum[0] - by_maximum[1]).square().mean((1, 2)),
             "second moment": similarity.normalized_mse(a, b),
         }.items():
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "method": method,
-                        "normaliser": normaliser,
-                        "pair": range(n),
-                        "mse": mse.numpy(),
-                    }
-                )
-            )
-    return pd.concat(parts, ignore_index=True)
+            named: Row = {"method": method, "normaliser": normaliser, "pair": range(n)}
+            yield pd.DataFrame({**named, "mse": mse.numpy()})

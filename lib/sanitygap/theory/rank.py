@@ -4,25 +4,23 @@ Equation numbers are those of Binder et al. (2022). A batch of maps has shape (m
 float64; ranks start at 1 and ties share their average rank.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from scipy.stats import rankdata, spearmanr
 
 from sanitygap import similarity
 from sanitygap.seeds import stable_seed
-from sanitygap.theory.montecarlo import mean_estimate, proportion
+from sanitygap.table import table
+from sanitygap.theory.montecarlo import Array, Row, mean_estimate, proportion
 
-Array = NDArray[np.float64]
 Sampler = Callable[[np.random.Generator, tuple[int, int]], tuple[Array, Array]]
 
 
-def library_agreement(*, n: int, seed: int, pixels: int = 81) -> pd.DataFrame:
+@table("equation-17", smoke={"n": 10}, quick={"n": 100}, full={"n": 1_000})
+def library_agreement(*, n: int, seed: int, pixels: int = 81) -> Iterator[Row]:
     """Eq. (17) as implemented in `sanitygap.similarity` against scipy, with and without ties.
 
     Args:
@@ -42,20 +40,16 @@ def library_agreement(*, n: int, seed: int, pixels: int = 81) -> pd.DataFrame:
         "integers": noise.round(),
         "half of them zero": np.maximum(noise, 0),
     }
-    rows = []
     for values, maps in kinds.items():
         a, b = torch.from_numpy(maps).unbind(1)
         own = similarity.spearman(a, b).numpy()
         reference = np.array([spearmanr(x, y)[0] for x, y in maps])
-        rows.append(
-            {
-                "values": values,
-                "distinct": float(np.mean([len(np.unique(x)) for x in maps[:, 0]])),
-                "max_difference": float(np.abs(own - reference).max()),
-                "pairs": n,
-            }
-        )
-    return pd.DataFrame(rows)
+        yield {
+            "values": values,
+            "distinct": float(np.mean([len(np.unique(x)) for x in maps[:, 0]])),
+            "max_difference": float(np.abs(own - reference).max()),
+            "pairs": n,
+        }
 
 
 # --- Theorem 3 ----------------------------------------------------------------------------------
@@ -104,9 +98,10 @@ PROCESSES: dict[str, Sampler] = {
 }
 
 
+@table("theorem-3", smoke={"n": 1_000}, quick={"n": 10_000}, full={"n": 100_000})
 def expected_spearman(
     *, n: int, seed: int, pixels: tuple[int, ...] = (25, 49, 121, 784)
-) -> pd.DataFrame:
+) -> Iterator[Row]:
     """Expectations of Spearman's correlation over random maps, by Monte Carlo.
 
     Args:
@@ -120,34 +115,25 @@ def expected_spearman(
         1 / sqrt(pixels - 1) of the correlation of independent maps and the `floor`
         sqrt(2 / (pi (pixels - 1))) of its mean absolute value.
     """
-    rows = []
     for process, sample in PROCESSES.items():
         for size in pixels:
             draws = max(50, n * 121 // max(size, 121))
             rng = np.random.default_rng(stable_seed(seed, "theorem-3", process, size))
             ranks = [rankdata(x, axis=1) for x in sample(rng, (draws, size))]
-            a, b = (x - x.mean(1, keepdims=True) for x in ranks)
-            covariance = (a * b).mean(1)
-            correlation = covariance / np.sqrt((a**2).mean(1) * (b**2).mean(1))
+            correlation = _correlation(*ranks)
             for functional, values in {
-                "E[rank covariance]": covariance / size**2,  # of ranks as fractions of the pixels
+                "E[rank covariance]": _covariance(*ranks)
+                / size**2,  # ranks as shares of the pixels
                 "E[Spearman]": correlation,
                 "E[|Spearman|]": np.abs(correlation),
             }.items():
-                rows.append(
-                    {
-                        "process": process,
-                        "pixels": size,
-                        "functional": functional,
-                        **mean_estimate(values),
-                        "spread": 1 / np.sqrt(size - 1),
-                        "floor": np.sqrt(2 / (np.pi * (size - 1))),
-                    }
-                )
-    return pd.DataFrame(rows)
+                spread, floor = 1 / np.sqrt(size - 1), np.sqrt(2 / (np.pi * (size - 1)))
+                named: Row = {"process": process, "pixels": size, "functional": functional}
+                yield {**named, **mean_estimate(values), "spread": spread, "floor": floor}
 
 
-def random_pairs(*, n: int, seed: int, pixels: int = 25) -> pd.DataFrame:
+@table("theorem-3-pairs", smoke={"n": 50}, quick={"n": 300}, full={"n": 300})
+def random_pairs(*, n: int, seed: int, pixels: int = 25) -> Iterator[pd.DataFrame]:
     """Single pairs of maps: rank covariance and Spearman's correlation, without and with ties.
 
     Without ties all maps have ranks of the same variance, so one is a multiple of the other. Ties
@@ -168,21 +154,11 @@ def random_pairs(*, n: int, seed: int, pixels: int = 25) -> pd.DataFrame:
     b = dependence * a + np.sqrt(1 - dependence**2) * rng.normal(size=(n, pixels))
     floors = [np.quantile(x, rng.uniform(0, 0.9, n), axis=1).diagonal()[:, None] for x in (a, b)]
     tied = [np.maximum(x, floor) for x, floor in zip((a, b), floors, strict=True)]
-    rows = []
     for values, pair in {"no ties": (a, b), "ties": tied}.items():
         ranks = [rankdata(x, axis=1) for x in pair]
-        x, y = (r - r.mean(1, keepdims=True) for r in ranks)
-        covariance = (x * y).mean(1)
-        rows.append(
-            pd.DataFrame(
-                {
-                    "values": values,
-                    "rank_covariance": covariance / pixels**2,
-                    "spearman": covariance / np.sqrt((x**2).mean(1) * (y**2).mean(1)),
-                }
-            )
-        )
-    return pd.concat(rows, ignore_index=True)
+        covariance, correlation = _covariance(*ranks) / pixels**2, _correlation(*ranks)
+        columns = {"values": values, "rank_covariance": covariance, "spearman": correlation}
+        yield pd.DataFrame(columns)
 
 
 # --- the equivalence claimed after Theorem 3 ----------------------------------------------------
@@ -195,7 +171,8 @@ NOISE: dict[str, Callable[[np.random.Generator, tuple[int, int]], Array]] = {
 }
 
 
-def sign_disagreement(*, n: int, seed: int, pixels: int = 25) -> pd.DataFrame:
+@table("theorem-3-equivalence", smoke={"n": 1_000}, quick={"n": 20_000}, full={"n": 100_000})
+def sign_disagreement(*, n: int, seed: int, pixels: int = 25) -> Iterator[Row]:
     """How often the covariance of two maps and the covariance of their ranks differ in sign.
 
     The maps depend on each other through B = dependence * A + noise. The column
@@ -211,7 +188,6 @@ def sign_disagreement(*, n: int, seed: int, pixels: int = 25) -> pd.DataFrame:
         One row a (noise, dependence): the frequency as estimate with its interval, an example pair
         with its covariance and rank covariance, mean Spearman and sorted-index correlation.
     """
-    rows = []
     for name, noise in NOISE.items():
         rng = np.random.default_rng(stable_seed(seed, "theorem-3-equivalence", name))
         a, e = noise(rng, (n, pixels)), noise(rng, (n, pixels))
@@ -222,22 +198,18 @@ def sign_disagreement(*, n: int, seed: int, pixels: int = 25) -> pd.DataFrame:
             rank_covariance = _covariance(*ranks)
             differ = covariance * rank_covariance < 0
             example = int(np.argmax(differ * np.abs(rank_covariance)))
+            some = differ.any()
             order = [np.argsort(x, axis=1).astype(float) for x in (a, b)]
-            rows.append(
-                {
-                    "noise": name,
-                    "dependence": dependence,
-                    "pixels": pixels,
-                    **proportion(int(differ.sum()), n),
-                    "example_covariance": covariance[example] if differ.any() else np.nan,
-                    "example_rank_covariance": (
-                        rank_covariance[example] if differ.any() else np.nan
-                    ),
-                    "spearman": float(_correlation(*ranks).mean()),
-                    "sorted_index_correlation": float(_correlation(*order).mean()),
-                }
-            )
-    return pd.DataFrame(rows)
+            yield {
+                "noise": name,
+                "dependence": dependence,
+                "pixels": pixels,
+                **proportion(int(differ.sum()), n),
+                "example_covariance": covariance[example] if some else np.nan,
+                "example_rank_covariance": rank_covariance[example] if some else np.nan,
+                "spearman": float(_correlation(*ranks).mean()),
+                "sorted_index_correlation": float(_correlation(*order).mean()),
+            }
 
 
 def _covariance(a: Array, b: Array) -> Array:

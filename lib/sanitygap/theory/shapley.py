@@ -4,8 +4,6 @@ A game of d players is a tensor of its values over all 2^d coalitions, shape (..
 the bit mask of the coalition: entry 0b101 is the value of players 0 and 2 together.
 """
 
-from __future__ import annotations
-
 from functools import cache
 from math import comb
 

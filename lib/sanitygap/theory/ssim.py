@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from skimage.metrics import structural_similarity
 
+from sanitygap import similarity
 from sanitygap.errors import UsageError
 from sanitygap.seeds import stable_seed
-from sanitygap.theory.montecarlo import mean_estimate
-
-Array = NDArray[np.float64]
+from sanitygap.table import table
+from sanitygap.theory.montecarlo import Array, Row, chunks, mean_estimate
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,7 @@ class PatchMoments:
         """Sample moments along the last axis of two arrays of the same shape (..., pixels).
 
         Args:
-            a: patches of A.
-            b: patches of B.
+            a, b: patches.
             weights: one weight a pixel, of sum one, such as a Gaussian window; None: all equal.
             ddof: 1 for variances and covariances over pixels - 1 (unbiased), 0 over pixels.
 
@@ -113,7 +114,8 @@ def gaussian_window(sigma: float = 1.5, radius: int = 5) -> Array:
     return weights / weights.sum()
 
 
-def library_agreement(*, n: int, seed: int, side: int = 24) -> pd.DataFrame:
+@table("equation-1", smoke={"n": 1}, quick={"n": 4}, full={"n": 16})
+def library_agreement(*, n: int, seed: int, side: int = 24) -> Iterator[Row]:
     """Eq. (1) on every window of random maps against scikit-image.
 
     The variant with C3 = C2 instead of C2 / 2 in the three-factor form of Wang et al. (2004) is
@@ -130,35 +132,28 @@ def library_agreement(*, n: int, seed: int, side: int = 24) -> pd.DataFrame:
     rng = np.random.default_rng(stable_seed(seed, "equation-1"))
     pairs = rng.normal(size=(n, 2, side, side))
     pairs[:, 1] += 0.5 * pairs[:, 0] + 0.3
-    rows = []
-    for window, width, weights in (
+    windows = (
         ("uniform 5", 5, None),
         ("uniform 7", 7, None),
         ("uniform 11", 11, None),
         ("Gaussian 1.5", 11, gaussian_window()),
+    )
+    for (window, width, weights), unbiased, data_range in product(
+        windows, (True, False), (1.0, 2.0, 255.0)
     ):
-        for unbiased in (True, False):
-            for data_range in (1.0, 2.0, 255.0):
-                maps = pairs * data_range / 6
-                reference = _library(maps, width, weights is not None, unbiased, data_range)
-                windows = sliding_window_view(maps, (width, width), axis=(2, 3))
-                a, b = np.moveaxis(windows.reshape(*windows.shape[:4], -1), 1, 0)
-                moments = PatchMoments.of(a, b, weights=weights, ddof=int(unbiased))
-                for formula, value in {
-                    "equation 1": ssim(moments, data_range),
-                    "C3 = C2": _three_factors(moments, data_range),
-                }.items():
-                    rows.append(
-                        {
-                            "formula": formula,
-                            "window": window,
-                            "sample_covariance": unbiased,
-                            "data_range": data_range,
-                            "max_difference": float(np.abs(value - reference).max()),
-                            "windows": value.size,
-                        }
-                    )
-    return pd.DataFrame(rows)
+        maps = pairs * data_range / 6
+        reference = _library(maps, width, weights is not None, unbiased, data_range)
+        views = sliding_window_view(maps, (width, width), axis=(2, 3))
+        a, b = np.moveaxis(views.reshape(*views.shape[:4], -1), 1, 0)
+        moments = PatchMoments.of(a, b, weights=weights, ddof=int(unbiased))
+        for formula, value in {
+            "equation 1": ssim(moments, data_range),
+            "C3 = C2": _three_factors(moments, data_range),
+        }.items():
+            distance = float(np.abs(value - reference).max())
+            named: Row = {"formula": formula, "window": window, "sample_covariance": unbiased}
+            named |= {"data_range": data_range, "max_difference": distance}
+            yield {**named, "windows": value.size}
 
 
 def _library(maps: Array, width: int, gaussian: bool, unbiased: bool, data_range: float) -> Array:
@@ -186,6 +181,7 @@ def _three_factors(moments: PatchMoments, data_range: float) -> Array:
 # --- Theorem 1 as a statement about the five moments ------------------------------------------
 
 
+@table("theorem-1-covariance", smoke={"n": 21}, quick={"n": 41}, full={"n": 201})
 def covariance_grid(*, n: int, seed: int, data_range: float = 1.0) -> pd.DataFrame:
     """SSIM on a grid of means and spreads, as the covariance runs through its whole range.
 
@@ -206,27 +202,24 @@ def covariance_grid(*, n: int, seed: int, data_range: float = 1.0) -> pd.DataFra
     c1, c2 = constants(data_range)
     levels = (-1.0, -0.2, 0.0, 0.2, 1.0)
     means = [(a, b, False) for a in levels for b in levels] + [(-c1 / 2, 1.0, True)]
-    rows = []
-    for mean_a, mean_b, degenerate in means:
-        for sd_a in (0.03, 0.1, 1.0):
-            for sd_b in (0.03, 0.1, 1.0):
-                steps = np.arange(n) - n // 2
-                root = -c2 / 2 / (sd_a * sd_b)
-                for correlation in np.append(steps / (n // 2), root):
-                    rows.append((mean_a, mean_b, sd_a, sd_b, correlation, degenerate))
+    spreads, steps = (0.03, 0.1, 1.0), np.arange(n) - n // 2
     names = ["mean_a", "mean_b", "sd_a", "sd_b", "correlation", "degenerate"]
-    table = pd.DataFrame(rows, columns=names)
-    table["covariance"] = table["correlation"] * table["sd_a"] * table["sd_b"]
-    moments = PatchMoments(
-        mean_a=table["mean_a"].to_numpy(),
-        mean_b=table["mean_b"].to_numpy(),
-        variance_a=table["sd_a"].to_numpy() ** 2,
-        variance_b=table["sd_b"].to_numpy() ** 2,
-        covariance=table["covariance"].to_numpy(),
+    grid = pd.DataFrame(
+        [
+            (mean_a, mean_b, sd_a, sd_b, correlation, degenerate)
+            for (mean_a, mean_b, degenerate), sd_a, sd_b in product(means, spreads, spreads)
+            for correlation in np.append(steps / (n // 2), -c2 / 2 / (sd_a * sd_b))
+        ],
+        columns=names,
     )
-    table["ssim"] = ssim(moments, data_range)
-    table["bound"] = bound(moments.variance_a, moments.variance_b, data_range)
-    return table
+    grid["covariance"] = grid["correlation"] * grid["sd_a"] * grid["sd_b"]
+    mean_a, mean_b, sd_a, sd_b, covariance = (
+        grid[name].to_numpy() for name in ("mean_a", "mean_b", "sd_a", "sd_b", "covariance")
+    )
+    moments = PatchMoments(mean_a, mean_b, sd_a**2, sd_b**2, covariance)
+    grid["ssim"] = ssim(moments, data_range)
+    grid["bound"] = bound(moments.variance_a, moments.variance_b, data_range)
+    return grid
 
 
 # --- Theorem 1 as a statement about sampled patches -------------------------------------------
@@ -271,9 +264,10 @@ PROCESSES = (
 )
 
 
+@table("theorem-1", smoke={"n": 2_000}, quick={"n": 20_000}, full={"n": 200_000})
 def expected_ssim(
     *, n: int, seed: int, windows: tuple[int, ...] = (25, 49, 121), data_range: float = 1.0
-) -> pd.DataFrame:
+) -> Iterator[Row]:
     """Expectations of SSIM over random patches of zero expected covariance, by Monte Carlo.
 
     For independent patches of exchangeable pixels, shuffling the pixels of one patch keeps means
@@ -292,37 +286,21 @@ def expected_ssim(
         One row a (process, pixels, functional): estimate, standard_error, low, high, draws, the
         population `bound` of Eq. (2), the `floor` of finite windows, independent.
     """
-    rows = []
     for process in PROCESSES:
+        variances = process.moments.variance_a, process.moments.variance_b
+        limits = {"bound": float(bound(*variances, data_range))}
         for pixels in windows:
             draws = max(200, n * 121 // max(pixels, 121))
             rng = np.random.default_rng(stable_seed(seed, "theorem-1", process.name, pixels))
             value, shuffled, limit = _sampled(process, rng, draws, pixels, data_range)
-            signed = mean_estimate(value)
-            functionals = {
-                "E[SSIM]": signed,
-                "E[|SSIM|]": mean_estimate(np.abs(value)),
-                "E[bound]": mean_estimate(limit),
-            }
+            functionals = {"E[SSIM]": value, "E[|SSIM|]": np.abs(value), "E[bound]": limit}
             if process.independent:
-                functionals["E[SSIM], shuffled"] = mean_estimate(shuffled)
-            for functional, estimate in functionals.items():
-                rows.append(
-                    {
-                        "process": process.name,
-                        "independent": process.independent,
-                        "pixels": pixels,
-                        "functional": functional,
-                        **estimate,
-                        "bound": float(
-                            bound(
-                                process.moments.variance_a, process.moments.variance_b, data_range
-                            )
-                        ),
-                        "floor": finite_window_floor(pixels),
-                    }
-                )
-    return pd.DataFrame(rows)
+                functionals["E[SSIM], shuffled"] = shuffled
+            limits["floor"] = finite_window_floor(pixels)
+            for functional, values in functionals.items():
+                named: Row = {"process": process.name, "independent": process.independent}
+                named |= {"pixels": pixels, "functional": functional}
+                yield {**named, **mean_estimate(values), **limits}
 
 
 def _sampled(
@@ -330,7 +308,7 @@ def _sampled(
 ) -> tuple[Array, Array, Array]:
     """SSIM, its average over shuffles and the bound at sample variances, one value a patch."""
     parts = []
-    for size in _chunks(draws, pixels):
+    for size in chunks(draws, pixels):
         moments = PatchMoments.of(*process.sample(rng, (size, pixels)))
         limit = bound(moments.variance_a, moments.variance_b, data_range)
         light = luminance(moments, data_range)
@@ -339,8 +317,192 @@ def _sampled(
     return value, shuffled, limit
 
 
-def _chunks(draws: int, pixels: int, budget: int = 4_000_000) -> Iterator[int]:
-    """Split `draws` so that no array holds more than about `budget` numbers."""
-    size = max(1, budget // pixels)
-    for start in range(0, draws, size):
-        yield min(size, draws - start)
+# --- scale and normalisation: maps of independent pixels, windows of 7 x 7 pixels -------------
+
+SIDE = 35
+
+Noise = Callable[[np.random.Generator, tuple[int, ...]], Array]
+
+NOISE: dict[str, Noise] = {
+    "normal": lambda rng, shape: rng.normal(size=shape),
+    "Laplace": lambda rng, shape: rng.laplace(size=shape),
+}
+
+
+def correlated_maps(
+    draw: Noise, correlation: float, *, n: int, seed: int, side: int = SIDE
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pairs of maps whose pixels have the given correlation, each of second moment one.
+
+    The same seed gives the same underlying noise for every correlation, so that differences
+    between correlations are paired.
+    """
+    rng = np.random.default_rng(seed)
+    a, b = torch.from_numpy(draw(rng, (2, n, side, side)))
+    mixed = correlation * a + np.sqrt(1 - correlation**2) * b
+    return similarity.second_moment(a), similarity.second_moment(mixed)
+
+
+@table("theorem-1-normalization", smoke={"n": 20}, quick={"n": 200}, full={"n": 2_000})
+def normalized_ssim(*, n: int, seed: int) -> Iterator[Row]:
+    """SSIM against correlation, against the scale of one map and against the spread of both.
+
+    Three experiments, in the column `experiment`: `correlation` (second-moment normalised maps,
+    data range 1), `scale` (B = c A without normalisation, so the correlation is one) and `spread`
+    (independent maps around 0.5 with a small standard deviation; a map scaled to [0, 1] whose mass
+    sits in a few pixels looks like this).
+
+    Args:
+        n: number of map pairs for each setting.
+        seed: seed of the draws.
+
+    Returns:
+        One row a setting: experiment, noise, correlation, scale, spread, the mean SSIM with its
+        interval, the bound of Eq. (2), and for `correlation` the paired difference to the previous
+        correlation (step, step_low, step_high).
+    """
+    for name, draw in NOISE.items():
+        key = stable_seed(seed, "normalized-ssim", name)
+        previous: torch.Tensor | None = None
+        for correlation in np.round(np.arange(0, 0.91, 0.05), 2):
+            a, b = correlated_maps(draw, float(correlation), n=n, seed=key)
+            values = similarity.ssim(a, b, data_range=1.0)
+            row = _row("correlation", name, values, correlation=float(correlation))
+            if previous is not None:
+                step = mean_estimate(values - previous)
+                row |= {"step": step["estimate"], "step_low": step["low"]}
+                row |= {"step_high": step["high"]}
+            previous = values
+            yield row
+        a, _ = correlated_maps(draw, 1.0, n=n, seed=key)
+        for scale in (1.0, 3.0, 10.0, 30.0, 100.0):
+            values = similarity.ssim(a, scale * a, data_range=1.0)
+            yield _row("scale", name, values, scale=scale, correlation=1.0)
+        a, b = correlated_maps(draw, 0.0, n=n, seed=key)
+        for spread in (0.3, 0.1, 0.03, 0.01):
+            values = similarity.ssim(0.5 + spread * a, 0.5 + spread * b, data_range=1.0)
+            yield _row("spread", name, values, spread=spread, correlation=0.0)
+
+
+def _row(
+    experiment: str,
+    noise: str,
+    values: torch.Tensor,
+    *,
+    correlation: float,
+    scale: float = 1.0,
+    spread: float = 1.0,
+) -> Row:
+    named: Row = {"experiment": experiment, "noise": noise, "correlation": correlation}
+    named |= {"scale": scale, "spread": spread, **mean_estimate(values)}
+    return named | {"bound": float(bound(spread**2, (scale * spread) ** 2))}
+
+
+def _sparse(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return rng.normal(size=shape) * (rng.uniform(size=shape) < 0.1)
+
+
+def _heavy(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return rng.standard_t(3, size=shape)
+
+
+# Stand-ins for attribution methods: a shape of the pixel distribution and a correlation between
+# the map before and the map after randomisation.
+SIMULATED_METHODS: dict[str, tuple[Noise, float]] = {
+    "normal, 0.3": (NOISE["normal"], 0.3),
+    "Laplace, 0": (NOISE["Laplace"], 0.0),
+    "Laplace, 0.5": (NOISE["Laplace"], 0.5),
+    "sparse, 0.2": (_sparse, 0.2),
+    "sparse, 0": (_sparse, 0.0),
+    "Student t3, 0.25": (_heavy, 0.25),
+}
+FIXED_RANGES = (1, 2, 10, 20, 40)
+
+
+@table("theorem-1-data-range", smoke={"n": 20}, quick={"n": 200}, full={"n": 2_000})
+def data_range_sensitivity(*, n: int, seed: int) -> Iterator[Row]:
+    """SSIM of second-moment normalised maps for several data ranges L.
+
+    After second-moment normalisation no range is distinguished, yet C1 and C2 need one. Simulated
+    methods differ in the shape of their pixel distribution and in the correlation between the two
+    maps. The last two data ranges are measured on each pair of maps: the spread between the 0.05 %
+    and 99.95 % quantiles, and between minimum and maximum.
+
+    Args:
+        n: number of map pairs for each simulated method.
+        seed: seed of the draws.
+
+    Returns:
+        One row a (method, data range): method, correlation, data_range, mean_data_range and the
+        mean SSIM with its interval.
+    """
+    for method, (draw, correlation) in SIMULATED_METHODS.items():
+        key = stable_seed(seed, "data-range", method)
+        a, b = correlated_maps(draw, correlation, n=n, seed=key)
+        ranges = _data_ranges(a, b)
+        for label, values in similarity.ssim_for_ranges(a, b, ranges).items():
+            mean = float(torch.as_tensor(ranges[label]).mean())
+            named: Row = {"method": method, "correlation": correlation, "data_range": label}
+            yield {**named, "mean_data_range": mean, **mean_estimate(values)}
+
+
+def _data_ranges(a: torch.Tensor, b: torch.Tensor) -> dict[str, float | torch.Tensor]:
+    """Label -> data range L, fixed or measured on each pair of maps."""
+    pixels = torch.stack([a, b], 1).flatten(1)
+    low, high = torch.quantile(pixels, torch.tensor([0.0005, 0.9995]).to(pixels), dim=1)
+    fixed: dict[str, float | torch.Tensor] = {str(L): float(L) for L in FIXED_RANGES}
+    return fixed | {"99.9 % range": high - low, "max - min": similarity.joint_range(a, b)}
+
+
+# --- change and noise cannot be separated -----------------------------------------------------
+
+EXPLAINERS = ("change, no noise", "noise, no change")
+
+
+@table("noise-entanglement", smoke={"n": 100}, quick={"n": 1_000}, full={"n": 4_000})
+def entanglement(*, n: int, seed: int, correlation: float = 0.4) -> Iterator[Row]:
+    """SSIM (L = 1) and normalised MSE of two explainers, after randomisation and on retest.
+
+    Both have the same score: one is noiseless and its map changes with the model; the other's
+    noiseless map does not change at all, but every map carries fresh noise. Test-retest tells them
+    apart (Sec. 3, last paragraph; App. D). Signals and noise are fields of independent normal
+    pixels. The noise variance of the second explainer is (1 - rho) / rho times that of its signal,
+    which gives its maps before and after randomisation the correlation rho of the first's.
+
+    Args:
+        n: number of pairs of maps.
+        seed: seed of the maps.
+        correlation: rho, of the maps before and after randomisation, in (0, 1).
+
+    Returns:
+        One row a (explainer, comparison, similarity) with comparison `randomised`, `retest` or
+        `noiseless part`: the mean over pairs with its interval.
+    """
+    generator = torch.Generator().manual_seed(stable_seed(seed, "entanglement"))
+
+    def field() -> torch.Tensor:
+        return torch.randn(n, SIDE, SIDE, generator=generator, dtype=torch.float64)
+
+    before, other = field(), field()
+    after = correlation * before + (1 - correlation**2) ** 0.5 * other
+    noise_level = ((1 - correlation) / correlation) ** 0.5
+    signal = field()
+    noisy = [signal + noise_level * field() for _ in range(3)]
+    change, noise = EXPLAINERS
+    pairs = {
+        (change, "randomised"): (before, after),
+        (change, "retest"): (before, before),
+        (change, "noiseless part"): (before, after),
+        (noise, "randomised"): (noisy[0], noisy[1]),
+        (noise, "retest"): (noisy[0], noisy[2]),
+        (noise, "noiseless part"): (signal, signal),
+    }
+    for (explainer, comparison), (first, second) in pairs.items():
+        a, b = (similarity.second_moment(maps) for maps in (first, second))
+        for name, values in {
+            "SSIM": similarity.ssim(a, b, data_range=1.0),
+            "MSE": similarity.normalized_mse(first, second),
+            "Pearson": similarity.pearson(first, second),
+        }.items():
+            named: Row = {"explainer": explainer, "comparison": comparison, "similarity": name}
+            yield {**named, **mean_estimate(values)}

@@ -1,31 +1,28 @@
 """Criteria for Appendices I and J, and the end of G, of Binder et al. (2022): trained networks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from sanitygap.activations import at_mean_quantiles
-from sanitygap.claims import (
-    CriterionContext,
-    Value,
-    Verdict,
-    combine,
-    commands_for,
-    criterion,
-    find_claim,
-    verdict_from_interval,
-)
-from sanitygap.criteria.theory.evidence import Tables
+from sanitygap.claims import Value, Verdict, combine, commands_for, criterion, find_claim
 from sanitygap.inference import (
     Interval,
     UndefinedStatisticError,
     bootstrap,
     bootstrap_mean,
     proportion_interval,
+)
+from sanitygap.judge import (
+    Context,
+    Tables,
+    at_least,
+    evidence_of,
+    not_run,
+    reproduced,
+    reworded,
+    side,
 )
 
 PAIRS = {(0.95, 0.50): 0.15, (0.85, 0.10): 0.05}
@@ -43,37 +40,23 @@ def architecture(model: str) -> str:
     return model.rpartition(":")[2].partition(".")[0]
 
 
-def another_network(claim_id: str, own: str, context: CriterionContext) -> Verdict | None:
-    """`not-run` where a claim about one architecture is asked of another network, else None."""
-    if architecture(context.model) == own:
-        return None
-    command = " && ".join(commands_for(find_claim(claim_id)))
-    return Verdict(
-        value="not-run",
-        reason=f"The claim is about {own}, and this run is about {context.model}. Run `{command}`.",
-    )
-
-
-def overtaking(tables: Tables) -> Verdict:
+@criterion("binder-i-prob", tables=OVERTAKING)
+def appendix_i(tables: Tables, context: Context) -> Verdict:
     """Bounds of Appendix I against their limits; measured frequencies are reported beside them.
 
     That a frequency stays below its bound is the theorem itself, so it is no condition here.
     """
     pooled, redrawn = (tables[name] for name in OVERTAKING)
-    judged = {pair: _median_bound(pooled, *pair, limit) for pair, limit in PAIRS.items()}
-    tested = [verdict for verdict in judged.values() if verdict.value != "not-run"]
-    evidence = " ".join(verdict.evidence for verdict in judged.values())
+    judged = [_median_bound(pooled, *pair, limit) for pair, limit in PAIRS.items()]
+    tested = [verdict for verdict in judged if verdict.value != "not-run"]
     joined = (
         combine(tested) if tested else Verdict(value="undecided", evidence="0 pairs are tested.")
     )
-    notes = [_simulated(pooled, *pair) for pair in PAIRS] + [
-        _redrawn(redrawn, *pair) for pair in PAIRS
-    ]
-    numbers = {name: value for _, found in notes for name, value in found.items()}
+    notes = [_simulated(pooled, *pair) for pair in PAIRS]
+    notes += [_redrawn(redrawn, *pair) for pair in PAIRS]
+    numbers = {name: value for _, values in notes for name, value in values.items()}
     words = " ".join(dict.fromkeys(text for text, _ in notes))
-    return joined.model_copy(
-        update={"evidence": f"{evidence} {words}", "numbers": joined.numbers | numbers}
-    )
+    return reworded(joined, f"{evidence_of(judged)} {words}", numbers)
 
 
 def _pair(table: pd.DataFrame, high: float, low: float) -> pd.DataFrame:
@@ -111,7 +94,7 @@ def _median_bound(table: pd.DataFrame, high: float, low: float, limit: float) ->
     means = over_images(wide, lambda sample: float(np.nanmedian(np.nanmean(sample, axis=0))))
     plugged = at_mean_quantiles(rows)
     at_means = float(informative(plugged)["bound"].median())
-    value: Value = verdict_from_interval(means.low, means.high, limit, "below")
+    value = side(means, limit, "below")
     if value == "direction":
         value = "reproduced" if at_means < limit else "not-reproduced"
     return Verdict(
@@ -195,24 +178,24 @@ def _redrawn(table: pd.DataFrame, high: float, low: float) -> tuple[str, dict[st
     }
 
 
-@criterion("binder-i-prob", tables=OVERTAKING)
-def appendix_i(tables: Tables, context: CriterionContext) -> Verdict:
-    return overtaking(tables)
+def figure(claim: str, own: str) -> Callable[[Tables, Context], Verdict]:
+    """Register the criterion of a figure of one network: that of Appendix I on its runs."""
+
+    @criterion(claim, tables=OVERTAKING)
+    def judgement(tables: Tables, context: Context) -> Verdict:
+        if architecture(context.model) == own:
+            return appendix_i(tables, context)
+        command = " && ".join(commands_for(find_claim(claim)))
+        return not_run(
+            f"The claim is about {own}, and this run is about {context.model}. Run `{command}`."
+        )
+
+    return judgement
 
 
-@criterion("binder-app4", tables=OVERTAKING)
-def figure_app4(tables: Tables, context: CriterionContext) -> Verdict:
-    return another_network("binder-app4", "resnet50", context) or overtaking(tables)
-
-
-@criterion("binder-app5", tables=OVERTAKING)
-def figure_app5(tables: Tables, context: CriterionContext) -> Verdict:
-    return another_network("binder-app5", "densenet121", context) or overtaking(tables)
-
-
-@criterion("binder-app6", tables=OVERTAKING)
-def figure_app6(tables: Tables, context: CriterionContext) -> Verdict:
-    return another_network("binder-app6", "efficientnet_b0", context) or overtaking(tables)
+figure_app4 = figure("binder-app4", "resnet50")
+figure_app5 = figure("binder-app5", "densenet121")
+figure_app6 = figure("binder-app6", "efficientnet_b0")
 
 
 #: layers of EfficientNet-B0 in which the paper sees only non-positive activations, and the first of
@@ -221,7 +204,9 @@ FULL_LAYERS, LATE = (0, 1, 3, 5), 11
 LEAST_SHARE, LEAST_LATE, LEAST_FULL = 0.30, 0.20, 0.99
 
 
-def sparsity(tables: Tables, context: CriterionContext) -> Verdict:
+@criterion("binder-app7", tables=("activation-sparsity",))
+@criterion("binder-j-sparsity", tables=("activation-sparsity",))
+def sparsity(tables: Tables, context: Context) -> Verdict:
     """The sentence about EfficientNet-B0 for that network with Swish, else that about most layers.
 
     With ReLU6 in place of Swish a network of that name has no negative activations, and the
@@ -251,28 +236,21 @@ def sparsity(tables: Tables, context: CriterionContext) -> Verdict:
                 f"[{many.low:.0%}, {many.high:.0%}].",
             )
         ]
-    joined = combine(verdicts)
-    return joined.model_copy(
-        update={
-            "evidence": f"{joined.evidence} Median share over layers {layers.median():.0%}, "
-            f"{wide.shape[0]} images.",
-            "numbers": {"layers": len(layers), "median_share": float(layers.median())},
-        }
+    joined, median = combine(verdicts), float(layers.median())
+    return reworded(
+        joined,
+        f"{joined.evidence} Median share over layers {median:.0%}, {wide.shape[0]} images.",
+        {"layers": len(layers), "median_share": median},
     )
 
 
 def _least(wide: pd.DataFrame, limit: float, what: str) -> Verdict:
     """Whether the smallest mean share of some layers reaches a limit."""
-    found = bootstrap(wide.to_numpy(), lambda rows: float(rows.mean(axis=0).min()))
-    value: Literal["reproduced", "not-reproduced", "undecided"] = "undecided"
-    if found.low >= limit:
-        value = "reproduced"
-    elif found.high < limit:
-        value = "not-reproduced"
+    share = bootstrap(wide.to_numpy(), lambda rows: float(rows.mean(axis=0).min()))
     return Verdict(
-        value=value,
-        evidence=f"Non-positive activations: {what} is {found.estimate:.0%} "
-        f"[{found.low:.0%}, {found.high:.0%}] (limit {limit:.0%}).",
+        value=at_least(share, limit),
+        evidence=f"Non-positive activations: {what} is {share.estimate:.0%} "
+        f"[{share.low:.0%}, {share.high:.0%}] (limit {limit:.0%}).",
     )
 
 
@@ -280,16 +258,6 @@ def _more_than_half(share: Interval) -> Value:
     return (
         "reproduced" if share.low > 0.5 else "not-reproduced" if share.high <= 0.5 else "undecided"
     )
-
-
-@criterion("binder-j-sparsity", tables=("activation-sparsity",))
-def appendix_j(tables: Tables, context: CriterionContext) -> Verdict:
-    return sparsity(tables, context)
-
-
-@criterion("binder-app7", tables=("activation-sparsity",))
-def figure_app7(tables: Tables, context: CriterionContext) -> Verdict:
-    return sparsity(tables, context)
 
 
 #: how far from 1, in the median over images, the sum of a map may be for LRP to be conservative:
@@ -303,7 +271,7 @@ def handed_on(rows: pd.DataFrame) -> float:
 
 
 @criterion("binder-g-practice", tables=("positive-evidence",))
-def positive_evidence(tables: Tables, context: CriterionContext) -> Verdict:
+def positive_evidence(tables: Tables, context: Context) -> Verdict:
     """Of conservative LRP on positive logits, before and after randomisation.
 
     Reads one row an image, method and state: score of the target and sum of its map. The claim is
@@ -314,25 +282,16 @@ def positive_evidence(tables: Tables, context: CriterionContext) -> Verdict:
     parts, left_out = [], []
     for (method, state), rows in lrp.groupby(["method", "state"], sort=False):
         share = handed_on(rows)
+        positive = rows.loc[rows["logit"] > 0, "relevance"]
         if abs(share - 1) > CONSERVED:
             left_out.append(f"{method}, {state} ({share:.2g})")
-            continue
-        positive = rows[rows["logit"] > 0]
-        if positive.empty:
-            continue
-        fraction = proportion_interval(int((positive["relevance"] > 0).sum()), len(positive))
-        value = verdict_from_interval(fraction.low, fraction.high, 0.95, "above")
-        parts.append(
-            Verdict(
-                value="reproduced" if value == "direction" else value,
-                evidence=(
-                    f"{method}, {state}: {fraction.estimate:.0%} of {len(positive)} maps of "
-                    f"positive logits have a positive sum [{fraction.low:.0%}, "
-                    f"{fraction.high:.0%}]."
-                ),
-                numbers={f"{method} {state}": fraction.estimate},
+        elif len(positive):
+            fraction = proportion_interval(int((positive > 0).sum()), len(positive))
+            text = (
+                f"{method}, {state}: {fraction.estimate:.0%} of {len(positive)} maps of "
+                f"positive logits have a positive sum [{fraction.low:.0%}, {fraction.high:.0%}]."
             )
-        )
+            parts.append(reproduced(fraction, 0.95, "above", text, f"{method} {state}"))
     others = (
         f"Not conservative here, by the share of the relevance that reaches the pixels: "
         f"{'; '.join(left_out)}."
@@ -340,10 +299,9 @@ def positive_evidence(tables: Tables, context: CriterionContext) -> Verdict:
         else ""
     )
     if not parts:
-        return Verdict(
-            value="not-run",
-            reason=f"No rule of LRP hands on what it receives on {context.model}, so no method has "
-            f"the additivity that the claim is about. {others}",
+        return not_run(
+            f"No rule of LRP hands on what it receives on {context.model}, so no method has "
+            f"the additivity that the claim is about. {others}"
         )
     joined = combine(parts)
-    return joined.model_copy(update={"evidence": f"{joined.evidence} {others}".strip()})
+    return reworded(joined, f"{joined.evidence} {others}".strip())

@@ -1,17 +1,40 @@
 """Reading machine proofs and tidy tables for the criteria of the formal statements."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
+from functools import wraps
 
 import pandas as pd
 
-from sanitygap.claims import Verdict
+from sanitygap.claims import CriterionContext, Verdict, criterion
 from sanitygap.errors import UsageError
 from sanitygap.inference import Interval, rank_agreement
+from sanitygap.judge import Tables
 from sanitygap.scores import complete
 
-Tables = Mapping[str, pd.DataFrame]
+Judge = Callable[..., Verdict]
+Judgement = Callable[[Tables, CriterionContext], Verdict]
+
+
+def formal_criterion(
+    claim: str, *names: str, settled: Sequence[str] = ()
+) -> Callable[[Judge], Judgement]:
+    """Register the criterion of a formal statement, a function of its tables in their order.
+
+    Args:
+        claim: id in the ledger.
+        names: of the tables.
+        settled: statements of the first table, one of proofs, without which the verdict is
+            ``undecided``.
+    """
+
+    def register(judge: Judge) -> Judgement:
+        @wraps(judge)
+        def judgement(tables: Tables, context: CriterionContext) -> Verdict:
+            return unsettled(tables[names[0]], *settled) or judge(*(tables[n] for n in names))
+
+        return criterion(claim, tables=names)(judgement)
+
+    return register
 
 
 def outcome(proofs: pd.DataFrame, name: str) -> str:

@@ -1,42 +1,35 @@
 """Criteria for Eq. (3)-(6) of Binder et al. (2022): what randomisation has to leave unchanged."""
 
-from __future__ import annotations
-
 import pandas as pd
 
-from sanitygap.claims import CriterionContext, Verdict, criterion
-from sanitygap.criteria.theory.evidence import Tables, proved, refuted, unsettled
+from sanitygap.claims import Verdict, criterion
+from sanitygap.criteria.theory.evidence import formal_criterion, proved, refuted
+from sanitygap.judge import formal, graded, rows_of
 
+PROOFS = "equations-3-6-proofs"
 INVARIANT = ("Gradient", "Gradient x Input", "Integrated Gradients", "Shapley")
 EXACT = 1e-9
+FIRST = "unresponsive features stay unresponsive"
 
 
-def _largest(table: pd.DataFrame, case: str, methods: tuple[str, ...] | None = None) -> float:
-    rows = table[table["case"] == case]
-    if methods is not None:
-        rows = rows[rows["method"].isin(methods)]
-    return float(rows["largest"].max())
-
-
-@criterion("binder-eq3-eq4", tables=("equations-3-6-proofs", "equation-4"))
-def irrelevance(tables: Tables, context: CriterionContext) -> Verdict:
-    proofs, table = tables["equations-3-6-proofs"], tables["equation-4"]
-    first = "unresponsive features stay unresponsive"
-    if verdict := unsettled(proofs, first, "LRP-beta gives nothing to x_1"):
-        return verdict
-    zero = _largest(table, "zero weights")
-    cancelled = _largest(table, "cancellation", INVARIANT)
-    rest = table[(table["case"] == "cancellation") & ~table["method"].isin(INVARIANT)]
-    others = rest.groupby("method")["share"].mean()
-    dead = table[(table["case"] == "locally dead")].groupby("method")["share"].mean()
-    violating = {name: share for name, share in others.items() if share > EXACT}
-    violating_locally = {name: share for name, share in dead.items() if share > EXACT}
-    holds = proved(proofs, first) and zero <= EXACT and cancelled <= EXACT
-    listed = [f"{name} {share:.2f}" for name, share in violating.items()]
-    local = [f"{name} {share:.2f}" for name, share in violating_locally.items()]
-    return Verdict(
-        value="false" if not holds else "caveat" if violating or violating_locally else "holds",
-        evidence=(
+@formal_criterion(
+    "binder-eq3-eq4", PROOFS, "equation-4", settled=(FIRST, "LRP-beta gives nothing to x_1")
+)
+def irrelevance(proofs: pd.DataFrame, table: pd.DataFrame) -> Verdict:
+    zero = float(rows_of(table, case="zero weights")["largest"].max())
+    cancellation = rows_of(table, case="cancellation")
+    invariant = cancellation["method"].isin(INVARIANT)
+    cancelled = float(cancellation.loc[invariant, "largest"].max())
+    others = cancellation[~invariant].groupby("method")["share"].mean()
+    dead = rows_of(table, case="locally dead").groupby("method")["share"].mean()
+    listed, local = (
+        [f"{name} {share:.2f}" for name, share in shares.items() if share > EXACT]
+        for shares in (others, dead)
+    )
+    holds = proved(proofs, FIRST) and zero <= EXACT and cancelled <= EXACT
+    return graded(
+        holds,
+        (
             f"The first implication is proved; with zero weights every method gives the ignored "
             f"inputs at most {zero:.0e} of the attribution, with exact cancellation gradients, "
             f"Integrated Gradients and Shapley values at most {cancelled:.0e}. "
@@ -46,66 +39,50 @@ def irrelevance(tables: Tables, context: CriterionContext) -> Verdict:
         )
         + (f"Mean shares under cancellation: {', '.join(listed)}. " if listed else "")
         + (f"Where phi is unresponsive only locally: {', '.join(local)}." if local else ""),
-        numbers={"zero_weights": zero, "cancellation": cancelled}
+        {"zero_weights": zero, "cancellation": cancelled}
         | {f"cancellation {name}": float(share) for name, share in others.items()}
         | {f"locally dead {name}": float(share) for name, share in dead.items()},
-    )
-
-
-def _surrogate(tables: Tables) -> Verdict:
-    proofs, table = tables["equations-3-6-proofs"], tables["equation-5"]
-    exact, inexact = (f"additive surrogate, {top}" for top in ("affine top", RELU))
-    if verdict := unsettled(proofs, exact, inexact):
-        return verdict
-    affine, relu = (table[table["top"] == top] for top in ("affine", "ReLU, affine"))
-    error = float(affine["largest"].max())
-    holds = proved(proofs, exact) and error <= 1e-12
-    fails = refuted(proofs, inexact) and bool((relu["low"] >= 0.2).any())
-    return Verdict(
-        value="false" if not holds else "caveat" if fails else "holds",
-        evidence=(
-            f"With an affine top the additive form is exact (largest error {error:.0e}); with a "
-            f"ReLU after the addition the surrogate misses {relu['estimate'].min():.0%} to "
-            f"{relu['estimate'].max():.0%} of the change under a new draw, while the logits before "
-            f"and after still correlate at {relu['logit_correlation'].min():.2f} to "
-            f"{relu['logit_correlation'].max():.2f}."
-        ),
-        numbers={
-            "largest_error_affine": error,
-            "smallest_relative_error_relu": float(relu["estimate"].min()),
-            "largest_relative_error_relu": float(relu["estimate"].max()),
-        },
+        caveat=bool(listed or local),
     )
 
 
 RELU = "ReLU after the addition"
+EXACT_SURROGATE, INEXACT = (f"additive surrogate, {top}" for top in ("affine top", RELU))
 
 
-@criterion("binder-eq5", tables=("equations-3-6-proofs", "equation-5"))
-def equation_5(tables: Tables, context: CriterionContext) -> Verdict:
-    return _surrogate(tables)
+@criterion("binder-fig6", tables=(PROOFS, "equation-5"))
+@formal_criterion("binder-eq5", PROOFS, "equation-5", settled=(EXACT_SURROGATE, INEXACT))
+def surrogate(proofs: pd.DataFrame, table: pd.DataFrame) -> Verdict:
+    affine, relu = (rows_of(table, top=top) for top in ("affine", "ReLU, affine"))
+    error = float(affine["largest"].max())
+    errors, correlations = relu["estimate"], relu["logit_correlation"]
+    return graded(
+        proved(proofs, EXACT_SURROGATE) and error <= 1e-12,
+        f"With an affine top the additive form is exact (largest error {error:.0e}); with a "
+        f"ReLU after the addition the surrogate misses {errors.min():.0%} to "
+        f"{errors.max():.0%} of the change under a new draw, while the logits before "
+        f"and after still correlate at {correlations.min():.2f} to {correlations.max():.2f}.",
+        {
+            "largest_error_affine": error,
+            "smallest_relative_error_relu": float(errors.min()),
+            "largest_relative_error_relu": float(errors.max()),
+        },
+        caveat=refuted(proofs, INEXACT) and bool((relu["low"] >= 0.2).any()),
+    )
 
 
-@criterion("binder-fig6", tables=("equations-3-6-proofs", "equation-5"))
-def figure_6(tables: Tables, context: CriterionContext) -> Verdict:
-    return _surrogate(tables)
-
-
-@criterion("binder-eq6", tables=("equation-6",))
-def equation_6(tables: Tables, context: CriterionContext) -> Verdict:
-    table = tables["equation-6"]
-    sums = table[table["combination"] == "A + B"].set_index("method")["largest"]
+@formal_criterion("binder-eq6", "equation-6")
+def equation_6(table: pd.DataFrame) -> Verdict:
+    sums = rows_of(table, combination="A + B").set_index("method")["largest"]
     linear = float(sums[list(INVARIANT)].max())
     others = ", ".join(
         f"{row['method']} {row['largest']:.1e} ({row['combination']})"
         for _, row in table[table["method"].isin(["LRP-beta", "Guided Backpropagation"])].iterrows()
     )
-    return Verdict(
-        value="holds" if linear <= 1e-10 else "false",
-        evidence=(
-            f"Gradient, Gradient x Input, Integrated Gradients and Shapley values of A + B differ "
-            f"from the sum of the parts by at most {linear:.0e}; other methods: {others}."
-        ),
-        numbers={"largest_error_linear_methods": linear}
+    return formal(
+        linear <= 1e-10,
+        f"Gradient, Gradient x Input, Integrated Gradients and Shapley values of A + B differ "
+        f"from the sum of the parts by at most {linear:.0e}; other methods: {others}.",
+        {"largest_error_linear_methods": linear}
         | {f"largest_error {name}": float(sums[name]) for name in sums.index},
     )

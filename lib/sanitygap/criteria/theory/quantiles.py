@@ -1,26 +1,27 @@
 """Criteria for Appendix D.1 of Binder et al. (2022): quantiles and maxima as normalisers."""
 
-from __future__ import annotations
-
 import pandas as pd
 
-from sanitygap.claims import CriterionContext, Value, Verdict, criterion, verdict_from_interval
+from sanitygap.claims import Value, Verdict, criterion, verdict_from_interval
 from sanitygap.criteria.theory.evidence import (
-    Tables,
     agreement_of_normalizers,
+    formal_criterion,
     outcome,
     refuted,
-    unsettled,
 )
 from sanitygap.inference import bootstrap_mean, rank_agreement
+from sanitygap.judge import Context, Tables, formal, rows_of
 
 LOW, HIGH = 0.93, 1.07
 NON_UNIFORM = ("exponential", "normal", "Pareto 3", "Student t4", "Cauchy")
+DIVERGES = {
+    formula: [f"{formula} (29) diverges, {law}" for law in NON_UNIFORM]
+    for formula in ("printed", "squared")
+}
 
 
-@criterion("binder-eq29", tables=("quantile-variance",))
-def equation_29(tables: Tables, context: CriterionContext) -> Verdict:
-    table = tables["quantile-variance"]
+@formal_criterion("binder-eq29", "quantile-variance")
+def equation_29(table: pd.DataFrame) -> Verdict:
     inside, outside = {}, {}
     for formula in ("printed", "squared"):
         least, most = table[formula] / table["high"], table[formula] / table["low"]
@@ -54,35 +55,32 @@ def equation_29(tables: Tables, context: CriterionContext) -> Verdict:
     )
 
 
-@criterion("binder-eq29-condition", tables=("appendix-d1-proofs", "quantile-tail"))
-def divergence(tables: Tables, context: CriterionContext) -> Verdict:
-    proofs, tail = tables["appendix-d1-proofs"], tables["quantile-tail"]
-    names = {
-        formula: [f"{formula} (29) diverges, {law}" for law in NON_UNIFORM]
-        for formula in ("printed", "squared")
-    }
-    if verdict := unsettled(proofs, *names["printed"], *names["squared"]):
-        return verdict
-    bounded = [law for law in NON_UNIFORM if refuted(proofs, f"printed (29) diverges, {law}")]
-    squared = sum(outcome(proofs, name) == "proved" for name in names["squared"])
-    normal = tail[(tail["distribution"] == "normal") & (tail["formula"] == "printed")]
+@formal_criterion(
+    "binder-eq29-condition",
+    "appendix-d1-proofs",
+    "quantile-tail",
+    settled=(*DIVERGES["printed"], *DIVERGES["squared"]),
+)
+def divergence(proofs: pd.DataFrame, tail: pd.DataFrame) -> Verdict:
+    pairs = zip(NON_UNIFORM, DIVERGES["printed"], strict=True)
+    bounded = [law for law, name in pairs if refuted(proofs, name)]
+    squared = sum(outcome(proofs, name) == "proved" for name in DIVERGES["squared"])
+    normal = rows_of(tail, distribution="normal", formula="printed")
     last = normal.sort_values("tail_probability").iloc[0]
-    return Verdict(
-        value="false" if bounded else "holds",
-        evidence=(
-            f"As printed, Eq. (29) stays bounded for {len(bounded)} of {len(NON_UNIFORM)} "
-            f"non-uniform laws{' (' + ', '.join(bounded) + ')' if bounded else ''}, for the normal "
-            f"it is {last['value']:.2f} / n at 1 - p = {last['tail_probability']:.0e}; with the "
-            f"density squared {squared} of {len(NON_UNIFORM)} diverge."
-        ),
-        numbers={"bounded_as_printed": len(bounded), "diverging_with_squared_density": squared},
+    return formal(
+        not bounded,
+        f"As printed, Eq. (29) stays bounded for {len(bounded)} of {len(NON_UNIFORM)} "
+        f"non-uniform laws{' (' + ', '.join(bounded) + ')' if bounded else ''}, for the normal "
+        f"it is {last['value']:.2f} / n at 1 - p = {last['tail_probability']:.0e}; with the "
+        f"density squared {squared} of {len(NON_UNIFORM)} diverge.",
+        {"bounded_as_printed": len(bounded), "diverging_with_squared_density": squared},
     )
 
 
 @criterion("binder-d1-max", tables=("maximum-dispersion", "map-normalizers"))
-def maximum(tables: Tables, context: CriterionContext) -> Verdict:
+def maximum(tables: Tables, context: Context) -> Verdict:
     table, own = tables["maximum-dispersion"], tables["map-normalizers"]
-    maps = table[table["source"] == "maps of random networks"]
+    maps = rows_of(table, source="maps of random networks")
     real = {
         # an all-zero map has no spread
         str(method): bootstrap_mean((rows["maximum_spread"] - rows["rms_spread"]).dropna())
@@ -98,9 +96,8 @@ def maximum(tables: Tables, context: CriterionContext) -> Verdict:
         value = "not-reproduced"
     elif "undecided" not in values:
         value = "direction"
-    laws = table[table["source"] == "distribution"]
-    largest = laws[laws["size"] == laws["size"].max()].set_index("distribution")
-    uniform = largest.loc["uniform"]
+    laws = rows_of(table, source="distribution", distribution="uniform")
+    uniform = laws.sort_values("size").iloc[-1]
     means = own.groupby("method")[["maximum_spread", "rms_spread"]].mean()
     ratio = means["maximum_spread"] / means["rms_spread"]
     return Verdict(
@@ -129,11 +126,11 @@ def _order(row: pd.Series) -> str:
 
 
 @criterion("binder-d1-perception", tables=("normalizer-ranking", "map-normalizers"))
-def perception(tables: Tables, context: CriterionContext) -> Verdict:
+def perception(tables: Tables, context: Context) -> Verdict:
     table, own = tables["normalizer-ranking"], tables["map-normalizers"]
     by_maximum, by_moment = (
-        table[table["normaliser"] == normaliser].pivot(index="pair", columns="method", values="mse")
-        for normaliser in ("maximum", "second moment")
+        rows_of(table, normaliser=name).pivot(index="pair", columns="method", values="mse")
+        for name in ("maximum", "second moment")
     )
     tau = rank_agreement(by_maximum, by_moment)
     real, phrase = agreement_of_normalizers(own, "maximum", "second_moment")

@@ -1,7 +1,5 @@
 """Criteria for Eq. (1)-(2) and Theorem 1 of Binder et al. (2022): SSIM rewards zero covariance."""
 
-from __future__ import annotations
-
 import math
 from itertools import combinations
 
@@ -9,112 +7,117 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kendalltau
 
-from sanitygap.claims import CriterionContext, Value, Verdict, criterion
-from sanitygap.criteria.gap import FIGURE_METHODS, RANGES, orderings
-from sanitygap.criteria.theory.evidence import Tables, proved, refuted, unsettled
+from sanitygap.claims import Value, Verdict, criterion
+from sanitygap.criteria.gap import orderings
+from sanitygap.criteria.theory.evidence import formal_criterion, proved, refuted
 from sanitygap.inference import UndefinedStatisticError, holm, paired_permutation_test
+from sanitygap.judge import (
+    FIGURE_METHODS,
+    RANGES,
+    Context,
+    Tables,
+    formal,
+    graded,
+    measured,
+    rows_of,
+)
 from sanitygap.scores import complete, over_seeds, randomization_scores, seeds_in_words
+from sanitygap.theory.montecarlo import NORMAL_95
 
 SMALL = 0.05
 
 
-@criterion("binder-eq1", tables=("equation-1",))
-def equation_1(tables: Tables, context: CriterionContext) -> Verdict:
-    table = tables["equation-1"]
-    own = float(table.loc[table["formula"] == "equation 1", "max_difference"].max())
-    wrong = float(table.loc[table["formula"] != "equation 1", "max_difference"].min())
-    windows = int(table.loc[table["formula"] == "equation 1", "windows"].sum())
-    return Verdict(
-        value="holds" if own <= 1e-9 else "false",
-        evidence=(
-            f"Eq. (1) and scikit-image differ by at most {own:.1e} over {windows} windows of "
-            f"every tested shape and range; with C3 = C2 instead of C2 / 2 by at least {wrong:.1e}."
-        ),
-        numbers={"max_difference": own, "max_difference_wrong_constant": wrong},
+@formal_criterion("binder-eq1", "equation-1")
+def equation_1(table: pd.DataFrame) -> Verdict:
+    printed = table["formula"] == "equation 1"
+    own = float(table.loc[printed, "max_difference"].max())
+    wrong = float(table.loc[~printed, "max_difference"].min())
+    return formal(
+        own <= 1e-9,
+        f"Eq. (1) and scikit-image differ by at most {own:.1e} over "
+        f"{int(table.loc[printed, 'windows'].sum())} windows of "
+        f"every tested shape and range; with C3 = C2 instead of C2 / 2 by at least {wrong:.1e}.",
+        {"max_difference": own, "max_difference_wrong_constant": wrong},
     )
 
 
-@criterion("binder-thm1", tables=("theorem-1-proofs", "theorem-1-covariance", "theorem-1"))
-def theorem_1(tables: Tables, context: CriterionContext) -> Verdict:
-    proofs, sampled = tables["theorem-1-proofs"], tables["theorem-1"]
-    needed = ("minimum at zero covariance", "luminance at most one", "bound (2)")
-    if verdict := unsettled(proofs, *needed, "minimum with free variances"):
-        return verdict
-    grid = tables["theorem-1-covariance"]
+NEEDED = ("minimum at zero covariance", "luminance at most one", "bound (2)")
+FREE = "minimum with free variances"
+
+
+@formal_criterion(
+    "binder-thm1",
+    "theorem-1-proofs",
+    "theorem-1-covariance",
+    "theorem-1",
+    settled=(*NEEDED, FREE),
+)
+def theorem_1(proofs: pd.DataFrame, grid: pd.DataFrame, sampled: pd.DataFrame) -> Verdict:
     margin, excess = _margin_over_zero(grid), _excess_over_bound(grid)
-    independent = sampled[sampled["independent"]]
-    signed = independent[independent["functional"] == "E[SSIM]"]
+    signed, absolute = (
+        rows_of(sampled, independent=True, functional=name) for name in ("E[SSIM]", "E[|SSIM|]")
+    )
     over = signed["estimate"].abs() - signed["bound"] - 3 * signed["standard_error"]
-    absolute = independent[independent["functional"] == "E[|SSIM|]"]
-    beyond = absolute[absolute["low"] > absolute["bound"]]
-    numbers = {
-        "min_margin": margin,
-        "max_excess_over_bound": excess,
-        "settings_beyond_bound": len(beyond),
-        "settings": len(absolute),
-        "largest_expected_absolute": float(absolute["estimate"].max()),
-    }
-    if not (proved(proofs, *needed) and margin > 0 and excess <= 1e-12 and (over <= 0).all()):
-        evidence = (
-            f"A step fails: proofs complete {proved(proofs, *needed)}, smallest margin of |SSIM| "
-            f"over zero covariance {margin:.3g}, largest excess over Eq. (2) {excess:.3g}, "
-            f"{int((over > 0).sum())} sampled means beyond Eq. (2) and three standard errors."
-        )
-        return Verdict(value="false", evidence=evidence, numbers=numbers)
-    conditional = refuted(proofs, "minimum with free variances")
+    beyond = int((absolute["low"] > absolute["bound"]).sum())
+    conditional, main = refuted(proofs, FREE), proved(proofs, *NEEDED)
     top = absolute.sort_values("estimate").iloc[-1]
-    return Verdict(
-        value="caveat" if conditional or len(beyond) else "holds",
-        evidence=(
+    holds = main and margin > 0 and excess <= 1e-12 and bool((over <= 0).all())
+    return graded(
+        holds,
+        (
             "With means and variances fixed, z3 proves that |SSIM| is smallest at zero covariance "
             "and at most Eq. (2) there"
             + ("; with free variances it has a counterexample" if conditional else "")
             + f". The expectation of |SSIM| over independent patches exceeds Eq. (2) in "
-            f"{len(beyond)} of {len(absolute)} settings, such as {top['estimate']:.3f} against "
+            f"{beyond} of {len(absolute)} settings, such as {top['estimate']:.3f} against "
             f"{top['bound']:.4f} ({top['process']}, {top['pixels']} pixels)."
-        ),
-        numbers=numbers,
+        )
+        if holds
+        else f"A step fails: proofs complete {main}, smallest margin of |SSIM| "
+        f"over zero covariance {margin:.3g}, largest excess over Eq. (2) {excess:.3g}, "
+        f"{int((over > 0).sum())} sampled means beyond Eq. (2) and three standard errors.",
+        {
+            "min_margin": margin,
+            "max_excess_over_bound": excess,
+            "settings_beyond_bound": beyond,
+            "settings": len(absolute),
+            "largest_expected_absolute": float(absolute["estimate"].max()),
+        },
+        caveat=conditional or beyond > 0,
     )
 
 
-@criterion("binder-thm1-negative", tables=("theorem-1-covariance", "theorem-1"))
-def negative_covariance(tables: Tables, context: CriterionContext) -> Verdict:
-    grid, sampled = tables["theorem-1-covariance"], tables["theorem-1"]
+@formal_criterion("binder-thm1-negative", "theorem-1-covariance", "theorem-1")
+def negative_covariance(grid: pd.DataFrame, sampled: pd.DataFrame) -> Verdict:
     limit = float(sampled.loc[sampled["independent"], "bound"].max())
     excess = _excess_over_bound(grid)
     proper = grid[~grid["degenerate"]]
     inner = proper[(proper["covariance"] < 0) & (proper["correlation"] > -1)]
     smallest, lowest = float(inner["ssim"].abs().min()), float(grid["ssim"].min())
     at_zero = float(proper.loc[proper["covariance"] == 0, "ssim"].min())
-    better = lowest < at_zero
-    return Verdict(
-        value="false" if excess > 1e-12 or limit > SMALL else "caveat" if better else "holds",
-        evidence=(
-            f"At zero covariance |SSIM| exceeds Eq. (2) by at most {max(excess, 0):.0e}, and "
-            f"Eq. (2) is at most {limit:.4f} for the sampled maps; with negative covariances the "
-            f"smallest |SSIM| is {smallest:.0e} and the lowest signed SSIM {lowest:.4f}, against "
-            f"{at_zero:.4f} at zero covariance."
-        ),
-        numbers={"bound": limit, "smallest_absolute_ssim": smallest, "lowest_ssim": lowest},
+    return graded(
+        excess <= 1e-12 and limit <= SMALL,
+        f"At zero covariance |SSIM| exceeds Eq. (2) by at most {max(excess, 0):.0e}, and "
+        f"Eq. (2) is at most {limit:.4f} for the sampled maps; with negative covariances the "
+        f"smallest |SSIM| is {smallest:.0e} and the lowest signed SSIM {lowest:.4f}, against "
+        f"{at_zero:.4f} at zero covariance.",
+        {"bound": limit, "smallest_absolute_ssim": smallest, "lowest_ssim": lowest},
+        caveat=lowest < at_zero,
     )
 
 
-@criterion("binder-thm1-scale", tables=("theorem-1-normalization",))
-def scale(tables: Tables, context: CriterionContext) -> Verdict:
-    table = tables["theorem-1-normalization"]
-    ladder = table[table["experiment"] == "correlation"]
+@formal_criterion("binder-thm1-scale", "theorem-1-normalization")
+def scale(table: pd.DataFrame) -> Verdict:
+    ladder, spread, factor = (
+        rows_of(table, experiment=name) for name in ("correlation", "spread", "scale")
+    )
     steps = ladder["step"].dropna()
-    spread = table[table["experiment"] == "spread"]
-    factor = table[table["experiment"] == "scale"]
     highest, lowest = float(spread["estimate"].max()), float(factor["estimate"].min())
-    depends = highest > SMALL or lowest < SMALL
-    value: Value
+    value: Value = "caveat" if highest > SMALL or lowest < SMALL else "holds"
     if (ladder["step_high"] < 0).any():
         value = "false"
     elif not (steps > 0).all():
         value = "undecided"
-    else:
-        value = "caveat" if depends else "holds"
     return Verdict(
         value=value,
         evidence=(
@@ -134,7 +137,7 @@ def scale(tables: Tables, context: CriterionContext) -> Verdict:
 
 
 @criterion("binder-ssim-L", tables=("theorem-1-data-range", "randomization", "randomization-seeds"))
-def data_range(tables: Tables, context: CriterionContext) -> Verdict:
+def data_range(tables: Tables, context: Context) -> Verdict:
     table, real = tables["theorem-1-data-range"], tables["randomization"]
     held = [name for name in FIGURE_METHODS if name in set(real["method"])]
     real, counts = over_seeds(real, tables["randomization-seeds"], held)
@@ -222,3 +225,45 @@ def _excess_over_bound(grid: pd.DataFrame) -> float:
     """Largest |SSIM(0)| - Eq. (2) over the grid; not positive if the bound holds."""
     zero = grid[grid["covariance"] == 0]
     return float((zero["ssim"].abs() - zero["bound"]).max())
+
+
+@criterion("binder-thm1-entangle", tables=("noise-entanglement",))
+def entanglement(tables: Tables, context: Context) -> Verdict:
+    """Of Sec. 3: change and noise cannot be separated. Equality is a Monte Carlo statement."""
+    table = tables["noise-entanglement"]
+    ssim, mse = (_difference(table, "randomised", name, 3.0) for name in ("SSIM", "MSE"))
+    control = _difference(table, "retest", "SSIM", NORMAL_95)
+    noiseless = _difference(table, "noiseless part", "Pearson", NORMAL_95)
+    equal, retest_equal, noiseless_equal = (
+        all(low <= 0 <= high for _, low, high in group)
+        for group in ((ssim, mse), (control,), (noiseless,))
+    )
+    return measured(
+        equal and not retest_equal and not noiseless_equal,
+        f"Change without noise minus noise without change: SSIM {_shown(ssim)}, MSE "
+        f"{_shown(mse)}, although the noiseless parts differ in correlation by "
+        f"{_shown(noiseless)}; the test-retest SSIM differs by {_shown(control)}.",
+        {
+            "ssim_difference": ssim[0],
+            "mse_difference": mse[0],
+            "retest_difference": control[0],
+        },
+    )
+
+
+def _difference(
+    table: pd.DataFrame, comparison: str, similarity: str, width: float
+) -> tuple[float, float, float]:
+    """Difference of the two explainers (independent maps), plus or minus `width` errors."""
+    rows = rows_of(table, comparison=comparison, similarity=similarity)
+    first, second = (
+        rows_of(rows, explainer=explainer).iloc[0]
+        for explainer in ("change, no noise", "noise, no change")
+    )
+    estimate = float(first["estimate"] - second["estimate"])
+    error = width * float(np.hypot(first["standard_error"], second["standard_error"]))
+    return estimate, estimate - error, estimate + error
+
+
+def _shown(interval: tuple[float, float, float]) -> str:
+    return f"{interval[0]:.4f} [{interval[1]:.4f}, {interval[2]:.4f}]"

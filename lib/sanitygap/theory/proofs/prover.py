@@ -5,17 +5,17 @@ expect is recorded beside the outcome but never influences it. A deliberately wr
 statement (a *mutant*) guards against an encoding that would prove anything.
 """
 
-from __future__ import annotations
-
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import sympy
 import z3
+
+from sanitygap.table import table
 
 Outcome = Literal["proved", "counterexample", "vacuous", "unknown"]
 Kind = Literal["statement", "mutant"]
@@ -71,15 +71,15 @@ class Identity:
 
     name: str
     statement: str
-    left: Callable[[], Any]
-    right: Callable[[], Any]
+    left: sympy.Expr
+    right: sympy.Expr
     expected: Outcome = "proved"
     kind: Kind = "statement"
 
     method = "sympy"
 
     def decide(self, *, seed: int, timeout_ms: int) -> tuple[Outcome, str]:
-        left, right = sympy.sympify(self.left()), sympy.sympify(self.right())
+        left, right = sympy.sympify(self.left), sympy.sympify(self.right)
         if left == right or sympy.simplify(left - right) == 0:
             return "proved", ""
         if left.is_infinite is not None and left.is_infinite is not right.is_infinite:
@@ -93,9 +93,59 @@ class Identity:
         return "unknown", "sympy neither simplified the difference nor found a point"
 
 
-def decide(
-    statements: Iterable[Implication | Identity], *, seed: int, timeout_ms: int
-) -> pd.DataFrame:
+Formula = Implication | Identity
+Statements = Callable[[], Iterator[Formula]]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """Name and words of a statement; its methods add the formula and what we expect of it.
+
+    A formula is either premises and the goal that they imply, of z3, or the two sides of an
+    identity, of sympy.
+    """
+
+    name: str
+    words: str
+
+    def holds(self, *formula: Any) -> Formula:
+        """The statement is true."""
+        *premises, goal = formula
+        if isinstance(goal, z3.BoolRef):
+            return Implication(self.name, self.words, premises, goal)
+        return Identity(self.name, self.words, *formula)
+
+    def fails(self, *formula: Any) -> Formula:
+        """The statement, which a paper makes or needs, has a counterexample."""
+        return replace(self.holds(*formula), expected="counterexample")
+
+    def mutant(self, *formula: Any) -> Formula:
+        """The statement is a wrong variant of a true one and has a counterexample."""
+        return replace(self.fails(*formula), kind="mutant")
+
+
+#: table -> the statements that it decides
+STATEMENTS: dict[str, Statements] = {}
+
+
+def proof_table(name: str) -> Callable[[Statements], Statements]:
+    """Register statements: as a table of a run that decides them, and in `STATEMENTS`."""
+
+    def register(statements: Statements) -> Statements:
+        def proofs(*, seed: int, timeout_ms: int = 10_000) -> pd.DataFrame:
+            return decide(statements(), seed=seed, timeout_ms=timeout_ms)
+
+        # the module whose code, with all that it imports, decides the numbers
+        proofs.__module__, proofs.__doc__ = statements.__module__, statements.__doc__
+        smoke, quick, full = ({"timeout_ms": limit} for limit in (5_000, 10_000, 60_000))
+        table(name, smoke=smoke, quick=quick, full=full)(proofs)
+        STATEMENTS[name] = statements
+        return statements
+
+    return register
+
+
+def decide(statements: Iterable[Formula], *, seed: int, timeout_ms: int) -> pd.DataFrame:
     """Decide each statement; one row each, columns as in `COLUMNS`.
 
     Args:
@@ -104,21 +154,11 @@ def decide(
         timeout_ms: z3's limit per query in milliseconds; `unknown` beyond it.
     """
     rows = []
-    for item in statements:
+    for item in list(statements):  # z3's witnesses depend on what it was told before
         start = time.perf_counter()
-        outcome, witness = item.decide(seed=seed, timeout_ms=timeout_ms)
-        rows.append(
-            {
-                "name": item.name,
-                "statement": item.statement,
-                "kind": item.kind,
-                "method": item.method,
-                "expected": item.expected,
-                "outcome": outcome,
-                "witness": witness,
-                "seconds": time.perf_counter() - start,
-            }
-        )
+        words = item.name, item.statement, item.kind, item.method, item.expected
+        outcome = item.decide(seed=seed, timeout_ms=timeout_ms)
+        rows.append((*words, *outcome, time.perf_counter() - start))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
