@@ -1,11 +1,9 @@
 """What every page uses: captions, tables, verdicts, and the recorded runs beside a run."""
 
-import functools
-import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from html import escape
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import pandas as pd
 from IPython.display import Markdown, display
@@ -14,88 +12,25 @@ from pandas.io.formats.style import Styler
 from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import find_claim
 from sanitygap.comparison import compare_runs, recorded_runs
-from sanitygap.figures.tests_of_maps import label
-from sanitygap.inference import (
-    Interval,
-    UndefinedStatisticError,
-    bootstrap_mean,
-    rank_agreement,
-)
+from sanitygap.figures.methods import label
 from sanitygap.runs import Study
-from sanitygap.words import plural
-
-Parameters = ParamSpec("Parameters")
-Shown = TypeVar("Shown")
-
-
-def about(study: Study, table: str) -> str:
-    """Model, images, n and seed of a table, for captions."""
-    settings, made = study.settings.public(), study.made(table)
-    words = f"{settings['model']}, "
-    if made["images"]:  # some tables look at no photograph of the run
-        words += f"{settings['images']}, n = {plural(made['images'], 'image')}, "
-    words += f"seed {settings['seed']}, profile {settings['profile']}"
-    if study.recorded and not study.is_current(table):
-        words += "; computed by an earlier version of the code"
-    return words
+from sanitygap.show import (  # noqa: F401  (other pages still take them from here)
+    about,
+    display_table,
+    or_nan,
+    panel,
+    shown_agreement,
+    shown_mean,
+    shows,
+    text_table,
+    with_intervals,
+)
 
 
-def panel(study: Study, table: str) -> str:
-    """A panel's title: model and number of images."""
-    return f"{study.settings.public()['model']}, n = {study.made(table)['images']}"
-
-
-def shown_mean(values: pd.Series) -> Interval:
-    """:func:`~sanitygap.inference.bootstrap_mean` without NaN; NaN where fewer than two remain."""
-    return or_nan(bootstrap_mean, values.dropna())
-
-
-def with_intervals(table: pd.DataFrame, by: Sequence[str], value: str) -> pd.DataFrame:
-    """Means over images with 95 % bootstrap intervals: ``mean``, ``low``, ``high``, ``n``."""
-    rows = []
-    for group, part in table.groupby(list(by), sort=False):
-        interval = shown_mean(part.groupby("image")[value].mean())
-        rows.append(
-            dict(zip(by, group, strict=True))
-            | {
-                "mean": interval.estimate,
-                "low": interval.low,
-                "high": interval.high,
-                "n": interval.n,
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def where_defined(
-    page: Callable[Parameters, Shown],
-) -> Callable[Parameters, Shown | Markdown]:
+def where_defined(page: Callable[..., Any]) -> Callable[..., Any]:
     """A page function that says so where the run leaves its statistic without a value."""
-
-    @functools.wraps(page)
-    def guarded(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Shown | Markdown:
-        try:
-            return page(*args, **kwargs)
-        except UndefinedStatisticError as error:
-            return Markdown(f"> This cannot be shown for this run: {error}.")
-
+    guarded: Callable[..., Any] = shows()(page)
     return guarded
-
-
-def or_nan(measure: Callable[..., Interval], *values: Any) -> Interval:
-    """What a measure finds; NaN with n = 0 where it has no value on these data."""
-    try:
-        return measure(*values)
-    except UndefinedStatisticError:
-        return Interval(math.nan, math.nan, math.nan, 0)
-
-
-def shown_agreement(one: pd.DataFrame, other: pd.DataFrame) -> Interval:
-    """:func:`~sanitygap.inference.rank_agreement`, or NaN where a ranking ties throughout."""
-    try:
-        return rank_agreement(one, other)
-    except UndefinedStatisticError:
-        return Interval(math.nan, math.nan, math.nan, len(one))
 
 
 def verdicts(study: Study, *claims: str) -> Styler:
@@ -191,24 +126,3 @@ def beside_reference(study: Study) -> Styler | Markdown:
         f"{differing} of {len(rows)} differ beyond chance (two-sample permutation test, Holm, 5 %)."
         " Different photographs, and fewer points in sampling methods, are part of a difference.",
     )
-
-
-def display_table(table: pd.DataFrame, caption: str) -> Styler:
-    """A table for a page: caption on top, no index, three decimals."""
-    numbers = dict.fromkeys(table.select_dtypes("float"), "{:z.3f}")  # z: no minus before 0.000
-    return (
-        table.style.format({str(column): shown for column, shown in numbers.items()}, na_rep="–")
-        .hide(axis="index")
-        .set_caption(caption)
-        .set_table_attributes('class="dataframe sanitygap-table"')
-    )
-
-
-def text_table(table: pd.DataFrame, caption: str) -> Styler:
-    """A table of sentences for a page; on a narrow screen its rows are cards with labels."""
-    labelled = table.copy()
-    for name in table.columns[1:]:
-        words = table[name].astype(str)
-        labelled[name] = f'<span class="narrow-label">{name}: </span>' + words
-    attributes = 'class="dataframe sanitygap-table text-cards"'
-    return display_table(labelled, caption).set_table_attributes(attributes)
