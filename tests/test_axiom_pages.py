@@ -34,8 +34,7 @@ def scores(scenario: str, samples: int) -> pd.DataFrame:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """Every table is held; resampling is tested elsewhere."""
-    monkeypatch.setattr(axioms, "holding", lambda *args: True)
+    """Resampling is tested elsewhere."""
     monkeypatch.setattr(
         axioms, "metric_of",
         lambda *args, whole=axioms.metric_of: whole(*args, resamples=20),

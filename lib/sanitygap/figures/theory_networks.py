@@ -211,9 +211,7 @@ def layer_sums(table: pd.DataFrame) -> Figure:
     top = max(0.05, float(table["estimate"].max()))
     figure, axes = panel_axes(len(trainings), 2, (4.5, 4.0), sharey=True)
     for axis, (training, rows) in zip(axes, trainings, strict=True):
-        wide = rows.pivot_table(
-            index="method", columns="bias_scale", values="estimate", sort=False
-        )
+        wide = rows.pivot_table(index="method", columns="bias_scale", values="estimate", sort=False)
         shades(axis, wide, ".1%", cmap="Oranges", vmax=top, cbar=False)
         axis.set(xlabel="scale of the biases", title=f"{training} networks")
     return figure

@@ -70,11 +70,11 @@ def proof_table(study: Study, table: str) -> Styler:
     asked = rows["statement"].where(~mutants, "Mutant: " + rows["statement"])
     answers = [_answer(row) for row in rows.to_dict("records")]
     unexpected = int((rows["outcome"] != rows["expected"]).sum())
+    rest = f"Not as expected: {unexpected}." if unexpected else "Every answer is the expected one."
     return text_table(
         pd.DataFrame({"asked": asked.map(formula), "of": rows["method"], "answer": answers}),
         f"What the solver was asked and what it answered. {mutants.sum()} of {len(rows)} rows are "
-        "mutants: false variants, of which a sound check has to find a counterexample. "
-        + (f"Not as expected: {unexpected}." if unexpected else "Every answer is the expected one."),
+        f"mutants: false variants, of which a sound check has to find a counterexample. {rest}",
     )
 
 
@@ -157,7 +157,10 @@ def measured_overtaking(study: Study) -> Styler:
         above = layers["frequency"].mean() > layers["bound"].mean()
         rows.append(
             {"large: above V(q)": f"{high:g}", "small: below V(q)": f"{low:g}"}
-            | {"mean bound": images["bound"].mean(), "simulated neurons": images["simulated"].mean()}
+            | {
+                "mean bound": images["bound"].mean(),
+                "simulated neurons": images["simulated"].mean(),
+            }
             | bounds(shown_mean(images["frequency"]), "real neurons")
             | {"layers": layers.ngroups, "of them with V(q) = 0": int(zeros.sum())}
             | {"real neurons above the bound": int(above.sum())}
@@ -307,5 +310,6 @@ def audit(study: Study) -> Styler:
             }
         )
     return text_table(
-        rows, f"{len(rows)} formal statements, judged on the tables of the run {study.settings.run}."
+        rows,
+        f"{len(rows)} formal statements, judged on the tables of the run {study.settings.run}.",
     )
