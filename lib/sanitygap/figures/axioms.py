@@ -94,7 +94,7 @@ def bars(numbers: pd.DataFrame, caption: str, xlabel: str) -> Plate:
             color="#2a93d1", ecolor="0.2", height=0.62,
         )  # fmt: skip
         axis.plot(rows["printed"], places, ls="", marker="D", ms=5, color="#b34a00")
-        axis.set_title(panel, fontsize=10)
+        axis.set_title(str(panel), fontsize=10)
         axis.set_xlabel(xlabel)
         axis.locator_params(axis="x", nbins=4)
     axes[0].set_yticks(range(len(methods)), map(label, methods))

@@ -232,9 +232,9 @@ def overtaking_bounds(table: pd.DataFrame) -> Figure:
     }
     figure, axes = panel_axes(len(layers), 6, (1.55, 1.45), sharex=True, sharey=True)
     for axis, ((index, name), rows) in zip(axes, layers, strict=True):
-        means = rows.groupby(["q_high", "q_low"], as_index=False)["bound"].mean()
+        means = rows.groupby(["q_high", "q_low"])["bound"].mean().reset_index()
         lines(axis, means, "q_low", "q_high", "bound", looks)
-        axis.set_title(f"{index}: {short_name(name)}", fontsize=7)
+        axis.set_title(f"{index}: {short_name(str(name))}", fontsize=7)
     figure.supxlabel("$q_l$: fraction of small activations", fontsize=10)
     figure.supylabel("Cauchy tail", fontsize=10)
     legend_below(figure, axes[:1], "$q_h$, fraction of large activations")
@@ -248,12 +248,13 @@ def redrawn_layers(numbers: pd.DataFrame) -> Figure:
     Theorem 2. Where it is zero the small activations are zeros. A pair of quantiles for which
     everything is zero in all layers is left out. Layers in the order of the forward pass."""
     positive = numbers[(numbers[["bound", "simulated", "mean"]] > 0).any(axis=1)]
-    pairs = (positive if len(positive) else numbers).groupby(["q_high", "q_low"]).groups
+    drawn = positive if len(positive) else numbers
+    pairs = sorted(set(zip(drawn["q_high"], drawn["q_low"], strict=True)), reverse=True)
     places = sorted(set(zip(numbers["layer_index"], numbers["layer"], strict=True)))
     position = {index: place for place, (index, _) in enumerate(places)}
     size = (max(6.5, 0.27 * len(places) + 2), 2.6 + 1.4 / len(pairs))
     figure, axes = panel_axes(len(pairs), 1, size, sharex=True)
-    for axis, (high, low) in zip(axes, sorted(pairs, reverse=True), strict=True):
+    for axis, (high, low) in zip(axes, pairs, strict=True):
         rows = numbers[(numbers["q_high"] == high) & (numbers["q_low"] == low)]
         at = rows["layer_index"].map(position)
         axis.bar(at, rows["bound"], color="0.82", label="bound")

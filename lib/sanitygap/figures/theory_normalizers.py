@@ -70,7 +70,7 @@ def normalizer_ranking(table: pd.DataFrame) -> Figure:
     """Rank of simulated methods by the mean squared error of their maps (1 is the largest, the best
     in the randomisation test), after dividing by the maximum and by the second moment. Crossing
     lines are methods that change places."""
-    means = table.groupby(["normaliser", "method"], sort=False, as_index=False)["mse"].mean()
+    means = table.groupby(["normaliser", "method"], sort=False)["mse"].mean().reset_index()
     means["rank"] = means.groupby("normaliser")["mse"].rank(ascending=False)
     figure, (axis,) = panel_axes(1, 1, (6, 3.6))
     lines(axis, means, "normaliser", "method", "rank")

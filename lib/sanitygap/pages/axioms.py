@@ -43,7 +43,8 @@ CODED = {"null": "coded", "double": "printed", "single": "coded", "saturation": 
 @shows("axioms-samples")
 def feature_report(study: Study) -> Styler:
     """How many samples were accepted, after how many steps, and how well they hold afresh."""
-    table, rows = study.table("axioms-samples"), []
+    table = study.table("axioms-samples")
+    rows: list[dict[str, Any]] = []
     for name, part in table.groupby("scenario", sort=False):
         each = part.drop_duplicates("sample")
         accepted = int(each["accepted"].sum())
@@ -123,19 +124,20 @@ def growth_plate(study: Study) -> Plate:
     table = study.table("axioms-growth")
     if table.empty:
         raise NothingToShowError("Every sample was given up before its first step.")
-    names = {1: "f_a", 2: "f_null" if table["scenario"].iloc[0] == "null" else "f_b"}
+    second = "f_null" if table["scenario"].iloc[0] == "null" else "f_b"
     change = [f"\nchange {value:.2f}" if value == value else "" for value in table["change"]]
-    table = table.assign(
-        note=[f"softmax {value:.2f}" for value in table["softmax"]],
-        picture=[from_png(pixels).permute(1, 2, 0).numpy() for pixels in table["pixels"]],
-    )
+    table = table.assign(note=[f"softmax {value:.2f}" for value in table["softmax"]])
     table["note"] += change
-    grown = {names[patch]: rows for patch, rows in table.groupby("patch", sort=False)}
+    patches = table.groupby("patch", sort=False)
+    grown = {"f_a" if patch == 1 else second: rows for patch, rows in patches}
     steps = distinct(table["step"])
     ends = "; ".join(f"{name}: {rows['note'].iloc[-1]}" for name, rows in grown.items())
     return Plate(
         picture_grid(
-            [list(rows["picture"]) for rows in grown.values()],
+            [
+                [from_png(pixels).permute(1, 2, 0).numpy() for pixels in rows["pixels"]]
+                for rows in grown.values()
+            ],
             labels=[SYMBOLS[name] for name in grown],
             titles=[f"step {step}" for step in steps],
             notes=[list(rows["note"]) for rows in grown.values()],
@@ -145,7 +147,7 @@ def growth_plate(study: Study) -> Plate:
         "Two patches over the steps of their optimisation. Softmax: of the patch's own output, on "
         "that step's background; change: the largest relative change of output a by the second "
         f"patch, once the warm-up is over. {about_samples(study, 'axioms-growth')}.",
-        table.drop(columns=["pixels", "picture", "note"]),
+        table.drop(columns=["pixels", "note"]),
         pixels=True,
     )
 
@@ -166,7 +168,8 @@ def statement_rows(table: pd.DataFrame) -> pd.DataFrame:
     cases = table.assign(values=values).groupby(["claim", "case"], sort=False)["values"]
     rows = []
     for claim, part in cases.agg(", ".join).groupby("claim", sort=False):
-        lines = "<br>".join(f"<b>{escape(str(case))}</b>: {v}" for (_, case), v in part.items())
+        part = part.droplevel("claim")
+        lines = "<br>".join(f"<b>{escape(str(case))}</b>: {v}" for case, v in part.items())
         count = plural(int((table["claim"] == claim).sum()), "value")
         rows.append(
             {

@@ -18,7 +18,7 @@ def definition_table(study: Study, *claims: str) -> Styler:
     table = study.table("method-definitions")
     rows = table[table["claim"].isin(claims)]
     if claims == ("adebayo-metrics",):
-        rows = rows.groupby(["quantity", "subject"], sort=False, as_index=False)["value"].mean()
+        rows = rows.groupby(["quantity", "subject"], sort=False)["value"].mean().reset_index()
     if claims == ("adebayo-def",):
         rows = rows_of(rows, quantity="channels")
     rows = rows.assign(value=rows["value"].map("{:.4g}".format))

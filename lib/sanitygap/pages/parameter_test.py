@@ -1,5 +1,7 @@
 """Pages about the parameter randomisation test of Adebayo et al. (2018)."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import torch
@@ -104,7 +106,7 @@ def digit_stages(study: Study) -> Plate:
     targets, sampling = model.predict(inputs), Sampling(10, 10)
     twin = RandomTwin(model, seed, Redraw("truncated-normal"))
     maps: dict[str, dict[str, torch.Tensor]] = {method: {} for method in PICTURED_METHODS}
-    rows = []
+    rows: list[dict[str, Any]] = []
     cascade = {step.name: step.stages for step in steps(model.stages, "top-down")}
     for name, stages in {"trained": (), **cascade}.items():
         with twin.redrawn(stages):
@@ -114,7 +116,6 @@ def digit_stages(study: Study) -> Plate:
             score = float(Reference(maps[method]["trained"]).compare(values[method])["ssim"])
             if name != "trained" and np.isfinite(score):  # a Grad-CAM map may be zero everywhere
                 rows.append({"method": method, "step": name, "ssim": score})
-    order = {method: place for place, method in enumerate(PICTURED_METHODS)}
     return stage_grid(
         np.asarray(images.open(0).resize((28, 28))),
         {m: {step: values[0].cpu() for step, values in row.items()} for m, row in maps.items()},
@@ -123,7 +124,7 @@ def digit_stages(study: Study) -> Plate:
         "its SSIM with the trained network's, unless one of both is zero everywhere. Test accuracy "
         f"{trained.test_right} of {trained.test_images}. One image, one seed ({seed}): a picture, "
         "not a measurement.",
-        pd.DataFrame(sorted(rows, key=lambda row: order[row["method"]])),
+        pd.DataFrame(sorted(rows, key=lambda score: PICTURED_METHODS.index(score["method"]))),
     )
 
 
