@@ -116,6 +116,7 @@ def digit_stages(study: Study) -> Plate:
             score = float(Reference(maps[method]["trained"]).compare(values[method])["ssim"])
             if name != "trained" and np.isfinite(score):  # a Grad-CAM map may be zero everywhere
                 rows.append({"method": method, "step": name, "ssim": score})
+    rows.sort(key=lambda score: PICTURED_METHODS.index(score["method"]))
     return stage_grid(
         np.asarray(images.open(0).resize((28, 28))),
         {m: {step: values[0].cpu() for step, values in row.items()} for m, row in maps.items()},
@@ -124,7 +125,7 @@ def digit_stages(study: Study) -> Plate:
         "its SSIM with the trained network's, unless one of both is zero everywhere. Test accuracy "
         f"{trained.test_right} of {trained.test_images}. One image, one seed ({seed}): a picture, "
         "not a measurement.",
-        pd.DataFrame(sorted(rows, key=lambda score: PICTURED_METHODS.index(score["method"]))),
+        pd.DataFrame(rows),
     )
 
 
