@@ -56,5 +56,5 @@ def test_words_and_other_topics_are_not_seen(package):
     before = fingerprint.of_module("sanitygap.experiments.noise_curve")
     edit(package, "noise", '"""', '"""Other words. ')
     edit(package, "pages/noise", "def ", "def other_")
-    edit(package, "axioms/terms", "def ", "def other_")
+    edit(package, "axioms/balance", "def ", "def other_")
     assert fingerprint.of_module("sanitygap.experiments.noise_curve") == before

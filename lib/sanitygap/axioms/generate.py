@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from tqdm import tqdm
 
-from sanitygap.axioms import balance, terms
+from sanitygap.axioms import balance
 from sanitygap.axioms.placement import (
     Place,
     composed,
@@ -319,19 +319,19 @@ class Generation:
             slot.softmax[number] = float(reached[number])
             slot.goals[number] = balance.moving_average(slot.goals[number], reached[number])
             warm = slot.warm[goal.patch]
-            factor = terms.goal_factor(recipe, slot.goals[number], warm)
+            factor = balance.goal_factor(recipe, slot.goals[number], warm)
             row, output = where[place, goal.coalition, goal.patch], slot.classes[goal.output]
-            loss = loss + factor * terms.goal_term(row, output, recipe, warm)
+            loss = loss + factor * balance.goal_term(row, output, recipe, warm)
         for number in turn.constraints:
             rule = scenario.constraints[number]
             slot.change[number] = float(changed[number])
             average = balance.moving_average(slot.constraints[number], changed[number])
             slot.constraints[number] = average
-            factor = terms.constraint_factor(recipe, slot.goals[rule.patch], average)
+            factor = balance.constraint_factor(recipe, slot.goals[rule.patch], average)
             output = slot.classes[rule.output]
             row = where[place, rule.coalition, rule.patch]
             reference = known[place, rule.without][output]
-            loss = loss + factor * terms.constraint_term(row[output], reference, recipe)
+            loss = loss + factor * balance.constraint_term(row[output], reference, recipe)
         return loss
 
     @torch.no_grad()

@@ -6,8 +6,8 @@ side by side, so a batch of patches costs little more than the arithmetic of eac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch.nn import functional
@@ -23,33 +23,17 @@ SEED_RANGE = 0.1
 SLOPE = 0.2
 
 
-class Prior(Protocol):
+class Prior(ABC):
     """What makes patches from parameters.
-
-    Attributes:
-        parameters: tensors whose first axis numbers the patches.
-    """
-
-    parameters: list[torch.Tensor]
-
-    def patches(self, which: Sequence[int]) -> torch.Tensor:
-        """Some patches: RGB values in (0, 1), ``(len(which), 3, size, size)``."""
-
-    def restart(self, place: int, seed: object) -> None:
-        """Draw the parameters of one patch anew."""
-
-
-class DecoderPrior:
-    """One decoder with random weights and a fixed random seed for each patch.
-
-    A decoder has four resolutions, from an eighth of the patch's side to all of it. At each of
-    them: 3x3 convolution, normalisation over the patch's pixels, leaky ReLU; bilinear upsampling
-    between them; a 1x1 convolution to RGB and a sigmoid at the end.
 
     Args:
         size: side of a patch in pixels.
         seeds: one a patch.
         device: a torch device.
+
+    Attributes:
+        seeds: what the parameters work on; its first axis numbers the patches.
+        parameters: likewise, what is optimised.
     """
 
     def __init__(self, size: int, seeds: Sequence[object], device: torch.device) -> None:
@@ -57,6 +41,29 @@ class DecoderPrior:
         drawn = [self._draw(seed) for seed in seeds]
         stacked = [torch.stack(tensors).to(device) for tensors in zip(*drawn, strict=True)]
         self.seeds, self.parameters = stacked[0], [t.requires_grad_() for t in stacked[1:]]
+
+    @abstractmethod
+    def _draw(self, seed: object) -> list[torch.Tensor]:
+        """The seed and the parameters of one patch."""
+
+    @abstractmethod
+    def patches(self, which: Sequence[int]) -> torch.Tensor:
+        """Some patches: RGB values in (0, 1), ``(len(which), 3, size, size)``."""
+
+    @torch.no_grad()
+    def restart(self, place: int, seed: object) -> None:
+        """Draw seed and parameters of one patch anew."""
+        for tensor, new in zip([self.seeds, *self.parameters], self._draw(seed), strict=True):
+            tensor[place] = new.to(self.device)
+
+
+class DecoderPrior(Prior):
+    """One decoder with random weights and a fixed random seed for each patch.
+
+    A decoder has four resolutions, from an eighth of the patch's side to all of it. At each of
+    them: 3x3 convolution, normalisation over the patch's pixels, leaky ReLU; bilinear upsampling
+    between them; a 1x1 convolution to RGB and a sigmoid at the end.
+    """
 
     def _draw(self, seed: object) -> list[torch.Tensor]:
         source = generator(seed, "prior")
@@ -89,12 +96,6 @@ class DecoderPrior:
         stop = start + self.size
         return colours[:, :, start:stop, start:stop].sigmoid().view(count, 3, self.size, self.size)
 
-    @torch.no_grad()
-    def restart(self, place: int, seed: object) -> None:
-        """Draw seed and weights of one decoder anew."""
-        for tensor, new in zip([self.seeds, *self.parameters], self._draw(seed), strict=True):
-            tensor[place] = new.to(self.device)
-
 
 def _side_by_side(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     """Each sample ``(C, h, w)`` through its own convolution ``(D, C, k, k)``, same size."""
@@ -106,33 +107,16 @@ def _side_by_side(values: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     return outputs[0].unflatten(0, (count, width))
 
 
-class PixelPrior:
-    """No prior: the pixels themselves, through a sigmoid; the control for :class:`DecoderPrior`.
+class PixelPrior(Prior):
+    """No prior: the pixels themselves, through a sigmoid; the control for :class:`DecoderPrior`."""
 
-    Args:
-        size: side of a patch in pixels.
-        seeds: one a patch.
-        device: a torch device.
-    """
-
-    def __init__(self, size: int, seeds: Sequence[object], device: torch.device) -> None:
-        self.size, self.device = size, device
-        pixels = torch.stack([self._draw(seed) for seed in seeds]).to(device)
-        self.parameters = [pixels.requires_grad_()]
-
-    def _draw(self, seed: object) -> torch.Tensor:
-        return 0.1 * torch.randn(3, self.size, self.size, generator=generator(seed, "prior"))
+    def _draw(self, seed: object) -> list[torch.Tensor]:
+        source = generator(seed, "prior")
+        return [torch.empty(0), 0.1 * torch.randn(3, self.size, self.size, generator=source)]
 
     def patches(self, which: Sequence[int]) -> torch.Tensor:
         """Some patches: RGB values in (0, 1), ``(len(which), 3, size, size)``."""
         return self.parameters[0][torch.tensor(which, device=self.device)].sigmoid()
 
-    @torch.no_grad()
-    def restart(self, place: int, seed: object) -> None:
-        """Draw the pixels of one patch anew."""
-        self.parameters[0][place] = self._draw(seed).to(self.device)
 
-
-MakePrior = Callable[[int, Sequence[object], torch.device], Prior]
-
-PRIORS: dict[str, MakePrior] = {"decoder": DecoderPrior, "pixels": PixelPrior}
+PRIORS: dict[str, type[Prior]] = {"decoder": DecoderPrior, "pixels": PixelPrior}

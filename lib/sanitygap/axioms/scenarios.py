@@ -8,7 +8,6 @@ from types import MappingProxyType
 
 import torch
 
-from sanitygap.axioms.balance import relative_change
 from sanitygap.errors import unknown_name
 
 #: which patches are present: bit 0 is the first, bit 1 the second
@@ -136,6 +135,20 @@ def find_scenario(name: str) -> Scenario:
     if name not in SCENARIOS:
         raise unknown_name("scenario", name, list(SCENARIOS))
     return SCENARIOS[name]
+
+
+def relative_change(with_feature: torch.Tensor, without: torch.Tensor) -> torch.Tensor:
+    """tanh(|x - y| / min(|x|, |y|)), the key of a constraint, Eq. (14); in [0, 1].
+
+    Where the smaller one is 0 the quotient is undefined; the key is 1 there, and 0 if both are 0.
+
+    Args:
+        with_feature, without: logits of the same shape.
+    """
+    change = (with_feature - without).abs()
+    smaller = torch.minimum(with_feature.abs(), without.abs())
+    quotient = torch.where(change == 0, torch.zeros_like(change), change / smaller)
+    return quotient.tanh()
 
 
 def keys(

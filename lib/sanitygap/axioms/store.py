@@ -10,7 +10,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,9 @@ from sanitygap.downloads import cache_folder
 from sanitygap.errors import UsageError
 from sanitygap.files import find_root, replacing
 from sanitygap.models.explainable import Explainable
+
+#: of a set on disk: the attributes of its samples
+COLUMNS = tuple(field.name for field in fields(Sample))
 
 
 def features(
@@ -122,16 +125,12 @@ def kept_path(model: Explainable, scenario: Scenario, root: Path | None = None) 
 
 def write(path: Path, samples: Sequence[Sample], recipe: Recipe) -> None:
     """Keep a set, with the recipe that made it: whole or not at all."""
-    arrays = {
-        "recipe": np.array(json.dumps(recipe.settings())),
-        "scenario": np.array([s.scenario for s in samples]),
-        "number": np.array([s.number for s in samples], dtype=np.int64),
-        "classes": np.array([s.classes for s in samples], dtype=np.int64),
-        "patches": torch.stack([s.patches for s in samples]).numpy(),
-        "accepted": np.array([s.accepted for s in samples]),
-        "steps": np.array([s.steps for s in samples], dtype=np.int64),
-        "seconds": np.array([s.seconds for s in samples]),
+    columns = {
+        name: torch.stack(values).numpy() if name == "patches" else np.array(values)
+        for name in COLUMNS
+        for values in [[getattr(sample, name) for sample in samples]]
     }
+    arrays = {"recipe": np.array(json.dumps(recipe.settings())), **columns}
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
@@ -171,19 +170,12 @@ def read(path: Path) -> list[Sample]:
     Raises:
         UsageError: the file is damaged.
     """
-    names = ("scenario", "number", "classes", "patches", "accepted", "steps", "seconds")
-    columns = _columns(path, *names)
     return [
         Sample(
-            str(scenario),
-            int(number),
-            (int(classes[0]), int(classes[1])),
-            torch.from_numpy(patches.copy()),
-            bool(accepted),
-            int(steps),
-            float(seconds),
+            str(scenario), int(number), (int(classes[0]), int(classes[1])),
+            torch.from_numpy(patches.copy()), bool(accepted), int(steps), float(seconds),
         )
         for scenario, number, classes, patches, accepted, steps, seconds in zip(
-            *columns, strict=True
+            *_columns(path, *COLUMNS), strict=True
         )
-    ]
+    ]  # fmt: skip

@@ -1,11 +1,14 @@
 """Figures about the sensitivity S: layers of a network, and small changes."""
 
-import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-from sanitygap.figures.methods import label, label_ends, styles
+from sanitygap.figures.methods import label, label_ends
 from sanitygap.figures.plate import Plate
+from sanitygap.show import distinct, draw_curves, panel_axes
+
+#: zero has no logarithm
+LEAST = 1e-7
 
 
 def layer_grid(numbers: pd.DataFrame, caption: str) -> Plate:
@@ -15,13 +18,11 @@ def layer_grid(numbers: pd.DataFrame, caption: str) -> Plate:
         numbers: columns ``method``, ``stage`` (in the order of drawing), ``sensitivity``.
         caption: the figure's caption.
     """
-    methods = list(dict.fromkeys(numbers["method"]))
-    layers = list(dict.fromkeys(numbers["stage"]))
+    methods, layers = distinct(numbers["method"]), distinct(numbers["stage"])
     grid = numbers.pivot(index="method", columns="stage", values="sensitivity")
     grid = grid.loc[methods, layers]
-    figure, axis = plt.subplots(
-        figsize=(min(9.4, 4.2 + 0.55 * len(layers)), 1.6 + 0.34 * len(methods))
-    )
+    size = (min(9.4, 4.2 + 0.55 * len(layers)), 1.6 + 0.34 * len(methods))
+    figure, (axis,) = panel_axes(1, 1, size)
     sns.heatmap(
         grid, ax=axis, cmap="viridis", vmin=0, vmax=max(1.0, float(grid.max().max())),
         annot=len(layers) <= 12, fmt=".2f", annot_kws={"size": 7}, linewidths=0.4,
@@ -47,30 +48,22 @@ def change_lines(numbers: pd.DataFrame, caption: str, threshold: float) -> Plate
         caption: the figure's caption.
         threshold: of S, drawn as a line.
     """
-    kinds = list(dict.fromkeys(numbers["moved"]))
-    figure, axes = plt.subplots(len(kinds), 1, figsize=(8.6, 3.7 * len(kinds)), squeeze=False)
+    kinds = numbers.groupby("moved", sort=False)
+    figure, axes = panel_axes(len(kinds), 1, (8.6, 3.7))
+    limits = ["mean", "low", "high"]
     sentences = []
-    for axis, kind in zip(axes[:, 0], kinds, strict=True):
-        part, ends = numbers[numbers["moved"] == kind], {}
-        for method, style in styles(list(dict.fromkeys(part["method"]))).items():
-            rows = part[part["method"] == method].sort_values("share")
-            shown = rows["mean"].clip(lower=1e-7)
-            axis.plot(rows["share"], shown, ms=5, **style)
-            axis.fill_between(
-                rows["share"], rows["low"].clip(lower=1e-7), rows["high"].clip(lower=1e-7),
-                color=style["color"], alpha=0.15, lw=0,
-            )  # fmt: skip
-            ends[method] = (float(rows["share"].iloc[-1]), float(shown.iloc[-1]))
+    for axis, (kind, part) in zip(axes, kinds, strict=True):
+        ends = draw_curves(axis, part.assign(**part[limits].clip(lower=LEAST)), "share")
+        for method, rows in part.sort_values("share").groupby("method", sort=False):
             first, last = rows.iloc[0], rows.iloc[-1]
             sentences.append(
-                f"{kind}, {label(method)}: S {first['mean']:.2g} at {first['share']:g} to "
+                f"{kind}, {label(str(method))}: S {first['mean']:.2g} at {first['share']:g} to "
                 f"{last['mean']:.2g} at {last['share']:g}."
             )
+        weights = kind == "weights"
+        xlabel = "share of the way to redrawn weights" if weights else "noise on the image"
         axis.axhline(threshold, color="0.4", lw=0.9, ls=":")
-        axis.set(xscale="log", yscale="log", ylabel="S")
-        axis.set_xlabel(
-            "share of the way to redrawn weights" if kind == "weights" else "noise on the image"
-        )
+        axis.set(xscale="log", yscale="log", xlabel=xlabel, ylabel="S")
         axis.set_title(f"{kind} moved", fontsize=10)
         label_ends(axis, ends)
     return Plate(figure, " ".join(sentences), caption, numbers)

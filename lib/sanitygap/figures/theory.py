@@ -4,18 +4,17 @@ The first lines of each description are written for readers; pages show them as 
 set the theme. Nothing here computes a result.
 """
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from sanitygap.show import bar_lengths, distinct, dots, legend_below, panel_axes
 
 REFERENCE: dict[str, Any] = {"color": "0.35", "linestyle": "--", "linewidth": 1.2}
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
@@ -23,22 +22,52 @@ MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
 
 def styles(names: Iterable[object]) -> dict[str, dict[str, Any]]:
     """Colour and marker of each series: never told apart by colour alone."""
-    distinct = list(dict.fromkeys(map(str, names)))
-    colors = sns.color_palette("colorblind", len(distinct))
+    series = distinct(map(str, names))
+    colors = sns.color_palette("colorblind", len(series))
     return {
         name: {"color": color, "marker": MARKERS[i % len(MARKERS)], "markersize": 5}
-        for i, (name, color) in enumerate(zip(distinct, colors, strict=True))
+        for i, (name, color) in enumerate(zip(series, colors, strict=True))
     }
 
 
-def errorbars(axis: Axes, rows: pd.DataFrame, x: str, label: str, **style: Any) -> None:
-    """Estimates with their 95 % intervals, joined by a line in the order of x."""
-    rows = rows.sort_values(x)
-    below, above = rows["estimate"] - rows["low"], rows["high"] - rows["estimate"]
-    axis.errorbar(
-        rows[x], rows["estimate"], yerr=np.maximum([below, above], 0), label=label, capsize=2,
-        **{"linewidth": 1.3, **style},
-    )  # fmt: skip
+def lines(
+    axis: Axes,
+    table: pd.DataFrame,
+    x: str,
+    series: str,
+    y: str = "estimate",
+    looks: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """A line for each series in the order of x; estimates have their 95 % intervals if known."""
+    for name, look in (looks or styles(table[series])).items():
+        rows = table[table[series].astype(str) == name].sort_values(x)
+        if y == "estimate" and "low" in rows:
+            arms = bar_lengths(rows, y, "low", "high")
+            axis.errorbar(rows[x], rows[y], arms, label=name, capsize=2, **{"lw": 1.3} | dict(look))
+        else:
+            every = max(1, len(rows) // 8)
+            axis.plot(rows[x], rows[y], label=name, **{"markevery": every} | dict(look))
+
+
+def points(table: pd.DataFrame, row: str, series: str, xlabel: str, *at: float) -> Figure:
+    """Estimates with their 95 % intervals, a row a case, a mark a series; dashed lines at values.
+
+    Args:
+        table: columns ``row``, ``series``, ``estimate`` and, if known, ``low`` and ``high``.
+        row, series: the columns.
+        xlabel: what is estimated.
+        at: where the lines stand.
+    """
+    figure = dots(
+        table, row=row, series=series, value="estimate", caption="", xlabels=xlabel
+    ).figure
+    names = distinct(table[row])
+    height = max(0.24, 0.09 * table[series].nunique())
+    figure.set_size_inches(8, 1.4 + height * len(names))
+    figure.axes[0].set_yticks(range(len(names)), names)  # not all of them are methods
+    for value in at:
+        figure.axes[0].axvline(value, **REFERENCE)
+    return figure
 
 
 def legend_beside(axis: Axes, title: str | None = None) -> None:
@@ -54,21 +83,6 @@ def log_axis(axis: Axes, values: Iterable[float]) -> None:
     axis.minorticks_off()
 
 
-def horizontal_points(
-    axis: Axes, rows: pd.DataFrame, labels: Sequence[str], label: str, shift: float = 0.0,
-    **style: Any,
-) -> None:  # fmt: skip
-    """Estimates with their intervals, one a line from top to bottom."""
-    at = np.arange(len(rows)) + shift
-    below, above = rows["estimate"] - rows["low"], rows["high"] - rows["estimate"]
-    axis.errorbar(
-        rows["estimate"], at, xerr=np.maximum([below, above], 0), label=label, capsize=2,
-        **{"linestyle": "none", **style},
-    )  # fmt: skip
-    axis.set_yticks(np.arange(len(rows)), labels)
-    axis.set_ylim(len(rows) - 0.5, -0.5)
-
-
 # --- Theorem 1 ----------------------------------------------------------------------------------
 
 
@@ -76,22 +90,31 @@ def ssim_against_covariance(grid: pd.DataFrame) -> Figure:
     """SSIM of two patches of equal means and equal spreads, against their correlation. Left: its
     signed value. Right: its absolute value, which Theorem 1 says is smallest at zero covariance
     among all that are not negative."""
-    sample = grid[
-        (grid["mean_a"] == 1) & (grid["mean_b"] == 1) & (grid["sd_a"] == grid["sd_b"])
-    ].sort_values("correlation")
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6))
-    for spread, style in styles(sample["sd_a"].unique()).items():
-        rows = sample[sample["sd_a"] == float(spread)]
-        every = max(1, len(rows) // 8)
-        for axis, values in zip(axes, (rows["ssim"], rows["ssim"].abs()), strict=True):
-            axis.plot(rows["correlation"], values, label=spread, markevery=every, **style)
-    for axis in axes:
+    sample = grid[(grid["mean_a"] == 1) & (grid["mean_b"] == 1) & (grid["sd_a"] == grid["sd_b"])]
+    figure, axes = panel_axes(2, 2, (4.5, 3.6))
+    for axis, name, values in zip(
+        axes, ("SSIM", "|SSIM|"), (sample["ssim"], sample["ssim"].abs()), strict=True
+    ):
+        lines(axis, sample.assign(value=values), "correlation", "sd_a", "value")
         axis.axvline(0, **REFERENCE)
-        axis.set(xlabel="correlation of the patches", xticks=(-1, -0.5, 0, 0.5, 1))
-    axes[0].set_ylabel("SSIM")
-    axes[1].set_ylabel("|SSIM|")
+        axis.set(xlabel="correlation of the patches", ylabel=name, xticks=(-1, -0.5, 0, 0.5, 1))
     axes[0].legend(title="standard deviation")
     return figure
+
+
+def _expectations(
+    table: pd.DataFrame, functionals: Sequence[str], ylabel: str
+) -> tuple[Figure, dict[str, Axes]]:
+    """Means of two functionals against the number of pixels, a panel a process."""
+    processes = distinct(table["process"])
+    figure, axes = panel_axes(len(processes), len(processes), (1.85, 3.4), sharey=True)
+    for axis, process in zip(axes, processes, strict=True):
+        rows = table[(table["process"] == process) & table["functional"].isin(functionals)]
+        lines(axis, rows, "pixels", "functional")
+        log_axis(axis, rows["pixels"])
+        axis.set(xlabel="pixels n", title=fill(process, 16))
+    axes[0].set_ylabel(ylabel)
+    return figure, dict(zip(processes, axes, strict=True))
 
 
 def expected_ssim(table: pd.DataFrame) -> Figure:
@@ -99,27 +122,15 @@ def expected_ssim(table: pd.DataFrame) -> Figure:
     95 % intervals, against the bound of Eq. (2), dashed, and √(2/πn), grey, which is about the mean
     absolute correlation of independent patches of n pixels. In the last panel B is A or -A by the
     toss of a coin."""
-    functionals = ("E[SSIM]", "E[|SSIM|]")
-    shown = table[table["functional"].isin(functionals)]
-    processes = list(dict.fromkeys(shown["process"]))
-    figure, axes = plt.subplots(
-        1, len(processes), figsize=(1.85 * len(processes), 3.4), sharey=True
-    )
-    for axis, process in zip(axes, processes, strict=True):
-        rows = shown[shown["process"] == process]
-        for functional, style in styles(functionals).items():
-            errorbars(axis, rows[rows["functional"] == functional], "pixels", functional, **style)
+    figure, axes = _expectations(table, ("E[SSIM]", "E[|SSIM|]"), "mean over patches")
+    for process, axis in axes.items():
+        rows = table[table["process"] == process]
         axis.axhline(rows["bound"].iloc[0], label="bound, Eq. (2)", **REFERENCE)
         if rows["independent"].iloc[0]:
             x = np.geomspace(rows["pixels"].min(), rows["pixels"].max(), 50)
             axis.plot(x, np.sqrt(2 / (np.pi * x)), color="0.6", lw=1, label="√(2/πn)")
-        log_axis(axis, rows["pixels"])
         axis.set_yscale("symlog", linthresh=0.01)
-        axis.set(xlabel="pixels n", title=process.replace(", ", ",\n"))
-    axes[0].set_ylabel("mean over patches")
-    figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False
-    )
+    legend_below(figure, axes.values())
     return figure
 
 
@@ -132,15 +143,12 @@ def normalized_ssim(table: pd.DataFrame) -> Figure:
         ("scale", "factor c", "B = c A, not normalised"),
         ("spread", "standard deviation of the maps", "unrelated maps around 0.5"),
     )
-    figure, axes = plt.subplots(1, 3, figsize=(9, 3.3), sharey=True)
-    for axis, (experiment, label, title) in zip(axes, panels, strict=True):
+    figure, axes = panel_axes(3, 3, (3, 3.3), sharey=True)
+    for axis, (experiment, xlabel, title) in zip(axes, panels, strict=True):
         rows = table[table["experiment"] == experiment]
-        for noise, style in styles(rows["noise"]).items():
-            errorbars(axis, rows[rows["noise"] == noise], experiment, noise, **style)
-        axis.set(xlabel=label, title=title)
-        if experiment != "correlation":
-            axis.set_xscale("log")
-    spread = table[table["experiment"] == "spread"].sort_values("spread")
+        lines(axis, rows, experiment, "noise")
+        axis.set(xlabel=xlabel, title=title, xscale="linear" if axis is axes[0] else "log")
+    spread = rows.sort_values("spread")
     axes[2].plot(spread["spread"], spread["bound"], label="bound, Eq. (2)", **REFERENCE)
     axes[0].set_ylabel("mean SSIM")
     axes[2].legend()
@@ -151,11 +159,10 @@ def data_range_sensitivity(table: pd.DataFrame) -> Figure:
     """Mean SSIM of second-moment normalised maps of simulated methods, for several data ranges L.
     The paper names none for normalised maps; crossing lines mean that the order of the methods
     depends on the choice."""
-    figure, axis = plt.subplots(figsize=(8.5, 4))
-    order = list(table["data_range"].unique())
-    for method, style in styles(table["method"]).items():
-        rows = table[table["method"] == method].set_index("data_range").reindex(order)
-        axis.plot(range(len(order)), rows["estimate"], label=method, **style)
+    figure, (axis,) = panel_axes(1, 1, (8.5, 4))
+    order = distinct(table["data_range"])
+    ranges = table.assign(place=table["data_range"].map(order.index), ssim=table["estimate"])
+    lines(axis, ranges, "place", "method", "ssim")
     ticks = [f"L = {x}" if x.isdigit() else x.replace(" range", "\nrange") for x in order]
     axis.set_xticks(range(len(order)), ticks)
     axis.set(ylabel="mean SSIM")
@@ -167,21 +174,13 @@ def entanglement(table: pd.DataFrame) -> Figure:
     """Mean SSIM of two synthetic explainers, with 95 % intervals: a noiseless one whose maps change
     when the model is randomised, and a noisy one whose noiseless maps do not. Below: the control,
     the unchanged model explained twice, and what the noiseless maps do."""
-    rows = table[table["similarity"] == "SSIM"]
-    labels = {
+    words = {
         "randomised": "after randomisation",
         "retest": "same model, explained twice",
         "noiseless part": "noiseless part, after randomisation",
     }
-    figure, axis = plt.subplots(figsize=(7.5, 3))
-    for shift, (explainer, style) in zip(
-        (-0.12, 0.12), styles(rows["explainer"]).items(), strict=True
-    ):
-        part = rows[rows["explainer"] == explainer].set_index("comparison").loc[list(labels)]
-        horizontal_points(axis, part, list(labels.values()), explainer, shift, **style)
-    axis.set_xlabel("mean SSIM")
-    legend_beside(axis)
-    return figure
+    rows = table[table["similarity"] == "SSIM"].set_index("comparison").loc[list(words)]
+    return points(rows.rename(words).reset_index(), "comparison", "explainer", "mean SSIM")
 
 
 # --- Theorem 3 ----------------------------------------------------------------------------------
@@ -193,23 +192,12 @@ def expected_spearman(table: pd.DataFrame) -> Figure:
     envelope: independent noise times the same positive map, signed and as absolute values. Ties:
     maps with one non-zero pixel in the mixture, such that the expected rank covariance is zero."""
     functionals = ("E[Spearman]", "E[|Spearman|]")
-    processes = list(dict.fromkeys(table["process"]))
-    figure, axes = plt.subplots(
-        1, len(processes), figsize=(1.85 * len(processes), 3.4), sharey=True
-    )
-    for axis, process in zip(axes, processes, strict=True):
-        rows = table[table["process"] == process]
-        for functional, style in styles(functionals).items():
-            errorbars(axis, rows[rows["functional"] == functional], "pixels", functional, **style)
-        floor = rows.sort_values("pixels")
+    figure, axes = _expectations(table, functionals, "mean over pairs of maps")
+    for process, axis in axes.items():
+        floor = table[table["process"] == process].sort_values("pixels")
         axis.plot(floor["pixels"], floor["floor"], color="0.6", lw=1, label="√(2/π(n-1))")
         axis.axhline(0, **REFERENCE)
-        log_axis(axis, rows["pixels"])
-        axis.set(xlabel="pixels n", title=fill(process, 16))
-    axes[0].set_ylabel("mean over pairs of maps")
-    figure.legend(
-        *axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False
-    )
+    legend_below(figure, axes.values())
     return figure
 
 
@@ -218,11 +206,11 @@ def rank_covariance(table: pd.DataFrame) -> Figure:
     point a pair of random maps of 25 pixels. Without ties all maps have the same spread of ranks,
     so all points lie on a line: the correlation is zero where the covariance is. With ties the
     spread differs from map to map, and the points leave the line."""
-    figure, axis = plt.subplots(figsize=(5.6, 3.8))
-    for (values, style), size in zip(styles(table["values"]).items(), (4, 3), strict=True):
+    figure, (axis,) = panel_axes(1, 1, (5.6, 3.8))
+    few = {"markersize": 3.5, "linestyle": "none", "alpha": 0.6}
+    for values, look in styles(table["values"]).items():
         rows = table[table["values"] == values]
-        look = style | {"markersize": size, "linestyle": "none", "alpha": 0.6}
-        axis.plot(rows["rank_covariance"], rows["spearman"], label=values, **look)
+        axis.plot(rows["rank_covariance"], rows["spearman"], label=values, **look | few)
     axis.axhline(0, **REFERENCE)
     axis.axvline(0, **REFERENCE)
     axis.set(xlabel="covariance of the ranks", ylabel="Spearman's correlation")
@@ -233,16 +221,9 @@ def rank_covariance(table: pd.DataFrame) -> Figure:
 def sign_disagreement(table: pd.DataFrame) -> Figure:
     """Share of pairs of 25-pixel maps B = dependence times A + noise whose covariance and rank
     covariance differ in sign, with 95 % intervals. The paper says that this never happens."""
-    figure, axis = plt.subplots(figsize=(7.5, 2.8))
-    names = list(dict.fromkeys(table["noise"]))
-    levels = styles(sorted(table["dependence"].unique()))
-    for shift, (dependence, style) in zip((-0.1, 0.1), levels.items(), strict=True):
-        rows = table[table["dependence"] == float(dependence)].set_index("noise").loc[names]
-        horizontal_points(axis, rows, names, f"dependence {dependence}", shift, **style)
-    axis.axvline(0, **REFERENCE)
-    axis.xaxis.set_major_formatter("{x:.0%}")
-    axis.set_xlabel("pairs with opposite signs")
-    legend_beside(axis)
+    rows = table.assign(dependence=[f"dependence {value}" for value in table["dependence"]])
+    figure = points(rows, "noise", "dependence", "pairs with opposite signs", 0)
+    figure.axes[0].xaxis.set_major_formatter("{x:.0%}")
     return figure
 
 
@@ -256,15 +237,16 @@ def normalized_mse(table: pd.DataFrame) -> Figure:
     means."""
     ladder = table["process"].isin(table.loc[table["correlation"] > 0, "process"])
     single, several = table[~ladder], table[ladder]
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), width_ratios=(1, 1.2))
-    horizontal_points(axes[0], single, list(single["process"]), "simulated", marker="o")
-    axes[0].plot(single["formula"], range(len(single)), "kx", label="Eq. (23)")
+    figure, axes = panel_axes(2, 2, (4.5, 3.4), width_ratios=(1, 1.2))
+    places = range(len(single))
+    arms = bar_lengths(single, "estimate", "low", "high")
+    axes[0].errorbar(single["estimate"], places, xerr=arms, fmt="o", capsize=2, label="simulated")
+    axes[0].plot(single["formula"], places, "kx", label="Eq. (23)")
+    axes[0].set_yticks(places, single["process"])
     axes[0].axvline(2, **REFERENCE)
-    axes[0].set(xlabel="normalised MSE", title="independent maps")
-    for process, style in styles(several["process"]).items():
-        rows = several[several["process"] == process].sort_values("correlation")
-        errorbars(axes[1], rows, "correlation", process, **style)
-        axes[1].plot(rows["correlation"], rows["formula"], "kx")
+    axes[0].set(xlabel="normalised MSE", title="independent maps", ylim=(len(single) - 0.5, -0.5))
+    lines(axes[1], several, "correlation", "process")
+    axes[1].plot(several["correlation"], several["formula"], "kx")
     axes[1].axhline(2, **REFERENCE)
     axes[1].set(xlabel="correlation of the maps", ylabel="normalised MSE", ylim=(-0.1, 4))
     axes[0].legend()
@@ -275,9 +257,8 @@ def normalized_mse(table: pd.DataFrame) -> Figure:
 def scale_dependence(table: pd.DataFrame) -> Figure:
     """Mean squared error of two correlated maps that are both multiplied by a factor, with and
     without normalisation by the second moment, on logarithmic axes."""
-    figure, axis = plt.subplots(figsize=(6, 3.4))
-    for measure, style in styles(table["measure"]).items():
-        errorbars(axis, table[table["measure"] == measure], "scale", measure, **style)
+    figure, (axis,) = panel_axes(1, 1, (6, 3.4))
+    lines(axis, table, "scale", "measure")
     axis.set(xscale="log", yscale="log", xlabel="factor on both maps", ylabel="mean squared error")
     axis.legend()
     return figure

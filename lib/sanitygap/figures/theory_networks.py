@@ -3,24 +3,26 @@
 The descriptions are written for readers; pages show them as captions. Callers set the theme.
 """
 
-from __future__ import annotations
-
 import re
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sanitygap.figures.theory import (
-    REFERENCE,
-    errorbars,
-    horizontal_points,
-    legend_beside,
-    log_axis,
-    styles,
-)
+from sanitygap.figures.theory import REFERENCE, lines, log_axis, points, styles
+from sanitygap.show import bar_lengths, distinct, legend_below, panel_axes
+
+COLORS = sns.color_palette("colorblind")
+
+
+def shades(axis: Axes, table: pd.DataFrame, form: str, **options: object) -> None:
+    """A table of shades with its values, from 0 on: rows by columns."""
+    sns.heatmap(table, annot=True, fmt=form, vmin=0, linewidths=1, ax=axis, **options)
+    axis.set(xlabel="", ylabel="")
+    axis.tick_params(left=False, bottom=False)
+
 
 # --- Sec. 4.1 and 4.2 ---------------------------------------------------------------------------
 
@@ -32,13 +34,9 @@ def ignored_features(table: pd.DataFrame) -> Figure:
     the share should be small."""
     rows = table[table["head"] == "random"]
     wide = rows.pivot_table(index="method", columns="case", values="share", sort=False)
-    figure, axis = plt.subplots(figsize=(6.5, 3.8))
-    sns.heatmap(
-        wide, annot=True, fmt=".2f", cmap="Blues", vmin=0, vmax=max(0.3, wide.to_numpy().max()),
-        linewidths=1, cbar_kws={"label": "share of attribution"}, ax=axis,
-    )  # fmt: skip
-    axis.set(xlabel="", ylabel="")
-    axis.tick_params(left=False, bottom=False)
+    figure, (axis,) = panel_axes(1, 1, (6.5, 3.8))
+    top = max(0.3, wide.to_numpy().max())
+    shades(axis, wide, ".2f", cmap="Blues", vmax=top, cbar_kws={"label": "share of attribution"})
     return figure
 
 
@@ -46,17 +44,16 @@ def additive_surrogate(table: pd.DataFrame) -> Figure:
     """A block with a skip connection whose branch is drawn again. Left: error of the additive form
     of Eq. (5) relative to the change, with 95 % intervals; the criterion is below 0.2, dashed.
     Right: correlation of the logits before and after the draw."""
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.5))
-    for top, style in styles(table["top"]).items():
-        rows = table[table["top"] == top].sort_values("branch_scale")
-        errorbars(axes[0], rows, "branch_scale", top, **style)
-        axes[1].plot(rows["branch_scale"], rows["logit_correlation"], label=top, **style)
-    axes[0].axhline(0.2, **REFERENCE)
-    axes[0].set_ylabel("relative error of the surrogate")
-    axes[1].set_ylabel("correlation of the logits")
-    for axis in axes:
+    figure, axes = panel_axes(2, 2, (4.5, 3.5))
+    panels = {
+        "estimate": "relative error of the surrogate",
+        "logit_correlation": "correlation of the logits",
+    }
+    for axis, (column, words) in zip(axes, panels.items(), strict=True):
+        lines(axis, table, "branch_scale", "top", column)
         log_axis(axis, table["branch_scale"])
-        axis.set_xlabel("scale of the branch")
+        axis.set(xlabel="scale of the branch", ylabel=words)
+    axes[0].axhline(0.2, **REFERENCE)
     axes[1].set_ylim(0, 1)
     axes[0].legend(title="top of the network")
     return figure
@@ -66,15 +63,9 @@ def linearity(table: pd.DataFrame) -> Figure:
     """Largest distance between the explanation of a combined network and the combination of the
     explanations of its parts, relative to the largest attribution. The dashed line is the criterion
     for methods that are linear in the function."""
-    figure, axis = plt.subplots(figsize=(7.5, 3.4))
-    names = list(dict.fromkeys(table["method"]))
-    for combination, style in styles(table["combination"]).items():
-        rows = table[table["combination"] == combination].set_index("method").loc[names]
-        axis.plot(rows["largest"], range(len(names)), label=combination, **style, linestyle="none")
-    axis.axvline(1e-10, **REFERENCE)
-    axis.set_yticks(range(len(names)), names)
-    axis.set(xscale="log", xlabel="relative error", ylim=(len(names) - 0.5, -0.5))
-    legend_beside(axis)
+    rows = table.rename(columns={"largest": "estimate"})[["method", "combination", "estimate"]]
+    figure = points(rows, "method", "combination", "relative error", 1e-10)
+    figure.axes[0].set(xscale="log")
     return figure
 
 
@@ -88,18 +79,15 @@ def random_neurons(table: pd.DataFrame) -> Figure:
     marked by a cross, if its large sum is positive and the small one reaches it (the wedge). As K
     grows the cloud stretches sideways (mind the horizontal scales) and the wedge empties. The tail
     is that of Theorem 2."""
-    ratios = list(dict.fromkeys(table["ratio"]))
-    figure, axes = plt.subplots(1, len(ratios), figsize=(2.9 * len(ratios), 3.4), sharey=True)
-    colors = sns.color_palette("colorblind")
+    ratios = distinct(table["ratio"])
+    figure, axes = panel_axes(len(ratios), len(ratios), (2.9, 3.4), sharey=True)
     for axis, ratio in zip(axes, ratios, strict=True):
         rows = table[table["ratio"] == ratio]
         reach = float(rows["small_sum"].abs().max()) * 1.1
         axis.fill_between([0, reach], [0, reach], reach, color="0.9", lw=0, zorder=0)
-        for overtaken, marker, color in ((False, "o", colors[0]), (True, "X", colors[3])):
+        for overtaken, marker, color in ((False, "o", COLORS[0]), (True, "X", COLORS[3])):
             part = rows[rows["overtaken"] == overtaken]
-            axis.plot(
-                part["large_sum"], part["small_sum"], marker, color=color, markersize=4, alpha=0.7
-            )
+            axis.plot(part["large_sum"], part["small_sum"], marker, color=color, ms=4, alpha=0.7)
         positive = rows[rows["large_sum"] > 0]["overtaken"].mean()
         axis.set_title(
             f"K = {ratio:g}: {positive:.0%} of the neurons\nwith L > 0, tail "
@@ -120,14 +108,14 @@ def overtaking(table: pd.DataFrame) -> Figure:
         "averages": ("conditional, averages",),
         "absolute contributions": ("absolute sums", "absolute averages"),
     }
-    figure, axes = plt.subplots(1, 3, figsize=(9, 3.8), sharey=True)
-    look = styles(event for events in panels.values() for event in events)
+    # two-sided frequencies are shown against the tail, like the others
+    halves = np.where(table["event"] == "two-sided", 0.5, 1.0)
+    rows = table.assign(claimed=table["claimed"] * halves)
+    looks = styles(event for events in panels.values() for event in events)
+    figure, axes = panel_axes(3, 3, (3, 3.8), sharey=True)
     for axis, (title, events) in zip(axes, panels.items(), strict=True):
-        for event in events:
-            rows = table[table["event"] == event].copy()
-            if event == "two-sided":
-                rows["claimed"] /= 2  # shown against the tail, like the others
-            errorbars(axis, rows, "claimed", event, **look[event] | {"linestyle": "none"})
+        own = {event: looks[event] | {"linestyle": "none"} for event in events}
+        lines(axis, rows, "claimed", "event", looks=own)
         axis.plot([0, 0.5], [0, 0.5], **REFERENCE)
         axis.set(xlabel="Cauchy tail P(Z ≥ K)", title=title, ylim=(-0.04, 1.3))
         axis.legend(loc="upper left")
@@ -139,39 +127,25 @@ def weight_distributions(table: pd.DataFrame) -> Figure:
     """Frequency with which small activations overtake large ones, given a positive large sum, for
     several distributions of the weights (K = 2), with 95 % intervals. Dashed: the Cauchy tail of
     Theorem 2, which assumes normal weights."""
-    figure, axis = plt.subplots(figsize=(7, 2.8))
-    names = list(dict.fromkeys(table["weights"]))
-    for shift, (size, style) in zip((-0.1, 0.1), styles(table["n_small"]).items(), strict=True):
-        rows = table[table["n_small"] == int(size)].set_index("weights").loc[names]
-        horizontal_points(axis, rows, names, f"{size} + {size} activations", shift, **style)
-    axis.axvline(table["claimed"].iloc[0], **REFERENCE)
-    axis.set_xlabel("frequency given a positive large sum")
-    legend_beside(axis)
-    return figure
+    rows = table.assign(size=[f"{size} + {size} activations" for size in table["n_small"]])
+    words = "frequency given a positive large sum"
+    return points(rows, "weights", "size", words, table["claimed"].iloc[0])
 
 
 def random_heads(table: pd.DataFrame) -> Figure:
     """Groups of inputs under random ReLU heads: distance of the two-sided frequency in Gradient ×
     Input from twice the Cauchy tail, with 95 % intervals. The band is the criterion for He
     weights. Convolutional heads share weights between positions, dense ones do not."""
-    rows = table[table["event"] == "two-sided"].copy()
-    names = [
-        f"{kind}, {weights}, depth {depth}"
-        for kind, weights, depth in rows[["kind", "weights", "depth"]].to_numpy()
-    ]
-    rows["head"] = names
-    for column in ("estimate", "low", "high"):
-        rows[column] -= rows["claimed"]
-    order = list(dict.fromkeys(names))
-    sizes = rows["n_small"].astype(str) + " + " + rows["n_large"].astype(str)
-    figure, axis = plt.subplots(figsize=(8.5, 4.6))
-    axis.axvspan(-0.02, 0.02, color="0.88", zorder=0)
-    for shift, (size, style) in zip((-0.2, 0, 0.2), styles(sizes).items(), strict=True):
-        part = rows[sizes == size].set_index("head").reindex(order)
-        horizontal_points(axis, part, order, f"{size} inputs", shift, **style)
-    axis.axvline(0, **REFERENCE)
-    axis.set_xlabel("frequency - twice the tail")
-    legend_beside(axis)
+    rows = table[table["event"] == "two-sided"]
+    bounds = {name: rows[name] - rows["claimed"] for name in ("estimate", "low", "high")}
+    depth, small, large = (rows[name].astype(str) for name in ("depth", "n_small", "n_large"))
+    rows = rows.assign(
+        **bounds,
+        head=rows["kind"] + ", " + rows["weights"] + ", depth " + depth,
+        size=small + " + " + large + " inputs",
+    )
+    figure = points(rows, "head", "size", "frequency - twice the tail", 0)
+    figure.axes[0].axvspan(-0.02, 0.02, color="0.88", zorder=0)
     return figure
 
 
@@ -183,15 +157,13 @@ def example_neuron(table: pd.DataFrame) -> Figure:
     Filled: positive contributions, to which Eq. (9) applies; they must rise from left to right.
     Hollow: negative ones. Last panel: with a zigzag on top of the neuron, which rises and falls,
     the largest contribution gets the smallest Shapley value."""
-    cases = list(dict.fromkeys(zip(table["method"], table["setting"], strict=True)))
-    figure, axes = plt.subplots(1, len(cases), figsize=(2.25 * len(cases), 2.9))
-    for axis, (method, setting) in zip(axes, cases, strict=True):
-        rows = table[(table["method"] == method) & (table["setting"] == setting)]
+    cases = table.groupby(["method", "setting"], sort=False)
+    figure, axes = panel_axes(len(cases), len(cases), (2.25, 2.9))
+    for axis, ((method, setting), rows) in zip(axes, cases, strict=True):
         rows = rows.sort_values("contribution")
-        for sign, face in ((1, None), (-1, "white")):
+        for sign, face in ((1, "C0"), (-1, "white")):
             part = rows[np.sign(rows["contribution"]) == sign]
-            size = part["relevance"].abs()
-            axis.plot(part["contribution"], size, "o-", color="C0", mfc=face or "C0")
+            axis.plot(part["contribution"], part["relevance"].abs(), "o-", color="C0", mfc=face)
         axis.axvline(0, **REFERENCE)
         axis.set(xlabel="contribution w x", title=f"{method},\n{setting}", ylim=(0, None))
     axes[0].set_ylabel("|R(x)|")
@@ -202,25 +174,20 @@ def adaptive_beta(table: pd.DataFrame) -> Figure:
     """Left: β of a neuron against the balance of its contributions, |N| / P, as Eq. (10) demands
     and as Eq. (11) prints it; dashed, the cap of 3. The grey curve is the share of random neurons
     of at most that balance. Right: by how much each choice misses Eq. (10)."""
-    figure, axes = plt.subplots(1, 2, figsize=(9.5, 3.6))
-    cap = float(table.loc[table["formula"] == "solved, capped", "beta"].max())
-    for formula, style in styles(table["formula"]).items():
-        rows = table[table["formula"] == formula]
-        every = max(1, len(rows) // 8)
-        for axis, column in zip(axes, ("beta", "residual"), strict=True):
-            axis.plot(rows["balance"], rows[column], label=formula, markevery=every, **style)
-    share = axes[0].twinx()
-    one = table[table["formula"] == "printed"]
-    share.fill_between(one["balance"], one["share"], color="0.85", lw=0, zorder=0)
+    figure, axes = panel_axes(2, 2, (4.75, 3.6))
+    panels = {"beta": "β", "residual": "β / (1 + β) - |N| / P"}
+    for axis, (column, words) in zip(axes, panels.items(), strict=True):
+        lines(axis, table, "balance", "formula", column)
+        axis.set(xlabel="balance |N| / P", ylabel=words)
+    share, neurons = axes[0].twinx(), table[table["formula"] == "printed"]
+    share.fill_between(neurons["balance"], neurons["share"], color="0.85", lw=0, zorder=0)
     share.set(ylim=(0, 1), yticks=(0, 0.5, 1), ylabel="share of random neurons")
     share.grid(False)
     axes[0].set_zorder(share.get_zorder() + 1)
     axes[0].patch.set_visible(False)
+    cap = float(table.loc[table["formula"] == "solved, capped", "beta"].max())
     axes[0].axhline(cap, **REFERENCE)
-    axes[0].set(ylim=(0, 5), ylabel="β")
-    axes[1].set(ylabel="β / (1 + β) - |N| / P")
-    for axis in axes:
-        axis.set_xlabel("balance |N| / P")
+    axes[0].set_ylim(0, 5)
     axes[0].legend()
     return figure
 
@@ -230,15 +197,9 @@ def monotonicity(table: pd.DataFrame) -> Figure:
     smaller explanation, with 95 % intervals, by what lies on top of the neuron and, for LRP-β, by
     whether the inputs feed a common neuron. Eq. (9) says that there are none."""
     rows = table[table["version"] == "non-strict"].sort_values("method", kind="stable")
-    names = [f"{method}: {setting}" for method, setting in rows[["method", "setting"]].to_numpy()]
-    figure, axis = plt.subplots(figsize=(8, 6))
-    look = styles(rows["method"])
-    for method, style in look.items():
-        horizontal_points(axis, rows.where(rows["method"] == method), names, method, **style)
-    axis.axvline(0, **REFERENCE)
-    axis.xaxis.set_major_formatter("{x:.0%}")
-    axis.set_xlabel("violating pairs")
-    axis.legend()
+    rows = rows.assign(case=rows["method"] + ": " + rows["setting"])
+    figure = points(rows, "case", "method", "violating pairs", 0)
+    figure.axes[0].xaxis.set_major_formatter("{x:.0%}")
     return figure
 
 
@@ -246,19 +207,13 @@ def layer_sums(table: pd.DataFrame) -> Figure:
     """Share of networks with a positive logit in which the relevance of some layer does not sum to
     something positive, by method and by the scale of the non-positive biases. Appendix G says that
     there are none. Absorbed: the bias takes its share of the denominator of the rule."""
-    trainings = list(dict.fromkeys(table["training"]))
+    trainings = table.groupby("training", sort=False)
     top = max(0.05, float(table["estimate"].max()))
-    figure, axes = plt.subplots(1, len(trainings), figsize=(9, 4.0), sharey=True)
-    for axis, training in zip(axes, trainings, strict=True):
-        wide = table[table["training"] == training].pivot_table(
-            index="method", columns="bias_scale", values="estimate", sort=False
-        )
-        sns.heatmap(
-            wide, annot=True, fmt=".1%", cmap="Oranges", vmin=0, vmax=top, linewidths=1,
-            cbar=False, ax=axis,
-        )  # fmt: skip
-        axis.set(xlabel="scale of the biases", ylabel="", title=f"{training} networks")
-        axis.tick_params(left=False, bottom=False)
+    figure, axes = panel_axes(len(trainings), 2, (4.5, 4.0), sharey=True)
+    for axis, (training, rows) in zip(axes, trainings, strict=True):
+        wide = rows.pivot_table(index="method", columns="bias_scale", values="estimate", sort=False)
+        shades(axis, wide, ".1%", cmap="Oranges", vmax=top, cbar=False)
+        axis.set(xlabel="scale of the biases", title=f"{training} networks")
     return figure
 
 
@@ -270,28 +225,19 @@ def overtaking_bounds(table: pd.DataFrame) -> Figure:
     mean over images, against the fraction of small activations, for three fractions of large ones.
     Panels are layers in the order of the forward pass; a missing line means that no image has
     quantiles the paper's rule covers."""
-    layers = list(dict.fromkeys(zip(table["layer_index"], table["layer"], strict=True)))
-    columns = min(6, len(layers))
-    lines = -(-len(layers) // columns)
-    figure, axes = plt.subplots(
-        lines, columns, figsize=(1.55 * columns, 1.35 * lines + 0.6), sharex=True, sharey=True,
-        squeeze=False,
-    )  # fmt: skip
-    means = table.groupby(["layer_index", "q_high", "q_low"])["bound"].mean()
-    look = styles(sorted(table["q_high"].unique(), reverse=True))
-    for axis, (index, name) in zip(axes.flat, layers, strict=False):
-        for high, style in look.items():
-            line = means.loc[index, float(high)]
-            axis.plot(line.index, line, label=f"$q_h$ = {high}", **style | {"markersize": 3})
-        axis.set_title(f"{index}: {short_name(name)}", fontsize=7)
-    for axis in axes.flat[len(layers) :]:
-        axis.set_visible(False)
+    layers = list(table.groupby(["layer_index", "layer"], sort=False))
+    looks = {
+        name: look | {"markersize": 3, "markevery": 1}
+        for name, look in styles(sorted(table["q_high"].unique(), reverse=True)).items()
+    }
+    figure, axes = panel_axes(len(layers), 6, (1.55, 1.45), sharex=True, sharey=True)
+    for axis, ((index, name), rows) in zip(axes, layers, strict=True):
+        means = rows.groupby(["q_high", "q_low"])["bound"].mean().reset_index()
+        lines(axis, means, "q_low", "q_high", "bound", looks)
+        axis.set_title(f"{index}: {short_name(str(name))}", fontsize=7)
     figure.supxlabel("$q_l$: fraction of small activations", fontsize=10)
     figure.supylabel("Cauchy tail", fontsize=10)
-    figure.legend(
-        *axes.flat[0].get_legend_handles_labels(), loc="outside upper right", ncols=3,
-        frameon=False,
-    )  # fmt: skip
+    legend_below(figure, axes[:1], "$q_h$, fraction of large activations")
     return figure
 
 
@@ -301,32 +247,26 @@ def redrawn_layers(numbers: pd.DataFrame) -> Figure:
     Squares: neurons whose inputs are drawn from all activations of the layer. Bars: the bound of
     Theorem 2. Where it is zero the small activations are zeros. A pair of quantiles for which
     everything is zero in all layers is left out. Layers in the order of the forward pass."""
-    shown = numbers[(numbers[["bound", "simulated", "mean"]] > 0).any(axis=1)]
-    shown = shown if len(shown) else numbers
-    pairs = sorted(set(zip(shown["q_high"], shown["q_low"], strict=True)), reverse=True)
+    positive = numbers[(numbers[["bound", "simulated", "mean"]] > 0).any(axis=1)]
+    drawn = positive if len(positive) else numbers
+    pairs = sorted(set(zip(drawn["q_high"], drawn["q_low"], strict=True)), reverse=True)
     places = sorted(set(zip(numbers["layer_index"], numbers["layer"], strict=True)))
     position = {index: place for place, (index, _) in enumerate(places)}
-    figure, axes = plt.subplots(
-        len(pairs), 1, figsize=(max(6.5, 0.27 * len(places) + 2), 2.6 * len(pairs) + 1.4),
-        sharex=True, squeeze=False,
-    )  # fmt: skip
-    colors = sns.color_palette("colorblind")
-    for axis, (high, low) in zip(axes[:, 0], pairs, strict=True):
+    size = (max(6.5, 0.27 * len(places) + 2), 2.6 + 1.4 / len(pairs))
+    figure, axes = panel_axes(len(pairs), 1, size, sharex=True)
+    for axis, (high, low) in zip(axes, pairs, strict=True):
         rows = numbers[(numbers["q_high"] == high) & (numbers["q_low"] == low)]
         at = rows["layer_index"].map(position)
         axis.bar(at, rows["bound"], color="0.82", label="bound")
-        axis.plot(at, rows["simulated"], "s", color=colors[1], ms=4, label="simulated neurons")
-        errors = np.maximum([rows["mean"] - rows["low"], rows["high"] - rows["mean"]], 0)
-        axis.errorbar(
-            at, rows["mean"], yerr=errors, fmt="o", color=colors[0], ms=4, capsize=2,
-            label="real neurons",
-        )  # fmt: skip
+        axis.plot(at, rows["simulated"], "s", color=COLORS[1], ms=4, label="simulated neurons")
+        arms = bar_lengths(rows, "mean", "low", "high")
+        look = {"color": COLORS[0], "ms": 4, "capsize": 2, "label": "real neurons"}
+        axis.errorbar(at, rows["mean"], arms, fmt="o", **look)
         axis.set(title=f"large: above $V({high:g})$, small: below $V({low:g})$", ylabel="frequency")
         axis.set_ylim(0, max(0.05, 1.1 * float(numbers["bound"].max())))
         axis.grid(False, axis="x")
-    axes[-1, 0].set_xticks(range(len(places)), [name for _, name in places], rotation=90)
-    axes[-1, 0].tick_params(axis="x", labelsize=7)
-    axes[0, 0].legend(ncols=3)
+    axes[-1].set_xticks(range(len(places)), [name for _, name in places], rotation=90, fontsize=7)
+    axes[0].legend(ncols=3)
     return figure
 
 
@@ -340,18 +280,18 @@ def sparsity(table: pd.DataFrame) -> Figure:
     """Fraction of activations that are not positive, layer by layer in the order of the forward
     pass: mean over images and the range from the 5 % to the 95 % quantile over images. The dashed
     line marks 30 %."""
-    grouped = table.groupby("layer_index")["non_positive"]
-    mean, low, high = grouped.mean(), grouped.quantile(0.05), grouped.quantile(0.95)
-    names = table.groupby("layer_index")["layer"].first()
-    figure, axis = plt.subplots(figsize=(max(6, 0.28 * len(mean) + 2), 4))
-    axis.bar(mean.index, mean, color=sns.color_palette("colorblind")[0], alpha=0.8)
-    axis.errorbar(
-        mean.index, mean, yerr=np.maximum([mean - low, high - mean], 0), fmt="none", color="0.2",
-        capsize=2, linewidth=1,
+    layers = table.groupby(["layer_index", "layer"])["non_positive"]
+    rows = pd.DataFrame(
+        {"mean": layers.mean(), "low": layers.quantile(0.05), "high": layers.quantile(0.95)}
+    ).reset_index()
+    figure, (axis,) = panel_axes(1, 1, (max(6, 0.28 * len(rows) + 2), 4))
+    axis.bar(
+        rows.index, rows["mean"], color=COLORS[0], alpha=0.8,
+        yerr=bar_lengths(rows, "mean", "low", "high"), ecolor="0.2", capsize=2,
     )  # fmt: skip
     axis.axhline(0.3, **REFERENCE)
-    axis.set_xticks(mean.index, [f"{i}: {short_name(n)}" for i, n in names.items()], rotation=90)
-    axis.tick_params(axis="x", labelsize=7)
+    names = [f"{i}: {short_name(n)}" for i, n in rows[["layer_index", "layer"]].to_numpy()]
+    axis.set_xticks(rows.index, names, rotation=90, fontsize=7)
     axis.yaxis.set_major_formatter("{x:.0%}")
-    axis.set(ylabel="non-positive activations", ylim=(0, 1), xlim=(-0.7, len(mean) - 0.3))
+    axis.set(ylabel="non-positive activations", ylim=(0, 1), xlim=(-0.7, len(rows) - 0.3))
     return figure

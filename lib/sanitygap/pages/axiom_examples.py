@@ -4,17 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown
 
 from sanitygap.criteria.khakzar_features import LEAST
 from sanitygap.criteria.khakzar_figures import FIGURES
 from sanitygap.criteria.khakzar_methods import NAMES, per_sample
 from sanitygap.experiments.axiom_pictures import from_png
-from sanitygap.figures import Plate, theme
 from sanitygap.figures.axioms import MapRow, map_rows
 from sanitygap.figures.methods import label
-from sanitygap.pages.noise import holding, nothing_recorded
+from sanitygap.figures.plate import Plate
 from sanitygap.runs import Study
+from sanitygap.show import NothingToShowError, distinct, holds, shows
 from sanitygap.words import plural
 
 #: what the metric of a scenario's examples is called
@@ -44,7 +43,7 @@ def about_samples(study: Study, table: str, scenario: str | None = None) -> str:
 
 def rows_of(table: pd.DataFrame, scenario: str, samples: Sequence[int]) -> list[MapRow]:
     """The rows of a figure: a row a sample and explained output."""
-    found = []
+    lines = []
     for sample in samples:
         rows = table[(table["scenario"] == scenario) & (table["sample"] == sample)]
         picture = from_png(rows.loc[rows["method"] == "input", "values"].iloc[0])
@@ -57,11 +56,12 @@ def rows_of(table: pd.DataFrame, scenario: str, samples: Sequence[int]) -> list[
                 for row in part.to_dict("records")
             }
             words = f"output {output}" if len(samples) == 1 else f"sample {sample}"
-            found.append(MapRow(words, picture, maps))
-    return found
+            lines.append(MapRow(words, picture, maps))
+    return lines
 
 
-def example_plate(study: Study, scenario: str, first: int = 0, count: int = 1) -> Plate | Markdown:
+@shows("axioms-examples")
+def example_plate(study: Study, scenario: str, first: int = 0, count: int = 1) -> Plate:
     """Generated inputs of a scenario with the maps of all methods (Figs. 1 and 3 to 6).
 
     Args:
@@ -70,16 +70,13 @@ def example_plate(study: Study, scenario: str, first: int = 0, count: int = 1) -
         first: place of the first sample that is shown among the accepted ones.
         count: how many are shown, at most.
     """
-    theme()
-    if not holding(study, "axioms-examples"):
-        return nothing_recorded("axioms-examples")
     table = study.table("axioms-examples")
-    made = list(dict.fromkeys(table.loc[table["scenario"] == scenario, "sample"]))
-    samples = made[first : first + count]
+    accepted = distinct(table.loc[table["scenario"] == scenario, "sample"])
+    samples = accepted[first : first + count]
     if not samples:
-        return Markdown(
-            f"> {len(made)} samples of the scenario {scenario!r} were accepted: too few for this."
-        )
+        count = len(accepted)
+        words = f"{count} samples of the scenario {scenario!r} were accepted: too few for this."
+        raise NothingToShowError(words)
     words, numbers = _metrics(study, scenario, samples)
     listed = ", ".join(map(str, samples))
     which = (
@@ -104,11 +101,11 @@ def ordinal(number: int) -> str:
 def _metrics(study: Study, scenario: str, samples: Sequence[int]) -> tuple[str, pd.DataFrame]:
     """The metric of the examples beside the spread of all samples, in words and as a table."""
     numbers = pd.DataFrame({"scenario": scenario, "sample": list(samples)})
-    if not holding(study, "axioms-scores"):
+    if not holds(study, "axioms-scores"):
         return "", numbers
     value = next(found for _, own, found, _ in FIGURES.values() if own == scenario)
     scores = study.table("axioms-scores")
-    names = [name for name in dict.fromkeys(scores["method"]) if name in NAMES.values()]
+    names = [name for name in distinct(scores["method"]) if name in NAMES.values()]
     found = per_sample(scores, scenario, "absolute", value, names)
     shown = [sample for sample in samples if sample in found.index]
     if not shown:
@@ -128,31 +125,24 @@ def _metrics(study: Study, scenario: str, samples: Sequence[int]) -> tuple[str, 
     return f" Metric of sample {shown[0]} ({WORDS[scenario]}){spread}: {listed}.", numbers
 
 
-def layer_plate(study: Study) -> Plate | Markdown:
+@shows("axioms-layer-examples")
+def layer_plate(study: Study) -> Plate:
     """One input with a null feature and the maps of two methods at four layers (Fig. 2)."""
-    theme()
-    if not holding(study, "axioms-layer-examples"):
-        return nothing_recorded("axioms-layer-examples")
     table = study.table("axioms-layer-examples")
     if table.empty:
-        return Markdown("> No sample with a null feature was accepted.")
+        raise NothingToShowError("No sample with a null feature was accepted.")
     sample = int(table["sample"].iloc[0])
     (row,) = rows_of(table, "null", [sample])
-    methods = list(dict.fromkeys(name.partition("@")[0] for name in row.maps))
-    rows, titles = [], {}
-    for method in methods:
-        maps = {
-            name.partition("@")[2]: values
-            for name, values in row.maps.items()
-            if name.partition("@")[0] == method
-        }
-        titles = {layer: f"layer {depth}\n{layer}" for depth, layer in enumerate(maps, start=1)}
-        rows.append(MapRow(label(method), row.picture, maps))
+    by_method: dict[str, dict[str, np.ndarray]] = {}
+    for name, values in row.maps.items():
+        method, _, layer = name.partition("@")
+        by_method.setdefault(method, {})[layer] = values
+    layers = next(iter(by_method.values()))
     return map_rows(
-        rows,
+        [MapRow(label(method), row.picture, maps) for method, maps in by_method.items()],
         f"Sample {sample}, whose second patch is null for the explained output, and maps from four "
         "layers; layer 1 is nearest to the input. "
         f"{about_samples(study, 'axioms-layer-examples')}.",
         table.drop(columns="values"),
-        titles,
+        {layer: f"layer {depth}\n{layer}" for depth, layer in enumerate(layers, start=1)},
     )

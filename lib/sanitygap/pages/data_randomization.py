@@ -2,36 +2,29 @@
 
 import numpy as np
 import pandas as pd
-from IPython.display import Markdown
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.criteria.adebayo_networks import MEASURES
 from sanitygap.criteria.irrelevance import rows_of
 from sanitygap.experiments.grey_networks import grey_images, grey_network
-from sanitygap.figures import Plate, theme
-from sanitygap.figures.dots import interval_dots
 from sanitygap.figures.maps import map_grid
 from sanitygap.figures.methods import label
-from sanitygap.pages.noise import holding, nothing_recorded
+from sanitygap.figures.plate import Plate
 from sanitygap.pages.parameter_test import pictured_network
-from sanitygap.pages.shared import about, with_intervals
 from sanitygap.runs import Study
+from sanitygap.show import BARS, about, dots, shows, with_intervals
 
 PICTURED_METHODS = ("gradient", "gradient-x-input", "guided-backprop", "grad-cam")
 
 #: pictured digits
 DIGITS = {"smoke": 1, "quick": 3, "full": 3}
 
-NETWORKS = {
-    "true": ("true", 0),
-    "again": ("true", 1000),
-    "random": ("random", 0),
-}
+NETWORKS = {"true": ("true", 0), "again": ("true", 1000), "random": ("random", 0)}
 
 
+@shows()
 def label_pictures(study: Study) -> Plate:
     """Digits and their maps by networks with true, again true, and random labels."""
-    theme()
     images = grey_images(study.context, "digits").test[: DIGITS[study.settings.profile]]
     maps, targets, words = {}, None, []
     for name, (labels, seed) in NETWORKS.items():
@@ -39,10 +32,9 @@ def label_pictures(study: Study) -> Plate:
         inputs = trained.model.prepare([images.open(place) for place in range(len(images))])
         if targets is None:
             targets = trained.model.predict(inputs)
-        found = attribute(
+        maps[name] = attribute(
             trained.model, inputs, targets, PICTURED_METHODS, images.keys, Sampling(10, 10)
         )
-        maps[name] = found
         words.append(f"{name} {trained.test_right / trained.test_images:.0%}")
     pictures = [np.asarray(images.open(place).resize((28, 28))) for place in range(len(images))]
     return map_grid(
@@ -59,61 +51,57 @@ def label_pictures(study: Study) -> Plate:
     )
 
 
-def label_plate(study: Study, network: str = "CNN") -> Plate | Markdown:
+@shows("data-randomization")
+def label_plate(study: Study, network: str = "CNN") -> Plate:
     """Similarity of maps: to a network with random labels, and to another one with true labels.
 
     Args:
         study: the run.
         network: ``CNN`` or ``MLP``.
     """
-    theme()
     name = "data-randomization"
-    if not holding(study, name):
-        return nothing_recorded(name)
     table = rows_of(study.table(name), network=network)
-    table = rows_of(table, data=table["data"].iloc[0])
+    data, by = table["data"].iloc[0], ("method", "compared")
+    table = rows_of(table, data=data)
     frames = [
-        with_intervals(
-            rows_of(table, maps=maps).dropna(subset=[column]), ("method", "compared"), column
-        ).assign(panel=words)
+        with_intervals(rows_of(table, maps=maps).dropna(subset=[column]), by, {column: words})
         for words, (column, maps) in MEASURES.items()
     ]
-    numbers = pd.concat(frames, ignore_index=True)
-    return interval_dots(
-        numbers.rename(columns={"method": "row", "compared": "series"}),
-        caption=f"Similarity of the maps of the {network} trained on true labels to those of two "
-        f"others, on {table['image'].nunique()} test images of {table['data'].iloc[0]}. "
-        f"{about(study, name)}. Bars: 95 % bootstrap intervals over images.",
-        xlabels=dict.fromkeys(MEASURES, "similarity\n(left: the maps differ)"),
-        lines=dict.fromkeys(MEASURES, 0.0),
-        legend="compared with a network of",
-    )
+    return _compared(
+        pd.concat(frames, ignore_index=True),
+        f"Similarity of the maps of the {network} trained on true labels to those of two others, "
+        f"on {table['image'].nunique()} test images of {data}. {about(study, name)}. {BARS}",
+        "similarity\n(left: the maps differ)", 0.0, "compared with a network of",
+    )  # fmt: skip
 
 
-def bone_age_plate(study: Study) -> Plate | Markdown:
+@shows("regression-surrogate")
+def bone_age_plate(study: Study) -> Plate:
     """Fig. 7 in numbers, on a surrogate: trained and random regression networks."""
-    theme()
     name = "regression-surrogate"
-    if not holding(study, name):
-        return nothing_recorded(name)
     table = rows_of(study.table(name), maps="absolute")
-    panels = {"Spearman, absolute maps": "spearman", "SSIM, absolute maps": "ssim"}
+    panels = {"spearman": "Spearman, absolute maps", "ssim": "SSIM, absolute maps"}
     frames = [
-        with_intervals(table.dropna(subset=[column]), ("method", "compared"), column).assign(
-            panel=words
-        )
-        for words, column in panels.items()
+        with_intervals(table.dropna(subset=[column]), ("method", "compared"), {column: words})
+        for column, words in panels.items()
     ]
     error, guess = table["error"].iloc[0], table["error_of_mean"].iloc[0]
-    return interval_dots(
-        pd.concat(frames, ignore_index=True).rename(
-            columns={"method": "row", "compared": "series"}
-        ),
-        caption="Maps of a network that estimates the value of a digit, beside those of the same "
+    return _compared(
+        pd.concat(frames, ignore_index=True),
+        "Maps of a network that estimates the value of a digit, beside those of the same "
         f"network with all weights random. Mean absolute error {error:.2f}; always guessing the "
-        f"mean gives {guess:.2f}. {about(study, name)}. Bars: 95 % bootstrap intervals over images "
+        f"mean gives {guess:.2f}. {about(study, name)}. {BARS[:-1]} "
         f"({table['image'].nunique()} digits, {table['seed'].nunique()} draws).",
-        xlabels=dict.fromkeys(panels, "similarity"),
-        lines=dict.fromkeys(panels, 0.5),
-        legend="compared",
+        "similarity", 0.5, "compared",
+    )  # fmt: skip
+
+
+def _compared(numbers: pd.DataFrame, caption: str, xlabel: str, line: float, legend: str) -> Plate:
+    """Similarities to other networks: columns ``method``, ``compared`` and ``panel``."""
+    return dots(
+        numbers.rename(columns={"method": "row", "compared": "series"}),
+        caption=caption,
+        xlabels=xlabel,
+        lines=dict.fromkeys(numbers["panel"], line),
+        legend=legend,
     )

@@ -1,20 +1,20 @@
 """Pages about what texts say: the families of tests, and a summary sentence by sentence."""
 
+import itertools
+
 import pandas as pd
-from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import collect, find_claim, load_claims
-from sanitygap.claims.documentary import SUMMARY, Entry, Substance, load_entries, substance
+from sanitygap.claims.documentary import SUMMARY, load_entries, substance
 from sanitygap.criteria.documentary import STATISTICS, family_scores
 from sanitygap.criteria.gap import CONTROLS
-from sanitygap.figures import Plate, theme
+from sanitygap.figures.plate import Plate
 from sanitygap.figures.rank_lines import rank_lines
-from sanitygap.pages.noise import nothing_recorded
-from sanitygap.pages.shared import about, display_table, shown_agreement, text_table
 from sanitygap.runs import Study
 from sanitygap.scores import complete
+from sanitygap.show import about, columns, display_table, shown_agreement, shows, text_table
 
 PROPERTIES = "map-properties"
 
@@ -29,16 +29,11 @@ MEANINGS = {
 
 def family_table() -> Styler:
     """The glossary: each family of tests with the statistic that stands for it here."""
-    rows = [
-        {
-            "family": name,
-            "statistic (low is good)": MEANINGS[name],
-            "table": table,
-            "column": column,
-        }
-        for name, (table, column) in STATISTICS.items()
-    ]
-    return text_table(pd.DataFrame(rows), "Five families of tests, one statistic each.")
+    rows = pd.DataFrame(
+        [(name, MEANINGS[name], *where) for name, where in STATISTICS.items()],
+        columns=["family", "statistic (low is good)", "table", "column"],
+    )
+    return text_table(rows, "Five families of tests, one statistic each.")
 
 
 def _scores(study: Study) -> dict[str, pd.DataFrame]:
@@ -52,14 +47,12 @@ def _scores(study: Study) -> dict[str, pd.DataFrame]:
     return {name: table[shared] for name, table in scores.items()}
 
 
-def family_ranks(study: Study) -> Plate | Markdown:
+@shows(PROPERTIES)
+def family_ranks(study: Study) -> Plate:
     """The order of the methods by each family's statistic."""
-    theme()
-    if study.recorded and not study.made(PROPERTIES):
-        return nothing_recorded(PROPERTIES)
     means = pd.DataFrame({name: table.mean() for name, table in _scores(study).items()})
-    long = means.rename_axis("method").reset_index().melt("method", var_name="condition")
-    long = long.rename(columns={"value": "score"})
+    long = means.rename_axis("method").reset_index()
+    long = long.melt("method", var_name="condition", value_name="score")
     return rank_lines(
         long.assign(rank=long.groupby("condition", sort=False)["score"].rank()),
         ylabel="rank (1 = best in that test)",
@@ -72,18 +65,13 @@ def family_ranks(study: Study) -> Plate | Markdown:
 def family_agreement(study: Study) -> Styler:
     """Kendall's tau between the rankings of every two families, with its interval."""
     scores = _scores(study)
-    names = list(scores)
-    rows = []
-    for number, one in enumerate(names):
-        for other in names[number + 1 :]:
-            first, second = complete(scores[one], scores[other])
-            tau = shown_agreement(first, second)
-            rows.append(
-                {"first": one, "second": other, "Kendall's τ": tau.estimate,
-                 "low": tau.low, "high": tau.high, "n": tau.n}
-            )  # fmt: skip
+    rows = [
+        {"first": first, "second": second}
+        | columns(shown_agreement(*complete(scores[first], scores[second])), "Kendall's τ")
+        for first, second in itertools.combinations(scores, 2)
+    ]
     return display_table(
-        pd.DataFrame(rows),
+        rows,
         f"Agreement of the rankings of {next(iter(scores.values())).shape[1]} methods, 95 % "
         f"bootstrap intervals over the images that both tables hold. {about(study, PROPERTIES)}.",
     )
@@ -95,34 +83,34 @@ def summary_table(study: Study) -> Styler:
     claims = [claim.id for claim in load_claims() if claim.paper == SUMMARY]
     judged = {row["claim"]: row for row in study.judge(*claims).to_dict("records")}
     verdicts = {row["id"]: row["verdict"] for row in collect([study.folder]) if row["run"]}
-    rows = [
-        {
-            "sentence": f'<a href="../book/ledger.html#{name}">{name}</a>: '
-            f"{find_claim(name).statement}",
-            "in the paper": _places(entries[name]),
-            "verdict": f"{VERDICTS[judged[name]['verdict']].sign} {judged[name]['verdict']}",
-            "evidence": f"{judged[name]['evidence']} {judged[name]['reason']}".strip(),
-            "substance in this run": _substance(substance(entries[name], verdicts)),
-        }
-        for name in claims
-    ]
+    rows = []
+    for name in claims:
+        entry, row = entries[name], judged[name]
+        basis = [
+            f"{_link(one.claim)} {_sign(one.verdict)}" + (f" ({one.note})" if one.note else "")
+            for one in substance(entry, verdicts)
+        ]
+        places = [f"{part.says}: {', '.join(part.stated_in)}" for part in entry.parts]
+        rows.append(
+            {
+                "sentence": f"{_link(name)}: {find_claim(name).statement}",
+                "in the paper": "; ".join(places),
+                "verdict": _sign(row["verdict"]),
+                "evidence": f"{row['evidence']} {row['reason']}".strip(),
+                "substance in this run": "<br>".join(basis) or "–",
+            }
+        )
     return text_table(
-        pd.DataFrame(rows),
+        rows,
         f"{len(rows)} sentences of the summary, judged in the run {study.settings.run}. The "
         "verdict is about the text. The last column says how the claims that a sentence rests on "
         "fared, and has no part in the verdict.",
     )
 
 
-def _places(entry: Entry) -> str:
-    return "; ".join(f"{part.says}: {', '.join(part.stated_in)}" for part in entry.parts)
+def _link(claim: str) -> str:
+    return f'<a href="../book/ledger.html#{claim}">{claim}</a>'
 
 
-def _substance(found: list[Substance]) -> str:
-    """The claims that a sentence rests on, each with its verdict in the run."""
-    lines = [
-        f'<a href="../book/ledger.html#{one.claim}">{one.claim}</a> '
-        f"{VERDICTS[one.verdict].sign} {one.verdict}" + (f" ({one.note})" if one.note else "")
-        for one in found
-    ]
-    return "<br>".join(lines) or "–"
+def _sign(verdict: str) -> str:
+    return f"{VERDICTS[verdict].sign} {verdict}"

@@ -1,30 +1,26 @@
 """The page that checks methods and similarities against the definitions of the appendix."""
 
-from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from sanitygap.criteria.irrelevance import rows_of
-from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import about, display_table
 from sanitygap.runs import Study
+from sanitygap.show import about, display_table, shows
 
 
-def definition_table(study: Study, *claims: str) -> Styler | Markdown:
+@shows("method-definitions")
+def definition_table(study: Study, *claims: str) -> Styler:
     """The measured quantities behind some definitions.
 
     Args:
         study: the run.
         claims: ids in the ledger.
     """
-    name = "method-definitions"
-    if not holding(study, name):
-        return nothing_recorded(name)
-    table = study.table(name)
+    table = study.table("method-definitions")
     rows = table[table["claim"].isin(claims)]
     if claims == ("adebayo-metrics",):
-        grouped = rows.groupby(["claim", "quantity", "subject"], sort=False)["value"]
-        rows = grouped.mean().reset_index()
+        rows = rows.groupby(["quantity", "subject"], sort=False)["value"].mean().reset_index()
     if claims == ("adebayo-def",):
         rows = rows_of(rows, quantity="channels")
-    shown = rows.drop(columns="claim").assign(value=[f"{value:.4g}" for value in rows["value"]])
-    return display_table(shown, f"Measured; {about(study, name)}.")
+    rows = rows.assign(value=rows["value"].map("{:.4g}".format))
+    rows = rows.drop(columns="claim", errors="ignore")
+    return display_table(rows, f"Measured; {about(study, 'method-definitions')}.")

@@ -1,11 +1,10 @@
 """Pages about the parameter randomisation test of Adebayo et al. (2018)."""
 
-from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from sanitygap.attribution import Sampling, attribute
@@ -13,16 +12,22 @@ from sanitygap.criteria.adebayo_networks import CNN_ACCURACY, MLP_ACCURACY
 from sanitygap.criteria.adebayo_randomization import TOP_DOWN, last, one_test
 from sanitygap.criteria.irrelevance import rows_of
 from sanitygap.experiments.grey_networks import Plan, grey_images, grey_network
-from sanitygap.figures import Plate, theme
-from sanitygap.figures.dots import interval_dots
 from sanitygap.figures.maps import stage_grid
-from sanitygap.figures.methods import label
-from sanitygap.figures.tests_of_maps import curves
+from sanitygap.figures.plate import Plate
 from sanitygap.inference import proportion_interval
-from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import about, display_table, with_intervals
 from sanitygap.randomization import RandomTwin, Redraw, steps
 from sanitygap.runs import Study
+from sanitygap.show import (
+    BANDS,
+    BARS,
+    about,
+    curves,
+    display_table,
+    dots,
+    require,
+    shows,
+    with_intervals,
+)
 from sanitygap.similarity import Reference
 from sanitygap.words import plural
 
@@ -33,103 +38,88 @@ STATED = {"CNN": CNN_ACCURACY, "MLP": MLP_ACCURACY}
 PICTURED = {"smoke": (8, 4), "quick": (4, 6), "full": (4, 6)}
 
 PICTURED_METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "guided-backprop",
-    "grad-cam",
-    "integrated-gradients",
+    "gradient", "gradient-x-input", "guided-backprop", "grad-cam", "integrated-gradients",
     "lrp-epsilon",
-)
+)  # fmt: skip
 
-ORDERS = {
-    "top-down": "top-down (cascading)",
-    "bottom-up": "bottom-up (reverse)",
-    "independent": "independent",
-}
+ORDERS = {"bottom-up": "bottom-up (reverse)", "independent": "independent"}
 
 SCALES = {"absolute": "absolute maps", "diverging": "signed maps"}
+
+SCORES = ["ssim", "ssim_gaussian", "spearman", "hog_pearson", "hog_spearman"]
 
 
 def choice_label(order: str, weights: str, explained: str) -> str:
     """A choice in words, without what is as in the first one."""
-    words = [weights.replace("-", " ")]
-    if order != "top-down":
-        words.append(ORDERS[order])
-    if explained == "random":
-        words.append("class of the random network")
-    return ", ".join(words)
+    other = "class of the random network" if explained == "random" else ""
+    return ", ".join(filter(None, [weights.replace("-", " "), ORDERS.get(order, ""), other]))
 
 
 def pictured_network(study: Study, labels: str = "true", seed: int = 0) -> Plan:
     """The plan of the small CNN that pictures are about: trained on the embedded digits."""
     shrink, epochs = PICTURED[study.settings.profile]
+    if labels == "random":
+        return Plan("digits", "CNN", "random", seed, 200, 40, shrink)
     few = 400 if study.settings.profile == "smoke" else None
-    count = 40 if labels == "random" else few
-    return Plan("digits", "CNN", "true" if labels == "true" else "random", seed,
-                epochs if labels == "true" else 200, count, shrink)  # fmt: skip
+    return Plan("digits", "CNN", "true", seed, epochs, few, shrink)
 
 
-def network_table(study: Study, purpose: str = "accuracy") -> Styler | Markdown:
+@shows("trained-networks")
+def network_table(study: Study, purpose: str = "accuracy") -> Styler:
     """The networks of the appendix with their accuracy, beside what the appendix states.
 
     Args:
         study: the run.
         purpose: ``accuracy``, or ``labels`` for those that are compared by their labels.
     """
-    if not holding(study, "trained-networks"):
-        return nothing_recorded("trained-networks")
     rows = []
     for row in rows_of(study.table("trained-networks"), purpose=purpose).to_dict("records"):
         test = proportion_interval(int(row["test_right"]), int(row["test_images"]))
-        stated = STATED[str(row["network"])]
-        shown = {
-            "network": row["network"],
-            "data": row["data"],
-            "labels": row["labels"],
-            "width": "as stated" if row["shrink"] == 1 else f"1/{row['shrink']}",
-            "training images": row["train_images"],
-            "epochs": row["epochs"],
-            "training accuracy": f"{row['train_right'] / row['train_images']:.1%}",
-            "test accuracy": f"{test.estimate:.1%} [{test.low:.1%}, {test.high:.1%}]",
-        }
-        if purpose == "accuracy":
-            shown["stated for MNIST"] = f"{stated} %"
-        rows.append(shown)
+        stated = {"stated for MNIST": f"{STATED[str(row['network'])]} %"}
+        rows.append(
+            {
+                "network": row["network"],
+                "data": row["data"],
+                "labels": row["labels"],
+                "width": "as stated" if row["shrink"] == 1 else f"1/{row['shrink']}",
+                "training images": row["train_images"],
+                "epochs": row["epochs"],
+                "training accuracy": f"{row['train_right'] / row['train_images']:.1%}",
+                "test accuracy": f"{test.estimate:.1%} [{test.low:.1%}, {test.high:.1%}]",
+            }
+            | (stated if purpose == "accuracy" else {})
+        )
     return display_table(
-        pd.DataFrame(rows),
+        rows,
         f"Networks of Appendix B, trained with Adam; {about(study, 'trained-networks')}. Brackets: "
         "95 % Wilson intervals over test images.",
     )
 
 
+@shows()
 def digit_stages(study: Study) -> Plate:
     """Maps of one digit as the small CNN is redrawn from the top."""
-    theme()
     trained = grey_network(study.context, pictured_network(study))
     images = grey_images(study.context, "digits").test[:1]
-    model = trained.model
+    model, seed = trained.model, study.settings.seed
     inputs = model.prepare([images.open(0)])
-    targets, seed = model.predict(inputs), study.settings.seed
-    sampling = Sampling(10, 10)
-
-    def maps() -> Mapping[str, torch.Tensor]:
-        return attribute(model, inputs, targets, PICTURED_METHODS, images.keys, sampling)
-
+    targets, sampling = model.predict(inputs), Sampling(10, 10)
     twin = RandomTwin(model, seed, Redraw("truncated-normal"))
-    found = {"trained": maps()}
-    for step in steps(model.stages, "top-down"):
-        with twin.redrawn(step.stages):
-            found[step.name] = maps()
-    rows = []
-    for method in PICTURED_METHODS:
-        reference = Reference(found["trained"][method])
-        for step_name in list(found)[1:]:
-            score = float(reference.compare(found[step_name][method])["ssim"])
-            if np.isfinite(score):  # a Grad-CAM map may be zero everywhere
-                rows.append({"method": method, "step": step_name, "ssim": score})
+    maps: dict[str, dict[str, torch.Tensor]] = {method: {} for method in PICTURED_METHODS}
+    rows: list[dict[str, Any]] = []
+    cascade = {step.name: step.stages for step in steps(model.stages, "top-down")}
+    for name, stages in {"trained": (), **cascade}.items():
+        with twin.redrawn(stages):
+            values = attribute(model, inputs, targets, PICTURED_METHODS, images.keys, sampling)
+        for method in PICTURED_METHODS:
+            maps[method][name] = values[method]
+            score = float(Reference(maps[method]["trained"]).compare(values[method])["ssim"])
+            if name != "trained" and np.isfinite(score):  # a Grad-CAM map may be zero everywhere
+                rows.append({"method": method, "step": name, "ssim": score})
+    rows.sort(key=lambda score: PICTURED_METHODS.index(score["method"]))
     return stage_grid(
         np.asarray(images.open(0).resize((28, 28))),
-        {m: {step: values[m][0].cpu() for step, values in found.items()} for m in PICTURED_METHODS},
+        {m: {step: values[0].cpu() for step, values in row.items()} for m, row in maps.items()},
         "Signed maps of one digit as a small CNN, trained on the embedded digits, is redrawn from "
         "the logits downwards with a truncated normal (standard deviation 0.01). Under each map "
         "its SSIM with the trained network's, unless one of both is zero everywhere. Test accuracy "
@@ -139,27 +129,28 @@ def digit_stages(study: Study) -> Plate:
     )
 
 
-def cascade_plate(study: Study, network: str = "CNN") -> Plate | Markdown:
+def _both_scales(rows: pd.DataFrame, by: tuple[str, ...], before: str = "") -> pd.DataFrame:
+    """Rank correlations of absolute and of signed maps, with intervals, a panel each."""
+    parts = [
+        with_intervals(
+            rows_of(rows, maps=maps).dropna(subset=["spearman"]), by, {"spearman": before + words}
+        )
+        for maps, words in SCALES.items()
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+@shows("parameter-test-grey")
+def cascade_plate(study: Study, network: str = "CNN") -> Plate:
     """Rank correlation over the cascade, absolute and signed (Fig. 12).
 
     Args:
         study: the run.
         network: ``CNN`` or ``MLP``.
     """
-    theme()
     name = "parameter-test-grey"
-    if not holding(study, name):
-        return nothing_recorded(name)
     table = one_test(study.table(name), network=network, **TOP_DOWN)
-    frames = [
-        with_intervals(
-            rows_of(table, maps=maps).dropna(subset=["spearman"]),
-            ("method", "step", "stage"),
-            "spearman",
-        ).assign(panel=f"{network}, {words}")
-        for maps, words in SCALES.items()
-    ]
-    numbers = pd.concat(frames, ignore_index=True)
+    numbers = _both_scales(table, ("method", "step", "stage"), f"{network}, ")
     return curves(
         numbers,
         "step",
@@ -169,86 +160,65 @@ def cascade_plate(study: Study, network: str = "CNN") -> Plate | Markdown:
         caption="Rank correlation of maps before and after cascading randomisation with a truncated"
         f" normal, trained on {table['data'].iloc[0]}. {table['image'].nunique()} test images, "
         f"{plural(table['seed'].nunique(), 'redraw')}, averaged first. {about(study, name)}. "
-        "Bands: 95 % bootstrap intervals over images.",
+        f"{BANDS}",
     )
 
 
-def choice_plate(study: Study, table: str = "parameter-test") -> Plate | Markdown:
+@shows()
+def choice_plate(study: Study, table: str = "parameter-test") -> Plate:
     """Each choice that the test leaves open, with the whole network random.
 
     Args:
         study: the run.
         table: ``parameter-test``, on the run's model, or ``parameter-test-grey``, on the CNN.
     """
-    theme()
-    if not holding(study, table):
-        return nothing_recorded(table)
+    require(study, table)
     rows = study.table(table)
     if "network" in rows:
         rows = one_test(rows_of(rows, network="CNN"))
-    ends = last(rows[rows["order"] != "independent"])
-    if ends.empty:
-        ends = rows[rows["order"] != "independent"]
-    numbers = []
-    for maps, words in SCALES.items():
-        part = with_intervals(
-            rows_of(ends, maps=maps).dropna(subset=["spearman"]),
-            ("method", "order", "weights", "explained"),
-            "spearman",
-        )
-        numbers.append(part.assign(panel=words))
-    joined = pd.concat(numbers, ignore_index=True)
-    joined["series"] = [
-        choice_label(row["order"], row["weights"], row["explained"])
-        for row in joined.to_dict("records")
-    ]
+    rows = rows[rows["order"] != "independent"]
+    ends = last(rows)
+    ends = rows if ends.empty else ends
+    choice = ["order", "weights", "explained"]
+    numbers = _both_scales(ends, ("method", *choice))
+    numbers["series"] = [choice_label(*row) for row in numbers[choice].to_numpy()]
     zero = int(ends["spearman"].isna().sum())
-    return interval_dots(
-        joined.rename(columns={"method": "row"}),
+    return dots(
+        numbers.rename(columns={"method": "row"}),
         caption="Rank correlation with the whole network random, for each choice. "
         f"{zero} of {len(ends)} comparisons have no value, because a map is zero everywhere. "
-        f"{about(study, table)}. Bars: 95 % bootstrap intervals over images.",
-        xlabels=dict.fromkeys(SCALES.values(), "Spearman correlation\n(left: the map changes)"),
+        f"{about(study, table)}. {BARS}",
+        xlabels="Spearman correlation\n(left: the map changes)",
         lines=dict.fromkeys(SCALES.values(), 0.0),
         legend="choice",
     )
 
 
-def independent_table(study: Study) -> Styler | Markdown:
+@shows("parameter-test-grey")
+def independent_table(study: Study) -> Styler:
     """One layer random at a time: rank correlation of each method, from the output to the input."""
     name = "parameter-test-grey"
-    if not holding(study, name):
-        return nothing_recorded(name)
-    rows = one_test(rows_of(study.table(name), network="CNN", order="independent"))
-    wide = rows.groupby(["method", "maps", "step", "stage"], sort=False)["spearman"].mean()
-    shown = wide.reset_index().pivot_table(
+    rows = one_test(study.table(name), network="CNN", order="independent")
+    wide = rows.pivot_table(
         index=["method", "maps"], columns=["step", "stage"], values="spearman", sort=False
     )
-    shown.columns = shown.columns.get_level_values("stage")
-    shown = shown.reset_index()
-    shown["method"] = [label(method) for method in shown["method"]]
-    shown["maps"] = shown["maps"].map(SCALES)
+    wide.columns = wide.columns.get_level_values("stage")
     return display_table(
-        shown,
+        wide.rename(SCALES, level="maps").reset_index(),
         "Mean Spearman correlation with one layer of the CNN random, from the output to the input. "
         f"{about(study, name)}.",
     )
 
 
-def metric_agreement(study: Study) -> Styler | Markdown:
+@shows("parameter-test")
+def metric_agreement(study: Study) -> Styler:
     """The five similarities beside each other, with the whole network random."""
-    name = "parameter-test"
-    if not holding(study, name):
-        return nothing_recorded(name)
-    rows = rows_of(study.table(name), **TOP_DOWN)
+    rows = rows_of(study.table("parameter-test"), **TOP_DOWN)
     rows = rows[rows["step"] == rows["step"].max()]
-    scores = ["ssim", "ssim_gaussian", "spearman", "hog_pearson", "hog_spearman"]
-    means = rows.groupby(["method", "maps"], sort=False)[scores].mean().reset_index()
-    means["method"] = [label(method) for method in means["method"]]
-    means["maps"] = means["maps"].map(SCALES)
+    means = rows.groupby(["method", "maps"], sort=False)[SCORES].mean()
     return display_table(
-        means,
+        means.rename(SCALES, level="maps").reset_index(),
         "Means of the similarities at the deepest step, truncated normal. ssim and hog_pearson are "
         "those of the appendix, ssim_gaussian and hog_spearman those of the authors' code. "
-        f"{about(study, name)}.",
+        f"{about(study, 'parameter-test')}.",
     )

@@ -1,21 +1,17 @@
 """Pages about the extended test of Sriram and Conati (2022)."""
 
-from collections.abc import Iterable
+import math
 
 import pandas as pd
-from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from sanitygap.criteria.sriram_documents import IMAGES, WEEK, seconds_of
 from sanitygap.criteria.sriram_results import of_methods
-from sanitygap.figures import Plate, theme
-from sanitygap.figures.dots import interval_dots
 from sanitygap.figures.methods import label
+from sanitygap.figures.plate import Plate
 from sanitygap.figures.sensitivity import layer_grid
 from sanitygap.inference import Interval, bootstrap_mean
 from sanitygap.models.stages import LAYERS
-from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import about, display_table, panel
 from sanitygap.runs import Study
 from sanitygap.sensitivity.group_tests import correlations, dunn, overall
 from sanitygap.sensitivity.scores import (
@@ -29,6 +25,18 @@ from sanitygap.sensitivity.scores import (
     layer_table,
     perceived,
 )
+from sanitygap.show import (
+    about,
+    bounds,
+    display_table,
+    distinct,
+    dots,
+    holds,
+    panel,
+    require,
+    shows,
+    shows_several,
+)
 
 IPR = "ipr-test"
 
@@ -40,65 +48,59 @@ def _interval(values: pd.Series) -> Interval:
     kept = values.dropna()
     if len(kept) > 1:
         return bootstrap_mean(kept, LEVEL)
-    only = float(kept.mean()) if len(kept) else float("nan")
+    only = float(kept.mean()) if len(kept) else math.nan
     return Interval(only, only, only, len(kept), LEVEL)
 
 
-def sensitivity_plate(studies: Study | Iterable[Study], table: str = IPR) -> Plate | Markdown:
+def _layers(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Method -> its SSIM, images x layers."""
+    return {name: layer_table(table, name) for name in distinct(table["method"])}
+
+
+@shows_several()
+def sensitivity_plate(studies: list[Study], table: str = IPR) -> Plate:
     """S^I of every method with its interval, and the share of images that meet Definition 2."""
-    theme()
-    several = holding(studies, table)
-    if not several:
-        return nothing_recorded(table)
-    rows = []
-    for study in several:
+    holders = [study for study in studies if holds(study, table)]
+    if not holders:
+        require(studies[0], table)
+    rows, words = [], []
+    for study in holders:
         held = study.table(table)
         scores = image_sensitivities(held)
-        for name in scores:
-            found = _interval(scores[name])
-            whole = layer_table(held, str(name)).dropna()
-            share = criteria(whole)["meets"] if len(whole) else float("nan")
-            for kind, values in (
-                ("$S^I$", (found.estimate, found.low, found.high)),
-                ("Definition 2", (share, share, share)),
-            ):
-                rows.append(
-                    {"row": str(name), "series": panel(study, table), "panel": kind,
-                     "mean": values[0], "low": values[1], "high": values[2], "n": found.n}
-                )  # fmt: skip
-    where = "; ".join(
-        f"{about(study, table)}, {study.table(table)['stage'].nunique()} of "
-        f"{int(study.table(table)['steps'].iloc[0])} layers"
-        for study in several
-    )
-    return interval_dots(
+        for name, ssim in _layers(held).items():
+            sensitivity, whole = _interval(scores[name]), ssim.dropna()
+            share = criteria(whole)["meets"] if len(whole) else math.nan
+            place = {"row": name, "series": panel(study, table)}
+            rows += [
+                place | {"panel": "$S^I$"} | bounds(sensitivity) | {"n": sensitivity.n},
+                place | {"panel": "Definition 2", "mean": share, "low": share, "high": share,
+                         "n": sensitivity.n},
+            ]  # fmt: skip
+        stages = f"{held['stage'].nunique()} of {int(held['steps'].iloc[0])} layers"
+        words.append(f"{about(study, table)}, {stages}")
+    return dots(
         pd.DataFrame(rows),
         caption="Sensitivity $S^I$, one minus the mean SSIM over layers that are redrawn one at a "
         "time, and the share of images for which every layer changes the map (Definition 2). "
-        f"Line: the threshold of {THRESHOLD:g}. {where}. Bars: 90 % bootstrap intervals over "
-        "images. Signed maps, second-moment normalisation, windows of 7, L = joint range.",
+        f"Line: the threshold of {THRESHOLD:g}. {'; '.join(words)}. Bars: 90 % bootstrap intervals "
+        "over images. Signed maps, second-moment normalisation, windows of 7, L = joint range.",
         xlabels={
             "$S^I$": "$S^I$ (right: more sensitive)",
             "Definition 2": "share of images sensitive to every layer",
         },
         lines={"$S^I$": THRESHOLD},
-        legend="network" if len(several) > 1 else "",
+        legend="network" if len(holders) > 1 else None,
     )
 
 
+@shows()
 def layer_sensitivities(study: Study) -> Plate:
     """Mean S of each method and layer."""
-    theme()
-    table = study.table(IPR)
-    rows = []
-    for name in dict.fromkeys(table["method"]):
-        means = layer_sensitivity(layer_table(table, name)).mean()
-        rows += [
-            {"method": name, "stage": stage, "sensitivity": float(value)}
-            for stage, value in means.items()
-        ]
+    layers = _layers(study.table(IPR))
+    means = {name: layer_sensitivity(ssim).mean() for name, ssim in layers.items()}
+    numbers = pd.concat(means, names=["method", "stage"]).reset_index(name="sensitivity")
     return layer_grid(
-        pd.DataFrame(rows),
+        numbers,
         f"Mean S over images, layer by layer. {about(study, IPR)}. Signed maps, second-moment "
         "normalisation, L = joint range; images without a similarity are left out.",
     )
@@ -106,39 +108,35 @@ def layer_sensitivities(study: Study) -> Plate:
 
 def criterion_table(study: Study) -> Styler:
     """S^I beside what it hides: layers and images that are not sensitive."""
-    table = study.table(IPR)
+    words = {
+        "S": "$S^I$",
+        "meets": "images that meet Definition 2",
+        "least_layer": "least sensitive layer, mean S",
+        "insensitive": "insensitive pairs of image and layer",
+    }
     rows = []
-    for name in dict.fromkeys(table["method"]):
-        ssim = layer_table(table, name)
+    for name, ssim in _layers(study.table(IPR)).items():
         whole = ssim.dropna()
-        found = criteria(whole) if len(whole) else dict.fromkeys(
-            ("S", "meets", "least_layer", "insensitive"), float("nan")
-        )  # fmt: skip
+        values = criteria(whole) if len(whole) else dict.fromkeys(words, math.nan)
         rows.append(
-            {"method": label(name), "$S^I$": found["S"],
-             "images that meet Definition 2": found["meets"],
-             "least sensitive layer, mean S": found["least_layer"],
-             "insensitive pairs of image and layer": found["insensitive"],
-             "images": len(whole), "without similarity": len(ssim) - len(whole)}
-        )  # fmt: skip
+            {"method": name}
+            | {words[key]: values[key] for key in words}
+            | {"images": len(whole), "without similarity": len(ssim) - len(whole)}
+        )
     return display_table(
-        pd.DataFrame(rows),
+        rows,
         f"What the mean $S^I$ says and what it hides, threshold SSIM 0.99. {about(study, IPR)}.",
     )
 
 
 def band_table(study: Study) -> Styler:
     """How similar the maps would be perceived, by the paper's Table 1."""
-    table = study.table(IPR)
     rows = []
-    for name in dict.fromkeys(table["method"]):
-        values = layer_table(table, name).stack().dropna()
-        shares = values.map(perceived).value_counts(normalize=True)
-        rows.append(
-            {"method": label(name)} | {band: float(shares.get(band, 0.0)) for band in BANDS}
-        )
+    for name, ssim in _layers(study.table(IPR)).items():
+        shares = ssim.stack().dropna().map(perceived).value_counts(normalize=True)
+        rows.append({"method": name} | {band: float(shares.get(band, 0.0)) for band in BANDS})
     return display_table(
-        pd.DataFrame(rows),
+        rows,
         "Share of the pairs of image and layer in each class of perceived similarity (Table 1 of "
         f"the paper, made for photographs). {about(study, IPR)}.",
     )
@@ -147,19 +145,19 @@ def band_table(study: Study) -> Styler:
 def convention_table(study: Study) -> Styler:
     """S^I under the choices that the paper leaves open, and the order of the seven methods."""
     table = study.table(IPR)
-    columns = {}
-    for sign in ("signed", "absolute"):
-        for value in CONVENTIONS:
-            columns[f"{sign}, {value}"] = image_sensitivities(table, value, sign).mean()
-    wide = pd.DataFrame(columns)
-    first = wide.loc[[name for name in METHODS if name in wide.index]]
-    taus = first.corr(method="kendall").iloc[0]
-    shown = wide.rename(index=label).rename_axis("method").reset_index()
+    wide = pd.DataFrame(
+        {
+            f"{sign}, {value}": image_sensitivities(table, value, sign).mean()
+            for sign in ("signed", "absolute")
+            for value in CONVENTIONS
+        }
+    )
+    taus = wide.loc[wide.index.isin(METHODS)].corr(method="kendall").iloc[0, 1:]
     return display_table(
-        shown,
+        wide.rename_axis("method").reset_index(),
         "$S^I$ by sign of the maps and range L of the SSIM (joint range of the pair, of its "
         "central 99.9 %, 1, 2). Kendall's tau with the first column, over the paper's methods: "
-        + ", ".join(f"{name} {value:+.2f}" for name, value in taus.iloc[1:].items())
+        + ", ".join(f"{name} {value:+.2f}" for name, value in taus.items())
         + f". {about(study, IPR)}.",
     )
 
@@ -168,37 +166,30 @@ def method_differences(study: Study) -> Styler:
     """Kruskal-Wallis and Dunn, as the paper's references suggest, beside a paired test."""
     scores = of_methods(study.table(IPR)).dropna()
     if len(scores) < 2:
-        return display_table(
-            pd.DataFrame({"images": [len(scores)]}), "Too few images to compare methods."
-        )
-    found, pairs = overall(scores), dunn(scores)
-    shown = pairs.assign(first=pairs["first"].map(label), second=pairs["second"].map(label)).rename(
-        columns={"p_holm": "p (Holm)"}
-    )
+        return display_table([{"images": len(scores)}], "Too few images to compare methods.")
+    p = overall(scores)
+    pairs = dunn(scores.rename(columns=label)).rename(columns={"p_holm": "p (Holm)"})
     return display_table(
-        shown,
+        pairs,
         f"Dunn's pairwise comparisons of $S^i$ ({len(scores)} images). All methods alike: "
-        f"Kruskal-Wallis p = {found['kruskal']:.2g}, which takes them for different images; "
-        f"Friedman, for the same images, p = {found['friedman']:.2g}. {about(study, IPR)}.",
+        f"Kruskal-Wallis p = {p['kruskal']:.2g}, which takes them for different images; "
+        f"Friedman, for the same images, p = {p['friedman']:.2g}. {about(study, IPR)}.",
     )
 
 
 def image_correlations(study: Study) -> Styler:
     """Tables 2 and 3 over images instead of architectures: correlations of S^i."""
-    scores = of_methods(study.table(IPR)).dropna()
+    scores = of_methods(study.table(IPR)).dropna().rename(columns=label)
     if len(scores) < 4:
-        return display_table(
-            pd.DataFrame({"images": [len(scores)]}), "Too few images for correlations over them."
-        )
-    ranked, linear = correlations(scores, "spearman"), correlations(scores, "pearson")
-    shown = {}
-    for one in scores:
-        above = [ranked[pair] for pair in ranked if pair[0] == one]
-        below = [linear[pair] for pair in linear if pair[1] == one]
-        shown[label(str(one))] = [*below, "1", *above]
-    frame = pd.DataFrame(shown, index=[label(str(name)) for name in scores]).T
+        words = "Too few images for correlations over them."
+        return display_table([{"images": len(scores)}], words)
+    grid = pd.DataFrame("1", index=scores.columns.rename("method"), columns=scores.columns)
+    for (first, second), value in correlations(scores, "spearman").items():
+        grid.loc[first, second] = value
+    for (first, second), value in correlations(scores, "pearson").items():
+        grid.loc[second, first] = value
     return display_table(
-        frame.rename_axis("method").reset_index(),
+        grid.reset_index(),
         "Correlation of $S^i$ over images: Spearman above the diagonal, Pearson below. Marks: * p "
         "≤ 0.05, ** p ≤ 0.01, *** p ≤ 0.001, each after Holm's correction over the pairs. "
         f"n = {len(scores)} images. {about(study, IPR)}.",
@@ -209,22 +200,17 @@ def printed_marks(study: Study) -> Styler:
     """Printed correlations over five architectures, and the marks that they deserve."""
     table = study.table("printed-correlations")
     rows = table[(table["mark"] != "ns") | (table["mark_t"] != "ns")]
+    words = {
+        "table": "table", "pair": "pair", "printed": "printed", "mark": "mark", "p_t": "p, t",
+        "mark_t": "its mark", "p_exact": "p, exact", "mark_exact": "mark, exact",
+        "mark_holm": "mark, Holm",
+    }  # fmt: skip
     paper = {"sriram-table2": "2, Spearman", "sriram-table3": "3, Pearson"}
-    shown = pd.DataFrame(
-        {
-            "table": rows["claim"].map(paper),
-            "pair": rows["first"] + " with " + rows["second"],
-            "printed": rows["printed"],
-            "mark": rows["mark"],
-            "p, t": rows["p_t"],
-            "its mark": rows["mark_t"],
-            "p, exact": rows["p_exact"],
-            "mark, exact": rows["mark_exact"],
-            "mark, Holm": rows["mark_holm"],
-        }
+    rows = rows.assign(
+        table=rows["claim"].map(paper), pair=rows["first"] + " with " + rows["second"]
     )
     return display_table(
-        shown,
+        rows[list(words)].rename(columns=words),
         "Pairs of Tables 2 and 3 that are marked, or would be. Five architectures; p-values of "
         "the t approximation, of the exact test (Spearman only), and marks after Holm's "
         "correction over the 21 pairs of a table.",
@@ -233,28 +219,21 @@ def printed_marks(study: Study) -> Styler:
 
 def projected_times(study: Study) -> Styler:
     """Time of the paper's whole test, from the part that this run timed."""
-    table = study.table(IPR)
-    times = seconds_of(table)
-    rows = []
-    for name, seconds in times.items():
-        rows.append(
-            {"method": label(name), "seconds for one image and network": seconds}
-            | {
-                f"{network}, hours": seconds * IMAGES * (layers.stated + 1) / 3600
-                for network, layers in LAYERS.items()
-            }
-        )
-    frame = pd.DataFrame(rows)
-    frame.loc[len(frame)] = ["all", *frame.iloc[:, 1:].sum()]
+    times = pd.Series(seconds_of(study.table(IPR)))
+    hours = {
+        f"{network}, hours": times * IMAGES * (layers.stated + 1) / 3600
+        for network, layers in LAYERS.items()
+    }
+    frame = pd.DataFrame({"seconds for one image and network": times, **hours})
+    frame.loc["all"] = frame.sum()
     knobs = study.made(IPR).get("parameters", {})
-    sizes = ", ".join(
-        f"{key} {knobs[key]}" for key in ("path_steps", "lime_samples") if key in knobs
-    )
+    every = "all points of the paper's scale"
+    sizes = [f"{key} {knobs[key]}" for key in ("path_steps", "lime_samples") if key in knobs]
     return display_table(
-        frame,
+        frame.rename_axis("method").reset_index(),
         f"Hours for {IMAGES} images and the paper's numbers of layers, if each image and network "
-        f"took as long as {study.settings.public()['model']} here"
-        + (f" ({sizes})" if sizes else " (all points of the paper's scale)")
-        + f". The paper: about {WEEK:.0f} hours for each on an RTX 2060. {about(study, IPR)}; "
+        f"took as long as {study.settings.public()['model']} here "
+        f"({', '.join(sizes) or every})"
+        f". The paper: about {WEEK:.0f} hours for each on an RTX 2060. {about(study, IPR)}; "
         f"device {study.settings.device}.",
     )

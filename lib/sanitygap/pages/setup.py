@@ -3,9 +3,9 @@
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from sanitygap.figures.tests_of_maps import label
-from sanitygap.pages.shared import about, display_table, with_intervals
+from sanitygap.pages.statements import side_by_side
 from sanitygap.runs import Study
+from sanitygap.show import about, display_table, distinct, with_intervals
 
 
 def step_counts(study: Study) -> Styler:
@@ -27,15 +27,12 @@ def initializations(study: Study) -> Styler:
     rows = study.table("initializations")
     rows = rows[rows["sign"] == "signed"]
     means = with_intervals(rows, ("method", "weights", "norms"), "ssim")
-    ways = means["weights"] + ", normalisation " + means["norms"]
-    numbers = [f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in means.itertuples()]
-    shown = pd.DataFrame(
-        {"method": [label(name) for name in means["method"]], "way": ways, "ssim": numbers}
-    )
-    wide = shown.pivot(index="method", columns="way", values="ssim")[list(dict.fromkeys(ways))]
-    order = list(dict.fromkeys(shown["method"]))
+    means["way"] = means["weights"] + ", normalisation " + means["norms"]
+    means["ssim"] = [
+        f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in means.itertuples()
+    ]
     return display_table(
-        wide.loc[order].reset_index().rename_axis(columns=None),
+        side_by_side(means, "method", "way", "ssim"),
         f"Mean SSIM over {rows['stage'].nunique()} steps of top-down randomisation, 95 % bootstrap "
         f"intervals over images. {about(study, 'initializations')}.",
     )
@@ -45,34 +42,26 @@ def configuration(study: Study) -> Styler:
     """What the paper leaves open about its set-up, as measured in this run."""
     rows = study.table("configurations")
     first = rows.iloc[0]
-    stated = {
-        "trained weights": (
-            "published, without a version",
-            f"SHA-256 {first['weights_sha256'][:12]}",
-        ),
-        "images": (
-            "the first 1000 of ImageNet's validation set",
-            f"{first['n_images']}, SHA-256 {first['images_sha256'][:12]}",
-        ),
-        "distribution": ("He et al. (2015)", _all(rows, "distribution")),
-        "fan": ("not stated", _all(rows, "fan")),
-        "biases, largest magnitude": ("not stated", _all(rows, "biases")),
-        "normalisation, scale and shift": ("not stated", _all(rows, "norm_affine")),
-        "normalisation, running statistics": ("not stated", _all(rows, "norm_statistics")),
+    open_fields = {
+        "fan": "fan",
+        "biases, largest magnitude": "biases",
+        "normalisation, scale and shift": "norm_affine",
+        "normalisation, running statistics": "norm_statistics",
     }
-    table = pd.DataFrame(
-        [{"field": name, "paper": said, "this run": own} for name, (said, own) in stated.items()]
-    )
+    weights, images = first["weights_sha256"][:12], first["images_sha256"][:12]
+    fields = [
+        ("trained weights", "published, without a version", f"SHA-256 {weights}"),
+        ("images", "the first 1000 of ImageNet's validation set",
+         f"{first['n_images']}, SHA-256 {images}"),
+        ("distribution", "He et al. (2015)", _all(rows["distribution"])),
+        *((field, "not stated", _all(rows[column])) for field, column in open_fields.items()),
+    ]  # fmt: skip
     return display_table(
-        table,
+        pd.DataFrame(fields, columns=["field", "paper", "this run"]),
         "The set-up by the paper's App. A.1 and in this run, measured on the redrawn weights; "
         f"several entries are the ways that are compared. {about(study, 'configurations')}.",
     )
 
 
-def _all(rows: pd.DataFrame, column: str) -> str:
-    return " / ".join(
-        dict.fromkeys(
-            f"{value:g}" if isinstance(value, float) else str(value) for value in rows[column]
-        )
-    )
+def _all(values: pd.Series) -> str:
+    return " / ".join(distinct(f"{v:g}" if isinstance(v, float) else str(v) for v in values))

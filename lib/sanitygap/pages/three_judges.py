@@ -1,20 +1,20 @@
 """Three ways of judging the same methods, side by side."""
 
+import itertools
+
 import pandas as pd
-from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from sanitygap.criteria.gap import CONTROLS
 from sanitygap.criteria.khakzar_methods import null_share, per_sample
 from sanitygap.criteria.three_judges import rank_correlation
 from sanitygap.experiments.axioms import REFERENCES
-from sanitygap.figures import Plate, theme
+from sanitygap.figures.plate import Plate
 from sanitygap.figures.rank_lines import rank_lines
-from sanitygap.pages.axioms import about_samples
-from sanitygap.pages.noise import holding, nothing_recorded
-from sanitygap.pages.shared import about, display_table
+from sanitygap.pages.axiom_examples import about_samples
 from sanitygap.runs import Study
 from sanitygap.scores import occlusion_scores, randomization_scores
+from sanitygap.show import NothingToShowError, about, bounds, display_table, shows
 
 NEEDED = ("axioms-scores", "randomization", "occlusion")
 
@@ -35,25 +35,21 @@ def judges(study: Study) -> dict[str, pd.DataFrame]:
     return {judge: table[shared].dropna() for judge, table in scores.items()} if shared else {}
 
 
-def judges_plate(study: Study) -> Plate | Markdown:
+@shows(*NEEDED)
+def judges_plate(study: Study) -> Plate:
     """Ranks of the methods by each of the three judges; rank 1 is best."""
-    theme()
-    if not holding(study, *NEEDED):
-        return nothing_recorded("axioms-scores")
-    found = judges(study)
-    if not found:
-        return Markdown("> No sample with a null feature was accepted, so one judge is silent.")
-    numbers = pd.concat(
-        [
-            pd.DataFrame({"method": list(table), "score": table.mean().to_numpy()}).assign(
-                condition=judge, rank=table.mean().rank(method="first").to_numpy()
-            )
-            for judge, table in found.items()
-        ],
-        ignore_index=True,
-    )
+    scores = {judge: table.mean() for judge, table in judges(study).items()}
+    if not scores:
+        words = "No sample with a null feature was accepted, so one judge is silent."
+        raise NothingToShowError(words)
+    parts = [
+        means.rename_axis("method").reset_index(name="score").assign(
+            condition=judge, rank=means.rank(method="first").to_numpy()
+        )
+        for judge, means in scores.items()
+    ]  # fmt: skip
     return rank_lines(
-        numbers,
+        pd.concat(parts, ignore_index=True),
         ylabel="rank (1: best)",
         caption="Ranks by the share of a null feature in absolute maps, by mean SSIM after "
         "top-down randomisation, and by mean softmax under occlusion; low is good in all three. "
@@ -61,26 +57,22 @@ def judges_plate(study: Study) -> Plate | Markdown:
     )
 
 
-def judges_table(study: Study) -> Styler | Markdown:
+@shows(*NEEDED)
+def judges_table(study: Study) -> Styler:
     """Rank correlations between the three judges, with intervals."""
-    if not holding(study, *NEEDED):
-        return nothing_recorded("axioms-scores")
-    found = judges(study)
-    rows = []
-    names = list(found)
-    for place, first in enumerate(names):
-        for second in names[place + 1 :]:
-            if min(len(found[first]), len(found[second])) < 2 or found[first].shape[1] < 3:
-                continue
-            rho = rank_correlation(found[first], found[second])
-            rows.append(
-                {"judges": f"{first}, {second}", "methods": found[first].shape[1]}
-                | {"Spearman": rho.estimate, "low": rho.low, "high": rho.high, "units": rho.n}
-            )
+    rows = [
+        {"judges": f"{first}, {second}", "methods": one.shape[1]}
+        | bounds(rho, "Spearman")
+        | {"units": rho.n}
+        for (first, one), (second, other) in itertools.combinations(judges(study).items(), 2)
+        if min(len(one), len(other)) > 1 and one.shape[1] > 2
+        for rho in [rank_correlation(one, other)]
+    ]
     if not rows:
-        return Markdown("> Too few samples with a null feature were accepted for a correlation.")
+        words = "Too few samples with a null feature were accepted for a correlation."
+        raise NothingToShowError(words)
     return display_table(
-        pd.DataFrame(rows),
+        rows,
         "Spearman correlation between the mean scores of the shared methods; 95 % bootstrap "
         "intervals, images and generated inputs resampled independently.",
     )

@@ -22,25 +22,15 @@ RELU = ("relu", "relu_", "relu6", "hardtanh")
 
 
 class _Calls(TorchFunctionMode):
-    """Counts the calls of ReLU and ReLU6, as modules or as functions."""
+    """Counts the calls of ReLU and ReLU6, as modules or as functions; not those inside of them."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-        self.inside = False
+    count = 0
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        counts = getattr(func, "__name__", "") in RELU and not self.inside
-        self.count += counts
-        if not counts:
-            return func(*args, **(kwargs or {}))
-        self.inside = True  # relu6 is made of hardtanh
-        try:
-            return func(*args, **(kwargs or {}))
-        finally:
-            self.inside = False
+        self.count += getattr(func, "__name__", "") in RELU
+        return func(*args, **(kwargs or {}))  # the mode rests in here: relu6 is made of hardtanh
 
 
 def relu_calls(module: nn.Module, example: torch.Tensor) -> int:
@@ -85,26 +75,21 @@ def counts(name: str) -> dict[str, Any]:
 def layer_rules(name: str) -> dict[str, int]:
     """How many layers one of the five networks has under each of several uniform rules."""
     network, example = untrained(name), example_for(name)
-    owners = execution_order(network, example)
+    owners, blocks = execution_order(network, example), sensible_stages(network, example)
     parts = dict(network.named_modules())
-    blocks = sensible_stages(network, example)
-    without = [
-        block
-        for block in blocks
-        if not all(isinstance(parts[member], nn.Linear) for member in block.modules)
-    ]
-    several = [block for block in without if len(block.modules) > 2]
-    top = {owner.partition(".")[0] for owner in owners}
+    kinds = [type(parts[owner]) for owner in owners]
+    dense = [{type(parts[member]) for member in block.modules} == {nn.Linear} for block in blocks]
+    without = [block for block, alone in zip(blocks, dense, strict=True) if not alone]
     return {
         "every module with parameters": len(owners),
-        "convolutions": sum(isinstance(parts[owner], nn.Conv2d) for owner in owners),
+        "convolutions": sum(issubclass(kind, nn.Conv2d) for kind in kinds),
         "convolutions and dense layers": sum(
-            isinstance(parts[owner], nn.Conv2d | nn.Linear) for owner in owners
+            issubclass(kind, nn.Conv2d | nn.Linear) for kind in kinds
         ),
         "blocks": len(blocks),
         "blocks without dense layers": len(without),
-        "blocks of several layers": len(several),
-        "top-level parts with parameters": len(top),
+        "blocks of several layers": sum(len(block.modules) > 2 for block in without),
+        "top-level parts with parameters": len({owner.partition(".")[0] for owner in owners}),
     }
 
 
@@ -113,8 +98,10 @@ def rule_rows() -> list[dict[str, Any]]:
     rows = []
     for name, layers in LAYERS.items():
         mixed = len(sriram_conati_stages(untrained(name), example_for(name)))
-        for rule, count in (layer_rules(name) | {"mixed": mixed}).items():
-            rows.append({"network": name, "stated": layers.stated, "rule": rule, "counted": count})
+        rows += [
+            {"network": name, "stated": layers.stated, "rule": rule, "counted": count}
+            for rule, count in (layer_rules(name) | {"mixed": mixed}).items()
+        ]
     return rows
 
 

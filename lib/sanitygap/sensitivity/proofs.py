@@ -30,18 +30,39 @@ def _mean(values: list[z3.ArithRef]) -> z3.ArithRef:
     return reduce(add, values) / len(values)
 
 
-def _sensitivities(ssims: list[z3.ArithRef]) -> list[z3.ArithRef]:
-    return [1 - ssim for ssim in ssims]
+def _both_ways(
+    names: tuple[str, str],
+    words: tuple[str, str],
+    possible: list[z3.BoolRef],
+    every: list[z3.BoolRef],
+    mean: z3.ArithRef,
+    suffix: str = "",
+) -> list[Implication]:
+    """What holds everywhere holds on average; the converse, which is false."""
+    (each, average), (all_meet, mean_meets) = names, words
+    return [
+        Implication(
+            f"{each} implies {average}{suffix}",
+            f"if {all_meet} then {mean_meets}",
+            [*possible, *every],
+            mean >= THRESHOLD,
+        ),
+        Implication(
+            f"{average} implies {each}{suffix}",
+            f"if {mean_meets} then {all_meet}",
+            [*possible, mean >= THRESHOLD],
+            z3.And(every),
+            expected="counterexample",
+        ),
+    ]
 
 
 def _definitions() -> list[Implication]:
     """Definition 1 says "below", Eq. (1) "at most"."""
     (ssim,) = values = _ssims(1)
     three = _ssims(3)
-    every, strictly = (
-        z3.And([part <= LIMIT for part in three]),
-        z3.And([part < LIMIT for part in three]),
-    )
+    every = z3.And([part <= LIMIT for part in three])
+    strictly = z3.And([part < LIMIT for part in three])
     free = z3.And([part != LIMIT for part in three])
     return [
         Implication(
@@ -95,34 +116,22 @@ def _definitions() -> list[Implication]:
 
 def _image(count: int) -> list[Implication]:
     """Eq. (4) and (5) for a network of so many layers."""
-    ssims = _ssims(count)
-    mean = _mean(_sensitivities(ssims))
-    every = [ssim <= LIMIT for ssim in ssims]
-    alone = [ssims[0] == 1 - z3.Q(count, 100), *(ssim == 1 for ssim in ssims[1:])]
+    ssims, suffix = _ssims(count), f", {count} layers"
+    possible, every = _attainable(ssims), [ssim <= LIMIT for ssim in ssims]
+    mean = _mean([1 - ssim for ssim in ssims])
+    words = f"all {count} SSIM <= 0.99", "S^i >= 0.01"
     return [
+        *_both_ways(("definition 2", "S^i"), words, possible, every, mean, suffix),
         Implication(
-            f"definition 2 implies S^i, {count} layers",
-            f"if all {count} SSIM <= 0.99 then S^i >= 0.01",
-            [*_attainable(ssims), *every],
-            mean >= THRESHOLD,
-        ),
-        Implication(
-            f"S^i implies definition 2, {count} layers",
-            f"if S^i >= 0.01 then all {count} SSIM <= 0.99",
-            [*_attainable(ssims), mean >= THRESHOLD],
-            z3.And(every),
-            expected="counterexample",
-        ),
-        Implication(
-            f"one layer suffices, {count} layers",
+            f"one layer suffices{suffix}",
             f"one layer with S = {count}/100 and all others at 0 give S^i = 0.01",
-            alone,
+            [ssims[0] == 1 - z3.Q(count, 100), *(ssim == 1 for ssim in ssims[1:])],
             mean == THRESHOLD,
         ),
         Implication(
-            f"definition 2 implies S^i > 0.01, {count} layers",
-            f"if all {count} SSIM <= 0.99 then S^i > 0.01",
-            [*_attainable(ssims), *every],
+            f"definition 2 implies S^i > 0.01{suffix}",
+            f"if {words[0]} then S^i > 0.01",
+            [*possible, *every],
             mean > THRESHOLD,
             expected="counterexample",
             kind="mutant",
@@ -134,27 +143,14 @@ def _dataset(images: int = 100) -> list[Implication]:
     """Eq. (6) and (7) for a set of so many images."""
     values = [z3.Real(f"S_{number}") for number in range(1, images + 1)]
     possible = [z3.And(value >= 0, value <= 2) for value in values]
-    every = [value >= THRESHOLD for value in values]
-    mean = _mean(values)
-    alone = [values[0] == 1, *(value == 0 for value in values[1:])]
+    every, mean = [value >= THRESHOLD for value in values], _mean(values)
+    words = f"all {images} S^i >= 0.01", "S^I >= 0.01"
     return [
-        Implication(
-            "every S^i implies S^I",
-            f"if all {images} S^i >= 0.01 then S^I >= 0.01",
-            [*possible, *every],
-            mean >= THRESHOLD,
-        ),
-        Implication(
-            "S^I implies every S^i",
-            f"if S^I >= 0.01 then all {images} S^i >= 0.01",
-            [*possible, mean >= THRESHOLD],
-            z3.And(every),
-            expected="counterexample",
-        ),
+        *_both_ways(("every S^i", "S^I"), words, possible, every, mean),
         Implication(
             "one image suffices",
             f"one of {images} images with S^i = 1 and all others at 0 give S^I = 0.01",
-            alone,
+            [values[0] == 1, *(value == 0 for value in values[1:])],
             mean == THRESHOLD,
         ),
     ]
@@ -167,23 +163,10 @@ def _both(layers: int = 3, images: int = 3) -> list[Implication]:
         for image in range(1, images + 1)
     ]
     flat = [ssim for row in grid for ssim in row]
-    every = [ssim <= LIMIT for ssim in flat]
-    mean = _mean([_mean(_sensitivities(row)) for row in grid])
-    return [
-        Implication(
-            "definition 2 for every image implies S^I",
-            f"if {images} images meet Definition 2 in {layers} layers then S^I >= 0.01",
-            [*_attainable(flat), *every],
-            mean >= THRESHOLD,
-        ),
-        Implication(
-            "S^I implies definition 2 for every image",
-            f"if S^I >= 0.01 then {images} images meet Definition 2 in {layers} layers",
-            [*_attainable(flat), mean >= THRESHOLD],
-            z3.And(every),
-            expected="counterexample",
-        ),
-    ]
+    mean = _mean([_mean([1 - ssim for ssim in row]) for row in grid])
+    words = f"{images} images meet Definition 2 in {layers} layers", "S^I >= 0.01"
+    names = "definition 2 for every image", "S^I"
+    return _both_ways(names, words, _attainable(flat), [ssim <= LIMIT for ssim in flat], mean)
 
 
 def statements() -> list[Implication]:

@@ -16,18 +16,7 @@ THRESHOLD = 1 - SIMILAR
 #: level of the paper's bootstrap interval
 LEVEL = 0.90
 
-#: seven methods of the paper, by their names here
-METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "guided-backprop",
-    "guided-grad-cam",
-    "deeplift",
-    "integrated-gradients",
-    "lime",
-)
-
-#: what the paper calls them
+#: seven methods of the paper, by their names here, and what it calls them
 PRINTED = {
     "gradient": "Gradients",
     "gradient-x-input": "InputXGradient",
@@ -37,6 +26,7 @@ PRINTED = {
     "integrated-gradients": "IG",
     "lime": "LIME",
 }
+METHODS = tuple(PRINTED)
 
 #: lowest SSIM of each class of perceived similarity (Table 1), from the best to the worst
 BANDS = {"excellent": 0.99, "good": 0.95, "fair": 0.88, "poor": 0.5, "bad": -np.inf}

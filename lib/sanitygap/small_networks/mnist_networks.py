@@ -17,9 +17,9 @@ from torch import nn
 
 from sanitygap.errors import UsageError, unknown_name
 from sanitygap.images import ImageSet, load_images
-from sanitygap.models.explainable import Explainable, Preprocessing, Stage
-from sanitygap.models.stages import owns_parameters
+from sanitygap.models.explainable import Explainable, Preprocessing
 from sanitygap.seeds import generator, stable_seed
+from sanitygap.small_networks.training import explained_by_layers
 
 SIZE, CLASSES = 28, 10
 
@@ -108,10 +108,7 @@ def explainable(name: str, module: nn.Sequential, spec: str) -> Explainable:
         module: its layers.
         spec: what it was trained on.
     """
-    module = module.eval().requires_grad_(False)
-    layers = [part for part, layer in module.named_children() if owns_parameters(layer)]
-    stages = tuple(Stage(layer, (layer,)) for layer in reversed(layers))
-    return Explainable(f"{name}, {spec}", module, PREPROCESSING, stages)
+    return explained_by_layers(f"{name}, {spec}", module, PREPROCESSING)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,9 @@ from zennit.canonizers import SequentialMergeBatchNorm
 from zennit.layer import Sum
 
 from sanitygap.images import ImageSet
-from sanitygap.models.explainable import Explainable, Preprocessing, Stage
-from sanitygap.models.stages import owns_parameters
+from sanitygap.models.explainable import Explainable, Preprocessing
 from sanitygap.seeds import generator, stable_seed
+from sanitygap.small_networks.training import descend, explained_by_layers
 
 PREPROCESSING = Preprocessing(size=32, resize=32, mean=(0.3,) * 3, std=(0.35,) * 3)
 CHANNELS, BLOCKS, CLASSES = 16, 4, 10
@@ -100,20 +100,12 @@ def trained_network(
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
         for _ in range(EPOCHS):
             for chosen in torch.randperm(len(inputs)).split(BATCH):
-                loss = nn.functional.cross_entropy(network(inputs[chosen]), labels[chosen])
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
+                descend(network, optimizer, inputs, labels, chosen)
                 schedule.step()
-    network = network.eval().requires_grad_(False)
-    owners = [name for name, part in network.named_modules() if owns_parameters(part)]
-    return Explainable(
-        spec="digits with skips" if skips else "digits without skips",
-        module=network,
-        preprocessing=PREPROCESSING,
-        stages=tuple(Stage(name, (name,)) for name in reversed(owners)),
+    return explained_by_layers(
+        "digits with skips" if skips else "digits without skips", network, PREPROCESSING,
         canonizers=lambda: (SequentialMergeBatchNorm(),),
-    )
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)

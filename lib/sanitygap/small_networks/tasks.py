@@ -18,9 +18,9 @@ from torch import nn
 
 from sanitygap.errors import unknown_name
 from sanitygap.images import ImageSet, load_images
-from sanitygap.models.explainable import Explainable, Preprocessing, Stage
-from sanitygap.models.stages import owns_parameters
+from sanitygap.models.explainable import Explainable, Preprocessing
 from sanitygap.seeds import stable_seed
+from sanitygap.small_networks.training import descend, explained_by_layers
 
 SIZE = 32
 CLASSES = 10
@@ -185,14 +185,8 @@ def trained_network(
     optimizer = torch.optim.Adam(network.parameters(), lr=0.002)
     for _ in range(epochs):
         for chosen in torch.randperm(count, generator=source).split(batch_size):
-            loss = nn.functional.cross_entropy(network(inputs[chosen]), labels[chosen])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    network.eval().requires_grad_(False)
-    layers = [name for name, part in network.named_children() if owns_parameters(part)]
-    stages = tuple(Stage(name, (name,)) for name in reversed(layers))
-    return Explainable(f"small network, {task}", network, PREPROCESSING, stages)
+            descend(network, optimizer, inputs, labels, chosen)
+    return explained_by_layers(f"small network, {task}", network, PREPROCESSING)
 
 
 @torch.no_grad()

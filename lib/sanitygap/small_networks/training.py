@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from sanitygap.errors import UsageError
 from sanitygap.files import replacing, write_atomically
+from sanitygap.models.explainable import Explainable, Preprocessing, Stage
+from sanitygap.models.stages import owns_parameters
 from sanitygap.seeds import generator
 
 Labels = Literal["true", "random"]
@@ -120,15 +122,9 @@ def train(
         while epoch < recipe.epochs and right < wanted:
             _one_epoch(module, optimizer, inputs, labels, recipe, epoch)
             epoch, right = epoch + 1, correct(module, inputs, labels)
-            _save(
-                {
-                    "module": module.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "epoch": epoch,
-                    "right": right,
-                },
-                state,
-            )
+            weights, moments = module.state_dict(), optimizer.state_dict()
+            kept = {"module": weights, "optimizer": moments, "epoch": epoch, "right": right}
+            _save(kept, state)
             bar.set_postfix(accuracy=f"{right / len(inputs):.1%}", refresh=False)
             bar.update()
     _save(module.state_dict(), folder / "network.pt")
@@ -153,10 +149,31 @@ def _one_epoch(
         progress = (epoch + number / len(batches)) / recipe.epochs
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate_at(progress)
-        loss = nn.functional.cross_entropy(module(inputs[chosen]), labels[chosen])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        descend(module, optimizer, inputs, labels, chosen)
+
+
+def descend(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: torch.Tensor,
+    labels: torch.Tensor,
+    chosen: torch.Tensor,
+) -> None:
+    """One step of the cross-entropy of some of the inputs, int64 ``(B,)``."""
+    loss = nn.functional.cross_entropy(module(inputs[chosen]), labels[chosen])
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+
+
+def explained_by_layers(
+    spec: str, module: nn.Module, preprocessing: Preprocessing, **options: Any
+) -> Explainable:
+    """A trained network in evaluation mode, one randomisation stage a layer, from the output."""
+    module = module.eval().requires_grad_(False)
+    layers = [name for name, part in module.named_modules() if owns_parameters(part)]
+    stages = tuple(Stage(name, (name,)) for name in reversed(layers))
+    return Explainable(spec, module, preprocessing, stages, **options)
 
 
 @torch.no_grad()
