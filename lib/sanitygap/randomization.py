@@ -73,11 +73,7 @@ def steps(stages: Sequence[Stage], order: Order, count: int | None = None) -> li
         raise unknown_name("order", order, list(ORDERS))
     sequence = list(stages) if order != "bottom-up" else list(reversed(stages))
     made = [
-        Step(
-            number,
-            stage.name,
-            (stage,) if order == "independent" else tuple(sequence[:number]),
-        )
+        Step(number, stage.name, (stage,) if order == "independent" else tuple(sequence[:number]))
         for number, stage in enumerate(sequence, start=1)
     ]
     if count is None or count >= len(made):

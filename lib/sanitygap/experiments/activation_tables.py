@@ -181,9 +181,7 @@ def _returning_activations(module: nn.Module, example: torch.Tensor) -> list[str
     return list(dict.fromkeys(found.values()))
 
 
-@table(
-    "activation-sparsity",
-)
+@table("activation-sparsity")
 def activation_sparsity(batch: Batch) -> pd.DataFrame:
     """Fraction of activations that are not positive, layer by layer.
 
@@ -195,11 +193,7 @@ def activation_sparsity(batch: Batch) -> pd.DataFrame:
     return _named(activations.sparsity(module, batch.inputs, layers), batch.names)
 
 
-@table(
-    "positive-evidence",
-    quick={"max_images": 6},
-    full={"max_images": 100},
-)
+@table("positive-evidence", quick={"max_images": 6}, full={"max_images": 100})
 def positive_evidence(batch: Batch) -> Iterator[pd.DataFrame]:
     """Sums of maps beside the logit they explain, before and after randomisation.
 

@@ -51,9 +51,7 @@ def from_png(data: bytes) -> torch.Tensor:
 
 
 @table(
-    "axioms-growth",
-    smoke={"max_steps": 2, "snapshots": 2},
-    quick={"max_steps": 80, "snapshots": 6},
+    "axioms-growth", smoke={"max_steps": 2, "snapshots": 2}, quick={"max_steps": 80, "snapshots": 6}
 )
 def axioms_growth(
     context: Context,
@@ -219,10 +217,7 @@ TOY_METHODS = (
 )
 
 
-@table(
-    "axioms-toy",
-    smoke={"samples": 4},
-)
+@table("axioms-toy", smoke={"samples": 4})
 def axioms_toy(
     methods: Sequence[str] = TOY_METHODS, samples: PositiveInt = 20, seed: int = 0
 ) -> Iterator[pd.DataFrame]:

@@ -34,9 +34,7 @@ from sanitygap.seeds import stable_seed
 from sanitygap.similarity import spearman
 from sanitygap.table import Batch, Context, table
 
-table(
-    "axioms-statements",
-)(statements.statements)
+table("axioms-statements")(statements.statements)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from sanitygap.experiments.randomization_test import (
-    random_share,
-    randomization_test,
-)
+from sanitygap.experiments.randomization_test import random_share, randomization_test
 from sanitygap.experiments.redraws import SEEDS as OTHER_SEEDS
 from sanitygap.preservation.feature_maps import energy, feature_map, last_spatial_module
 from sanitygap.randomization import Order, RandomTwin, steps

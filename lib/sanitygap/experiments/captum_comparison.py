@@ -138,12 +138,7 @@ def compare_versions(
         yield batch.rows(values, network=network, method=first, other=second, refused=why)
 
 
-@table(
-    "deeplift-path",
-    smoke={"networks": 4},
-    quick={"networks": 20},
-    full={"networks": 100},
-)
+@table("deeplift-path", smoke={"networks": 4}, quick={"networks": 20}, full={"networks": 100})
 def deeplift_path(networks: int = 20, seed: int = 0) -> Iterator[dict[str, Any]]:
     """DeepLIFT and gradient x input beside integrated gradients, with and without biases.
 

@@ -72,10 +72,7 @@ def random_gradient(batch: Batch, seeds: Sequence[int] = (0, 1, 2, 3, 4)) -> Ite
     inputs, shape = batch.inputs, tuple(batch.inputs.shape[1:])
     edges = thick(edge_masks(batch.model, batch.inputs))
     own = unpooled(batch.model, inputs, batch.targets, ["gradient-x-input"], batch.keys)
-    fixed = {
-        "input": scaled(inputs),
-        "gradient-x-input": scaled(own["gradient-x-input"]),
-    }
+    fixed = {"input": scaled(inputs), "gradient-x-input": scaled(own["gradient-x-input"])}
     for seed in seeds:
         one, other = (
             inputs * normal(shape, batch.seeds(batch.seed, seed, name), inputs)

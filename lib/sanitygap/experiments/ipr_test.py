@@ -112,9 +112,7 @@ table(
 )(retest)  # fmt: skip
 
 
-@table(
-    "ipr-models",
-)
+@table("ipr-models")
 def ipr_models(context: Context) -> pd.DataFrame:
     """Which layers each randomised network of the independent order changes, by comparing tensors.
 

@@ -55,10 +55,7 @@ def redraw_seeds(run: Batch | Context, redraws: int) -> list[int]:
     quick={"max_images": 4},
 )
 def preserved_irrelevance(
-    batch: Batch,
-    method: str = METHOD,
-    shares: Sequence[float] = KEPT,
-    redraws: PositiveInt = 5,
+    batch: Batch, method: str = METHOD, shares: Sequence[float] = KEPT, redraws: PositiveInt = 5
 ) -> Iterator[pd.DataFrame]:
     """Similarity of maps before and after redrawing g, beside mismatched images and controls.
 

@@ -107,12 +107,7 @@ def noise_curve(
         }
         values["softmax"] = curves.softmax.mean(1)
         yield batch.rows(
-            values,
-            method=name,
-            seed=seed,
-            amount=amount,
-            steps=len(chosen_steps),
-            regions=regions,
+            values, method=name, seed=seed, amount=amount, steps=len(chosen_steps), regions=regions
         )
 
 

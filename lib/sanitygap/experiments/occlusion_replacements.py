@@ -29,10 +29,7 @@ RANKED = (
 @table(
     "occlusion-replacements",
     by=["methods"],
-    smoke={
-        "methods": ("gradient", "guided-backprop", "lrp-epsilon-plus", "noise"),
-        "every": 30,
-    },
+    smoke={"methods": ("gradient", "guided-backprop", "lrp-epsilon-plus", "noise"), "every": 30},
     quick={"path_steps": 4, "every": 30, "max_images": 8},
 )
 def occlusion_replacements(

@@ -4,13 +4,7 @@ from sanitygap.experiments.randomization_test import randomization_test
 from sanitygap.table import table
 
 #: methods of one pass and the control
-QUICK_METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "guided-backprop",
-    "lrp-epsilon-plus",
-    "noise",
-)
+QUICK_METHODS = ("gradient", "gradient-x-input", "guided-backprop", "lrp-epsilon-plus", "noise")
 
 #: the methods of the paper's figures and the control; the other sampling methods cost as much as
 #: all of these together

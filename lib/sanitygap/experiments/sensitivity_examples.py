@@ -38,12 +38,7 @@ class GatedNetwork(nn.Module):
         return logits
 
 
-@table(
-    "gated-layer",
-    smoke={"networks": 3},
-    quick={"networks": 10},
-    full={"networks": 50},
-)
+@table("gated-layer", smoke={"networks": 3}, quick={"networks": 10}, full={"networks": 50})
 def gated_layer(networks: int = 10, seed: int = 0) -> Iterator[dict[str, Any]]:
     """A layer that does not matter is redrawn: does a correct explanation change?
 

@@ -156,10 +156,7 @@ PRODUCT = ("guided-backprop", "grad-cam", "guided-grad-cam")
 
 
 @table(
-    "ipr-composition",
-    smoke={"max_images": 2},
-    quick={"max_images": 6},
-    full={"max_images": 100},
+    "ipr-composition", smoke={"max_images": 2}, quick={"max_images": 6}, full={"max_images": 100}
 )
 def ipr_composition(batch: Batch) -> Iterator[pd.DataFrame]:
     """Guided Grad-CAM beside the product of its parts, pixel by pixel; no rows where undefined.
@@ -178,5 +175,5 @@ def ipr_composition(batch: Batch) -> Iterator[pd.DataFrame]:
             "zero": off.float().mean(1),
             "outside": (both.abs() * off).amax(1) / largest,
             "error": (both - guided * coarse).abs().amax(1) / largest,
-        },
+        }
     )

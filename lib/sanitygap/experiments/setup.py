@@ -42,19 +42,14 @@ def variants(model: Explainable) -> list[tuple[Weights, Norms]]:
     ]
 
 
-table(
-    "step-counts",
-)(step_counts)
+table("step-counts")(step_counts)
 
 
 def _with_all_images(context: Context, arguments: Mapping[str, Any]) -> list[Piece]:
     return [Piece(arguments, tuple(range(len(context.images))))]
 
 
-@table(
-    "configurations",
-    cut=_with_all_images,
-)
+@table("configurations", cut=_with_all_images)
 def configurations(context: Context) -> Iterator[dict[str, Any]]:
     """What the paper leaves open about its set-up, as it is in this run; measured, not stated.
 

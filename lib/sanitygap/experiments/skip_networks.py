@@ -24,19 +24,8 @@ from sanitygap.table import Batch, Context, table
 
 @table(
     "skip-networks",
-    smoke={
-        "trainings": 1,
-        "redraws": 1,
-        "test_images": 5,
-        "path_steps": 2,
-        "training_images": 200,
-    },
-    quick={
-        "trainings": 1,
-        "redraws": 1,
-        "test_images": 20,
-        "path_steps": 8,
-    },
+    smoke={"trainings": 1, "redraws": 1, "test_images": 5, "path_steps": 2, "training_images": 200},
+    quick={"trainings": 1, "redraws": 1, "test_images": 20, "path_steps": 8},
 )
 def skip_networks(
     seed: int,

@@ -240,8 +240,4 @@ def canonizers_for(module: nn.Module, example: torch.Tensor) -> Callable[[], Seq
         example: an input ``(N, 3, H, W)`` that it accepts.
     """
     pairs = merge_pairs(module, example)
-    return lambda: (
-        MergeBatchNorm(pairs),
-        ResNetBottleneckCanonizer(),
-        ResNetBasicBlockCanonizer(),
-    )
+    return lambda: (MergeBatchNorm(pairs), ResNetBottleneckCanonizer(), ResNetBasicBlockCanonizer())

@@ -11,14 +11,7 @@ from sanitygap.models.explainable import Explainable
 from sanitygap.preservation.partition import Cut, Features, centred, resumed, stage_outputs
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import normal
-from sanitygap.similarity import (
-    WindowMoments,
-    joint_range,
-    pearson,
-    ranks,
-    second_moment,
-    ssim,
-)
+from sanitygap.similarity import WindowMoments, joint_range, pearson, ranks, second_moment, ssim
 
 #: how a tile of an image is changed
 Change = Literal["noise", "blur"]
