@@ -11,10 +11,10 @@ from sanitygap import table as room
 from sanitygap.attribution import attribute
 from sanitygap.errors import UsageError
 from sanitygap.experiments import TABLES
+from sanitygap.experiments.outlier_images import FeatureCloud, respond
 from sanitygap.faithfulness import occlusion_curves
 from sanitygap.images import load_images
 from sanitygap.models import load_model
-from sanitygap.outliers import FeatureCloud, respond
 from sanitygap.similarity import Reference
 from sanitygap.small_networks.tasks import TASKS
 from sanitygap.table import Context

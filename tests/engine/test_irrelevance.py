@@ -9,9 +9,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.images import load_images
-from sanitygap.models import Explainable
-from sanitygap.preservation.irrelevance import (
+from sanitygap.experiments.irrelevance import (
     Compared,
     low_relevance_auc,
     smoothed,
@@ -19,6 +17,8 @@ from sanitygap.preservation.irrelevance import (
     tile_sums,
     with_changed_tiles,
 )
+from sanitygap.images import load_images
+from sanitygap.models import Explainable
 from sanitygap.preservation.partition import cut_model
 from sanitygap.preservation.skips import residual_blocks
 from sanitygap.randomization import RandomTwin

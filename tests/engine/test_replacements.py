@@ -7,8 +7,8 @@ import torch
 from sklearn.covariance import LedoitWolf
 
 from sanitygap.errors import UsageError
+from sanitygap.experiments.outlier_images import FeatureCloud, color_change, respond
 from sanitygap.faithfulness import blurred, occlusion_curves, occlusion_steps
-from sanitygap.outliers import FeatureCloud, color_change, respond
 from sanitygap.replacements import REPLACEMENTS, replaced, replacement_curves
 
 SEEDS = [3, 4, 5, 6]

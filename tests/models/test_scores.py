@@ -13,7 +13,7 @@ from sanitygap.attribution.applicable import undefined
 from sanitygap.faithfulness import occlusion_curves
 from sanitygap.models import Explainable, Preprocessing, load_model
 from sanitygap.models.canonizers import canonizers_for
-from sanitygap.models.scores import final_activation
+from sanitygap.models.loading import final_activation
 from tests.models.tiny import TINY
 
 CLASSES, SIZE = 4, 24

@@ -7,13 +7,11 @@ import torch
 from torch import nn
 from torch.nn.functional import unfold
 
+from sanitygap.activations import HIGH_ENDS, LOW_ENDS, FedLayer, fed_layers
 from sanitygap.errors import UsageError
 from sanitygap.experiments import TABLES
-from sanitygap.experiments.activation_tables import REDRAWN
 from sanitygap.images import load_images
 from sanitygap.models import load_model
-from sanitygap.preservation import redrawn_layers
-from sanitygap.preservation.redrawn_layers import HIGH, LOW, FedLayer
 from sanitygap.table import Context
 from tests.models.tiny import TINY, photographs
 
@@ -47,7 +45,7 @@ def image():
 
 
 def test_layers_with_negative_inputs_and_the_first_one_are_left_out(network, image):
-    layers = redrawn_layers.fed_layers(network, image)
+    layers = fed_layers(network, image)
     assert [layer.name for layer in layers] == ["spatial", "depthwise", "dense"]
     assert [layer.index for layer in layers] == [0, 2, 3]
     assert [layer.fan_in for layer in layers] == [36, 9, 6]
@@ -59,10 +57,10 @@ def test_layers_with_negative_inputs_and_the_first_one_are_left_out(network, ima
 
 
 def test_the_model_is_left_without_hooks(network, image):
-    redrawn_layers.fed_layers(network, image)
+    fed_layers(network, image)
     assert not any(part._forward_pre_hooks for part in network.modules())
     with pytest.raises(UsageError, match="training mode"):
-        redrawn_layers.fed_layers(network.train(), image)
+        fed_layers(network.train(), image)
     assert not any(part._forward_pre_hooks for part in network.modules())
 
 
@@ -90,11 +88,11 @@ def neurons(layer: nn.Module, inputs: torch.Tensor) -> list[tuple[np.ndarray, np
 
 @pytest.mark.parametrize("name", ["spatial", "depthwise", "dense"])
 def test_counts_are_those_of_a_loop_over_neurons(network, image, name):
-    [layer] = [one for one in redrawn_layers.fed_layers(network, image) if one.name == name]
+    [layer] = [one for one in fed_layers(network, image) if one.name == name]
     zero_bias(layer.layer)
     pooled = layer.inputs.numpy().ravel()
     counts = layer.count()
-    assert set(counts) == {(high, low) for high in HIGH for low in LOW}
+    assert set(counts) == {(high, low) for high in HIGH_ENDS for low in LOW_ENDS}
     for (high, low), got in counts.items():
         threshold_high, threshold_low = np.quantile(pooled, [high, low])
         positive = overtaken = 0
@@ -157,7 +155,7 @@ def table(folder, spec: str = TINY, seed: int = 0, **knobs) -> pd.DataFrame:
 
 def test_table_of_the_experiment(folder):
     found = table(folder, redraws=2)
-    assert list(found) == list(REDRAWN)
+    assert list(found) == list(TABLES["redrawn-overtaking"].columns)
     assert set(found["layer"]) == {"conv2", "fc"}
     assert len(found) == 3 * 2 * 4
     assert (found["overtaken"] <= found["positive"]).all()
@@ -180,5 +178,5 @@ def signed_network() -> nn.Module:
 
 def test_a_network_without_non_negative_inputs_has_an_empty_table(folder):
     found = table(folder, spec="tests.theory.test_redrawn_layers:signed_network", redraws=1)
-    assert list(found) == list(REDRAWN)
+    assert list(found) == list(TABLES["redrawn-overtaking"].columns)
     assert found.empty

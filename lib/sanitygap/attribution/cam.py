@@ -10,9 +10,10 @@ from torch import nn
 from torch.nn.modules import dropout, pooling
 
 from sanitygap.attribution import gradient
-from sanitygap.attribution.method import METHODS, Method, Pass, Request, method
+from sanitygap.attribution.method import METHODS, Method, Pass, Request, method, register
 from sanitygap.errors import UsageError, unknown_name
 from sanitygap.models.explainable import Explainable
+from sanitygap.models.hooks import hooked
 
 #: modules that thin out a layer's output and are no layer themselves
 THINNING = (
@@ -51,22 +52,16 @@ def _trace(model: Explainable, example: torch.Tensor) -> str:
     outputs: list[tuple[str, torch.Tensor]] = []  # holds the tensors, so that no identity recurs
     calls: dict[str, int] = {}
     thinned: dict[int, bool] = {}  # whether the module that made a tensor is no layer
-    handles = []
-    for name, child in model.module.named_modules():
+    modules = dict(model.module.named_modules())
 
-        def note(child: nn.Module, _inputs: object, output: object, name: str = name) -> None:
-            calls[name] = calls.get(name, 0) + 1
-            if isinstance(output, torch.Tensor):
-                outputs.append((name, output))
-                thinned.setdefault(id(output), isinstance(child, THINNING))
+    def note(name: str, _inputs: object, output: object) -> None:
+        calls[name] = calls.get(name, 0) + 1
+        if isinstance(output, torch.Tensor):
+            outputs.append((name, output))
+            thinned.setdefault(id(output), isinstance(modules[name], THINNING))
 
-        handles.append(child.register_forward_hook(note))
-    try:
-        with torch.no_grad():
-            model.module(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(modules, note), torch.no_grad():
+        model.module(example)
     advice = "name a layer, as in grad-cam@LAYER, or leave the method out"
     for name, output in reversed(outputs):
         if output.ndim == 3 and output.shape[1] > 1:
@@ -108,11 +103,8 @@ def features_and_gradients(
         leaves.append(output.detach().requires_grad_())
         return leaves[-1].clone()  # what follows may work in place
 
-    handle = modules[layer].register_forward_hook(cut)
-    try:
+    with modules[layer].register_forward_hook(cut):
         logits = model.module(inputs)
-    finally:
-        handle.remove()
     if len(leaves) != 1:
         raise UsageError(
             f"{layer} of {model.spec} is called {len(leaves)} times, so it has no one output; name "
@@ -177,10 +169,11 @@ def grad_cam_plus_plus(values: torch.Tensor, request: Request) -> torch.Tensor:
     return _upsampled((weights * features).sum(1), request)
 
 
-@method("guided-grad-cam", guided_layer_pass())
-def guided_grad_cam(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """Guided Grad-CAM (Selvaraju et al. 2017): guided backpropagation times Grad-CAM."""
-    return values
+register(
+    "guided-grad-cam",
+    guided_layer_pass(),
+    "Guided Grad-CAM (Selvaraju et al. 2017): guided backpropagation times Grad-CAM.",
+)
 
 
 PASSES: dict[str, Callable[[str | None], Pass]] = {

@@ -12,7 +12,7 @@ import torch
 from captum.attr import DeepLift, GuidedBackprop, GuidedGradCam
 
 from sanitygap.attribution.cam import last_spatial_layer
-from sanitygap.attribution.method import Request, method
+from sanitygap.attribution.method import Request, one_pass
 from sanitygap.errors import UsageError
 
 
@@ -37,37 +37,27 @@ def _quietly(explainer: Any, request: Request, **options: Any) -> torch.Tensor:
     return found
 
 
+@one_pass("captum-guided-backprop")
 def guided_pass(request: Request) -> torch.Tensor:
-    """captum's guided backpropagation."""
+    """Guided backpropagation as captum does it: only modules of the class nn.ReLU are guided."""
     return _quietly(GuidedBackprop(request.model.module), request)
 
 
-@method("captum-guided-backprop", guided_pass)
-def captum_guided_backprop(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """Guided backpropagation as captum does it: only modules of the class nn.ReLU are guided."""
-    return values
-
-
+@one_pass("captum-guided-grad-cam")
 def guided_grad_cam_pass(request: Request) -> torch.Tensor:
-    """captum's guided Grad-CAM, at this library's layer and with its interpolation."""
+    """Guided Grad-CAM as captum does it: only modules of the class nn.ReLU are guided.
+
+    It looks at this library's layer, with its interpolation.
+    """
     layer = last_spatial_layer(request.model, request.inputs[:1])
-    module = dict(request.model.module.named_modules())[layer]
-    explainer = GuidedGradCam(request.model.module, module)
+    explainer = GuidedGradCam(request.model.module, request.model.module.get_submodule(layer))
     return _quietly(explainer, request, interpolate_mode="bilinear")
 
 
-@method("captum-guided-grad-cam", guided_grad_cam_pass)
-def captum_guided_grad_cam(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """Guided Grad-CAM as captum does it: only modules of the class nn.ReLU are guided."""
-    return values
-
-
+@one_pass("captum-deeplift")
 def deeplift_pass(request: Request) -> torch.Tensor:
-    """captum's DeepLIFT from the zero baseline."""
+    """DeepLIFT as captum does it: only modules of classes that it knows are rescaled.
+
+    The baseline is zero.
+    """
     return _quietly(DeepLift(request.model.module), request)
-
-
-@method("captum-deeplift", deeplift_pass)
-def captum_deeplift(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """DeepLIFT as captum does it: only modules of classes that it knows are rescaled."""
-    return values

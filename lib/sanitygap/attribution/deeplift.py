@@ -15,8 +15,9 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from sanitygap.attribution.gradient import input_gradient
-from sanitygap.attribution.method import Request, method
+from sanitygap.attribution.method import Request, one_pass
 from sanitygap.errors import UsageError
+from sanitygap.seeds import generator
 
 Function = Callable[..., Any]
 
@@ -227,44 +228,77 @@ def _bound(function: Function, others: tuple[Any, ...], options: dict[str, Any])
     return lambda values: function(values, *others, **options)
 
 
-def deeplift_pass(request: Request) -> torch.Tensor:
-    """Contributions of the pixels to the change of the target logit from the zero baseline.
+def multipliers(request: Request, baseline: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """DeepLIFT's multipliers of the target logits.
 
     The baseline is one more row of the batch, so it costs one image a batch.
 
-    Raises:
-        UsageError: the contributions do not add up, because the network has an operation that no
-            rule here knows, such as softmax or layer normalisation.
+    Args:
+        request: images ``(N, 3, H, W)`` and targets.
+        baseline: ``(1, 3, H, W)``.
+
+    Returns:
+        Multipliers of the shape of the images, and the logits of images and baseline.
     """
     logits = torch.empty(0)
 
     def with_baseline(images: torch.Tensor) -> torch.Tensor:
         nonlocal logits
-        rows: torch.Tensor = request.model.module(torch.cat([images, torch.zeros_like(images[:1])]))
+        rows: torch.Tensor = request.model.module(torch.cat([images, baseline]))
         logits = rows.detach()
         return rows[:-1]
 
     with RescaleRule(len(request.inputs) + 1):
-        multipliers = input_gradient(with_baseline, request.inputs, request.targets)
-    contributions = multipliers * request.inputs
-    _check_completeness(contributions, logits, request)
-    return contributions
+        slopes = input_gradient(with_baseline, request.inputs, request.targets)
+    return slopes, logits
 
 
-def _check_completeness(
-    contributions: torch.Tensor, logits: torch.Tensor, request: Request
-) -> None:
-    explained = contributions.sum((1, 2, 3), dtype=torch.float64)
+def contributions(request: Request, baseline: torch.Tensor) -> torch.Tensor:
+    """What the pixels contribute to the change of the target logits from a baseline.
+
+    Args:
+        request, baseline: as in :func:`multipliers`.
+
+    Raises:
+        UsageError: the contributions do not add up, because the network has an operation that no
+            rule here knows, such as softmax or layer normalisation.
+    """
+    slopes, logits = multipliers(request, baseline)
+    made = slopes * (request.inputs - baseline)
+    explained = made.sum((1, 2, 3), dtype=torch.float64)
     change = (logits[:-1] - logits[-1:]).gather(1, request.targets[:, None])[:, 0]
-    allowed = TOLERANCE * contributions.abs().sum((1, 2, 3)) + ROUNDING * logits.abs().max()
+    allowed = TOLERANCE * made.abs().sum((1, 2, 3)) + ROUNDING * logits.abs().max()
     if not ((explained - change).abs() <= allowed).all():  # NaN does not pass either
         raise UsageError(
             f"{request.model.spec} has an operation without a DeepLIFT rule: the contributions do "
             "not sum to the change of the logit; leave the method deeplift out"
         )
+    return made
 
 
-@method("deeplift", deeplift_pass)
-def deeplift(values: torch.Tensor, request: Request) -> torch.Tensor:
+@one_pass("deeplift")
+def deeplift_pass(request: Request) -> torch.Tensor:
     """DeepLIFT, rescale rule (Shrikumar et al. 2017), baseline 0 in the model's input space."""
-    return values
+    return contributions(request, torch.zeros_like(request.inputs[:1]))
+
+
+#: noise images that stand for a missing input: clamp(N(0.5, 0.1), 0, 1), brought to the input space
+BASELINES, GREY, NOISE = 10, 0.5, 0.1
+
+
+def noise_baselines(request: Request) -> torch.Tensor:
+    """The baselines in the model's input space, ``(BASELINES, 3, H, W)``; always the same."""
+    shape = (BASELINES, *request.inputs.shape[1:])
+    drawn = torch.randn(shape, generator=generator("deepshap baselines"))
+    low, high = request.model.preprocessing.bounds()
+    pixels = (GREY + NOISE * drawn).clamp(0, 1)
+    return (low + (high - low) * pixels).to(request.inputs)
+
+
+@one_pass("deepshap")
+def deepshap_pass(request: Request) -> torch.Tensor:
+    """DeepSHAP (Lundberg & Lee 2017): DeepLIFT, mean over 10 baselines of grey noise."""
+    total = torch.zeros_like(request.inputs)
+    for baseline in noise_baselines(request):
+        total += contributions(request, baseline[None])
+    return total / BASELINES

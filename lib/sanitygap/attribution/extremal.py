@@ -5,12 +5,12 @@ bumps that its parameters place, softly. Its area is enforced by its sorted valu
 penalty of growing weight pulls to the ideal ones: 1 for the given share of pixels, 0 for the rest.
 """
 
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import nn
 
-from sanitygap.attribution.method import Pass, Request, method
+from sanitygap.attribution.method import Pass, Request, register
 
 #: share of the image that is kept
 AREA = 0.1
@@ -124,14 +124,11 @@ def extremal_masks(request: Request, area: float = AREA, steps: int = STEPS) -> 
 @cache
 def mask_pass(steps: int = STEPS) -> Pass:
     """A pass that gives extremal masks, ``(N, 1, H, W)``."""
-
-    def compute(request: Request) -> torch.Tensor:
-        return extremal_masks(request, steps=steps)
-
-    return compute
+    return partial(extremal_masks, steps=steps)
 
 
-@method("extremal-perturbation", mask_pass())
-def extremal_perturbation(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """Extremal perturbation (Fong et al. 2019): smooth mask of a tenth of the image."""
-    return values.sum(1)
+register(
+    "extremal-perturbation",
+    mask_pass(),
+    "Extremal perturbation (Fong et al. 2019): smooth mask of a tenth of the image.",
+)

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from sanitygap.attribution.method import Request, method
+from sanitygap.attribution.method import Request, method, one_pass
 from sanitygap.errors import UsageError
-from sanitygap.models.activation_functions import FALLING, is_in_place, is_rectifier
+from sanitygap.models.canonizers import FALLING, is_in_place, is_rectifier
 from sanitygap.seeds import normal
 
 
@@ -30,15 +30,10 @@ def input_gradient(
     return torch.autograd.grad(logits.sum(), leaf)[0]
 
 
+@one_pass("gradient")
 def gradient_pass(request: Request) -> torch.Tensor:
-    """The plain gradient; shared by gradient and gradient x input."""
-    return input_gradient(request.model.module, request.inputs, request.targets)
-
-
-@method("gradient", gradient_pass)
-def gradient(values: torch.Tensor, request: Request) -> torch.Tensor:
     """Gradient of the target logit, summed over colour channels (Simonyan et al. 2014)."""
-    return values
+    return input_gradient(request.model.module, request.inputs, request.targets)
 
 
 @method("gradient-x-input", gradient_pass)
@@ -165,8 +160,12 @@ def _guarded(values: torch.Tensor) -> torch.Tensor:
     return values
 
 
+@one_pass("guided-backprop")
 def guided_pass(request: Request) -> torch.Tensor:
-    """Gradient with guided activations.
+    """Guided backpropagation (Springenberg et al. 2015), summed over colour channels.
+
+    On a network without ReLU negative gradients are stopped at the activations that it has in its
+    place; see :class:`GuidedRectifiers`.
 
     Raises:
         UsageError: the network has none.
@@ -178,14 +177,4 @@ def guided_pass(request: Request) -> torch.Tensor:
             f"{request.model.spec} calls no ReLU nor an activation that stands for one, so guided "
             "backpropagation is not defined for it; leave the method guided-backprop out"
         )
-    return values
-
-
-@method("guided-backprop", guided_pass)
-def guided_backprop(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """Guided backpropagation (Springenberg et al. 2015), summed over colour channels.
-
-    On a network without ReLU negative gradients are stopped at the activations that it has in its
-    place; see :class:`GuidedRectifiers`.
-    """
     return values

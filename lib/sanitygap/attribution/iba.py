@@ -6,7 +6,7 @@ noise has the mean and the spread that the feature maps have on photographs.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import nn
@@ -41,12 +41,9 @@ def feature_maps(model: Explainable, inputs: torch.Tensor, layer: str) -> torch.
     modules = dict(model.module.named_modules())
     if layer not in modules:
         raise unknown_name("layer", layer, [name for name in modules if name])
-    handle = modules[layer].register_forward_hook(lambda _m, _i, out: seen.append(out.clone()))
-    try:
-        with torch.no_grad():
-            model.module(inputs)
-    finally:
-        handle.remove()
+    hook = modules[layer].register_forward_hook(lambda _m, _i, output: seen.append(output.clone()))
+    with hook, torch.no_grad():
+        model.module(inputs)
     if len(seen) != 1 or seen[0].ndim != 4:
         raise UsageError(f"{layer} of {model.spec} returns no feature maps; name another layer")
     return seen[0]
@@ -61,14 +58,12 @@ def logits_above(model: Explainable, features: torch.Tensor, layer: str, size: i
         UsageError: something goes past the layer, such as a skip around it.
     """
     module = model.module.get_submodule(layer)
-    handle = module.register_forward_hook(lambda _m, _i, _o: features.clone())
     nothing = features.new_empty(0, 3, size, size)
-    try:
-        logits: torch.Tensor = model.module(nothing)
-    except RuntimeError:
-        logits = features.new_empty(0)
-    finally:
-        handle.remove()
+    with module.register_forward_hook(lambda *_: features.clone()):
+        try:
+            logits: torch.Tensor = model.module(nothing)
+        except RuntimeError:
+            logits = features.new_empty(0)
     if len(logits) != len(features):
         raise UsageError(
             f"{layer} of {model.spec} is no bottleneck: other paths lead past it; name the block "
@@ -189,11 +184,7 @@ def information_maps(
 @cache
 def bottleneck_pass(layer: str | None = None) -> Pass:
     """A pass that gives information maps of a layer, ``(N, 1, h, w)``."""
-
-    def compute(request: Request) -> torch.Tensor:
-        return information_maps(request, layer)
-
-    return compute
+    return partial(information_maps, layer=layer)
 
 
 @method("iba", bottleneck_pass())

@@ -4,10 +4,11 @@ The references are those of Sturmfels et al. (2020), which Sriram and Conati (20
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
-from sanitygap.attribution.deeplift import RescaleRule
+from sanitygap.attribution.deeplift import multipliers
 from sanitygap.attribution.gradient import input_gradient
 from sanitygap.attribution.method import Request
 from sanitygap.faithfulness import blurred
@@ -97,12 +98,6 @@ def deeplift_from(request: Request, reference: str) -> torch.Tensor:
     for number in range(len(request.inputs)):
         image = request.inputs[number : number + 1]
         start = REFERENCES[reference](request, image, number)
-
-        def with_reference(images: torch.Tensor, start: torch.Tensor = start) -> torch.Tensor:
-            rows: torch.Tensor = request.model.module(torch.cat([images, start]))
-            return rows[:-1]
-
-        with RescaleRule(2):
-            slopes = input_gradient(with_reference, image, request.targets[number : number + 1])
-        maps.append((slopes * (image - start)).sum((0, 1)))
+        alone = replace(request, inputs=image, targets=request.targets[number : number + 1])
+        maps.append((multipliers(alone, start)[0] * (image - start)).sum((0, 1)))
     return torch.stack(maps)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skimage.segmentation import slic
 from sklearn.linear_model import Lasso, Ridge
 
-from sanitygap.attribution.method import Pass, Request, method
+from sanitygap.attribution.method import Pass, Request, register
 from sanitygap.seeds import generator
 
 #: superpixels asked for; the algorithm may find fewer
@@ -132,13 +132,13 @@ def _explain(
     return values[0, 0].to(request.inputs)
 
 
-@method("lime", surrogate_pass("lime"))
-def lime(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """LIME (Ribeiro et al. 2016): coefficients of a Lasso in superpixels; ``lime@N`` samples."""
-    return values.sum(1)
-
-
-@method("lime-ridge", surrogate_pass("lime-ridge"))
-def lime_ridge(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """LIME with ridge regression instead of the Lasso; ``lime-ridge@N`` takes N samples."""
-    return values.sum(1)
+register(
+    "lime",
+    surrogate_pass("lime"),
+    "LIME (Ribeiro et al. 2016): coefficients of a Lasso in superpixels; ``lime@N`` samples.",
+)
+register(
+    "lime-ridge",
+    surrogate_pass("lime-ridge"),
+    "LIME with ridge regression instead of the Lasso; ``lime-ridge@N`` takes N samples.",
+)

@@ -13,10 +13,9 @@ from torch import nn
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.errors import UsageError
-from sanitygap.map_properties import relative_change
 from sanitygap.models.explainable import Explainable, Preprocessing, Stage
 from sanitygap.seeds import generator
-from sanitygap.similarity import pearson
+from sanitygap.similarity import pearson, relative_change
 from sanitygap.table import Batch, table
 
 #: methods that captum has as well; its versions are called captum and the same

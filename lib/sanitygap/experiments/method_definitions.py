@@ -6,7 +6,8 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from sanitygap import adebayo_metrics, hog, method_definitions, similarity
+from sanitygap import method_definitions, similarity
+from sanitygap.adebayo_metrics import DATA_RANGE, UNIFORM, hog
 from sanitygap.attribution.applicable import defined
 from sanitygap.experiments.grey_networks import Plan, grey_images, grey_network
 from sanitygap.method_definitions import Row
@@ -85,10 +86,8 @@ def similarities(seed: int, side: int = 96, count: int = 4) -> list[Row]:
     metrics = {
         "Spearman, signed": similarity.spearman,
         "Spearman, absolute": lambda a, b: similarity.spearman(a.abs(), b.abs()),
-        "SSIM": lambda a, b: similarity.ssim(
-            a, b, adebayo_metrics.DATA_RANGE, adebayo_metrics.WINDOW
-        ),
-        "HOG": lambda a, b: similarity.pearson(hog.hog(a), hog.hog(b)),
+        "SSIM": lambda a, b: similarity.ssim(a, b, DATA_RANGE, UNIFORM),
+        "HOG": lambda a, b: similarity.pearson(hog(a), hog(b)),
     }
     return [
         method_definitions.row("adebayo-metrics", quantity, name, value)

@@ -8,9 +8,8 @@ import pandas as pd
 import torch
 from scipy.ndimage import gaussian_filter
 
-from sanitygap.adebayo_metrics import CELL, DATA_RANGE, WINDOW
+from sanitygap.adebayo_metrics import DATA_RANGE, UNIFORM, hog
 from sanitygap.attribution import Sampling, unpooled
-from sanitygap.hog import hog as features_of
 from sanitygap.seeds import normal, stable_seed
 from sanitygap.similarity import pearson, ranks, spearman, ssim
 from sanitygap.table import BATCH, Context, Piece, cut_by, table
@@ -60,8 +59,8 @@ def four_similarities(first: torch.Tensor, second: torch.Tensor) -> dict[str, np
     found = {
         "spearman": spearman(first, second),
         "spearman_absolute": spearman(first.abs(), second.abs()),
-        "hog_pearson": pearson(features_of(first, CELL), features_of(second, CELL)),
-        "ssim": ssim(first, second, DATA_RANGE, WINDOW),
+        "hog_pearson": pearson(hog(first), hog(second)),
+        "ssim": ssim(first, second, DATA_RANGE, UNIFORM),
     }
     return {name: values.cpu().double().numpy() for name, values in found.items()}
 

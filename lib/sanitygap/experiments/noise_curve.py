@@ -1,19 +1,53 @@
 """What noise in a map does to its scores in both tests (Binder et al. 2022, Sec. 3)."""
 
 from collections.abc import Iterator, Sequence
+from typing import Annotated
 
 import pandas as pd
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.experiments.randomization_test import randomization_test
 from sanitygap.faithfulness import REGIONS, occlusion_curves, scaled
-from sanitygap.noise import autocorrelation, mixture
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.seeds import normal
-from sanitygap.similarity import Reference
+from sanitygap.similarity import Reference, pearson, second_moment
 from sanitygap.table import Batch, table
+
+
+def mixture(maps: torch.Tensor, noise: torch.Tensor, amount: float) -> torch.Tensor:
+    """A map plus independent noise, in units of the map's own root mean square.
+
+    Args:
+        maps: ``(N, H, W)``.
+        noise: of the same shape, mean square 1 in expectation.
+        amount: lambda in ``E / sqrt(mean E^2) + lambda noise``; at 1 half of the mean square of
+            the result is noise.
+
+    Returns:
+        ``(N, H, W)``; NaN where a map is zero everywhere.
+    """
+    return second_moment(maps) + amount * noise
+
+
+def autocorrelation(maps: torch.Tensor, lag: int) -> torch.Tensor:
+    """Correlation of each map with itself shifted by some pixels.
+
+    Independent noise has 0 at every lag, a smooth map about 1 at small ones.
+
+    Args:
+        maps: ``(N, H, W)``, signed.
+        lag: shift in pixels, at least 1.
+
+    Returns:
+        Mean of the Pearson correlations under a vertical and a horizontal shift, ``(N,)``; NaN
+        for a constant map.
+    """
+    vertical = pearson(maps[:, lag:], maps[:, :-lag])
+    horizontal = pearson(maps[:, :, lag:], maps[:, :, :-lag])
+    return (vertical + horizontal) / 2
+
 
 #: the two methods that the paper defends, and the one that it calls noisy
 METHODS = ("gradient", "guided-backprop", "lrp-epsilon-plus")
@@ -174,3 +208,49 @@ def smoothgrad_copies(
             batch, ["smoothgrad"], n_steps=n_steps, noisy_copies=count, seeds=seeds
         ):
             yield rows.assign(copies=count)
+
+
+#: standard deviations of the disturbance over the image's value range
+LEVELS = (0.001, 0.01, 0.1)
+
+Level = Annotated[float, Field(gt=0)]
+
+
+@table(
+    "nearby-inputs",
+    by=["methods"],
+    smoke={"levels": (0.01,), "path_steps": 2, "noisy_copies": 2, "max_images": 2},
+    quick={"levels": (0.01,), "path_steps": 4, "noisy_copies": 4, "max_images": 6},
+    full={"max_images": 100},
+)
+def nearby_inputs(
+    batch: Batch,
+    methods: Sequence[str] = SMOOTHNESS_METHODS,
+    levels: Sequence[Level] = LEVELS,
+    path_steps: int = 50,
+    noisy_copies: int = 50,
+) -> Iterator[pd.DataFrame]:
+    """How alike the maps of an image and of its close neighbours are, on the trained network.
+
+    All levels of an image share one direction of the disturbance.
+
+    Args:
+        batch: images.
+        methods: attribution methods and controls.
+        levels: see the column.
+        path_steps: points of integrated gradients.
+        noisy_copies: copies in SmoothGrad.
+    """
+    x, sampling = batch.inputs, Sampling(path_steps, noisy_copies)
+    extent = (x.amax((1, 2, 3)) - x.amin((1, 2, 3))).view(-1, 1, 1, 1)
+    direction = extent * normal(tuple(x.shape[1:]), batch.seeds(batch.seed, "direction"), x)
+
+    def maps(state: object, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        keys = batch.seeds(batch.seed, state)
+        return attribute(batch.model, inputs, batch.targets, methods, keys, sampling, batch.size)
+
+    base = maps("base", x)
+    for level in levels:
+        for name, near in maps(level, x + level * direction).items():
+            correlation = {"correlation": pearson(base[name], near)}
+            yield batch.rows(correlation, method=name, seed=batch.seed, level=level)

@@ -20,7 +20,47 @@ from zennit.layer import Sum
 from zennit.torchvision import ResNetBasicBlockCanonizer, ResNetBottleneckCanonizer
 from zennit.types import Activation, AvgPool, BatchNorm, Linear, MaxPool
 
-from sanitygap.models.activation_functions import ACTIVATIONS, is_in_place
+from sanitygap.models.hooks import hooked
+
+
+def _calls(*names: str) -> tuple[Any, ...]:
+    """The functions and methods of torch with these names, and those that work in place."""
+    return tuple(
+        getattr(room, variant)
+        for name in names
+        for variant in (name, f"{name}_")
+        for room in (functional, torch, torch.Tensor)
+        if hasattr(room, variant)
+    )
+
+
+#: rectifiers that fall somewhere, so that their own gradient can be negative
+FALLING = _calls("gelu", "silu", "mish", "hardswish", "prelu", "rrelu")
+
+#: ReLU and what is used in its place: what is negative is cut off or damped
+RECTIFIERS = (*_calls("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "softplus"), *FALLING)
+
+HARDTANH = _calls("hardtanh")
+
+ACTIVATIONS = (*RECTIFIERS, *HARDTANH, *_calls("sigmoid", "hardsigmoid", "tanh"))
+
+
+def is_rectifier(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether a call is one of :data:`RECTIFIERS`, or a hardtanh from 0, which modules call ReLU6.
+
+    Args:
+        func: the function that is called.
+        args, kwargs: with what it is called.
+    """
+    if func in HARDTANH:
+        found = signature(functional.hardtanh).bind(*args, **kwargs).arguments
+        return bool(found.get("min_val", -1.0) == 0)
+    return func in RECTIFIERS
+
+
+def is_in_place(func: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether a call of an activation changes its argument."""
+    return bool(kwargs.get("inplace")) or getattr(func, "__name__", "").endswith("_")
 
 
 class MergeBatchNorm(NamedMergeBatchNorm):
@@ -198,32 +238,24 @@ def merge_pairs(module: nn.Module, example: torch.Tensor) -> list[tuple[list[str
     calls: dict[str, int] = {}
     outputs: list[tuple[torch.Tensor, str]] = []  # holds the tensors, so that no identity recurs
     pairs: list[tuple[list[str], str]] = []
-    handles = []
-    for name, child in module.named_modules():
-        if isinstance(child, Linear):
+    modules = dict(module.named_modules())
+    linear = {name: part for name, part in modules.items() if isinstance(part, Linear)}
+    norms = {
+        name: part
+        for name, part in modules.items()
+        if isinstance(part, BatchNorm) and part.affine and part.running_mean is not None
+    }
 
-            def produced(
-                _module: nn.Module, _inputs: object, output: torch.Tensor, name: str = name
-            ) -> None:
-                calls[name] = calls.get(name, 0) + 1
-                outputs.append((output, name))
+    def produced(name: str, _inputs: object, output: torch.Tensor) -> None:
+        calls[name] = calls.get(name, 0) + 1
+        outputs.append((output, name))
 
-            handles.append(child.register_forward_hook(produced))
-        elif isinstance(child, BatchNorm) and child.affine and child.running_mean is not None:
+    def consumed(name: str, inputs: tuple[torch.Tensor, ...]) -> None:
+        calls[name] = calls.get(name, 0) + 1
+        pairs.extend(([maker], name) for made, maker in outputs if made is inputs[0])
 
-            def consumed(
-                _module: nn.Module, inputs: tuple[torch.Tensor, ...], name: str = name
-            ) -> None:
-                calls[name] = calls.get(name, 0) + 1
-                pairs.extend(([maker], name) for made, maker in outputs if made is inputs[0])
-
-            handles.append(child.register_forward_pre_hook(consumed))
-    try:
-        with torch.no_grad():
-            module(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(linear, produced), hooked(norms, before=consumed), torch.no_grad():
+        module(example)
     return [pair for pair in pairs if calls[pair[0][0]] == calls[pair[1]] == 1]
 
 

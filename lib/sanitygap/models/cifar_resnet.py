@@ -15,9 +15,9 @@ import torch
 from torch import nn
 from zennit.layer import Sum
 
-from sanitygap import cifar10
 from sanitygap.downloads import checksums, fetch
 from sanitygap.errors import UsageError
+from sanitygap.imagenet import CIFAR10_CLASSES
 from sanitygap.models.explainable import Preprocessing
 
 PREPROCESSING = Preprocessing(size=32, resize=32)
@@ -85,7 +85,7 @@ class CifarResNet(nn.Module):
         UsageError: another number of layers.
     """
 
-    class_names = cifar10.CLASS_NAMES
+    class_names = CIFAR10_CLASSES
 
     def __init__(self, depth: int) -> None:
         super().__init__()

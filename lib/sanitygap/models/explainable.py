@@ -114,6 +114,12 @@ class Explainable:
         """Where the parameters live."""
         return next(self.module.parameters()).device
 
+    @property
+    def example(self) -> torch.Tensor:
+        """One input that the network accepts, ``(1, 3, H, W)``: zeros."""
+        size = self.preprocessing.size
+        return torch.zeros(1, 3, size, size, device=self.device)
+
     def class_name(self, index: int) -> str:
         """The name of a class, or ``class 7`` where names are unknown."""
         return self.class_names[index] if index < len(self.class_names) else f"class {index}"

@@ -20,7 +20,7 @@ from sanitygap.models.canonizers import canonizers_for
 from sanitygap.models.efficientnet_lite import PREPROCESSING as EFFICIENTNET_PREPROCESSING
 from sanitygap.models.efficientnet_lite import EfficientNetLite0, pretrained_efficientnet_lite0
 from sanitygap.models.explainable import Explainable, Preprocessing
-from sanitygap.models.scores import final_activation
+from sanitygap.models.hooks import hooked
 from sanitygap.models.squeezenet import PREPROCESSING as SQUEEZENET_PREPROCESSING
 from sanitygap.models.squeezenet import pretrained_squeezenet1_1
 from sanitygap.models.stages import AUXILIARY, stages_for
@@ -316,3 +316,41 @@ def _class_names(network: nn.Module, classes: int) -> tuple[str, ...]:
     from torchvision.models import SqueezeNet1_1_Weights
 
     return tuple(SqueezeNet1_1_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+@torch.no_grad()
+def final_activation(module: nn.Module, example: torch.Tensor) -> str:
+    """The ReLU whose outputs a network takes for its logits, once they are pooled over space.
+
+    SqueezeNet is such a network. It is found by trying: the last ReLU that is called gives numbers
+    made up for it, and the logits are compared with their mean and their maximum over positions.
+
+    Args:
+        module: the network.
+        example: an input ``(1, 3, H, W)`` that it accepts.
+
+    Returns:
+        Name of the module, an ``nn.ReLU`` or ``nn.ReLU6``; empty if the logits are made in another
+        way.
+    """
+    calls: list[str] = []
+    parts = {
+        name: part for name, part in module.named_modules() if isinstance(part, nn.ReLU | nn.ReLU6)
+    }
+    with hooked(parts, lambda name, *_: calls.append(name)):
+        module(example)
+    if not calls or calls.count(calls[-1]) > 1:
+        return ""
+    made_up: list[torch.Tensor] = []
+
+    def replace(_part: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+        numbers = torch.arange(output.numel()).sin().abs().to(output).view(output.shape)
+        made_up.append(numbers)
+        return numbers.clone()
+
+    with parts[calls[-1]].register_forward_hook(replace):
+        logits = module(example)
+    places = made_up[0].flatten(2) if made_up[0].ndim > 2 else made_up[0][..., None]
+    pooled = (places.mean(2), places.amax(2))
+    found = any(p.shape == logits.shape and torch.allclose(p, logits, rtol=1e-3) for p in pooled)
+    return calls[-1] if found else ""

@@ -11,6 +11,7 @@ from torch import nn
 
 from sanitygap.errors import UsageError, unknown_name
 from sanitygap.models.explainable import Explainable, Stage
+from sanitygap.models.hooks import hooked
 
 FEWEST_STAGES = 3
 
@@ -37,26 +38,15 @@ def execution_order(module: nn.Module, example: torch.Tensor) -> list[str]:
         module: the network.
         example: an input ``(N, 3, H, W)`` that it accepts.
     """
-    called: list[str] = []
-    handles = []
-    for name, child in module.named_modules():
-
-        def note(_module: nn.Module, _inputs: object, name: str = name) -> None:
-            if name not in called:
-                called.append(name)
-
-        handles.append(child.register_forward_pre_hook(note))
-    try:
-        with torch.no_grad():
-            module(example)
-    finally:
-        for handle in handles:
-            handle.remove()
-    owners = [name for name, child in module.named_modules() if owns_parameters(child)]
+    modules, called = dict(module.named_modules()), dict[str, None]()
+    with hooked(modules, before=lambda name, _: called.setdefault(name)), torch.no_grad():
+        module(example)
+    order = list(called)
+    owners = [name for name, child in modules.items() if owns_parameters(child)]
     for name in owners:
         if name not in called:
-            called.insert(_behind(name, called), name)
-    return [name for name in called if name in owners]
+            order.insert(_behind(name, order), name)
+    return [name for name in order if name in owners]
 
 
 def _behind(name: str, called: list[str]) -> int:
@@ -264,9 +254,7 @@ def with_schedule(model: Explainable, schedule: str) -> Explainable:
     Raises:
         UsageError: as in :func:`stages_for`.
     """
-    size = model.preprocessing.size
-    example = torch.zeros(1, 3, size, size, device=model.device)
-    return replace(model, stages=stages_for(model.module, example, schedule))
+    return replace(model, stages=stages_for(model.module, model.example, schedule))
 
 
 def network_name(module: nn.Module) -> str | None:

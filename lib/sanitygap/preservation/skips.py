@@ -18,6 +18,7 @@ from zennit.canonizers import AttributeCanonizer
 from zennit.layer import Sum
 
 from sanitygap.models.explainable import Explainable, Stage
+from sanitygap.models.hooks import hooked
 from sanitygap.models.stages import execution_order
 
 Part = Literal["skip", "branch"]
@@ -90,8 +91,6 @@ def residual_blocks(model: Explainable) -> list[Residual]:
         network that adds nothing, or adds by bare functions that no canonizer knows.
     """
     modules = dict(model.module.named_modules())
-    size = model.preprocessing.size
-    example = torch.zeros(1, 3, size, size, device=model.device)
     named = [name for name, part in modules.items() if isinstance(part, Sum)]
     parents = [name.rpartition(".")[0] for name in named]
     sums = {
@@ -100,17 +99,11 @@ def residual_blocks(model: Explainable) -> list[Residual]:
         if parent and parents.count(parent) == 1
     }
     taken: dict[str, list[torch.Tensor]] = {}
-    handles = [
-        modules[block].register_forward_pre_hook(
-            lambda _module, values, block=block: taken.setdefault(block, []).append(values[0])
-        )
-        for block in sums
-    ]
-    try:
-        order = execution_order(model.module, example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(
+        {block: modules[block] for block in sums},
+        before=lambda block, given: taken.setdefault(block, []).append(given[0]),
+    ):
+        order = execution_order(model.module, model.example)
     found = []
     for block, inputs in taken.items():
         if len(inputs) == 1:
@@ -131,14 +124,11 @@ def _examined(
     """The block as a residual block, or nothing if its sum does not have two addends."""
     paths: tuple[list[str], list[str]] = ([], [])
     for layer in layers:
-        handle = modules[layer].register_forward_hook(
+        poison = modules[layer].register_forward_hook(
             lambda _module, _inputs, output: torch.full_like(output, torch.nan)
         )
-        try:
-            with torch.no_grad(), _addends(modules[sum_name]) as seen:
-                modules[block](taken.clone())
-        finally:
-            handle.remove()
+        with poison, torch.no_grad(), _addends(modules[sum_name]) as seen:
+            modules[block](taken.clone())
         if len(seen) != 1 or seen[0].shape[-1] != 2:
             return []
         for slot, path in enumerate(paths):
@@ -155,11 +145,8 @@ def _examined(
 def _addends(summing: nn.Module) -> Iterator[list[torch.Tensor]]:
     """Records the stacked addends of a sum while it is open."""
     seen: list[torch.Tensor] = []
-    handle = summing.register_forward_pre_hook(lambda _module, values: seen.append(values[0]))
-    try:
+    with summing.register_forward_pre_hook(lambda _, values: seen.append(values[0])):
         yield seen
-    finally:
-        handle.remove()
 
 
 @torch.no_grad()
@@ -210,11 +197,8 @@ def only_through(model: Explainable, residual: Residual, part: Part) -> Iterator
             values[0].register_hook(close)
 
     # a global hook runs before those of LRP, which wrap the addends into a rule
-    handle = register_module_forward_pre_hook(split)
-    try:
+    with register_module_forward_pre_hook(split):
         yield
-    finally:
-        handle.remove()
 
 
 class LinearTop:
@@ -243,12 +227,10 @@ class LinearTop:
         def moving(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
             return forward_ad.make_dual(output, direction.to(output))
 
-        with torch.no_grad(), forward_ad.dual_level():
-            handle = summing.register_forward_hook(moving)
-            try:
-                tangent = forward_ad.unpack_dual(self.model.module(self.inputs)).tangent
-            finally:
-                handle.remove()
+        with (
+            torch.no_grad(), forward_ad.dual_level(), summing.register_forward_hook(moving)
+        ):  # fmt: skip
+            tangent = forward_ad.unpack_dual(self.model.module(self.inputs)).tangent
         return torch.zeros_like(self.logits) if tangent is None else tangent
 
     def surrogate(self, skip: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
