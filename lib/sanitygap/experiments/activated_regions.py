@@ -25,14 +25,9 @@ from sanitygap.similarity import pearson, ranks
 from sanitygap.table import Batch, table
 
 METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "guided-backprop",
-    "lrp-epsilon-plus",
-    "lrp-alpha2-beta1",
-    "lrp-gamma-box",
-    "noise",
-)
+    "gradient", "gradient-x-input", "guided-backprop", "lrp-epsilon-plus", "lrp-alpha2-beta1",
+    "lrp-gamma-box", "noise",
+)  # fmt: skip
 
 
 @table(

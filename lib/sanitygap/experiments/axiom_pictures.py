@@ -206,15 +206,9 @@ def example_maps(
 
 
 TOY_METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "integrated-gradients",
-    "guided-backprop",
-    "fullgrad",
-    "grad-cam",
-    "deeplift",
-    "noise",
-)
+    "gradient", "gradient-x-input", "integrated-gradients", "guided-backprop", "fullgrad",
+    "grad-cam", "deeplift", "noise",
+)  # fmt: skip
 
 
 @table("axioms-toy", smoke={"samples": 4})

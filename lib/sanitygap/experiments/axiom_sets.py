@@ -25,16 +25,9 @@ STEPS = Recipe.max_steps
 
 #: the paper's nine methods, in the order of its Table 1
 PAPER_METHODS = (
-    "grad-cam",
-    "grad-cam-plus-plus",
-    "gradient",
-    "fullgrad",
-    "guided-backprop",
-    "integrated-gradients",
-    "deepshap",
-    "iba",
-    "extremal-perturbation",
-)
+    "grad-cam", "grad-cam-plus-plus", "gradient", "fullgrad", "guided-backprop",
+    "integrated-gradients", "deepshap", "iba", "extremal-perturbation",
+)  # fmt: skip
 
 
 EXTREMAL = "extremal-perturbation"

@@ -20,13 +20,9 @@ from sanitygap.table import Batch, table
 
 #: methods that captum has as well; its versions are called captum and the same
 VERSIONS = (
-    "gradient",
-    "gradient-x-input",
-    "integrated-gradients",
-    "guided-backprop",
-    "guided-grad-cam",
+    "gradient", "gradient-x-input", "integrated-gradients", "guided-backprop", "guided-grad-cam",
     "deeplift",
-)
+)  # fmt: skip
 
 #: pairs that are equal where hooks miss the activations, and should not be
 SILENT = (

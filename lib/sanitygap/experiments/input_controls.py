@@ -90,14 +90,9 @@ def random_gradient(batch: Batch, seeds: Sequence[int] = (0, 1, 2, 3, 4)) -> Ite
 
 
 EDGE_METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "guided-backprop",
-    "grad-cam",
-    "guided-grad-cam",
-    "smoothgrad",
+    "gradient", "gradient-x-input", "guided-backprop", "grad-cam", "guided-grad-cam", "smoothgrad",
     "integrated-gradients",
-)
+)  # fmt: skip
 
 
 @table(

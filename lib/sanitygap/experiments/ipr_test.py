@@ -21,15 +21,9 @@ CONTROLS = ("noise", "noise-fixed", "edges", "centre")
 
 #: the methods whose hooks are in question, as this library and as captum computes them
 TWINS = (
-    "gradient",
-    "gradient-x-input",
-    "guided-backprop",
-    "captum-guided-backprop",
-    "guided-grad-cam",
-    "captum-guided-grad-cam",
-    "deeplift",
-    "captum-deeplift",
-)
+    "gradient", "gradient-x-input", "guided-backprop", "captum-guided-backprop", "guided-grad-cam",
+    "captum-guided-grad-cam", "deeplift", "captum-deeplift",
+)  # fmt: skip
 
 SHORT_TWINS = ("gradient", "guided-backprop", "captum-guided-backprop")
 

@@ -13,13 +13,9 @@ from sanitygap.table import Batch, table
 from sanitygap.theory.quantiles import resampled_spreads
 
 METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "integrated-gradients",
-    "guided-backprop",
-    "lrp-epsilon-plus",
+    "gradient", "gradient-x-input", "integrated-gradients", "guided-backprop", "lrp-epsilon-plus",
     "lrp-gamma-box",
-)
+)  # fmt: skip
 
 #: the l2 norm of the gradient over the colour channels, which is never negative
 SENSITIVITY = "sensitivity-l2"

@@ -86,17 +86,9 @@ def focus(maps: torch.Tensor, shift: int = 0) -> torch.Tensor:
 
 
 METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "integrated-gradients",
-    "smoothgrad",
-    "guided-backprop",
-    "lrp-epsilon-plus",
-    "lrp-alpha2-beta1",
-    "lrp-gamma-box",
-    "noise",
-    "edges",
-)
+    "gradient", "gradient-x-input", "integrated-gradients", "smoothgrad", "guided-backprop",
+    "lrp-epsilon-plus", "lrp-alpha2-beta1", "lrp-gamma-box", "noise", "edges",
+)  # fmt: skip
 
 
 def _cut(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:

@@ -53,15 +53,9 @@ def autocorrelation(maps: torch.Tensor, lag: int) -> torch.Tensor:
 METHODS = ("gradient", "guided-backprop", "lrp-epsilon-plus")
 
 SMOOTHNESS_METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "integrated-gradients",
-    "smoothgrad",
-    "guided-backprop",
-    "lrp-epsilon-plus",
-    "lrp-alpha2-beta1",
-    "noise",
-)
+    "gradient", "gradient-x-input", "integrated-gradients", "smoothgrad", "guided-backprop",
+    "lrp-epsilon-plus", "lrp-alpha2-beta1", "noise",
+)  # fmt: skip
 
 AMOUNTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 

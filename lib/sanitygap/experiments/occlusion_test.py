@@ -136,15 +136,9 @@ def greedy_occlusion(
 
 #: the methods that the paper's figures name, and a random order
 RANKED = (
-    "gradient",
-    "gradient-x-input",
-    "integrated-gradients",
-    "guided-backprop",
-    "lrp-epsilon-plus",
-    "lrp-alpha2-beta1",
-    "lrp-gamma-box",
-    "noise",
-)
+    "gradient", "gradient-x-input", "integrated-gradients", "guided-backprop", "lrp-epsilon-plus",
+    "lrp-alpha2-beta1", "lrp-gamma-box", "noise",
+)  # fmt: skip
 
 
 @table(

@@ -26,13 +26,9 @@ from sanitygap.table import Batch, Context, table
 
 #: the methods of one pass that the paper's Figs. 1 and 2 show, and the control
 ONE_PASS = (
-    "gradient",
-    "gradient-x-input",
-    "guided-backprop",
-    "lrp-epsilon-plus",
-    "lrp-alpha2-beta1",
+    "gradient", "gradient-x-input", "guided-backprop", "lrp-epsilon-plus", "lrp-alpha2-beta1",
     "noise",
-)
+)  # fmt: skip
 
 #: the same without the rule that takes as long as the other methods together
 QUICK_METHODS = tuple(name for name in ONE_PASS if name != "lrp-alpha2-beta1")

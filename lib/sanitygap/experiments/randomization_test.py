@@ -13,29 +13,15 @@ from sanitygap.table import Batch, table
 
 #: what a laptop compares in minutes; LRP stands there with one variant of each rule
 CORE_METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "integrated-gradients",
-    "smoothgrad",
-    "vargrad",
-    "guided-backprop",
-    "lrp-epsilon-plus",
-    "lrp-alpha2-beta1",
-    "lrp-gamma-box",
-    "lrp-gamma",
-    "noise",
-    "edges",
-)
+    "gradient", "gradient-x-input", "integrated-gradients", "smoothgrad", "vargrad",
+    "guided-backprop", "lrp-epsilon-plus", "lrp-alpha2-beta1", "lrp-gamma-box", "lrp-gamma",
+    "noise", "edges",
+)  # fmt: skip
 
 ALL_METHODS = (
-    *CORE_METHODS[:-2],
-    "lrp-zero",
-    "lrp-epsilon",
-    "lrp-z-plus",
-    "lrp-adaptive-beta",
-    "lrp-adaptive-beta-printed",
-    *CORE_METHODS[-2:],
-)
+    *CORE_METHODS[:-2], "lrp-zero", "lrp-epsilon", "lrp-z-plus", "lrp-adaptive-beta",
+    "lrp-adaptive-beta-printed", *CORE_METHODS[-2:],
+)  # fmt: skip
 
 
 @table(

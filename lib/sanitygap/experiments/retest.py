@@ -18,18 +18,9 @@ from sanitygap.similarity import Reference, joint_range, second_moment, ssim
 from sanitygap.table import Batch, table
 
 METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "integrated-gradients",
-    "smoothgrad",
-    "vargrad",
-    "guided-backprop",
-    "lrp-epsilon-plus",
-    "lrp-alpha2-beta1",
-    "lrp-gamma-box",
-    "noise",
-    "edges",
-)
+    "gradient", "gradient-x-input", "integrated-gradients", "smoothgrad", "vargrad",
+    "guided-backprop", "lrp-epsilon-plus", "lrp-alpha2-beta1", "lrp-gamma-box", "noise", "edges",
+)  # fmt: skip
 
 
 @table(

@@ -15,14 +15,9 @@ from sanitygap.table import Batch, Context, Piece, table
 
 #: methods of Fig. 2 of the paper, one of each family, and those of a single pass each
 FIGURE_2 = (
-    "gradient",
-    "gradient-x-input",
-    "integrated-gradients",
-    "guided-backprop",
-    "lrp-epsilon-plus",
-    "lrp-alpha2-beta1",
-    "lrp-gamma-box",
-)
+    "gradient", "gradient-x-input", "integrated-gradients", "guided-backprop", "lrp-epsilon-plus",
+    "lrp-alpha2-beta1", "lrp-gamma-box",
+)  # fmt: skip
 FAMILIES = FIGURE_2[:5]
 ONE_PASS = ("gradient", "gradient-x-input", "guided-backprop")
 
