@@ -11,7 +11,6 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from sanitygap import activations
-from sanitygap.attribution import Sampling, attribute
 from sanitygap.errors import UsageError
 from sanitygap.models.explainable import Stage
 from sanitygap.models.hooks import hooked
@@ -173,8 +172,7 @@ def positive_evidence(batch: Batch) -> Iterator[pd.DataFrame]:
     states = {"trained": (), "upper half redrawn": half.stages, "all redrawn": whole.stages}
     for state, stages in states.items():
         with twin.redrawn(stages):
-            keys = batch.seeds(batch.seed, state)
-            maps = attribute(model, inputs, targets, CONSERVATIVE, keys, Sampling(), batch.size)
+            maps = batch.maps(CONSERVATIVE, batch.seed, state)
             with torch.no_grad():
                 score = model.scores(inputs).gather(1, targets[:, None])[:, 0]
         for name, values in maps.items():

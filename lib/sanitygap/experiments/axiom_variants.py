@@ -193,8 +193,7 @@ def axioms_edges(
         batch: images.
         methods: attribution methods.
     """
-    names, keys = [*methods, "edges"], batch.seeds(batch.seed, "edges")
-    maps = attribute(batch.model, batch.inputs, batch.targets, names, keys, batch_size=batch.size)
+    maps = batch.maps([*methods, "edges"], batch.seed, "edges")
     for name in methods:
         found = spearman(maps[name].abs(), maps["edges"].abs())
         yield batch.rows({"spearman": found}, method=name)

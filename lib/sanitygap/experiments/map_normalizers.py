@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 import torch
 
-from sanitygap.attribution import Sampling, attribute, gradient
+from sanitygap.attribution import Sampling, gradient
 from sanitygap.attribution.applicable import defined
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import stable_seed
@@ -43,10 +43,7 @@ def map_normalizers(
 
     def maps_of(state: str) -> dict[str, torch.Tensor]:
         norm = gradient.input_gradient(model.scores, inputs, targets).norm(dim=1)
-        keys = batch.seeds(batch.seed, state)
-        return {SENSITIVITY: norm} | attribute(
-            model, inputs, targets, methods, keys, sampling, batch.size
-        )
+        return {SENSITIVITY: norm} | batch.maps(methods, batch.seed, state, sampling=sampling)
 
     trained = maps_of("trained")
     with RandomTwin(model, batch.seed).redrawn(model.stages):

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch.nn.functional import interpolate
 
-from sanitygap.attribution import Sampling, attribute
+from sanitygap.attribution import Sampling
 from sanitygap.errors import UsageError
 from sanitygap.seeds import normal
 from sanitygap.similarity import relative_change
@@ -152,12 +152,11 @@ def map_properties(
     weak = normal(shape, batch.seeds(batch.seed, "disturbance"), batch.inputs)
     disturbed = batch.inputs + noise_level * extent * weak
 
-    def maps(state: str, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        keys = batch.seeds(batch.seed, state)
-        return attribute(batch.model, inputs, batch.targets, methods, keys, sampling, batch.size)
-
-    base, near = maps("base", batch.inputs), maps("disturbed", disturbed)
-    found = maps("mosaic", mosaics(batch.inputs, others, shift))
+    whole = mosaics(batch.inputs, others, shift)
+    base, near, found = (
+        batch.maps(methods, batch.seed, state, sampling=sampling, inputs=inputs)
+        for state, inputs in (("base", None), ("disturbed", disturbed), ("mosaic", whole))
+    )
     for name, values in base.items():
         measured = {
             "complexity": 1 - gini(values),

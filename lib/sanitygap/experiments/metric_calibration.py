@@ -119,11 +119,8 @@ def metric_calibration(
             yield rows(kind, kind, [str(n) for n in numbers], one, other)
     for positions in context.positions(max_images) if methods else []:
         batch = context.batch(positions)
-        keys = batch.seeds(context.seed, "calibration")
-        made = unpooled(
-            context.model, batch.inputs, batch.targets, methods, keys, Sampling(path_steps),
-            batch.size,
-        )  # fmt: skip
+        sampling = Sampling(path_steps)
+        made = batch.unpooled(methods, context.seed, "calibration", sampling=sampling)
         for method, values in made.items():
             maps = on_unit_range(values.sum(1).double().cpu())
             drawn = masks("Gaussian", batch.seeds(context.seed, "mask", method), maps.shape[-1])

@@ -7,7 +7,6 @@ import pandas as pd
 import torch
 from torch import nn
 
-from sanitygap.attribution import attribute
 from sanitygap.models.explainable import Explainable, Stage
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import normal
@@ -149,15 +148,13 @@ def mprt_variants(
     twin, doubles = RandomTwin(model, batch.seed), twins_of_shape(model.module)
 
     def plain(state: str) -> dict[str, torch.Tensor]:
-        keys = batch.seeds(batch.seed, state)
-        return attribute(model, batch.inputs, batch.targets, methods, keys, None, batch.size)
+        return batch.maps(methods, batch.seed, state)
 
     def smooth(state: str) -> dict[str, torch.Tensor]:
         total: dict[str, torch.Tensor] = {}
         for copy in range(copies):
             inputs = noisy(batch.inputs, batch.seeds(batch.seed, "smooth", copy))
-            keys = batch.seeds(batch.seed, state, copy)
-            found = attribute(model, inputs, batch.targets, methods, keys, None, batch.size)
+            found = batch.maps(methods, batch.seed, state, copy, inputs=inputs)
             for name, values in found.items():
                 total[name] = total.get(name, 0) + values / copies
         return total
@@ -188,10 +185,6 @@ def mprt_variants(
                     "rise": complexity_rise(first, second),
                 }
                 yield batch.rows(
-                    measured,
-                    method=name,
-                    draw=draw,
-                    layers=number,
-                    share=number / len(names),
+                    measured, method=name, draw=draw, layers=number, share=number / len(names),
                     doubles=doubles,
-                )
+                )  # fmt: skip

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from sanitygap.attribution import Sampling, attribute
+from sanitygap.attribution import Sampling
 from sanitygap.experiments.randomization_test import randomization_test
 from sanitygap.faithfulness import REGIONS, occlusion_curves, scaled
 from sanitygap.randomization import RandomTwin, steps
@@ -105,8 +105,7 @@ def noise_curve(
     size = tuple(inputs.shape[2:])
 
     def noisy(step: str) -> dict[tuple[str, float], torch.Tensor]:
-        keys = batch.seeds(seed, step)
-        maps = attribute(model, inputs, targets, methods, keys, Sampling(), batch.size)
+        maps = batch.maps(methods, seed, step)
         drawn = fresh_noise(batch, seed, step, size)
         return {
             (name, amount): mixture(values, drawn, amount)
@@ -167,9 +166,8 @@ def autocorrelation_of_maps(
         path_steps: points of integrated gradients.
         noisy_copies: copies in SmoothGrad.
     """
-    keys, sampling = batch.seeds(batch.seed, "base"), Sampling(path_steps, noisy_copies)
-    maps = attribute(batch.model, batch.inputs, batch.targets, methods, keys, sampling, batch.size)
-    for name, values in maps.items():
+    sampling = Sampling(path_steps, noisy_copies)
+    for name, values in batch.maps(methods, batch.seed, "base", sampling=sampling).items():
         for lag in lags:
             found = {"autocorrelation": autocorrelation(values, lag)}
             yield batch.rows(found, method=name, seed=batch.seed, lag=lag)
@@ -239,12 +237,10 @@ def nearby_inputs(
     extent = (x.amax((1, 2, 3)) - x.amin((1, 2, 3))).view(-1, 1, 1, 1)
     direction = extent * normal(tuple(x.shape[1:]), batch.seeds(batch.seed, "direction"), x)
 
-    def maps(state: object, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        keys = batch.seeds(batch.seed, state)
-        return attribute(batch.model, inputs, batch.targets, methods, keys, sampling, batch.size)
-
-    base = maps("base", x)
+    base = batch.maps(methods, batch.seed, "base", sampling=sampling)
     for level in levels:
-        for name, near in maps(level, x + level * direction).items():
-            correlation = {"correlation": pearson(base[name], near)}
+        near = x + level * direction
+        changed = batch.maps(methods, batch.seed, level, sampling=sampling, inputs=near)
+        for name, values in changed.items():
+            correlation = {"correlation": pearson(base[name], values)}
             yield batch.rows(correlation, method=name, seed=batch.seed, level=level)

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap.attribution import Sampling, attribute, unpooled
+from sanitygap.attribution import Sampling
 from sanitygap.errors import unknown_name
 from sanitygap.experiments.randomization_test import ALL_METHODS, CORE_METHODS
 from sanitygap.faithfulness import (
@@ -82,8 +82,8 @@ def occlusion_test(
     model, inputs, targets, counts = (
         batch.model, batch.inputs, batch.targets, counts_of(regions, every),
     )  # fmt: skip
-    sampling, keys = Sampling(path_steps, noisy_copies), batch.seeds(batch.seed, "base")
-    values = unpooled(model, inputs, targets, methods, keys, sampling, batch.size)
+    sampling = Sampling(path_steps, noisy_copies)
+    values = batch.unpooled(methods, batch.seed, "base", sampling=sampling)
     soft, nothing = blurred(inputs), torch.ones_like(inputs[:, 0])
     whole = replacement_curves(model, inputs, targets, soft, nothing, [0], batch.size)
     for name, channels in values.items():
@@ -176,8 +176,7 @@ def occlusion_replacements(
         if name not in REPLACEMENTS:
             raise unknown_name("replacement", name, list(REPLACEMENTS))
     model, inputs, targets, seed = batch.model, batch.inputs, batch.targets, batch.seed
-    keys, sampling = batch.seeds(seed, "base"), Sampling(path_steps, noisy_copies)
-    maps = attribute(model, inputs, targets, methods, keys, sampling, batch.size)
+    maps = batch.maps(methods, seed, "base", sampling=Sampling(path_steps, noisy_copies))
     substitutes = {
         name: REPLACEMENTS[name](model, inputs, batch.seeds(seed, name)) for name in replace_by
     }

@@ -77,13 +77,9 @@ def feature_map_test(
                 changed = energy(feature_map(model, place, batch.inputs))
             yield batch.rows(
                 {"correlation": pearson(trained, changed)},
-                order=order,
-                step=step.number,
-                steps=len(model.stages),
-                stage=step.name,
+                order=order, step=step.number, steps=len(model.stages), stage=step.name, seed=seed,
                 random_parameters=random_share(model, step.stages),
-                seed=seed,
-            )
+            )  # fmt: skip
 
 
 #: the methods of the paper's Figs. 1 and 2, and the control
@@ -126,13 +122,8 @@ def restricted_test(
         redraws: independent draws of the weights.
     """
     model, inputs = batch.model, batch.inputs
-
-    def maps(seed: int, step: str) -> dict[str, torch.Tensor]:
-        keys = batch.seeds(seed, step)
-        return attribute(model, inputs, batch.targets, methods, keys, Sampling(), batch.size)
-
     twins = [RandomTwin(model, seed) for seed in range(batch.seed, batch.seed + redraws)]
-    base = [maps(twin.seed, "base") for twin in twins]
+    base = [batch.maps(methods, twin.seed, "base") for twin in twins]
     for step in steps(model.stages, "top-down", n_steps):
         relevance = response(model, inputs, len(step.stages), batch.size)
         masks = [responsive(relevance, threshold) for threshold in thresholds]
@@ -140,20 +131,16 @@ def restricted_test(
             masks = [torch.ones_like(mask) for mask in masks]
         for twin, before in zip(twins, base, strict=True):
             with twin.redrawn(step.stages):
-                changed = maps(twin.seed, step.name)
+                changed = batch.maps(methods, twin.seed, step.name)
             for name, values in changed.items():
                 local = window_scores(before[name], values)
                 means = mean_where(local, masks)
                 for threshold, (restricted, kept) in zip(thresholds, means, strict=True):
                     yield batch.rows(
                         {"kept": kept, "ssim": local.mean((1, 2)), "restricted": restricted},
-                        method=name,
-                        step=step.number,
-                        steps=len(model.stages),
-                        stage=step.name,
-                        seed=twin.seed,
-                        threshold=threshold,
-                    )
+                        method=name, step=step.number, steps=len(model.stages), stage=step.name,
+                        seed=twin.seed, threshold=threshold,
+                    )  # fmt: skip
 
 
 def response(

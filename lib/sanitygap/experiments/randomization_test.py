@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 import torch
 
-from sanitygap.attribution import Sampling, attribute
+from sanitygap.attribution import Sampling
 from sanitygap.models.explainable import Explainable, Stage
 from sanitygap.randomization import Norms, Order, RandomTwin, Redraw, Step, Weights, steps
 from sanitygap.similarity import Reference
@@ -71,31 +71,24 @@ def compare_with_random(
     """The rows of all steps; maps of the trained network are made once."""
     model = batch.model
 
-    def maps(step: str) -> dict[str, torch.Tensor]:
-        keys = batch.seeds(twin.seed, step)
-        return attribute(model, batch.inputs, batch.targets, methods, keys, sampling, batch.size)
+    def maps(state: str) -> dict[tuple[str, str], torch.Tensor]:
+        signed = batch.maps(methods, twin.seed, state, sampling=sampling)
+        return {
+            (name, sign): values if sign == "signed" else values.abs()
+            for name, values in signed.items()
+            for sign in ("signed", "absolute")
+        }
 
-    base = {
-        (name, sign): Reference(values if sign == "signed" else values.abs())
-        for name, values in maps("base").items()
-        for sign in ("signed", "absolute")
-    }
+    base = {key: Reference(values) for key, values in maps("base").items()}
     for step in chosen_steps:
         with twin.redrawn(step.stages):
             changed = maps(step.name)
-        for name, values in changed.items():
-            for sign in ("signed", "absolute"):
-                yield batch.rows(
-                    base[name, sign].compare(values if sign == "signed" else values.abs()),
-                    method=name,
-                    order=order,
-                    step=step.number,
-                    steps=len(model.stages),
-                    stage=step.name,
-                    random_parameters=random_share(model, step.stages),
-                    seed=twin.seed,
-                    sign=sign,
-                )
+        for (name, sign), values in changed.items():
+            yield batch.rows(
+                base[name, sign].compare(values), method=name, order=order, step=step.number,
+                steps=len(model.stages), stage=step.name, seed=twin.seed, sign=sign,
+                random_parameters=random_share(model, step.stages),
+            )  # fmt: skip
 
 
 def random_share(model: Explainable, stages: Sequence[Stage]) -> float:

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch.nn.functional import avg_pool2d
 
-from sanitygap.attribution import Sampling, attribute, controls
+from sanitygap.attribution import Sampling, controls
 from sanitygap.attribution.method import Request
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.seeds import normal
@@ -63,16 +63,13 @@ def retest(
         (step.number, step.name, step.stages) for step in steps(model.stages, "top-down", n_steps)
     ]
 
-    def maps(seed: int, state: str) -> dict[str, torch.Tensor]:
-        keys = batch.seeds(seed, state)
-        return attribute(model, batch.inputs, batch.targets, methods, keys, sampling, batch.size)
-
     for seed in seeds or [batch.seed]:
         twin = RandomTwin(model, seed)
-        first = {name: Reference(values) for name, values in maps(seed, "base").items()}
+        base = batch.maps(methods, seed, "base", sampling=sampling)
+        first = {name: Reference(values) for name, values in base.items()}
         for number, state, stages in states:
             with twin.redrawn(stages):
-                second = maps(seed, state)
+                second = batch.maps(methods, seed, state, sampling=sampling)
             for name, values in second.items():
                 yield batch.rows(
                     first[name].compare(values), method=name, step=number, stage=state, seed=seed

@@ -67,11 +67,8 @@ def small_changes(
     model, twin = batch.model, RandomTwin(batch.model, batch.seed)
     methods = defined(model, methods)
 
-    def maps(state: str, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        keys = batch.seeds(batch.seed, state)
-        return attribute(model, inputs, batch.targets, methods, keys, None, batch.size)
-
-    base = {name: Reference(values) for name, values in maps("base", batch.inputs).items()}
+    trained = batch.maps(methods, batch.seed, "base")
+    base = {name: Reference(values) for name, values in trained.items()}
 
     def compare(found: dict[str, torch.Tensor], **constant: object) -> Iterator[pd.DataFrame]:
         for name, values in found.items():
@@ -86,13 +83,14 @@ def small_changes(
     for step in steps(paper_layers(model).stages, "independent", n_steps):
         for share in shares:
             with moved_weights(model, twin, step, share):
-                found = maps(f"{step.name} {share}", batch.inputs)
+                found = batch.maps(methods, batch.seed, f"{step.name} {share}")
             yield from compare(found, moved="weights", stage=step.name, share=share)
     noise = normal(tuple(batch.inputs.shape[1:]), batch.seeds("input noise"), batch.inputs)
     size = batch.inputs.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
     for share in shares:
         if share <= 0.1:
-            found = maps(f"input {share}", batch.inputs + share * size.view(-1, 1, 1, 1) * noise)
+            near = batch.inputs + share * size.view(-1, 1, 1, 1) * noise
+            found = batch.maps(methods, batch.seed, f"input {share}", inputs=near)
             yield from compare(found, moved="image", stage="", share=share)
 
 
@@ -170,8 +168,7 @@ def ipr_composition(batch: Batch) -> Iterator[pd.DataFrame]:
         return
     maps = attribute(batch.model, batch.inputs, batch.targets, PRODUCT, batch.keys)
     guided, coarse, both = (maps[name].flatten(1) for name in PRODUCT)
-    largest = both.abs().amax(1)
-    off = coarse == 0
+    largest, off = both.abs().amax(1), coarse == 0
     yield batch.rows(
         {
             "zero": off.float().mean(1),
@@ -271,13 +268,10 @@ def ipr_kinds(
         seen.append((len(arguments[0]), bool(arguments[0].requires_grad)))
 
     plain = None
-    keys = batch.seeds(batch.seed, "base")
     for name in defined(model, [*sized(METHODS, lime_samples), "captum-guided-backprop"]):
         seen.clear()
         with model.module.register_forward_pre_hook(note):
-            maps = attribute(
-                model, batch.inputs, batch.targets, [name], keys, sampling, batch.size
-            )[name]
+            maps = batch.maps([name], batch.seed, "base", sampling=sampling)[name]
         plain = maps if plain is None else plain
         flat = maps.flatten(1)
         values = {

@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap.attribution import Sampling, unpooled
+from sanitygap.attribution import Sampling
 from sanitygap.attribution.applicable import defined
 from sanitygap.experiments.occlusion_test import counts_of
 from sanitygap.faithfulness import REGIONS, Tiling, blurred, occlusion_steps, scaled
@@ -46,10 +46,10 @@ Maps = Mapping[tuple[str, str, Reduction], torch.Tensor]
 """(method, start, reduction) -> maps ``(N, H, W)``."""
 
 
-def all_maps(batch: Batch, methods: Sequence[str], keys: Sequence[int], sampling: Sampling) -> Maps:
+def all_maps(batch: Batch, methods: Sequence[str], sampling: Sampling, *state: object) -> Maps:
     """The maps of one batch under every reduction and every start of LRP."""
     model = batch.model
-    values = unpooled(model, batch.inputs, batch.targets, methods, keys, sampling, batch.size)
+    values = batch.unpooled(methods, *state, sampling=sampling)
     with torch.no_grad():
         score = model.scores(batch.inputs).gather(1, batch.targets[:, None])[:, 0]
     sign = torch.where(score < 0, -1.0, 1.0).view(-1, 1, 1, 1)
@@ -125,7 +125,7 @@ def occlusion_specifications(
         if not places:
             yield _no_rows()
             continue
-        maps = all_maps(batch, methods, batch.seeds(batch.seed, "base"), Sampling(path_steps))
+        maps = all_maps(batch, methods, Sampling(path_steps), batch.seed, "base")
         soft = blurred(batch.inputs)
         for patch in patches:
             for tiling in tilings:
@@ -253,19 +253,14 @@ def randomization_specifications(
         twin = RandomTwin(model, seed, Redraw(norms=treatment))
         for step in steps(model.stages, "top-down", n_steps):
             with twin.redrawn(step.stages):
-                changed = all_maps(batch, methods, batch.seeds(seed, step.name), sampling)
+                changed = all_maps(batch, methods, sampling, seed, step.name)
             for (method, start, reduction), values in changed.items():
                 compared = base[method, start, reduction].compare(values)
                 yield batch.rows(
                     {name: compared[name].float() for name in SIMILARITIES},
-                    method=method,
-                    start=start,
-                    reduction=reduction,
-                    seed=seed,
-                    norms=treatment,
-                    step=step.number,
-                    steps=len(model.stages),
-                ).assign(correct=correct.array)
+                    method=method, start=start, reduction=reduction, seed=seed, norms=treatment,
+                    step=step.number, steps=len(model.stages),
+                ).assign(correct=correct.array)  # fmt: skip
 
 
 @functools.lru_cache(maxsize=1)
@@ -274,5 +269,5 @@ def _references(
 ) -> dict[tuple[str, str, Reduction], Reference]:
     """Maps of the trained network, ready to be compared: parts about one batch share them."""
     batch = context.batch(positions)
-    maps = all_maps(batch, methods, batch.seeds(context.seed, "base"), Sampling(path_steps))
+    maps = all_maps(batch, methods, Sampling(path_steps), context.seed, "base")
     return {key: Reference(values) for key, values in maps.items()}
