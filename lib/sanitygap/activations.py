@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sanitygap.errors import UsageError, unknown_name
 from sanitygap.models.hooks import hooked
@@ -46,12 +46,7 @@ def activation_layers(module: nn.Module) -> list[str]:
 
 
 def overtaking(
-    module: nn.Module,
-    inputs: torch.Tensor,
-    layers: Sequence[str],
-    *,
-    neurons: int = 100,
-    seed: int = 0,
+    module: nn.Module, inputs: Tensor, layers: Sequence[str], *, neurons: int = 100, seed: int = 0
 ) -> pd.DataFrame:
     """Overtaking probabilities from activation quantiles, image by image (App. I).
 
@@ -165,7 +160,7 @@ def at_mean_quantiles(table: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index()
 
 
-def sparsity(module: nn.Module, inputs: torch.Tensor, layers: Sequence[str]) -> pd.DataFrame:
+def sparsity(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> pd.DataFrame:
     """Fraction of activations that are not positive, image by image (App. J).
 
     Args:
@@ -200,23 +195,23 @@ def sparsity(module: nn.Module, inputs: torch.Tensor, layers: Sequence[str]) -> 
     return pd.concat(rows, ignore_index=True)
 
 
-def _checked(name: str, output: object) -> torch.Tensor:
-    if not isinstance(output, torch.Tensor) or output.ndim < 2:
+def _checked(name: str, output: object) -> Tensor:
+    if not isinstance(output, Tensor) or output.ndim < 2:
         raise UsageError(f"the output of layer {name!r} is not a tensor of one row an image")
     return output.detach().flatten(1).float().clone()
 
 
 @torch.no_grad()
 def _pooled(
-    module: nn.Module, inputs: torch.Tensor, layers: Sequence[str]
-) -> Iterator[tuple[int, str, torch.Tensor]]:
+    module: nn.Module, inputs: Tensor, layers: Sequence[str]
+) -> Iterator[tuple[int, str, Tensor]]:
     """Order of the call, layer name and pooled activations (N, elements), float32."""
     if module.training:
         raise UsageError("the model is in training mode; call its eval() first")
     parts = dict(module.named_modules())
     if unknown := [name for name in layers if name not in parts]:
         raise unknown_name("layer", unknown[0], list(parts))
-    calls: list[tuple[str, torch.Tensor]] = []
+    calls: list[tuple[str, Tensor]] = []
     with hooked(
         {name: parts[name] for name in layers},
         # a copy: an in-place operation may follow
@@ -229,7 +224,7 @@ def _pooled(
         yield index, name, values
 
 
-def _quantiles(ordered: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+def _quantiles(ordered: Tensor, levels: Tensor) -> Tensor:
     """Quantiles (N, levels) of rows sorted in ascending order, linear interpolation.
 
     `torch.quantile` refuses rows beyond 16 million values, and sorts again.
@@ -290,13 +285,13 @@ class FedLayer:
     name: str
     index: int
     layer: nn.Module
-    inputs: torch.Tensor
+    inputs: Tensor
 
     @property
     def fan_in(self) -> int:
         """Inputs of one neuron."""
         weight = self.layer.weight
-        assert isinstance(weight, torch.Tensor)
+        assert isinstance(weight, Tensor)
         return weight[0].numel()
 
     @cached_property
@@ -312,7 +307,7 @@ class FedLayer:
         return dict(zip(levels, np.quantile(self.pooled, levels).tolist(), strict=True))
 
     @cached_property
-    def parts(self) -> torch.Tensor:
+    def parts(self) -> Tensor:
         """Inputs without all but the large ones (for each q_h), and all but the small ones (q_l).
 
         Shape (len(HIGH_ENDS) + len(LOW_ENDS), ...).
@@ -339,7 +334,7 @@ class FedLayer:
         return found
 
 
-def fed_layers(module: nn.Module, image: torch.Tensor) -> list[FedLayer]:
+def fed_layers(module: nn.Module, image: Tensor) -> list[FedLayer]:
     """The layers whose inputs are activations as Theorem 2 assumes them: none is negative.
 
     The first layer is left out, because its inputs are pixels.
@@ -363,12 +358,12 @@ def fed_layers(module: nn.Module, image: torch.Tensor) -> list[FedLayer]:
 
 
 @torch.no_grad()
-def _calls(module: nn.Module, image: torch.Tensor) -> list[tuple[str, nn.Module, torch.Tensor]]:
+def _calls(module: nn.Module, image: Tensor) -> list[tuple[str, nn.Module, Tensor]]:
     """Name, layer and inputs of every call of a convolution or linear layer."""
     if module.training:
         raise UsageError("the model is in training mode; call its eval() first")
     parts = {name: part for name, part in module.named_modules() if isinstance(part, WEIGHTED)}
-    calls: list[tuple[str, nn.Module, torch.Tensor]] = []
+    calls: list[tuple[str, nn.Module, Tensor]] = []
     with hooked(  # a copy: an in-place operation may follow
         parts, before=lambda name, given: calls.append((name, parts[name], given[0].clone()))
     ):

@@ -7,6 +7,7 @@ channels is not the sum of absolute values.
 """
 
 import torch
+from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from sanitygap.errors import UsageError
@@ -29,7 +30,7 @@ CELL, ORIENTATIONS, BLOCK = 16, 9, 3
 EPSILON, LARGEST = 1e-5, 0.2
 
 
-def absolute_map(values: torch.Tensor) -> torch.Tensor:
+def absolute_map(values: Tensor) -> Tensor:
     """Sums of absolute values over channels, from their minimum to their 99th percentile.
 
     Args:
@@ -43,7 +44,7 @@ def absolute_map(values: torch.Tensor) -> torch.Tensor:
     return ((maps - low) / (high - low)).clamp(0, 1)
 
 
-def diverging_map(values: torch.Tensor) -> torch.Tensor:
+def diverging_map(values: Tensor) -> Tensor:
     """Sums over channels, from minus to plus their 99th percentile; zero becomes one half.
 
     Args:
@@ -60,13 +61,13 @@ def diverging_map(values: torch.Tensor) -> torch.Tensor:
 SCALINGS = {"absolute": absolute_map, "diverging": diverging_map}
 
 
-def _percentile(maps: torch.Tensor) -> torch.Tensor:
+def _percentile(maps: Tensor) -> Tensor:
     """Shape ``(N, 1, 1)``; NaN for a map that is zero everywhere, which has no scale."""
     found = torch.quantile(maps.flatten(1), CLIPPED, dim=1).view(-1, 1, 1)
     return torch.where(found == 0, torch.nan, found)
 
 
-def hog(maps: torch.Tensor, cell: int = CELL) -> torch.Tensor:
+def hog(maps: Tensor, cell: int = CELL) -> Tensor:
     """HOG features (Dalal and Triggs 2005) in batches, as scikit-image has them.
 
     Unsigned orientations in 9 bins, central differences, hard assignment of a pixel to a cell and
@@ -103,7 +104,7 @@ def hog(maps: torch.Tensor, cell: int = CELL) -> torch.Tensor:
     return blocks.flatten(1)
 
 
-def _unit_length(blocks: torch.Tensor) -> torch.Tensor:
+def _unit_length(blocks: Tensor) -> Tensor:
     return blocks / (blocks.square().sum(-1, keepdim=True) + EPSILON**2).sqrt()
 
 
@@ -115,12 +116,12 @@ class Scaled:
         measures_hog: whether HOG features are compared; maps below 48 pixels have none.
     """
 
-    def __init__(self, maps: torch.Tensor, measures_hog: bool = True) -> None:
+    def __init__(self, maps: Tensor, measures_hog: bool = True) -> None:
         self.maps = maps
         self.measures_hog = measures_hog and min(maps.shape[1:]) >= BLOCK * CELL
         self.features = hog(maps) if self.measures_hog else None
 
-    def compare(self, other: "Scaled") -> dict[str, torch.Tensor]:
+    def compare(self, other: "Scaled") -> dict[str, Tensor]:
         """All similarities, each ``(N,)``; NaN where a map is constant, or has no HOG features."""
         nothing = torch.full((len(self.maps),), torch.nan, dtype=torch.float64)
         scores = {

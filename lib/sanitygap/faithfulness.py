@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
+from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from sanitygap.errors import unknown_name
@@ -31,11 +32,11 @@ class OcclusionCurves:
         logit: the target's logit, same shape.
     """
 
-    softmax: torch.Tensor
-    logit: torch.Tensor
+    softmax: Tensor
+    logit: Tensor
 
 
-def blurred(inputs: torch.Tensor, kernel: int | None = None) -> torch.Tensor:
+def blurred(inputs: Tensor, kernel: int | None = None) -> Tensor:
     """Inputs ``(N, C, H, W)`` averaged over a square, edges reflected.
 
     Args:
@@ -65,7 +66,7 @@ def _margins(length: int, patch: int) -> tuple[int, int]:
     return rest // 2, rest - rest // 2
 
 
-def region_means(maps: torch.Tensor, patch: int) -> torch.Tensor:
+def region_means(maps: Tensor, patch: int) -> Tensor:
     """Mean attribution of each tile, row by row.
 
     Only full tiles count, in the middle of the image: a sliver at its edge would hide fewer pixels
@@ -83,8 +84,8 @@ def region_means(maps: torch.Tensor, patch: int) -> torch.Tensor:
 
 
 def occlusion_steps(
-    maps: torch.Tensor, patch: int, regions: int = REGIONS, tiling: Tiling = "tiles"
-) -> torch.Tensor:
+    maps: Tensor, patch: int, regions: int = REGIONS, tiling: Tiling = "tiles"
+) -> Tensor:
     """At which step each pixel is replaced.
 
     Args:
@@ -108,7 +109,7 @@ def occlusion_steps(
     raise unknown_name("tiling", tiling, list(get_args(Tiling)))
 
 
-def _tile_steps(maps: torch.Tensor, patch: int, regions: int) -> torch.Tensor:
+def _tile_steps(maps: Tensor, patch: int, regions: int) -> Tensor:
     images, height, width = maps.shape
     means = region_means(maps, patch)
     order = means.argsort(dim=1, descending=True, stable=True)[:, :regions]
@@ -121,7 +122,7 @@ def _tile_steps(maps: torch.Tensor, patch: int, regions: int) -> torch.Tensor:
     return pad(tiles, edges, value=regions + 1)[:, 0].long()
 
 
-def _window_steps(maps: torch.Tensor, patch: int, regions: int) -> torch.Tensor:
+def _window_steps(maps: Tensor, patch: int, regions: int) -> Tensor:
     images, height, width = maps.shape
     stride = max(1, patch // 3)
     means = avg_pool2d(maps[:, None], patch, stride=stride)[:, 0]
@@ -144,13 +145,13 @@ def _window_steps(maps: torch.Tensor, patch: int, regions: int) -> torch.Tensor:
 @torch.no_grad()
 def greedy_steps(
     model: Explainable,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
+    inputs: Tensor,
+    targets: Tensor,
     patch: int,
     regions: int = REGIONS,
     blur: int | None = None,
     batch_size: int = 10,
-) -> torch.Tensor:
+) -> Tensor:
     """The steps of an order that no map gives: next comes the tile that hurts the softmax most.
 
     It is what a perfect ranking could do one tile at a time, a bound for all methods, and costs a
@@ -194,9 +195,9 @@ def greedy_steps(
 @torch.no_grad()
 def occlusion_curves(
     model: Explainable,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
-    maps: torch.Tensor,
+    inputs: Tensor,
+    targets: Tensor,
+    maps: Tensor,
     patch: int = 15,
     regions: int = REGIONS,
     blur: int | None = None,

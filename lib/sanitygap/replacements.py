@@ -7,6 +7,7 @@ there. The regions and their order come from :mod:`sanitygap.faithfulness`.
 from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 from sanitygap.faithfulness import OcclusionCurves, blurred, odd, scaled
 from sanitygap.models.explainable import Explainable
@@ -16,31 +17,31 @@ from sanitygap.seeds import generator
 WIDE_BLUR = 45
 
 #: (model, inputs (N, 3, H, W), one seed an image) to substitutes of the inputs' shape
-Replacement = Callable[[Explainable, torch.Tensor, Sequence[int]], torch.Tensor]
+Replacement = Callable[[Explainable, Tensor, Sequence[int]], Tensor]
 
 
-def blur(model: Explainable, inputs: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+def blur(model: Explainable, inputs: Tensor, seeds: Sequence[int]) -> Tensor:
     """Box blur of 15 of 224 pixels: the paper's own choice (Binder et al. 2022, A.1)."""
     return blurred(inputs)
 
 
-def wide_blur(model: Explainable, inputs: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+def wide_blur(model: Explainable, inputs: Tensor, seeds: Sequence[int]) -> Tensor:
     """Box blur of 45 of 224 pixels."""
     return blurred(inputs, odd(scaled(WIDE_BLUR, inputs.shape[-1])))
 
 
-def black(model: Explainable, inputs: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+def black(model: Explainable, inputs: Tensor, seeds: Sequence[int]) -> Tensor:
     """The colour black."""
     low, _ = model.preprocessing.bounds()
     return low.to(inputs).expand_as(inputs)
 
 
-def mean_color(model: Explainable, inputs: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+def mean_color(model: Explainable, inputs: Tensor, seeds: Sequence[int]) -> Tensor:
     """Each image's own mean colour."""
     return inputs.mean((2, 3), keepdim=True).expand_as(inputs)
 
 
-def uniform_noise(model: Explainable, inputs: torch.Tensor, seeds: Sequence[int]) -> torch.Tensor:
+def uniform_noise(model: Explainable, inputs: Tensor, seeds: Sequence[int]) -> Tensor:
     """Colours drawn uniformly, pixel by pixel and channel by channel (Samek et al. 2017)."""
     low, high = (bound.to(inputs) for bound in model.preprocessing.bounds())
     shape = tuple(inputs.shape[1:])
@@ -57,9 +58,7 @@ REPLACEMENTS: dict[str, Replacement] = {
 }
 
 
-def replaced(
-    inputs: torch.Tensor, substitutes: torch.Tensor, steps: torch.Tensor, count: int
-) -> torch.Tensor:
+def replaced(inputs: Tensor, substitutes: Tensor, steps: Tensor, count: int) -> Tensor:
     """Inputs with their first ``count`` regions shown from the substitutes.
 
     Args:
@@ -78,10 +77,10 @@ def replaced(
 @torch.no_grad()
 def replacement_curves(
     model: Explainable,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
-    substitutes: torch.Tensor,
-    steps: torch.Tensor,
+    inputs: Tensor,
+    targets: Tensor,
+    substitutes: Tensor,
+    steps: Tensor,
     counts: Sequence[int],
     batch_size: int = 10,
 ) -> OcclusionCurves:

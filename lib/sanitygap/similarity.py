@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 from torch.nn.functional import conv2d
 
 WINDOW = 7
@@ -18,7 +19,7 @@ K1, K2 = 0.01, 0.03
 ROBUST = 0.999
 
 
-def second_moment(maps: torch.Tensor) -> torch.Tensor:
+def second_moment(maps: Tensor) -> Tensor:
     """Maps divided by the root of their mean square (Binder et al. 2022, Eq. 20).
 
     Args:
@@ -34,14 +35,14 @@ def second_moment(maps: torch.Tensor) -> torch.Tensor:
     return scaled / scaled.square().mean((1, 2), keepdim=True).sqrt()
 
 
-def joint_range(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+def joint_range(first: Tensor, second: Tensor) -> Tensor:
     """Largest minus smallest value of a pair of maps, shape ``(N,)``."""
     high = torch.maximum(first.amax((1, 2)), second.amax((1, 2)))
     low = torch.minimum(first.amin((1, 2)), second.amin((1, 2)))
     return high - low
 
 
-def sums_of_neighbours(values: torch.Tensor, count: int, dim: int) -> torch.Tensor:
+def sums_of_neighbours(values: Tensor, count: int, dim: int) -> Tensor:
     """Sums of ``count`` neighbours along a dimension, by adding shifted copies of partial sums.
 
     Sums of 1, 2, 4 ... neighbours are each the sum of two earlier ones, so a window of 7 takes
@@ -76,7 +77,7 @@ class Window:
     width: int = WINDOW
     deviation: float | None = None
 
-    def means(self, maps: torch.Tensor) -> torch.Tensor:
+    def means(self, maps: Tensor) -> Tensor:
         """Mean over every window that lies inside maps ``(N, H, W)``: ``(N, H - h + 1, ...)``."""
         if self.deviation is None:
             rows = sums_of_neighbours(maps, self.width, 2)
@@ -95,7 +96,7 @@ SQUARE = Window()
 class WindowMoments:
     """Local means and squares of maps, kept so that a reference is filtered only once."""
 
-    def __init__(self, maps: torch.Tensor, window: Window = SQUARE) -> None:
+    def __init__(self, maps: Tensor, window: Window = SQUARE) -> None:
         self.maps = maps
         self.window = window
         self.mean = window.means(maps)
@@ -103,11 +104,11 @@ class WindowMoments:
 
 
 def ssim(
-    first: torch.Tensor | WindowMoments,
-    second: torch.Tensor,
-    data_range: float | torch.Tensor,
+    first: Tensor | WindowMoments,
+    second: Tensor,
+    data_range: float | Tensor,
     window: Window = SQUARE,
-) -> torch.Tensor:
+) -> Tensor:
     """Structural similarity (Wang et al. 2004; Binder et al. 2022, Eq. 1), mean over windows.
 
     Sample covariances, windows inside the map only, ``C1 = (0.01 L)^2`` and ``C2 = (0.03 L)^2``:
@@ -126,22 +127,22 @@ def ssim(
 
 
 def ssim_for_ranges(
-    first: torch.Tensor | WindowMoments,
-    second: torch.Tensor,
-    data_ranges: Mapping[str, float | torch.Tensor],
+    first: Tensor | WindowMoments,
+    second: Tensor,
+    data_ranges: Mapping[str, float | Tensor],
     window: Window = SQUARE,
-) -> dict[str, torch.Tensor]:
+) -> dict[str, Tensor]:
     """:func:`ssim` for several ranges L at once; the windows are filtered once for all."""
     local = local_ssim(first, second, data_ranges, window)
     return {name: values.mean((1, 2)) for name, values in local}
 
 
 def local_ssim(
-    first: torch.Tensor | WindowMoments,
-    second: torch.Tensor,
-    data_ranges: Mapping[str, float | torch.Tensor],
+    first: Tensor | WindowMoments,
+    second: Tensor,
+    data_ranges: Mapping[str, float | Tensor],
     window: Window = SQUARE,
-) -> Iterator[tuple[str, torch.Tensor]]:
+) -> Iterator[tuple[str, Tensor]]:
     """For each range L its name and the SSIM of every window, ``(N, H - h + 1, W - w + 1)``."""
     a = first if isinstance(first, WindowMoments) else WindowMoments(first, window)
     b = WindowMoments(second, a.window)
@@ -159,7 +160,7 @@ def local_ssim(
         yield name, luminance * structure
 
 
-def ranks(maps: torch.Tensor) -> torch.Tensor:
+def ranks(maps: Tensor) -> Tensor:
     """Ranks of the pixels of each map, ties sharing their average rank, from 1.
 
     Args:
@@ -171,7 +172,7 @@ def ranks(maps: torch.Tensor) -> torch.Tensor:
     return _sorted_and_ranked(maps)[1]
 
 
-def _sorted_and_ranked(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _sorted_and_ranked(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Values in ascending order and ranks in place, each ``(N, M)``, from one sort."""
     flat = maps.flatten(1)
     values, order = flat.sort(dim=1)
@@ -191,7 +192,7 @@ def _sorted_and_ranked(maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return values, placed.masked_fill(values[:, -1:].isnan(), torch.nan)
 
 
-def pearson(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+def pearson(first: Tensor, second: Tensor) -> Tensor:
     """Pearson correlation over the pixels, ``(N,)``; NaN for a constant map."""
     a, b = (values.flatten(1).double() for values in (first, second))
     a, b = (values - values.mean(1, keepdim=True) for values in (a, b))
@@ -199,17 +200,17 @@ def pearson(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return ((a * b).sum(1) / scale).clamp(-1, 1)
 
 
-def spearman(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+def spearman(first: Tensor, second: Tensor) -> Tensor:
     """Spearman's rank correlation over the pixels (Binder et al. 2022, Eq. 17), ``(N,)``."""
     return pearson(ranks(first), ranks(second))
 
 
-def normalized_mse(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+def normalized_mse(first: Tensor, second: Tensor) -> Tensor:
     """Mean squared difference of second-moment-normalised maps (Binder et al. 2022, Eq. 21)."""
     return (second_moment(first) - second_moment(second)).square().mean((1, 2))
 
 
-def relative_change(maps: torch.Tensor, disturbed: torch.Tensor) -> torch.Tensor:
+def relative_change(maps: Tensor, disturbed: Tensor) -> Tensor:
     """Euclidean distance of two sets of maps ``(N, H, W)`` over the norm of the first, ``(N,)``.
 
     With maps of slightly disturbed inputs it is the local sensitivity of Alvarez-Melis and
@@ -219,7 +220,7 @@ def relative_change(maps: torch.Tensor, disturbed: torch.Tensor) -> torch.Tensor
     return (first - second).norm(dim=1) / first.norm(dim=1)
 
 
-def robust_bounds(ascending: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def robust_bounds(ascending: Tensor) -> tuple[Tensor, Tensor]:
     """Bounds of the central 99.9 % of the values, for sorted values ``(N, M)``; each ``(N,)``."""
     cut = round((1 - ROBUST) / 2 * ascending.shape[1])
     return ascending[:, cut], ascending[:, -1 - cut]
@@ -232,13 +233,13 @@ class Reference:
         maps: ``(N, H, W)``, normalised here by their second moment.
     """
 
-    def __init__(self, maps: torch.Tensor) -> None:
+    def __init__(self, maps: Tensor) -> None:
         self.normalized = second_moment(maps)
         self.moments = WindowMoments(self.normalized)
         ascending, self.ranks = _sorted_and_ranked(self.normalized)
         self.low, self.high = robust_bounds(ascending)
 
-    def compare(self, maps: torch.Tensor) -> dict[str, torch.Tensor]:
+    def compare(self, maps: Tensor) -> dict[str, Tensor]:
         """All similarities between the base maps and others.
 
         SSIM is computed for four ranges L of the normalised maps: ``ssim`` uses the joint range

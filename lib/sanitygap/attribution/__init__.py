@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache, partial
 
-import torch
+from torch import Tensor
 
 from sanitygap.attribution import (  # noqa: F401  (they register methods)
     cam,
@@ -79,13 +79,13 @@ def _with_choice(name: str, choice: str) -> Method:
 
 def unpooled(
     model: Explainable,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
+    inputs: Tensor,
+    targets: Tensor,
     methods: Sequence[str],
     keys: Sequence[int],
     sampling: Sampling | None = None,
     batch_size: int = 10,
-) -> dict[str, torch.Tensor]:
+) -> dict[str, Tensor]:
     """Attribution of several methods for one batch of images, a value for each colour channel.
 
     Args:
@@ -106,7 +106,7 @@ def unpooled(
     """
     sampling = sampling or Sampling()
     request = Request(model, inputs, targets, tuple(keys), sampling, batch_size)
-    shared: dict[object, torch.Tensor] = {}
+    shared: dict[object, Tensor] = {}
     made = {}
     for chosen in select(methods):
         if chosen.compute not in shared:
@@ -118,14 +118,14 @@ def unpooled(
 
 def attribute(
     model: Explainable,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
+    inputs: Tensor,
+    targets: Tensor,
     methods: Sequence[str],
     keys: Sequence[int],
     sampling: Sampling | None = None,
     batch_size: int = 10,
     reduction: Reduction = "signed",
-) -> dict[str, torch.Tensor]:
+) -> dict[str, Tensor]:
     """Attribution maps of several methods for one batch of images.
 
     Args:

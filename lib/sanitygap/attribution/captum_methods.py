@@ -8,15 +8,15 @@ Sriram and Conati (2022) used captum; these rows show what that does to their te
 import warnings
 from typing import Any
 
-import torch
 from captum.attr import DeepLift, GuidedBackprop, GuidedGradCam
+from torch import Tensor
 
 from sanitygap.attribution.cam import last_spatial_layer
 from sanitygap.attribution.method import Request, one_pass
 from sanitygap.errors import UsageError
 
 
-def _quietly(explainer: Any, request: Request, **options: Any) -> torch.Tensor:
+def _quietly(explainer: Any, request: Request, **options: Any) -> Tensor:
     """captum's values for a request, without the warning that it sets hooks.
 
     Raises:
@@ -33,18 +33,18 @@ def _quietly(explainer: Any, request: Request, **options: Any) -> torch.Tensor:
             raise UsageError(
                 f"captum's {name} refuses {request.model.spec}: {reason}; leave it out"
             ) from None
-    found: torch.Tensor = values.detach()
+    found: Tensor = values.detach()
     return found
 
 
 @one_pass("captum-guided-backprop")
-def guided_pass(request: Request) -> torch.Tensor:
+def guided_pass(request: Request) -> Tensor:
     """Guided backpropagation as captum does it: only modules of the class nn.ReLU are guided."""
     return _quietly(GuidedBackprop(request.model.module), request)
 
 
 @one_pass("captum-guided-grad-cam")
-def guided_grad_cam_pass(request: Request) -> torch.Tensor:
+def guided_grad_cam_pass(request: Request) -> Tensor:
     """Guided Grad-CAM as captum does it: only modules of the class nn.ReLU are guided.
 
     It looks at this library's layer, with its interpolation.
@@ -55,7 +55,7 @@ def guided_grad_cam_pass(request: Request) -> torch.Tensor:
 
 
 @one_pass("captum-deeplift")
-def deeplift_pass(request: Request) -> torch.Tensor:
+def deeplift_pass(request: Request) -> Tensor:
     """DeepLIFT as captum does it: only modules of classes that it knows are rescaled.
 
     The baseline is zero.

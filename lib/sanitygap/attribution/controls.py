@@ -3,20 +3,21 @@
 import hashlib
 
 import torch
+from torch import Tensor
 
 from sanitygap.attribution.method import Request, one_pass
 from sanitygap.seeds import normal, stable_seed
 
 
 @one_pass("noise")
-def noise_pass(request: Request) -> torch.Tensor:
+def noise_pass(request: Request) -> Tensor:
     """Control: Gaussian noise, drawn anew at every stage, blind to model and image."""
     seeds = [request.seed(image, "noise") for image in range(len(request.inputs))]
     return normal((1, *request.inputs.shape[2:]), seeds, request.inputs)
 
 
 @one_pass("edges")
-def edge_pass(request: Request) -> torch.Tensor:
+def edge_pass(request: Request) -> Tensor:
     """Control: Sobel edges of the image, blind to the model.
 
     Gradient magnitude of the grey image, ``(N, 1, H, W)``.
@@ -30,7 +31,7 @@ def edge_pass(request: Request) -> torch.Tensor:
 
 
 @one_pass("noise-fixed")
-def fixed_noise_pass(request: Request) -> torch.Tensor:
+def fixed_noise_pass(request: Request) -> Tensor:
     """Control: Gaussian noise, the same for an image whatever the model: it never changes."""
     seeds = [
         stable_seed("fixed noise", hashlib.sha256(image.cpu().contiguous().numpy()).hexdigest())
@@ -40,7 +41,7 @@ def fixed_noise_pass(request: Request) -> torch.Tensor:
 
 
 @one_pass("noise-x-input")
-def noise_times_input_pass(request: Request) -> torch.Tensor:
+def noise_times_input_pass(request: Request) -> Tensor:
     """Control: fresh Gaussian noise times input, as if the gradient were noise, channels summed."""
     seeds = [request.seed(image, "noise-x-input") for image in range(len(request.inputs))]
     drawn = normal(tuple(request.inputs.shape[1:]), seeds, request.inputs)
@@ -48,7 +49,7 @@ def noise_times_input_pass(request: Request) -> torch.Tensor:
 
 
 @one_pass("centre")
-def centre_pass(request: Request) -> torch.Tensor:
+def centre_pass(request: Request) -> Tensor:
     """Control: the middle of the image, whatever it shows, blind to the model.
 
     A Gaussian hill, a quarter of the image's side wide, ``(N, 1, H, W)``.

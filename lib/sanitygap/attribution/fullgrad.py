@@ -8,7 +8,7 @@ layers. Batch normalisation has a bias too, and a saturated ReLU6 acts as one.
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sanitygap.attribution.method import Request, one_pass
 from sanitygap.errors import UsageError
@@ -19,22 +19,18 @@ TOLERANCE = 1e-4
 #: ... and of the largest logit
 ROUNDING = 1e-4
 
-Biases = Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor | None]
+Biases = Callable[[nn.Module, Tensor, Tensor], Tensor | None]
 
 
-def _explicit(
-    module: nn.Module, _inputs: torch.Tensor, outputs: torch.Tensor
-) -> torch.Tensor | None:
+def _explicit(module: nn.Module, _inputs: Tensor, outputs: Tensor) -> Tensor | None:
     bias = module.bias
-    if not isinstance(bias, torch.Tensor):
+    if not isinstance(bias, Tensor):
         return None
     shown = bias if outputs.ndim == 2 else bias.view(1, -1, *[1] * (outputs.ndim - 2))
     return shown.expand_as(outputs)
 
 
-def _of_normalisation(
-    module: nn.Module, _inputs: torch.Tensor, outputs: torch.Tensor
-) -> torch.Tensor:
+def _of_normalisation(module: nn.Module, _inputs: Tensor, outputs: Tensor) -> Tensor:
     scale = (module.running_var + module.eps).rsqrt()  # type: ignore[operator]
     shift = -module.running_mean * scale  # type: ignore[operator]
     if module.affine:
@@ -42,7 +38,7 @@ def _of_normalisation(
     return shift.view(1, -1, 1, 1).expand_as(outputs)
 
 
-def _of_ceiling(module: nn.Module, inputs: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+def _of_ceiling(module: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor:
     """A unit at its ceiling (or at a floor other than 0) passes on a constant."""
     low, high = module.min_val, module.max_val
     return outputs * ((inputs >= high) | (inputs <= low))  # type: ignore[operator]
@@ -57,7 +53,7 @@ BIASES: dict[type[nn.Module], Biases] = {
 }
 
 
-def full_gradients(request: Request) -> tuple[torch.Tensor, list[torch.Tensor]]:
+def full_gradients(request: Request) -> tuple[Tensor, list[Tensor]]:
     """The parts of the target logits: input gradients and bias gradients.
 
     Args:
@@ -74,9 +70,9 @@ def full_gradients(request: Request) -> tuple[torch.Tensor, list[torch.Tensor]]:
     layers = {
         name: layer for name, layer in request.model.module.named_modules() if type(layer) in BIASES
     }
-    records: list[tuple[torch.Tensor, torch.Tensor]] = []  # outputs and biases, by calls
+    records: list[tuple[Tensor, Tensor]] = []  # outputs and biases, by calls
 
-    def note(name: str, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> object:
+    def note(name: str, inputs: tuple[Tensor, ...], output: Tensor) -> object:
         # a layer that works in place has overwritten its input; what it did is seen in the output
         layer = layers[name]
         found = BIASES[type(layer)](layer, inputs[0].detach(), output.detach())
@@ -110,7 +106,7 @@ def full_gradients(request: Request) -> tuple[torch.Tensor, list[torch.Tensor]]:
     return of_input, of_biases
 
 
-def _rescaled(part: torch.Tensor) -> torch.Tensor:
+def _rescaled(part: Tensor) -> Tensor:
     """Absolute values, brought to [0, 1] for each image, summed over channels: ``(N, 1, h, w)``."""
     values = part.abs()
     low, high = (bound(values, (1, 2, 3), keepdim=True) for bound in (torch.amin, torch.amax))
@@ -119,7 +115,7 @@ def _rescaled(part: torch.Tensor) -> torch.Tensor:
 
 
 @one_pass("fullgrad")
-def fullgrad_pass(request: Request) -> torch.Tensor:
+def fullgrad_pass(request: Request) -> Tensor:
     """FullGrad (Srinivas & Fleuret 2019): magnitudes of input and bias gradients, layer by layer.
 
     Each layer's magnitudes are brought to [0, 1] for each image, upsampled and added, as the

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cache
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from zennit.composites import NameLayerMapComposite, layer_map_base
 from zennit.core import Composite, Hook, Stabilizer
 from zennit.rules import ZBox
@@ -72,7 +72,7 @@ def composite(
     )
 
 
-def relevance(model: Explainable, composite: Composite, request: Request) -> torch.Tensor:
+def relevance(model: Explainable, composite: Composite, request: Request) -> Tensor:
     """Relevance of the pixels for each image's target, starting with 1 whatever its logit.
 
     Started with the logit instead, the whole map would change its sign with it, and a network with
@@ -110,7 +110,7 @@ Preset = Callable[[Explainable, bool], Composite]
 """From a network, and whether biases count as contributions, to the rules of its layers."""
 
 
-def _beta(beta: float | Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Preset:
+def _beta(beta: float | Callable[[Tensor, Tensor], Tensor]) -> Preset:
     """The beta rule in convolutions, epsilon in dense layers."""
     return lambda model, biases: composite(model, Beta(beta, biases), Epsilon(TINY, biases))
 
@@ -143,7 +143,7 @@ EVERYWHERE: dict[str, Modifier] = {
 
 @cache
 def _pass(name: str, biases: bool = False) -> Pass:
-    def compute(request: Request) -> torch.Tensor:
+    def compute(request: Request) -> Tensor:
         model = request.model
         if name in PRESETS:
             return relevance(model, PRESETS[name](model, biases), request)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import torch
+from torch import Tensor
 
 from sanitygap.models.explainable import Explainable
 from sanitygap.seeds import stable_seed
@@ -38,8 +38,8 @@ class Request:
     """
 
     model: Explainable
-    inputs: torch.Tensor
-    targets: torch.Tensor
+    inputs: Tensor
+    targets: Tensor
     keys: tuple[int, ...]
     sampling: Sampling = field(default_factory=Sampling)
     batch_size: int = 10
@@ -49,11 +49,11 @@ class Request:
         return stable_seed(self.keys[image], *parts)
 
 
-Pass = Callable[[Request], torch.Tensor]
-Finish = Callable[[torch.Tensor, Request], torch.Tensor]
+Pass = Callable[[Request], Tensor]
+Finish = Callable[[Tensor, Request], Tensor]
 
 
-def unchanged(values: torch.Tensor, request: Request) -> torch.Tensor:
+def unchanged(values: Tensor, request: Request) -> Tensor:
     """The second half of a method whose pass gives what it shows."""
     return values
 
@@ -74,7 +74,7 @@ class Method:
     summary: str
     finish: Finish = unchanged
 
-    def values(self, request: Request) -> torch.Tensor:
+    def values(self, request: Request) -> Tensor:
         """The expensive half for a request, of the scores that are explained; detached."""
         with request.model.explained():
             return self.compute(request).detach()
@@ -108,5 +108,5 @@ def one_pass(name: str) -> Callable[[Pass], Pass]:
     return decorate
 
 
-def _first_line(function: Callable[..., torch.Tensor]) -> str:
+def _first_line(function: Callable[..., Tensor]) -> str:
     return (function.__doc__ or "").strip().splitlines()[0]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from sanitygap import activations
@@ -93,7 +93,7 @@ def redrawn_overtaking(batch: Batch, redraws: int = 20) -> Iterator[dict[str, An
                 }
 
 
-def layers_of(module: nn.Module, example: torch.Tensor) -> list[str]:
+def layers_of(module: nn.Module, example: Tensor) -> list[str]:
     """Names of the modules whose outputs are activations.
 
     These are the network's nonlinearities. Where all are calls of functions, it is the innermost
@@ -122,7 +122,7 @@ class _CalledActivations(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.returned: list[torch.Tensor] = []  # kept, so that no id is used twice
+        self.returned: list[Tensor] = []  # kept, so that no id is used twice
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -134,7 +134,7 @@ class _CalledActivations(TorchFunctionMode):
 
 
 @torch.no_grad()
-def _returning_activations(module: nn.Module, example: torch.Tensor) -> list[str]:
+def _returning_activations(module: nn.Module, example: Tensor) -> list[str]:
     found: dict[int, str] = {}
     mode = _CalledActivations()
 

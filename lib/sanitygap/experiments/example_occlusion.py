@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.attribution.applicable import defined
@@ -37,7 +38,7 @@ class ExampleOcclusion:
     class_name: str
     patch: int
     counts: tuple[int, ...]
-    maps: dict[str, torch.Tensor]
+    maps: dict[str, Tensor]
     boxes: dict[str, list[tuple[int, int, int, int]]]
     scores: pd.DataFrame
 
@@ -115,12 +116,8 @@ def example_occlusion(
 
 @torch.no_grad()
 def _logits(
-    model: Explainable,
-    inputs: torch.Tensor,
-    soft: torch.Tensor,
-    hidden: Sequence[torch.Tensor],
-    batch_size: int,
-) -> torch.Tensor:
+    model: Explainable, inputs: Tensor, soft: Tensor, hidden: Sequence[Tensor], batch_size: int
+) -> Tensor:
     """Logits, a row a state, of an input that is blurred where it is hidden."""
     batches = []
     for start in range(0, len(hidden), batch_size):
@@ -130,7 +127,7 @@ def _logits(
     return torch.cat(batches)
 
 
-def _box(inside: torch.Tensor) -> tuple[int, int, int, int]:
+def _box(inside: Tensor) -> tuple[int, int, int, int]:
     """Left, top, width and height of the rectangle of the true pixels of ``(H, W)``."""
     rows, columns = inside.any(1).nonzero(), inside.any(0).nonzero()
     left, top = int(columns[0]), int(rows[0])

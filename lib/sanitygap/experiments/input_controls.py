@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 from skimage.feature import canny
+from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from sanitygap.adebayo_metrics import Scaled, absolute_map, diverging_map
@@ -23,20 +24,20 @@ CANNY_SIGMA = 2.0
 MARGIN = 1
 
 
-def edge_masks(model: Explainable, inputs: torch.Tensor) -> torch.Tensor:
+def edge_masks(model: Explainable, inputs: Tensor) -> Tensor:
     """Where the edges of inputs ``(N, 3, H, W)`` are, by Canny's detector: bool ``(N, H, W)``."""
     grey = model.preprocessing.to_rgb(inputs).mean(1).cpu().numpy()
     found = np.stack([canny(image, CANNY_SIGMA) for image in grey])
     return torch.from_numpy(found).to(inputs.device)
 
 
-def thick(edges: torch.Tensor) -> torch.Tensor:
+def thick(edges: Tensor) -> Tensor:
     """Edges with their neighbours, bool ``(N, H, W)``."""
     size = 2 * MARGIN + 1
     return max_pool2d(edges[:, None].float(), size, 1, MARGIN)[:, 0] > 0
 
 
-def overlap(maps: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+def overlap(maps: Tensor, edges: Tensor) -> Tensor:
     """Share of the edges' pixels among the strongest of a map, as many as there are edges.
 
     A map without any relation to the edges has the share of the edges in the image.

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import PositiveInt
+from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from sanitygap.attribution import Sampling, attribute
@@ -45,11 +46,11 @@ class Compared:
         maps: float ``(N, H, W)``.
     """
 
-    def __init__(self, maps: torch.Tensor) -> None:
+    def __init__(self, maps: Tensor) -> None:
         self.normalized = second_moment(maps)
         self.ranks = ranks(self.normalized)
 
-    def with_(self, other: "Compared", partner: torch.Tensor) -> dict[str, torch.Tensor]:
+    def with_(self, other: "Compared", partner: Tensor) -> dict[str, Tensor]:
         """Similarities of map i with the other's map ``partner[i]``.
 
         Args:
@@ -68,12 +69,12 @@ class Compared:
         }
 
 
-def smoothed(maps: torch.Tensor) -> torch.Tensor:
+def smoothed(maps: Tensor) -> Tensor:
     """Absolute values, averaged over squares of 15 of 224 pixels; ``(N, H, W)``, also returned."""
     return blurred(maps.abs()[:, None])[:, 0]
 
 
-def low_relevance_auc(predictor: torch.Tensor, outcome: torch.Tensor) -> torch.Tensor:
+def low_relevance_auc(predictor: Tensor, outcome: Tensor) -> Tensor:
     """How well low values of one map predict low values of another, pixel by pixel.
 
     Args:
@@ -92,7 +93,7 @@ def low_relevance_auc(predictor: torch.Tensor, outcome: torch.Tensor) -> torch.T
     return 1 - below / (count * (pixels - count))
 
 
-def tile_sums(maps: torch.Tensor, side: int) -> torch.Tensor:
+def tile_sums(maps: Tensor, side: int) -> Tensor:
     """Sum of each of ``side * side`` tiles of maps ``(N, H, W)``, row by row: ``(N, side ** 2)``.
 
     Pixels at the right and the lower end that do not fill a tile belong to none.
@@ -101,9 +102,7 @@ def tile_sums(maps: torch.Tensor, side: int) -> torch.Tensor:
     return avg_pool2d(maps[:, None], size)[:, 0, :side, :side].flatten(1) * size[0] * size[1]
 
 
-def with_changed_tiles(
-    image: torch.Tensor, side: int, change: Change, level: float, seed: int
-) -> torch.Tensor:
+def with_changed_tiles(image: Tensor, side: int, change: Change, level: float, seed: int) -> Tensor:
     """Copies of one image, each with another tile changed.
 
     Args:
@@ -137,12 +136,8 @@ def with_changed_tiles(
 
 @torch.no_grad()
 def tile_responses(
-    model: Explainable,
-    cut: Cut,
-    image: torch.Tensor,
-    changed: torch.Tensor,
-    twins: Sequence[RandomTwin],
-) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    model: Explainable, cut: Cut, image: Tensor, changed: Tensor, twins: Sequence[RandomTwin]
+) -> tuple[Tensor, list[Tensor]]:
     """How strongly phi, and several g on top of it, respond to a change of each tile.
 
     Args:
@@ -168,7 +163,7 @@ def tile_responses(
     return _change(features), responses
 
 
-def _change(values: torch.Tensor) -> torch.Tensor:
+def _change(values: Tensor) -> Tensor:
     """Relative distance of every row from the first."""
     flat = values.flatten(1).double()
     return (flat[1:] - flat[:1]).norm(dim=1) / flat[:1].norm(dim=1)
@@ -234,7 +229,7 @@ def preserved_irrelevance(
 
 def _pairs(
     batch: Batch, method: str, cut: Cut, redraws: int
-) -> Iterator[tuple[str, torch.Tensor, str, torch.Tensor, str, int]]:
+) -> Iterator[tuple[str, Tensor, str, Tensor, str, int]]:
     """Pairs of maps of one cut: name, map, name, map, how both are shown, and a seed."""
     model, run = batch.model, batch.seed
     trained = explained(model, batch, method, run)
@@ -255,7 +250,7 @@ def _pairs(
             yield name, values.abs(), "redrawn", redrawn.abs(), "absolute", seed
 
 
-def partners(positions: Sequence[int]) -> list[torch.Tensor]:
+def partners(positions: Sequence[int]) -> list[Tensor]:
     """For each kind of pair, which image of a batch each is paired with; the first is itself.
 
     Pairs stay within groups of ten neighbours, so they do not depend on the size of a batch. An
@@ -275,13 +270,13 @@ def partners(positions: Sequence[int]) -> list[torch.Tensor]:
     return found
 
 
-def explained(model: Explainable, batch: Batch, method: str, seed: int) -> torch.Tensor:
+def explained(model: Explainable, batch: Batch, method: str, seed: int) -> Tensor:
     """Signed maps ``(N, H, W)`` of a batch by one method, for the model as it is."""
     keys = batch.seeds(seed, "irrelevance")
     return attribute(model, batch.inputs, batch.targets, [method], keys)[method]
 
 
-def of_features(model: Explainable, batch: Batch, method: str, cut: Cut, seed: int) -> torch.Tensor:
+def of_features(model: Explainable, batch: Batch, method: str, cut: Cut, seed: int) -> Tensor:
     """Signed maps ``(N, H, W)`` that explain the sum of phi's activations."""
     targets = torch.zeros_like(batch.targets)
     keys = batch.seeds(seed, "irrelevance")
@@ -386,7 +381,7 @@ def limited_change(
         def state(
             name: str, model: Explainable = model, module: PixelNetwork = module,
             batch: Batch = batch, seed: int = seed,
-        ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:  # fmt: skip
+        ) -> tuple[Tensor, dict[str, Tensor]]:  # fmt: skip
             truth = module.contributions(batch.inputs, batch.targets)
             keys = batch.seeds(seed, name)
             maps = attribute(model, batch.inputs, batch.targets, methods, keys, sampling)
@@ -411,7 +406,7 @@ def limited_change(
             yield batch.rows(values, seed=seed, method=name)
 
 
-def _alike(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+def _alike(first: Tensor, second: Tensor) -> Tensor:
     """SSIM of second-moment-normalised maps, L = joint range."""
     a, b = second_moment(first), second_moment(second)
     return ssim(a, b, joint_range(a, b))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 from torch.nn.functional import interpolate
 
 from sanitygap.attribution import Sampling
@@ -15,7 +16,7 @@ from sanitygap.similarity import relative_change
 from sanitygap.table import Batch, Context, Piece, cut_by, table
 
 
-def gini(maps: torch.Tensor) -> torch.Tensor:
+def gini(maps: Tensor) -> Tensor:
     """Gini index of the absolute values (Chalasani et al. 2020): how few pixels hold the mass.
 
     Args:
@@ -30,7 +31,7 @@ def gini(maps: torch.Tensor) -> torch.Tensor:
     return (ascending * weights).sum(1) / ascending.sum(1)
 
 
-def mosaics(inputs: torch.Tensor, others: Sequence[torch.Tensor], shift: int = 0) -> torch.Tensor:
+def mosaics(inputs: Tensor, others: Sequence[Tensor], shift: int = 0) -> Tensor:
     """Each image at half its size in one quadrant, three others in the rest.
 
     Image i stands in quadrant ``(i + shift) mod 4``, counted from the upper left row by row.
@@ -64,7 +65,7 @@ def quadrant(place: int, height: int, width: int) -> tuple[slice, slice]:
     return rows, columns
 
 
-def focus(maps: torch.Tensor, shift: int = 0) -> torch.Tensor:
+def focus(maps: Tensor, shift: int = 0) -> Tensor:
     """Share of the positive attribution of mosaics that lies on the explained image.
 
     As Arias-Duart et al. (2022) do, on mosaics of :func:`mosaics`.

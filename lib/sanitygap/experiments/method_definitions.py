@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torchvision
 from scipy.stats import norm, spearmanr
-from torch import nn
+from torch import Tensor, nn
 
 from sanitygap import similarity
 from sanitygap.adebayo_metrics import DATA_RANGE, UNIFORM, hog
@@ -54,7 +54,7 @@ def seeded(seed: int, make: Any, *parts: Any, **options: Any) -> Any:
         return make(*parts, **options)
 
 
-def request_for(model: Explainable, inputs: torch.Tensor, **options: Any) -> Request:
+def request_for(model: Explainable, inputs: Tensor, **options: Any) -> Request:
     """A request about the class that the network predicts."""
     return Request(model, inputs, model.predict(inputs), tuple(range(len(inputs))), **options)
 
@@ -70,17 +70,17 @@ def random_grey_network(seed: int, biases: bool = True) -> Explainable:
     return bare(module, 28)
 
 
-def grey_inputs(seed: int, count: int = 4) -> torch.Tensor:
+def grey_inputs(seed: int, count: int = 4) -> Tensor:
     """Random inputs in double precision, ``(N, 3, 28, 28)`` with equal channels."""
     return seeded(seed, torch.rand, count, 1, 28, 28, dtype=torch.float64).repeat(1, 3, 1, 1)
 
 
-def relative(first: torch.Tensor, second: torch.Tensor) -> float:
+def relative(first: Tensor, second: Tensor) -> float:
     """Norm of the difference over that of the second."""
     return float(((first - second).norm() / second.norm()).detach())
 
 
-def largest(values: torch.Tensor) -> float:
+def largest(values: Tensor) -> float:
     """The largest absolute value."""
     return float(values.detach().abs().max())
 
@@ -139,13 +139,13 @@ class _GuidedStep(torch.autograd.Function):
     """The formula of A.3, written down once more: ReLU, backward ``1[R > 0] 1[f > 0] R``."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, inputs: Tensor) -> Tensor:
         outputs = torch.where(inputs > 0, inputs, torch.zeros_like(inputs))
         ctx.save_for_backward(outputs)
         return outputs
 
     @staticmethod
-    def backward(ctx: Any, *above: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: Any, *above: Tensor) -> Tensor:
         (outputs,) = ctx.saved_tensors
         return above[0] * (above[0] > 0) * (outputs > 0)
 
@@ -199,7 +199,7 @@ def _torchvision_network(seed: int, name: str) -> nn.Module:
     return seeded(seed, torchvision.models.get_model, name, weights=None, num_classes=10, **options)
 
 
-def _relu_calls(module: nn.Module, inputs: torch.Tensor) -> int:
+def _relu_calls(module: nn.Module, inputs: Tensor) -> int:
     """ReLU nodes of the graph that autograd records, which no function call escapes."""
     leaf = inputs.clone().requires_grad_()
     seen, queue = set(), [module(leaf).grad_fn]
@@ -247,7 +247,7 @@ def grad_cam(seed: int) -> list[Row]:
 
 
 def integrated_gradients(
-    seed: int, trained: nn.Module, inputs: torch.Tensor, steps: Sequence[int] = (10, 100, 300)
+    seed: int, trained: nn.Module, inputs: Tensor, steps: Sequence[int] = (10, 100, 300)
 ) -> list[Row]:
     """Completeness by number of steps, and the formula differentiated literally.
 
@@ -278,7 +278,7 @@ def integrated_gradients(
     return rows
 
 
-def _incompleteness(model: Explainable, inputs: torch.Tensor, steps: int) -> float:
+def _incompleteness(model: Explainable, inputs: Tensor, steps: int) -> float:
     """Largest relative error of the sum of integrated gradients."""
     targets = model.predict(inputs)
     with torch.no_grad():
@@ -292,12 +292,12 @@ def _incompleteness(model: Explainable, inputs: torch.Tensor, steps: int) -> flo
 
 
 def _noisy(
-    score: Callable[[torch.Tensor], torch.Tensor],
+    score: Callable[[Tensor], Tensor],
     at: float,
     sigma: float,
     sampled: tuple[int, int],
     *seeds: object,
-) -> torch.Tensor:
+) -> Tensor:
     """Mean and variance of a score's gradient over noise, by the library.
 
     Args:
@@ -322,7 +322,7 @@ def _noisy(
     return noisy_pass(Request(model, inputs, targets.long(), keys, sampling, 100_000))
 
 
-def _of_first(score: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+def _of_first(score: Callable[[Tensor], Tensor]) -> Any:
     """A score of the first value of an input."""
     return lambda inputs: score(inputs[:, 0, 0, :1])
 
@@ -395,7 +395,7 @@ def _quadratic_of_several(seed: int, sigma: float, repeats: int, count: int) -> 
     matrix = seeded(seed, torch.randn, 6, 6, dtype=torch.float64)
     matrix = matrix + matrix.T
 
-    def score(inputs: torch.Tensor) -> torch.Tensor:
+    def score(inputs: Tensor) -> Tensor:
         flat = inputs.flatten(1)
         return 0.5 * ((flat @ matrix) * flat).sum(1, keepdim=True)
 
@@ -459,7 +459,7 @@ def definitions(
 TRAINED, DIGITS = Plan("digits", "CNN", epochs=6, shrink=4), 6
 
 
-def trained_network(context: Context) -> tuple[nn.Module, torch.Tensor]:
+def trained_network(context: Context) -> tuple[nn.Module, Tensor]:
     """A small CNN trained on the embedded digits, and some of them, float64 ``(N, 3, 28, 28)``."""
     module = grey_network(context, TRAINED).model.module
     shown = grey_images(context, TRAINED.data).test[:DIGITS]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
 from sanitygap.adebayo_metrics import DATA_RANGE, UNIFORM, hog
 from sanitygap.attribution import Sampling, unpooled
@@ -28,7 +29,7 @@ MASKS: dict[Kind, str] = {
 }
 
 
-def on_unit_range(maps: torch.Tensor, how: str = "max-abs") -> torch.Tensor:
+def on_unit_range(maps: Tensor, how: str = "max-abs") -> Tensor:
     """Maps ``(N, H, W)`` brought to [-1, 1].
 
     Args:
@@ -42,7 +43,7 @@ def on_unit_range(maps: torch.Tensor, how: str = "max-abs") -> torch.Tensor:
     return (maps - low) / (high - low) * 2 - 1
 
 
-def masks(kind: Kind, keys: Sequence[int], side: int) -> torch.Tensor:
+def masks(kind: Kind, keys: Sequence[int], side: int) -> Tensor:
     """Random masks on [-1, 1], float64 ``(N, side, side)``, one a key."""
     like = torch.empty(0, dtype=torch.float64)
     if kind == "uniform":
@@ -54,7 +55,7 @@ def masks(kind: Kind, keys: Sequence[int], side: int) -> torch.Tensor:
     return on_unit_range(normal((side, side), list(keys), like), MASKS[kind])
 
 
-def four_similarities(first: torch.Tensor, second: torch.Tensor) -> dict[str, np.ndarray]:
+def four_similarities(first: Tensor, second: Tensor) -> dict[str, np.ndarray]:
     """The tuple of the appendix for maps on [-1, 1], each ``(N,)``."""
     found = {
         "spearman": spearman(first, second),
@@ -100,7 +101,7 @@ def metric_calibration(
     """
 
     def rows(
-        first: str, second: str, names: Sequence[str], maps: torch.Tensor, drawn: torch.Tensor
+        first: str, second: str, names: Sequence[str], maps: Tensor, drawn: Tensor
     ) -> pd.DataFrame:
         about = {"first": first, "second": second, "pair": names, "side": maps.shape[-1]}
         return pd.DataFrame(about | four_similarities(maps, drawn))

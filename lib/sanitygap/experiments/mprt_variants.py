@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sanitygap.models.explainable import Explainable, Stage
 from sanitygap.randomization import RandomTwin
@@ -20,12 +20,12 @@ BINS = 100
 NOISE = 0.1
 
 
-def normalised(maps: torch.Tensor) -> torch.Tensor:
+def normalised(maps: Tensor) -> Tensor:
     """Absolute maps over their largest magnitude, as the peer prepares them, ``(N, H, W)``."""
     return maps.abs() / maps.abs().amax((1, 2), keepdim=True)
 
 
-def flat_ssim(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+def flat_ssim(first: Tensor, second: Tensor) -> Tensor:
     """SSIM of maps written as one long row of pixels, with windows of 7 along it, ``(N,)``.
 
     A window then sees neighbours in one direction only, and the end of a row beside the start of
@@ -38,7 +38,7 @@ def flat_ssim(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return ssim(a, b, joint_range(a, b), Window(1, 7))
 
 
-def histogram_entropy(maps: torch.Tensor, bins: int = BINS) -> torch.Tensor:
+def histogram_entropy(maps: Tensor, bins: int = BINS) -> Tensor:
     """Complexity of efficient MPRT: entropy of a map's histogram, in nats, ``(N,)``.
 
     A map with a value that is not finite has none: NaN.
@@ -58,13 +58,13 @@ def histogram_entropy(maps: torch.Tensor, bins: int = BINS) -> torch.Tensor:
     return torch.stack(found).to(maps)
 
 
-def complexity_rise(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+def complexity_rise(before: Tensor, after: Tensor) -> Tensor:
     """Efficient MPRT: relative rise of the complexity once the network is random, ``(N,)``."""
     first, second = histogram_entropy(before), histogram_entropy(after)
     return (second - first) / first
 
 
-def noisy(inputs: torch.Tensor, seeds: list[int]) -> torch.Tensor:
+def noisy(inputs: Tensor, seeds: list[int]) -> Tensor:
     """Inputs with the noise of smooth MPRT, one draw an image."""
     extent = inputs.amax((1, 2, 3)) - inputs.amin((1, 2, 3))
     draws = normal(tuple(inputs.shape[1:]), seeds, inputs)
@@ -147,11 +147,11 @@ def mprt_variants(
     numbers = spread if count > 1 else [len(names)]
     twin, doubles = RandomTwin(model, batch.seed), twins_of_shape(model.module)
 
-    def plain(state: str) -> dict[str, torch.Tensor]:
+    def plain(state: str) -> dict[str, Tensor]:
         return batch.maps(methods, batch.seed, state)
 
-    def smooth(state: str) -> dict[str, torch.Tensor]:
-        total: dict[str, torch.Tensor] = {}
+    def smooth(state: str) -> dict[str, Tensor]:
+        total: dict[str, Tensor] = {}
         for copy in range(copies):
             inputs = noisy(batch.inputs, batch.seeds(batch.seed, "smooth", copy))
             found = batch.maps(methods, batch.seed, state, copy, inputs=inputs)
@@ -159,7 +159,7 @@ def mprt_variants(
                 total[name] = total.get(name, 0) + values / copies
         return total
 
-    ways: list[tuple[str, Callable[[str], dict[str, torch.Tensor]]]] = [
+    ways: list[tuple[str, Callable[[str], dict[str, Tensor]]]] = [
         (DRAWS[0], plain), (DRAWS[1], plain), ("smooth", smooth),
     ]  # fmt: skip
     for draw, maps in ways:

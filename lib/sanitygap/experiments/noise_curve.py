@@ -6,6 +6,7 @@ from typing import Annotated
 import pandas as pd
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
+from torch import Tensor
 
 from sanitygap.attribution import Sampling
 from sanitygap.experiments.randomization_test import randomization_test
@@ -16,7 +17,7 @@ from sanitygap.similarity import Reference, pearson, second_moment
 from sanitygap.table import Batch, table
 
 
-def mixture(maps: torch.Tensor, noise: torch.Tensor, amount: float) -> torch.Tensor:
+def mixture(maps: Tensor, noise: Tensor, amount: float) -> Tensor:
     """A map plus independent noise, in units of the map's own root mean square.
 
     Args:
@@ -31,7 +32,7 @@ def mixture(maps: torch.Tensor, noise: torch.Tensor, amount: float) -> torch.Ten
     return second_moment(maps) + amount * noise
 
 
-def autocorrelation(maps: torch.Tensor, lag: int) -> torch.Tensor:
+def autocorrelation(maps: Tensor, lag: int) -> Tensor:
     """Correlation of each map with itself shifted by some pixels.
 
     Independent noise has 0 at every lag, a smooth map about 1 at small ones.
@@ -104,7 +105,7 @@ def noise_curve(
     model, inputs, targets, seed = batch.model, batch.inputs, batch.targets, batch.seed
     size = tuple(inputs.shape[2:])
 
-    def noisy(step: str) -> dict[tuple[str, float], torch.Tensor]:
+    def noisy(step: str) -> dict[tuple[str, float], Tensor]:
         maps = batch.maps(methods, seed, step)
         drawn = fresh_noise(batch, seed, step, size)
         return {
@@ -115,7 +116,7 @@ def noise_curve(
 
     base = noisy("base")
     references = {which: Reference(maps) for which, maps in base.items()}
-    similarities: dict[tuple[str, float], list[dict[str, torch.Tensor]]] = {w: [] for w in base}
+    similarities: dict[tuple[str, float], list[dict[str, Tensor]]] = {w: [] for w in base}
     twin, chosen_steps = RandomTwin(model, seed), steps(model.stages, "top-down", n_steps)
     for step in chosen_steps:
         with twin.redrawn(step.stages):
@@ -138,7 +139,7 @@ def noise_curve(
         )
 
 
-def fresh_noise(batch: Batch, seed: int, step: str, size: tuple[int, ...]) -> torch.Tensor:
+def fresh_noise(batch: Batch, seed: int, step: str, size: tuple[int, ...]) -> Tensor:
     """Standard normal noise for the maps of one step: one draw an image, the same for all maps."""
     return normal(size, batch.seeds(seed, step, "added noise"), batch.inputs)
 

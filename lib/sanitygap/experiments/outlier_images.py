@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from pydantic import PositiveInt
 from sklearn.covariance import ledoit_wolf_shrinkage
+from torch import Tensor
 
 from sanitygap.errors import UsageError
 from sanitygap.faithfulness import REGIONS, occlusion_steps, region_means, scaled
@@ -27,19 +28,19 @@ class Response:
         entropy: of the softmax distribution over classes in nats, ``(N,)``.
     """
 
-    features: torch.Tensor
-    entropy: torch.Tensor
+    features: Tensor
+    entropy: Tensor
 
 
 @torch.no_grad()
-def respond(model: Explainable, inputs: torch.Tensor) -> Response:
+def respond(model: Explainable, inputs: Tensor) -> Response:
     """Penultimate features and softmax entropy.
 
     Args:
         model: the network; the last module of its top stage is taken for the classifier.
         inputs: ``(N, 3, H, W)``.
     """
-    seen: list[torch.Tensor] = []
+    seen: list[Tensor] = []
     classifier = model.module.get_submodule(model.stages[0].modules[-1])
     with classifier.register_forward_pre_hook(lambda _, given: seen.append(given[0])):
         logits = model.module(inputs)
@@ -63,7 +64,7 @@ class FeatureCloud:
         UsageError: fewer than two images.
     """
 
-    def __init__(self, features: torch.Tensor) -> None:
+    def __init__(self, features: Tensor) -> None:
         count, size = features.shape
         if count < 2:
             raise UsageError("distances between features need at least two images; use more")
@@ -80,7 +81,7 @@ class FeatureCloud:
         largest = max(self._along.tolist(), default=0.0)
         self._bounded = self._outside > size * torch.finfo(sizes.dtype).eps * largest
 
-    def distance(self, features: torch.Tensor) -> torch.Tensor:
+    def distance(self, features: Tensor) -> Tensor:
         """Mahalanobis distance of features ``(N, D)`` to the centre of the cloud, ``(N,)``.
 
         Where nothing is shrunk, as with two images, only differences within their span count.
@@ -94,8 +95,8 @@ class FeatureCloud:
 
 
 def color_change(
-    original: torch.Tensor, changed: torch.Tensor, hidden: torch.Tensor, patch: int
-) -> tuple[torch.Tensor, torch.Tensor]:
+    original: Tensor, changed: Tensor, hidden: Tensor, patch: int
+) -> tuple[Tensor, Tensor]:
     """How far colour mean and colour variance of the hidden regions move.
 
     Args:
@@ -109,7 +110,7 @@ def color_change(
     """
     chosen = region_means(hidden.float(), patch) > 0.5
 
-    def moments(pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def moments(pixels: Tensor) -> tuple[Tensor, Tensor]:
         channels = pixels.double().unbind(1)
         means = torch.stack([region_means(values, patch) for values in channels])
         squares = torch.stack([region_means(values.square(), patch) for values in channels])

@@ -8,6 +8,7 @@ from typing import Annotated
 import pandas as pd
 import torch
 from pydantic import Field, PositiveInt
+from torch import Tensor
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.experiments.randomization_test import SEEDS as OTHER_SEEDS
@@ -143,9 +144,7 @@ def restricted_test(
                     )  # fmt: skip
 
 
-def response(
-    model: Explainable, inputs: torch.Tensor, redrawn: int, batch_size: int
-) -> torch.Tensor:
+def response(model: Explainable, inputs: Tensor, redrawn: int, batch_size: int) -> Tensor:
     """E(sum phi): what each pixel adds to the activations below the redrawn stages.
 
     Args:
@@ -166,7 +165,7 @@ def response(
     return made[RESPONSE]
 
 
-def responsive(relevance: torch.Tensor, threshold: float) -> torch.Tensor:
+def responsive(relevance: Tensor, threshold: float) -> Tensor:
     """The pixels that are left when the least relevant ones are dropped.
 
     Args:
@@ -184,7 +183,7 @@ def responsive(relevance: torch.Tensor, threshold: float) -> torch.Tensor:
     return (keep & (mass > 0)).view_as(relevance)
 
 
-def window_scores(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+def window_scores(first: Tensor, second: Tensor) -> Tensor:
     """SSIM of every window of two maps, each divided by the root of its mean square.
 
     Windows, constants and range are those of the randomisation test: its score is the mean of
@@ -201,9 +200,7 @@ def window_scores(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return dict(local_ssim(a.double(), b.double(), {"ssim": joint_range(a, b)}))["ssim"]
 
 
-def mean_where(
-    local: torch.Tensor, masks: Sequence[torch.Tensor]
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def mean_where(local: Tensor, masks: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """Mean of window scores over the windows whose centre a mask keeps.
 
     Args:

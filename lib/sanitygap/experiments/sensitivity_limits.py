@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sanitygap.attribution import Request, Sampling, attribute, references
 from sanitygap.attribution.applicable import defined, undefined
@@ -70,7 +70,7 @@ def small_changes(
     trained = batch.maps(methods, batch.seed, "base")
     base = {name: Reference(values) for name, values in trained.items()}
 
-    def compare(found: dict[str, torch.Tensor], **constant: object) -> Iterator[pd.DataFrame]:
+    def compare(found: dict[str, Tensor], **constant: object) -> Iterator[pd.DataFrame]:
         for name, values in found.items():
             scores = base[name].compare(values)
             measured = {
@@ -125,7 +125,7 @@ def ipr_references(
     model, twin = batch.model, RandomTwin(batch.model, batch.seed)
     surrogates = {"lime": "Lasso", "lime-ridge": "ridge"}
 
-    def maps() -> dict[tuple[str, str], torch.Tensor]:
+    def maps() -> dict[tuple[str, str], Tensor]:
         keys = tuple(batch.seeds(batch.seed, "references"))
         request = Request(
             model, batch.inputs, batch.targets, keys, Sampling(path_steps), batch.size
@@ -191,10 +191,10 @@ class GatedNetwork(nn.Module):
         for value in self.parameters():
             value.data = torch.randn(value.shape, generator=source) / value[0].numel() ** 0.5
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Inputs ``(N, 3, H, W)`` to logits ``(N, 5)``."""
         inner = torch.relu(self.branch(inputs)).mean((2, 3))
-        logits: torch.Tensor = self.linear(inputs.flatten(1)) + self.gate * self.head(inner)
+        logits: Tensor = self.linear(inputs.flatten(1)) + self.gate * self.head(inner)
         return logits
 
 
@@ -221,10 +221,8 @@ def gated_layer(networks: int = 10, seed: int = 0) -> Iterator[dict[str, Any]]:
             target = model.predict(image)
 
             def maps(
-                model: Explainable = model,
-                image: torch.Tensor = image,
-                target: torch.Tensor = target,
-            ) -> dict[str, torch.Tensor]:
+                model: Explainable = model, image: Tensor = image, target: Tensor = target
+            ) -> dict[str, Tensor]:
                 return attribute(model, image, target, names, [0], Sampling(20), batch_size=20)
 
             before, logits = maps(), module(image)
@@ -264,7 +262,7 @@ def ipr_kinds(
     model, sampling = batch.model, Sampling(path_steps)
     seen: list[tuple[int, bool]] = []
 
-    def note(_module: nn.Module, arguments: tuple[torch.Tensor, ...]) -> None:
+    def note(_module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
         seen.append((len(arguments[0]), bool(arguments[0].requires_grad)))
 
     plain = None

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sanitygap.experiments.randomization_test import randomization_test
 from sanitygap.models.explainable import Explainable
@@ -100,7 +100,7 @@ def measured(model: Explainable, redraw: Redraw, seed: int) -> dict[str, object]
     }
 
 
-def _powers(value: torch.Tensor, part: int = 2**22) -> tuple[float, float]:
+def _powers(value: Tensor, part: int = 2**22) -> tuple[float, float]:
     """Sums of the squares and of the fourth powers, in parts that fit into memory."""
     second = fourth = 0.0
     for values in value.flatten().split(part):
@@ -109,16 +109,14 @@ def _powers(value: torch.Tensor, part: int = 2**22) -> tuple[float, float]:
     return second, fourth
 
 
-def _tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
+def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
     """A module's own parameters and running statistics, copied."""
     found = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     return [(name, value.detach().clone()) for name, value in found if value.is_floating_point()]
 
 
 def _state(
-    before: list[dict[str, torch.Tensor]],
-    after: list[dict[str, torch.Tensor]],
-    names: Sequence[str],
+    before: list[dict[str, Tensor]], after: list[dict[str, Tensor]], names: Sequence[str]
 ) -> str:
     """``none``, ``kept``, ``reset`` or ``mixed``: what became of some tensors of each module."""
     pairs = [(a[name], b[name]) for a, b in zip(before, after, strict=True) for name in names]

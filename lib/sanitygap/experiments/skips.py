@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import PositiveInt
+from torch import Tensor
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.images import load_images
@@ -74,7 +75,7 @@ def skip_relevance(
     layer = redrawn_layer(batch.model, residual)
     with explicit_sums(batch.model) as model:
 
-        def parts(*which: str) -> dict[str, dict[str, torch.Tensor]]:
+        def parts(*which: str) -> dict[str, dict[str, Tensor]]:
             return {
                 part: maps_through(model, residual, part, batch, methods, Sampling(), batch.seed)
                 for part in which
@@ -116,7 +117,7 @@ def maps_through(
     names: Sequence[str],
     sampling: Sampling,
     seed: int,
-) -> dict[str, torch.Tensor]:
+) -> dict[str, Tensor]:
     """Maps ``(N, H, W)`` of several methods: the whole (``total``), or one part of a block.
 
     Args:
@@ -133,19 +134,19 @@ def maps_through(
         return attribute(model, batch.inputs, batch.targets, names, keys, sampling)
 
 
-Maps = Mapping[str, Mapping[str, torch.Tensor]]
+Maps = Mapping[str, Mapping[str, Tensor]]
 
 
-def _size(values: torch.Tensor) -> torch.Tensor:
+def _size(values: Tensor) -> Tensor:
     return values.double().abs().sum((1, 2))
 
 
-def _mass(maps: Maps, name: str, part: str) -> torch.Tensor:
+def _mass(maps: Maps, name: str, part: str) -> Tensor:
     """Sum of absolute values of a part over that of the whole map, ``(N,)``."""
     return _size(maps[part][name]) / _size(maps["total"][name])
 
 
-def _gap(maps: Maps, name: str) -> torch.Tensor:
+def _gap(maps: Maps, name: str) -> Tensor:
     """How far the parts are from adding up to the whole, relative to it, ``(N,)``."""
     rest = maps["total"][name] - maps["skip"][name] - maps["branch"][name]
     return _size(rest) / _size(maps["total"][name])
@@ -306,7 +307,7 @@ def check_layers(
     batch = Batch(tuple(range(len(names))), inputs, model.predict(inputs), names, keys, context)
     blocks = {layer: residual for residual in residual_blocks(model) for layer in residual.branch}
 
-    def maps(residual: Residual | None) -> dict[str, torch.Tensor]:
+    def maps(residual: Residual | None) -> dict[str, Tensor]:
         if residual is None:
             return attribute(model, inputs, batch.targets, methods, keys, sampling, len(names))
         with only_through(model, residual, "branch"):

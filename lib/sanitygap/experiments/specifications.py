@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import PositiveInt
+from torch import Tensor
 
 from sanitygap.attribution import Sampling
 from sanitygap.attribution.applicable import defined
@@ -42,7 +43,7 @@ METHODS = (
 SIMILARITIES = ("ssim", "ssim_robust", "ssim_L1", "ssim_L2", "spearman", "mse")
 
 
-Maps = Mapping[tuple[str, str, Reduction], torch.Tensor]
+Maps = Mapping[tuple[str, str, Reduction], Tensor]
 """(method, start, reduction) -> maps ``(N, H, W)``."""
 
 
@@ -53,7 +54,7 @@ def all_maps(batch: Batch, methods: Sequence[str], sampling: Sampling, *state: o
     with torch.no_grad():
         score = model.scores(batch.inputs).gather(1, batch.targets[:, None])[:, 0]
     sign = torch.where(score < 0, -1.0, 1.0).view(-1, 1, 1, 1)
-    maps: dict[tuple[str, str, Reduction], torch.Tensor] = {}
+    maps: dict[tuple[str, str, Reduction], Tensor] = {}
     for name, channels in values.items():
         for reduction in REDUCTIONS:
             if name != "noise" or reduction == "signed":
@@ -147,7 +148,7 @@ def _no_rows() -> pd.DataFrame:
 
 
 def _scores_of_rankings(
-    batch: Batch, soft: torch.Tensor, maps: Maps, patch: int, tiling: Tiling, every: int
+    batch: Batch, soft: Tensor, maps: Maps, patch: int, tiling: Tiling, every: int
 ) -> pd.DataFrame:
     """Mean softmax and logit of every image under every map; equal rankings are occluded once."""
     model = batch.model

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from zennit.layer import Sum
 
 from sanitygap.downloads import checksums, fetch
@@ -40,7 +40,7 @@ class PaddedShortcut(nn.Module):
         super().__init__()
         self.margin = (channels_out - channels_in) // 2
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Activations ``(N, C, H, W)`` to ``(N, C', H / 2, W / 2)``."""
         return nn.functional.pad(inputs[:, :, ::2, ::2], (0, 0, 0, 0, self.margin, self.margin))
 
@@ -61,7 +61,7 @@ class BasicBlock(nn.Module):
         self.sum = Sum()
         self.relu2 = nn.ReLU()
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Activations ``(N, C, H, W)`` to ``(N, C', H', W')``."""
         outputs = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(inputs)))))
         return self.relu2(self.sum(torch.stack([self.shortcut(inputs), outputs], dim=-1)))
@@ -107,7 +107,7 @@ class CifarResNet(nn.Module):
         self.flatten = nn.Flatten()
         self.linear = nn.Linear(third, len(self.class_names))
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Inputs ``(N, 3, H, W)`` to logits ``(N, C)``."""
         features = self.layer3(self.layer2(self.layer1(self.stem(inputs))))
         return self.linear(self.flatten(self.pool(features)))

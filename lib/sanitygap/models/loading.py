@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sanitygap.errors import UsageError, unknown_name
 from sanitygap.models import cifar_resnet
@@ -254,7 +254,7 @@ def _load_weights(network: nn.Module, path: Path) -> None:
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise UsageError(f"{path} holds no state dictionary; save one with model.state_dict()")
     # torchvision's checkpoints hold the weights of auxiliary classifiers too
@@ -273,7 +273,7 @@ def _reason(error: Exception) -> str:
 
 def _checked_example(
     network: nn.Module, preprocessing: Preprocessing, source: str, device: str
-) -> tuple[torch.Tensor, int]:
+) -> tuple[Tensor, int]:
     """One input that the network accepts, and how many classes it tells apart.
 
     Raises:
@@ -291,7 +291,7 @@ def _checked_example(
             f"{source} does not accept a 3 x {size} x {size} input ({_reason(error)}); set its "
             "`preprocessing` attribute to the size it was made for"
         ) from error
-    if not isinstance(logits, torch.Tensor):
+    if not isinstance(logits, Tensor):
         raise UsageError(
             f"{source} returns a {type(logits).__name__}; wrap it so that it returns one tensor "
             "of logits"
@@ -319,7 +319,7 @@ def _class_names(network: nn.Module, classes: int) -> tuple[str, ...]:
 
 
 @torch.no_grad()
-def final_activation(module: nn.Module, example: torch.Tensor) -> str:
+def final_activation(module: nn.Module, example: Tensor) -> str:
     """The ReLU whose outputs a network takes for its logits, once they are pooled over space.
 
     SqueezeNet is such a network. It is found by trying: the last ReLU that is called gives numbers
@@ -341,9 +341,9 @@ def final_activation(module: nn.Module, example: torch.Tensor) -> str:
         module(example)
     if not calls or calls.count(calls[-1]) > 1:
         return ""
-    made_up: list[torch.Tensor] = []
+    made_up: list[Tensor] = []
 
-    def replace(_part: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+    def replace(_part: nn.Module, _inputs: object, output: Tensor) -> Tensor:
         numbers = torch.arange(output.numel()).sin().abs().to(output).view(output.shape)
         made_up.append(numbers)
         return numbers.clone()

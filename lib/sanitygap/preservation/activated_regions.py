@@ -6,7 +6,7 @@ The theorem behind it is about activations that are not negative.
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from sanitygap.errors import UsageError
@@ -15,7 +15,7 @@ from sanitygap.models.hooks import hooked
 
 
 @torch.no_grad()
-def kept_features(model: Explainable, inputs: torch.Tensor, lowest: Stage) -> torch.Tensor:
+def kept_features(model: Explainable, inputs: Tensor, lowest: Stage) -> Tensor:
     """What flows into a stage: the last feature map below it.
 
     Args:
@@ -29,7 +29,7 @@ def kept_features(model: Explainable, inputs: torch.Tensor, lowest: Stage) -> to
     Raises:
         UsageError: that input has no positions, as below a dense layer.
     """
-    seen: list[torch.Tensor] = []
+    seen: list[Tensor] = []
     module = model.module.get_submodule(lowest.modules[0])
     # a copy: an operation in place may follow
     with module.register_forward_pre_hook(lambda _, given: seen.append(given[0].clone())):
@@ -39,7 +39,7 @@ def kept_features(model: Explainable, inputs: torch.Tensor, lowest: Stage) -> to
     return seen[0]
 
 
-def has_positions(model: Explainable, inputs: torch.Tensor, lowest: Stage) -> bool:
+def has_positions(model: Explainable, inputs: Tensor, lowest: Stage) -> bool:
     """Whether :func:`kept_features` is defined for a stage."""
     try:
         kept_features(model, inputs[:1], lowest)
@@ -49,7 +49,7 @@ def has_positions(model: Explainable, inputs: torch.Tensor, lowest: Stage) -> bo
 
 
 @torch.no_grad()
-def above_activations(model: Explainable, inputs: torch.Tensor, lowest: Stage) -> Stage | None:
+def above_activations(model: Explainable, inputs: Tensor, lowest: Stage) -> Stage | None:
     """The part of a stage that begins with a convolution whose inputs are not negative.
 
     Theorem 2 assumes that of the kept features. What flows into a stage can have both signs: blocks
@@ -70,7 +70,7 @@ def above_activations(model: Explainable, inputs: torch.Tensor, lowest: Stage) -
     }
     fitting: set[str] = set()
 
-    def examine(name: str, given: tuple[torch.Tensor, ...]) -> None:
+    def examine(name: str, given: tuple[Tensor, ...]) -> None:
         if given[0].shape[2:].numel() > 1 and bool((given[0] >= 0).all()):
             fitting.add(name)
 
@@ -82,12 +82,12 @@ def above_activations(model: Explainable, inputs: torch.Tensor, lowest: Stage) -
     return Stage(lowest.name, lowest.modules[lowest.modules.index(first) :])
 
 
-def spread(activity: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def spread(activity: Tensor, size: tuple[int, int]) -> Tensor:
     """Activity ``(N, h, w)`` brought to the size of the image by bilinear interpolation."""
     return interpolate(activity[:, None], size, mode="bilinear", align_corners=False)[:, 0]
 
 
-def mass_ratio(maps: torch.Tensor, activity: torch.Tensor, share: float = 0.1) -> torch.Tensor:
+def mass_ratio(maps: Tensor, activity: Tensor, share: float = 0.1) -> Tensor:
     """How much more of a map lies in the most active regions than their area would hold.
 
     Args:

@@ -1,6 +1,7 @@
 """The last feature map of a network, where activations still have a place in the image."""
 
 import torch
+from torch import Tensor
 
 from sanitygap.errors import UsageError
 from sanitygap.models.explainable import Explainable
@@ -22,7 +23,7 @@ def last_spatial_module(model: Explainable) -> str:
     reached: list[str] = []
 
     def note(name: str, _inputs: object, output: object) -> None:
-        if reached or not isinstance(output, torch.Tensor) or output.ndim != 4:
+        if reached or not isinstance(output, Tensor) or output.ndim != 4:
             return
         if output.shape[2] * output.shape[3] > 1:
             below.append(name)
@@ -45,7 +46,7 @@ def last_spatial_module(model: Explainable) -> str:
 
 
 @torch.no_grad()
-def feature_map(model: Explainable, place: str, inputs: torch.Tensor) -> torch.Tensor:
+def feature_map(model: Explainable, place: str, inputs: Tensor) -> Tensor:
     """What a module gives at its last call.
 
     Args:
@@ -56,7 +57,7 @@ def feature_map(model: Explainable, place: str, inputs: torch.Tensor) -> torch.T
     Returns:
         ``(N, C, h, w)``.
     """
-    found: list[torch.Tensor] = []
+    found: list[Tensor] = []
     module = model.module.get_submodule(place)
     # a copy: an operation in place may follow
     with module.register_forward_hook(lambda _m, _i, output: found.append(output.clone())):
@@ -64,7 +65,7 @@ def feature_map(model: Explainable, place: str, inputs: torch.Tensor) -> torch.T
     return found[-1]
 
 
-def energy(features: torch.Tensor) -> torch.Tensor:
+def energy(features: Tensor) -> Tensor:
     """Sum over channels of squared activations: ``(N, C, h, w)`` to ``(N, h, w)``.
 
     It says where a feature map is active, whatever its channels mean.

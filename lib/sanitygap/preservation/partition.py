@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from zennit.canonizers import Canonizer
 from zennit.layer import Sum
 
@@ -67,7 +67,7 @@ def _entrance(model: Explainable, stage: Stage) -> str:
     called: list[str] = []
 
     def note(name: str, inputs: tuple[Any, ...]) -> None:
-        if len(inputs) == 1 and isinstance(inputs[0], torch.Tensor):
+        if len(inputs) == 1 and isinstance(inputs[0], Tensor):
             called.append(name)
 
     with hooked({name: modules[name] for name in names}, before=note), torch.no_grad():
@@ -83,7 +83,7 @@ def _entrance(model: Explainable, stage: Stage) -> str:
 class _Reached(Exception):  # noqa: N818  (it is no error: it ends a pass at the cut)
     """Carries phi(x) out of a forward pass."""
 
-    def __init__(self, values: torch.Tensor) -> None:
+    def __init__(self, values: Tensor) -> None:
         super().__init__()
         self.values = values
 
@@ -96,10 +96,10 @@ class Features(nn.Module):
         self.network = network
         self.place = place
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Run the network up to the cut and no further."""
 
-        def leave(_module: nn.Module, values: tuple[torch.Tensor, ...]) -> None:
+        def leave(_module: nn.Module, values: tuple[Tensor, ...]) -> None:
             raise _Reached(values[0])
 
         # before all other hooks of the module, which belong to g
@@ -120,7 +120,7 @@ class FeatureSum(nn.Module):
         self.features = Features(network, place)
         self.sum = Sum()  # a module: LRP then shares relevance in proportion to the activations
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """``sum phi(x)``."""
         return self.sum(self.features(inputs).flatten(1))[:, None]
 
@@ -166,7 +166,7 @@ def feature_sum(model: Explainable, cut: Cut) -> Explainable:
 
 
 @torch.no_grad()
-def stage_outputs(model: Explainable, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+def stage_outputs(model: Explainable, inputs: Tensor) -> dict[str, Tensor]:
     """Outputs of all stages that are one module, called once with one tensor and giving one.
 
     Args:
@@ -180,7 +180,7 @@ def stage_outputs(model: Explainable, inputs: torch.Tensor) -> dict[str, torch.T
     found: dict[str, list[Any]] = {}
 
     def keep(name: str, taken: tuple[Any, ...], output: Any) -> None:
-        plain = len(taken) == 1 and isinstance(output, torch.Tensor)
+        plain = len(taken) == 1 and isinstance(output, Tensor)
         # a copy: an operation in place may follow
         found.setdefault(name, []).append(output.clone() if plain else None)
 
@@ -196,7 +196,7 @@ def stage_outputs(model: Explainable, inputs: torch.Tensor) -> dict[str, torch.T
 
 @contextmanager
 def resumed(
-    model: Explainable, outputs: Mapping[str, torch.Tensor], stages: Sequence[Stage]
+    model: Explainable, outputs: Mapping[str, Tensor], stages: Sequence[Stage]
 ) -> Iterator[None]:
     """Stages answer with outputs computed before, so that only what is above them is computed.
 
@@ -231,6 +231,6 @@ def below(model: Explainable, layer: str) -> tuple[Stage, ...]:
     raise ValueError(f"no stage owns {layer!r}")
 
 
-def centred(logits: torch.Tensor) -> torch.Tensor:
+def centred(logits: Tensor) -> Tensor:
     """Logits ``(N, classes)`` without their mean, which softmax does not see, in float64."""
     return (logits - logits.mean(1, keepdim=True)).double()

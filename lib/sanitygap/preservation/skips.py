@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.modules.module import register_module_forward_pre_hook
 from zennit.canonizers import AttributeCanonizer
@@ -98,7 +98,7 @@ def residual_blocks(model: Explainable) -> list[Residual]:
         for parent, name in zip(parents, named, strict=True)
         if parent and parents.count(parent) == 1
     }
-    taken: dict[str, list[torch.Tensor]] = {}
+    taken: dict[str, list[Tensor]] = {}
     with hooked(
         {block: modules[block] for block in sums},
         before=lambda block, given: taken.setdefault(block, []).append(given[0]),
@@ -119,7 +119,7 @@ def blocks_of(model: Explainable) -> list[Residual]:
 
 
 def _examined(
-    modules: dict[str, nn.Module], block: str, sum_name: str, layers: list[str], taken: torch.Tensor
+    modules: dict[str, nn.Module], block: str, sum_name: str, layers: list[str], taken: Tensor
 ) -> list[Residual]:
     """The block as a residual block, or nothing if its sum does not have two addends."""
     paths: tuple[list[str], list[str]] = ([], [])
@@ -142,17 +142,17 @@ def _examined(
 
 
 @contextmanager
-def _addends(summing: nn.Module) -> Iterator[list[torch.Tensor]]:
+def _addends(summing: nn.Module) -> Iterator[list[Tensor]]:
     """Records the stacked addends of a sum while it is open."""
-    seen: list[torch.Tensor] = []
+    seen: list[Tensor] = []
     with summing.register_forward_pre_hook(lambda _, values: seen.append(values[0])):
         yield seen
 
 
 @torch.no_grad()
 def addends(
-    model: Explainable, residual: Residual, inputs: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    model: Explainable, residual: Residual, inputs: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """What a block adds, and the logits.
 
     Args:
@@ -187,7 +187,7 @@ def only_through(model: Explainable, residual: Residual, part: Part) -> Iterator
     summing = model.module.get_submodule(residual.sum)
     closed = residual.slot("branch" if part == "skip" else "skip")
 
-    def close(gradient: torch.Tensor) -> torch.Tensor:
+    def close(gradient: Tensor) -> Tensor:
         open_ = torch.ones(gradient.shape[-1]).to(gradient)
         open_[closed] = 0
         return gradient * open_
@@ -214,17 +214,17 @@ class LinearTop:
         inputs: float ``(N, 3, H, W)``, the points x.
     """
 
-    def __init__(self, model: Explainable, residual: Residual, inputs: torch.Tensor) -> None:
+    def __init__(self, model: Explainable, residual: Residual, inputs: Tensor) -> None:
         self.model = model
         self.residual = residual
         self.inputs = inputs
         self.skip, self.branch, self.logits = addends(model, residual, inputs)
 
-    def response(self, direction: torch.Tensor) -> torch.Tensor:
+    def response(self, direction: Tensor) -> Tensor:
         """J times a direction ``(N, C, h, w)``, one a point: logits ``(N, classes)``."""
         summing = self.model.module.get_submodule(self.residual.sum)
 
-        def moving(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+        def moving(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
             return forward_ad.make_dual(output, direction.to(output))
 
         with (
@@ -233,11 +233,11 @@ class LinearTop:
             tangent = forward_ad.unpack_dual(self.model.module(self.inputs)).tangent
         return torch.zeros_like(self.logits) if tangent is None else tangent
 
-    def surrogate(self, skip: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
+    def surrogate(self, skip: Tensor, branch: Tensor) -> Tensor:
         """Logits of the surrogate where the block adds ``skip`` and ``branch``."""
         return self.logits + self.response(skip + branch - self.skip - self.branch)
 
-    def constant(self) -> torch.Tensor:
+    def constant(self) -> Tensor:
         """B(x): what is left of the surrogate when the branch gives nothing, ``(N, classes)``."""
         return self.logits - self.response(self.branch)
 
