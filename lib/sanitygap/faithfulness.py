@@ -6,6 +6,7 @@ place of a blurred copy of the image. Lengths are those of the paper's 224-pixel
 with the size of the input (:func:`scaled`), so that a network for small images can be tested.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -34,6 +35,12 @@ class OcclusionCurves:
 
     softmax: Tensor
     logit: Tensor
+
+    def followed_by(self, later: "OcclusionCurves") -> "OcclusionCurves":
+        """These states of the images and then those of other curves."""
+        return OcclusionCurves(
+            torch.cat([self.softmax, later.softmax], 1), torch.cat([self.logit, later.logit], 1)
+        )
 
 
 def blurred(inputs: Tensor, kernel: int | None = None) -> Tensor:
@@ -218,17 +225,57 @@ def occlusion_curves(
     Returns:
         Curves over 0 to ``regions`` replaced tiles.
     """
-    steps = occlusion_steps(maps, patch, regions)
-    soft = blurred(inputs, blur)
-    images, count = len(inputs), regions + 1
-    chosen = torch.arange(images * count, device=inputs.device)
+    steps, soft = occlusion_steps(maps, patch, regions), blurred(inputs, blur)
+    return replacement_curves(model, inputs, targets, soft, steps, range(regions + 1), batch_size)
+
+
+def replaced(inputs: Tensor, substitutes: Tensor, steps: Tensor, count: int | Tensor) -> Tensor:
+    """Inputs with their first ``count`` regions shown from the substitutes.
+
+    Args:
+        inputs, substitutes: ``(N, 3, H, W)``.
+        steps: at which step each pixel is replaced, ``(N, H, W)``, from :func:`occlusion_steps`.
+        count: how many regions are replaced; one number, or one an image ``(N,)``.
+
+    Returns:
+        ``(N, 3, H, W)``, channels-last.
+    """
+    limit = torch.as_tensor(count, device=steps.device).view(-1, 1, 1)
+    changed = torch.where((steps <= limit)[:, None], substitutes, inputs)
+    return changed.contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def replacement_curves(
+    model: Explainable,
+    inputs: Tensor,
+    targets: Tensor,
+    substitutes: Tensor,
+    steps: Tensor,
+    counts: Sequence[int],
+    batch_size: int = 10,
+) -> OcclusionCurves:
+    """Softmax and logit of the target after some numbers of replaced regions.
+
+    Args:
+        model: the network.
+        inputs, substitutes, steps: see :func:`replaced`.
+        targets: explained classes ``(N,)``.
+        counts: numbers of replaced regions.
+        batch_size: images in one pass.
+
+    Returns:
+        Curves ``(N, len(counts))``.
+    """
+    images, numbers = len(inputs), torch.tensor(counts, device=inputs.device)
     logits = []
-    for states in chosen.split(batch_size):
-        image, done = states // count, states % count
-        hidden = steps[image] <= done.view(-1, 1, 1)
-        occluded = torch.where(hidden[:, None], soft[image], inputs[image])
-        logits.append(model.module(occluded.contiguous(memory_format=torch.channels_last)))
-    scores = torch.cat(logits)
-    column = targets.repeat_interleave(count)[:, None]
-    softmax = scores.softmax(1).gather(1, column).view(images, count)
-    return OcclusionCurves(softmax, scores.gather(1, column).view(images, count))
+    for states in torch.arange(images * len(numbers), device=inputs.device).split(batch_size):
+        image, count = states % images, numbers[states // images]
+        shown = replaced(inputs[image], substitutes[image], steps[image], count)
+        logits.append(model.module(shown))
+    scores, column = torch.cat(logits), targets.repeat(len(numbers))[:, None]
+    softmax, logit = (
+        values.gather(1, column).view(len(numbers), images).T
+        for values in (scores.softmax(1), scores)
+    )
+    return OcclusionCurves(softmax, logit)

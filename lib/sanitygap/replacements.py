@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from sanitygap.faithfulness import OcclusionCurves, blurred, odd, scaled
+from sanitygap.faithfulness import blurred, odd, replaced, scaled  # noqa: F401
 from sanitygap.models.explainable import Explainable
 from sanitygap.seeds import generator
 
@@ -56,54 +56,3 @@ REPLACEMENTS: dict[str, Replacement] = {
     "mean colour": mean_color,
     "random colours": uniform_noise,
 }
-
-
-def replaced(inputs: Tensor, substitutes: Tensor, steps: Tensor, count: int) -> Tensor:
-    """Inputs with their first ``count`` regions shown from the substitutes.
-
-    Args:
-        inputs, substitutes: ``(N, 3, H, W)``.
-        steps: at which step each pixel is replaced, ``(N, H, W)``, from
-            :func:`sanitygap.faithfulness.occlusion_steps`.
-        count: how many regions are replaced.
-
-    Returns:
-        ``(N, 3, H, W)``, channels-last.
-    """
-    changed = torch.where(steps[:, None] <= count, substitutes, inputs)
-    return changed.contiguous(memory_format=torch.channels_last)
-
-
-@torch.no_grad()
-def replacement_curves(
-    model: Explainable,
-    inputs: Tensor,
-    targets: Tensor,
-    substitutes: Tensor,
-    steps: Tensor,
-    counts: Sequence[int],
-    batch_size: int = 10,
-) -> OcclusionCurves:
-    """Softmax and logit of the target after some numbers of replaced regions.
-
-    Unlike :func:`sanitygap.faithfulness.occlusion_curves` it takes any substitutes, and can leave
-    out states, because several replacements cost several times as much.
-
-    Args:
-        model: the network.
-        inputs, substitutes, steps: see :func:`replaced`.
-        targets: explained classes ``(N,)``.
-        counts: numbers of replaced regions.
-        batch_size: images in one pass.
-
-    Returns:
-        Curves ``(N, len(counts))``.
-    """
-    states = torch.cat([replaced(inputs, substitutes, steps, count) for count in counts])
-    logits = torch.cat([model.module(part) for part in states.split(batch_size)])
-    column = targets.repeat(len(counts))[:, None]
-    shape = (len(counts), len(inputs))
-    return OcclusionCurves(
-        softmax=logits.softmax(1).gather(1, column).view(shape).T,
-        logit=logits.gather(1, column).view(shape).T,
-    )

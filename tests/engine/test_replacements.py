@@ -8,8 +8,14 @@ from sklearn.covariance import LedoitWolf
 
 from sanitygap.errors import UsageError
 from sanitygap.experiments.outlier_images import FeatureCloud, color_change, respond
-from sanitygap.faithfulness import blurred, occlusion_curves, occlusion_steps
-from sanitygap.replacements import REPLACEMENTS, replaced, replacement_curves
+from sanitygap.faithfulness import (
+    blurred,
+    occlusion_curves,
+    occlusion_steps,
+    replaced,
+    replacement_curves,
+)
+from sanitygap.replacements import REPLACEMENTS
 
 SEEDS = [3, 4, 5, 6]
 

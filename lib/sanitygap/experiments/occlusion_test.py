@@ -17,16 +17,24 @@ from sanitygap.faithfulness import (
     blurred,
     greedy_steps,
     occlusion_steps,
+    replacement_curves,
     scaled,
 )
 from sanitygap.reductions import Reduction, reduce
-from sanitygap.replacements import REPLACEMENTS, replacement_curves
+from sanitygap.replacements import REPLACEMENTS
 from sanitygap.table import Batch, table
 
 
 def counts_of(regions: int, every: int) -> list[int]:
     """After how many replaced regions the prediction is taken; the first and last always."""
     return [*range(0, regions, every), regions]
+
+
+def untouched(batch: Batch) -> OcclusionCurves:
+    """The first state of all curves: nothing is replaced."""
+    nothing = torch.ones_like(batch.inputs[:, 0])
+    model, x = batch.model, batch.inputs
+    return replacement_curves(model, x, batch.targets, x, nothing, [0], batch.size)
 
 
 def curve_rows(
@@ -84,8 +92,7 @@ def occlusion_test(
     )  # fmt: skip
     sampling = Sampling(path_steps, noisy_copies)
     values = batch.unpooled(methods, batch.seed, "base", sampling=sampling)
-    soft, nothing = blurred(inputs), torch.ones_like(inputs[:, 0])
-    whole = replacement_curves(model, inputs, targets, soft, nothing, [0], batch.size)
+    soft, whole = blurred(inputs), untouched(batch)
     for name, channels in values.items():
         for reduction in rank_by:
             maps = reduce(channels, reduction)
@@ -94,19 +101,10 @@ def occlusion_test(
                 later = replacement_curves(
                     model, inputs, targets, soft, order, counts[1:], batch.size
                 )
-                curves = OcclusionCurves(
-                    torch.cat([whole.softmax, later.softmax], 1),
-                    torch.cat([whole.logit, later.logit], 1),
-                )
                 yield curve_rows(
-                    batch,
-                    curves,
-                    counts,
-                    method=name,
-                    reduction=reduction,
-                    patch=patch,
-                    seed=batch.seed,
-                )
+                    batch, whole.followed_by(later), counts, method=name, reduction=reduction,
+                    patch=patch, seed=batch.seed,
+                )  # fmt: skip
 
 
 @table(
@@ -182,9 +180,7 @@ def occlusion_replacements(
     }
     variants = [("signed", name) for name in replace_by]
     variants += [("absolute", name) for name in replace_by if name == "blur"]
-    with torch.no_grad():
-        logits = model.module(inputs)
-    softmax, logit = (scores.gather(1, targets[:, None]) for scores in (logits.softmax(1), logits))
+    whole = untouched(batch)
     counts, side = counts_of(regions, every), scaled(patch, inputs.shape[-1])
     for name, values in maps.items():
         for ranked_by, replacement in variants:
@@ -194,10 +190,7 @@ def occlusion_replacements(
             later = replacement_curves(
                 model, inputs, targets, substitutes[replacement], order, counts[1:], batch.size
             )
-            curves = OcclusionCurves(
-                torch.cat([softmax, later.softmax], 1), torch.cat([logit, later.logit], 1)
-            )
             yield curve_rows(
-                batch, curves, counts, method=name, ranked_by=ranked_by, replacement=replacement,
-                patch=patch, seed=seed,
+                batch, whole.followed_by(later), counts, method=name, ranked_by=ranked_by,
+                replacement=replacement, patch=patch, seed=seed,
             )  # fmt: skip

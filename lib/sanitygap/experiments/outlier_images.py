@@ -12,9 +12,9 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor
 
 from sanitygap.errors import UsageError
-from sanitygap.faithfulness import REGIONS, occlusion_steps, region_means, scaled
+from sanitygap.faithfulness import REGIONS, occlusion_steps, region_means, replaced, scaled
 from sanitygap.models.explainable import Explainable
-from sanitygap.replacements import REPLACEMENTS, replaced
+from sanitygap.replacements import REPLACEMENTS
 from sanitygap.seeds import normal
 from sanitygap.table import Batch, Context, Piece, table
 

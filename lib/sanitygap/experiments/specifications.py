@@ -20,10 +20,16 @@ from torch import Tensor
 from sanitygap.attribution import Sampling
 from sanitygap.attribution.applicable import defined
 from sanitygap.experiments.occlusion_test import counts_of
-from sanitygap.faithfulness import REGIONS, Tiling, blurred, occlusion_steps, scaled
+from sanitygap.faithfulness import (
+    REGIONS,
+    Tiling,
+    blurred,
+    occlusion_steps,
+    replacement_curves,
+    scaled,
+)
 from sanitygap.randomization import NORM_LAYERS, Norms, RandomTwin, Redraw, steps
 from sanitygap.reductions import REDUCTIONS, Reduction, reduce
-from sanitygap.replacements import replacement_curves
 from sanitygap.similarity import Reference
 from sanitygap.table import Batch, Context, Piece, columns_of, table
 
