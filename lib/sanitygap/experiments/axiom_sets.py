@@ -141,11 +141,9 @@ def axioms_samples(
         for made in sample_sets(context, scenario, first, samples, source, recipe):
             chosen = accepted(made, limit) + [sample for sample in made if not sample.accepted]
             yield fresh_outputs(context, scenario, chosen, draws, given_up=0).assign(
-                softmax_least=used.softmax,
-                change_most=used.change,
-                reference_least=used.least_reference,
-                source="kept" if carried else "new",
-            )
+                softmax_least=used.softmax, change_most=used.change,
+                reference_least=used.least_reference, source="kept" if carried else "new",
+            )  # fmt: skip
 
 
 def described(sample: Sample) -> dict[str, Any]:

@@ -102,13 +102,9 @@ def axioms_variants(
             for sample in made
         }
         yield rows.assign(
-            variant=name,
-            variation=rows["sample"].map(variation),
-            softmax_least=recipe.softmax,
-            change_most=recipe.change,
-            reference_least=recipe.least_reference,
-            source="new",
-        )
+            variant=name, variation=rows["sample"].map(variation), softmax_least=recipe.softmax,
+            change_most=recipe.change, reference_least=recipe.least_reference, source="new",
+        )  # fmt: skip
 
 
 #: methods that need few passes

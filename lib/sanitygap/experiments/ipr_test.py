@@ -122,11 +122,7 @@ def changed_layers(model: Explainable, seed: int) -> pd.DataFrame:
 
     def state() -> dict[str, list[torch.Tensor]]:
         return {
-            name: [
-                tensor.detach().clone()
-                for tensor in (*module._parameters.values(), *module._buffers.values())
-                if tensor is not None
-            ]
+            name: [tensor.clone() for tensor in (*module.parameters(False), *module.buffers(False))]
             for name, module in modules.items()
         }
 

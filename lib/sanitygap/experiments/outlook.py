@@ -246,9 +246,8 @@ def residual_test(
     """
     with explicit_sums(batch.model) as model:
         chosen = branch_steps(residual_blocks(model), blocks)
-        inside = replace(
-            batch, context=Context(lambda: model, lambda: batch.context.images, batch.seed)
-        )
+        own = Context(lambda: model, lambda: batch.context.images, batch.seed)
+        inside = replace(batch, context=own)
 
         def compare(twin: RandomTwin, kept: list[Step], component: str) -> Iterator[pd.DataFrame]:
             for rows in compare_with_random(inside, methods, twin, kept, "independent", Sampling()):

@@ -95,7 +95,7 @@ def random_share(model: Explainable, stages: Sequence[Stage]) -> float:
     """Share of a model's parameters that some stages own, 0 to 1."""
     modules = dict(model.module.named_modules())
     names = {name for stage in stages for name in stage.modules}
-    own = [p for name in names for p in modules[name]._parameters.values() if p is not None]
+    own = [parameter for name in names for parameter in modules[name].parameters(False)]
     return sum(p.numel() for p in own) / sum(p.numel() for p in model.module.parameters())
 
 

@@ -33,8 +33,8 @@ def moved_weights(model: Explainable, twin: RandomTwin, step: Step, share: float
     tensors = [
         tensor
         for module in owned
-        for tensor in (*module._parameters.values(), *module._buffers.values())
-        if tensor is not None and tensor.is_floating_point()
+        for tensor in (*module.parameters(False), *module.buffers(False))
+        if tensor.is_floating_point()
     ]
     trained = [tensor.data for tensor in tensors]
     with twin.redrawn(step.stages):
@@ -277,9 +277,7 @@ def ipr_kinds(
             "like_gradient": pearson(plain, maps),
         }
         yield batch.rows(
-            values,
-            method=name.partition("@")[0],
-            backward=any(needed for _, needed in seen),
+            values, method=name.partition("@")[0], backward=any(needed for _, needed in seen),
             inputs=sum(count for count, _ in seen) / len(batch.names),
             same_as_gradient=bool(torch.equal(plain, maps)),
-        )
+        )  # fmt: skip

@@ -1,6 +1,6 @@
 """The set-up of Binder et al. (2022, App. A.1): steps, and ways to redraw the weights."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -40,11 +40,9 @@ def variants(model: Explainable) -> list[tuple[Weights, Norms]]:
 table("step-counts")(step_counts)
 
 
-def _with_all_images(context: Context, arguments: Mapping[str, Any]) -> list[Piece]:
-    return [Piece(arguments, tuple(range(len(context.images))))]
-
-
-@table("configurations", cut=_with_all_images)
+@table(
+    "configurations", cut=lambda context, given: [Piece(given, tuple(range(len(context.images))))]
+)
 def configurations(context: Context) -> Iterator[dict[str, Any]]:
     """What the paper leaves open about its set-up, as it is in this run; measured, not stated.
 

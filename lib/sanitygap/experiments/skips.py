@@ -76,10 +76,8 @@ def skip_relevance(
     with explicit_sums(batch.model) as model:
 
         def parts(*which: str) -> dict[str, dict[str, Tensor]]:
-            return {
-                part: maps_through(model, residual, part, batch, methods, Sampling(), batch.seed)
-                for part in which
-            }
+            asked = (batch, methods, Sampling(), batch.seed)
+            return {part: maps_through(model, residual, part, *asked) for part in which}
 
         before = parts("total", *PARTS)
         base = {

@@ -99,8 +99,7 @@ def _stages(model: Explainable, inputs: Tensor) -> tuple[bool, str]:
     owned = sum(
         parameter.numel()
         for name in {name for stage in model.stages for name in stage.modules}
-        for parameter in modules[name]._parameters.values()
-        if parameter is not None
+        for parameter in modules[name].parameters(False)
     )
     used = sum(
         parameter.numel()
