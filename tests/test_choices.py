@@ -7,9 +7,9 @@ import torch
 
 from sanitygap.attribution import attribute
 from sanitygap.experiments import TABLES
+from sanitygap.experiments.outlier_images import FeatureCloud, respond
 from sanitygap.images import load_images
 from sanitygap.models import load_model
-from sanitygap.outliers import FeatureCloud, respond
 from sanitygap.table import Context
 from tests.models.tiny import TINY, photographs
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from sanitygap import mprt
 from sanitygap.experiments import TABLES
+from sanitygap.experiments import mprt_variants as mprt
 from sanitygap.experiments.ipr_test import changed_layers, paper_layers
 from sanitygap.experiments.mprt_variants import DRAWS
 from sanitygap.experiments.sensitivity_limits import moved_weights

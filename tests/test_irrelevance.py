@@ -11,9 +11,9 @@ from sanitygap.criteria import irrelevance as criteria
 from sanitygap.criteria.gap import FIGURE_METHODS
 from sanitygap.criteria.irrelevance import beyond_null
 from sanitygap.experiments import TABLES
+from sanitygap.experiments.irrelevance import smoothed
 from sanitygap.images import load_images
 from sanitygap.models import load_model
-from sanitygap.preservation.irrelevance import smoothed
 from sanitygap.preservation.partition import cut_model, feature_sum
 from sanitygap.randomization import RandomTwin
 from sanitygap.similarity import pearson

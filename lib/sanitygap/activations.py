@@ -8,15 +8,17 @@ positions, as the paper does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sanitygap.errors import UsageError, unknown_name
+from sanitygap.models.hooks import hooked
 from sanitygap.seeds import stable_seed
 from sanitygap.theory.overtaking import cauchy_tail
 
@@ -44,12 +46,7 @@ def activation_layers(module: nn.Module) -> list[str]:
 
 
 def overtaking(
-    module: nn.Module,
-    inputs: torch.Tensor,
-    layers: Sequence[str],
-    *,
-    neurons: int = 100,
-    seed: int = 0,
+    module: nn.Module, inputs: Tensor, layers: Sequence[str], *, neurons: int = 100, seed: int = 0
 ) -> pd.DataFrame:
     """Overtaking probabilities from activation quantiles, image by image (App. I).
 
@@ -163,7 +160,7 @@ def at_mean_quantiles(table: pd.DataFrame) -> pd.DataFrame:
     return means.reset_index()
 
 
-def sparsity(module: nn.Module, inputs: torch.Tensor, layers: Sequence[str]) -> pd.DataFrame:
+def sparsity(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> pd.DataFrame:
     """Fraction of activations that are not positive, image by image (App. J).
 
     Args:
@@ -198,50 +195,36 @@ def sparsity(module: nn.Module, inputs: torch.Tensor, layers: Sequence[str]) -> 
     return pd.concat(rows, ignore_index=True)
 
 
-@contextmanager
-def _recorded(module: nn.Module, layers: Sequence[str]) -> Iterator[list[tuple[str, torch.Tensor]]]:
-    """Records the outputs of modules while it is open; hooks are removed in any case."""
-    parts = dict(module.named_modules())
-    for name in layers:
-        if name not in parts:
-            raise unknown_name("layer", name, list(parts))
-    found: list[tuple[str, torch.Tensor]] = []
-    handles = [
-        parts[name].register_forward_hook(
-            # a copy: an in-place operation may follow
-            lambda _module, _inputs, output, name=name: found.append((name, _checked(name, output)))
-        )
-        for name in layers
-    ]
-    try:
-        yield found
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _checked(name: str, output: object) -> torch.Tensor:
-    if not isinstance(output, torch.Tensor) or output.ndim < 2:
+def _checked(name: str, output: object) -> Tensor:
+    if not isinstance(output, Tensor) or output.ndim < 2:
         raise UsageError(f"the output of layer {name!r} is not a tensor of one row an image")
     return output.detach().flatten(1).float().clone()
 
 
 @torch.no_grad()
 def _pooled(
-    module: nn.Module, inputs: torch.Tensor, layers: Sequence[str]
-) -> Iterator[tuple[int, str, torch.Tensor]]:
+    module: nn.Module, inputs: Tensor, layers: Sequence[str]
+) -> Iterator[tuple[int, str, Tensor]]:
     """Order of the call, layer name and pooled activations (N, elements), float32."""
     if module.training:
         raise UsageError("the model is in training mode; call its eval() first")
-    with _recorded(module, layers) as found:
+    parts = dict(module.named_modules())
+    if unknown := [name for name in layers if name not in parts]:
+        raise unknown_name("layer", unknown[0], list(parts))
+    calls: list[tuple[str, Tensor]] = []
+    with hooked(
+        {name: parts[name] for name in layers},
+        # a copy: an in-place operation may follow
+        lambda name, _, output: calls.append((name, _checked(name, output))),
+    ):
         module(inputs)
-    for index, (name, values) in enumerate(found):
+    for index, (name, values) in enumerate(calls):
         if len(values) != len(inputs):
             raise UsageError(f"the output of layer {name!r} does not have one row an image")
         yield index, name, values
 
 
-def _quantiles(ordered: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+def _quantiles(ordered: Tensor, levels: Tensor) -> Tensor:
     """Quantiles (N, levels) of rows sorted in ascending order, linear interpolation.
 
     `torch.quantile` refuses rows beyond 16 million values, and sorts again.
@@ -279,3 +262,110 @@ def simulate_neurons(
         sums.append((rng.standard_normal(drawn.shape) * drawn).sum(1))
     small, large = sums
     return int((large > 0).sum()), int(((large > 0) & (small >= large)).sum())
+
+
+#: q_h and q_l: the ends of the paper's ranges
+HIGH_ENDS = HIGH[::2]
+LOW_ENDS = LOW[::8]
+
+WEIGHTED = (nn.modules.conv._ConvNd, nn.Linear)
+
+
+@dataclass(frozen=True, eq=False)
+class FedLayer:
+    """A layer and what one image makes the layers below feed into it.
+
+    Attributes:
+        name: as in `module.named_modules()`.
+        index: order of the call among the layers.
+        layer: the convolution or linear layer.
+        inputs: its inputs for one image, without the axis of images.
+    """
+
+    name: str
+    index: int
+    layer: nn.Module
+    inputs: Tensor
+
+    @property
+    def fan_in(self) -> int:
+        """Inputs of one neuron."""
+        weight = self.layer.weight
+        assert isinstance(weight, Tensor)
+        return weight[0].numel()
+
+    @cached_property
+    def pooled(self) -> np.ndarray:
+        """All inputs in ascending order, float32."""
+        ordered: np.ndarray = np.sort(self.inputs.numpy(force=True).ravel())
+        return ordered
+
+    @cached_property
+    def quantiles(self) -> dict[float, float]:
+        """Level q -> quantile V(q) of the inputs, linear interpolation."""
+        levels = (*HIGH_ENDS, *LOW_ENDS)
+        return dict(zip(levels, np.quantile(self.pooled, levels).tolist(), strict=True))
+
+    @cached_property
+    def parts(self) -> Tensor:
+        """Inputs without all but the large ones (for each q_h), and all but the small ones (q_l).
+
+        Shape (len(HIGH_ENDS) + len(LOW_ENDS), ...).
+        """
+        large = [self.inputs * (self.inputs >= self.quantiles[level]) for level in HIGH_ENDS]
+        small = [self.inputs * (self.inputs <= self.quantiles[level]) for level in LOW_ENDS]
+        return torch.stack(large + small)
+
+    @torch.no_grad()
+    def count(self) -> dict[tuple[float, float], tuple[int, int]]:
+        """Overtaken neurons under the weights that the layer has now; its bias has to be zero.
+
+        Returns:
+            (q_h, q_l) -> how many neurons have L > 0, and how many of these have S >= L.
+        """
+        sums = self.layer(self.parts)
+        found = {}
+        for i, high in enumerate(HIGH_ENDS):
+            large = sums[i]
+            positive = large > 0
+            for j, low in enumerate(LOW_ENDS):
+                overtaken = positive & (sums[len(HIGH_ENDS) + j] >= large)
+                found[high, low] = int(positive.sum()), int(overtaken.sum())
+        return found
+
+
+def fed_layers(module: nn.Module, image: Tensor) -> list[FedLayer]:
+    """The layers whose inputs are activations as Theorem 2 assumes them: none is negative.
+
+    The first layer is left out, because its inputs are pixels.
+
+    Args:
+        module: network in evaluation mode.
+        image: float (1, ...), on its device.
+
+    Returns:
+        The layers in the order of their calls; one that is called several times counts once a
+        call.
+
+    Raises:
+        UsageError: the network is in training mode.
+    """
+    return [
+        FedLayer(name, index, layer, inputs[0])
+        for index, (name, layer, inputs) in enumerate(_calls(module, image)[1:])
+        if bool((inputs >= 0).all())
+    ]
+
+
+@torch.no_grad()
+def _calls(module: nn.Module, image: Tensor) -> list[tuple[str, nn.Module, Tensor]]:
+    """Name, layer and inputs of every call of a convolution or linear layer."""
+    if module.training:
+        raise UsageError("the model is in training mode; call its eval() first")
+    parts = {name: part for name, part in module.named_modules() if isinstance(part, WEIGHTED)}
+    calls: list[tuple[str, nn.Module, Tensor]] = []
+    with hooked(  # a copy: an in-place operation may follow
+        parts, before=lambda name, given: calls.append((name, parts[name], given[0].clone()))
+    ):
+        module(image)
+    return calls

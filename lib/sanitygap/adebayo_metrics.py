@@ -7,10 +7,11 @@ channels is not the sum of absolute values.
 """
 
 import torch
-from torch.nn.functional import conv2d
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
-from sanitygap.hog import BLOCK, hog
-from sanitygap.similarity import K1, K2, pearson, spearman, ssim
+from sanitygap.errors import UsageError
+from sanitygap.similarity import Window, pearson, spearman, ssim
 
 #: shares of a map's largest values that are clipped
 CLIPPED = 0.99
@@ -18,16 +19,18 @@ CLIPPED = 0.99
 #: scikit-image takes this range for float images if none is given, whatever they hold
 DATA_RANGE = 2.0
 
-WINDOW, CELL = 5, 16
+#: the appendix's windows, and those of the authors' code
+UNIFORM, GAUSSIAN = Window(5, 5), Window(11, 11, deviation=1.5)
 
-#: the Gaussian windows of scikit-image: 11 x 11 pixels
-SIGMA, RADIUS = 1.5, 5
+#: of HOG: side of a cell in pixels, bins of orientation, and cells along each side of a block, in
+#: which histograms are normalised together
+CELL, ORIENTATIONS, BLOCK = 16, 9, 3
 
-#: names of what :func:`compare` measures
-SIMILARITIES = ("ssim", "ssim_gaussian", "spearman", "hog_pearson", "hog_spearman")
+#: of scikit-image's L2-Hys normalisation: stabiliser, and largest share of one entry
+EPSILON, LARGEST = 1e-5, 0.2
 
 
-def absolute_map(values: torch.Tensor) -> torch.Tensor:
+def absolute_map(values: Tensor) -> Tensor:
     """Sums of absolute values over channels, from their minimum to their 99th percentile.
 
     Args:
@@ -41,7 +44,7 @@ def absolute_map(values: torch.Tensor) -> torch.Tensor:
     return ((maps - low) / (high - low)).clamp(0, 1)
 
 
-def diverging_map(values: torch.Tensor) -> torch.Tensor:
+def diverging_map(values: Tensor) -> Tensor:
     """Sums over channels, from minus to plus their 99th percentile; zero becomes one half.
 
     Args:
@@ -58,44 +61,51 @@ def diverging_map(values: torch.Tensor) -> torch.Tensor:
 SCALINGS = {"absolute": absolute_map, "diverging": diverging_map}
 
 
-def _percentile(maps: torch.Tensor) -> torch.Tensor:
+def _percentile(maps: Tensor) -> Tensor:
     """Shape ``(N, 1, 1)``; NaN for a map that is zero everywhere, which has no scale."""
     found = torch.quantile(maps.flatten(1), CLIPPED, dim=1).view(-1, 1, 1)
     return torch.where(found == 0, torch.nan, found)
 
 
-def gaussian_ssim(
-    first: torch.Tensor, second: torch.Tensor, data_range: float = DATA_RANGE
-) -> torch.Tensor:
-    """SSIM in Gaussian windows of 11 x 11 pixels, standard deviation 1.5 (Wang et al. 2004).
+def hog(maps: Tensor, cell: int = CELL) -> Tensor:
+    """HOG features (Dalal and Triggs 2005) in batches, as scikit-image has them.
 
-    Sample covariances and windows inside the map only, as in scikit-image.
+    Unsigned orientations in 9 bins, central differences, hard assignment of a pixel to a cell and
+    to a bin, blocks of 3 x 3 cells, L2-Hys.
 
     Args:
-        first, second: maps ``(N, H, W)``.
-        data_range: the range L.
+        maps: float, ``(N, H, W)``.
+        cell: side of a cell in pixels (16 in Adebayo et al. 2018, Appendix B).
 
     Returns:
-        Mean SSIM, ``(N,)``.
+        float64 ``(N, features)``.
+
+    Raises:
+        UsageError: maps of fewer than 3 x 3 cells.
     """
-    offsets = torch.arange(-RADIUS, RADIUS + 1, dtype=torch.float64)
-    weights = torch.exp(-(offsets**2) / (2 * SIGMA**2))
-    weights = weights / weights.sum()
-    count = (2 * RADIUS + 1) ** 2
-    a, b = first.double(), second.double()
+    if min(maps.shape[1:]) < BLOCK * cell:
+        raise UsageError(
+            f"HOG needs maps of at least {BLOCK * cell} pixels a side, not {min(maps.shape[1:])}; "
+            "leave it out for small images"
+        )
+    values = maps.double()
+    rows, columns = torch.zeros_like(values), torch.zeros_like(values)
+    rows[:, 1:-1] = values[:, 2:] - values[:, :-2]
+    columns[:, :, 1:-1] = values[:, :, 2:] - values[:, :, :-2]
+    magnitude = torch.hypot(rows, columns)
+    angle = torch.rad2deg(torch.arctan2(rows, columns)) % 180
+    bins = (angle / (180 / ORIENTATIONS)).floor()
+    cells = torch.stack(
+        [avg_pool2d(magnitude * (bins == number), cell) for number in range(ORIENTATIONS)], -1
+    )
+    blocks = cells.unfold(1, BLOCK, 1).unfold(2, BLOCK, 1)  # (N, rows, columns, bins, 3, 3)
+    blocks = blocks.permute(0, 1, 2, 4, 5, 3).flatten(3)
+    blocks = _unit_length(_unit_length(blocks).clamp_max(LARGEST))
+    return blocks.flatten(1)
 
-    def mean(values: torch.Tensor) -> torch.Tensor:
-        kernel = weights.to(values)
-        rows = conv2d(values[:, None], kernel.view(1, 1, -1, 1))
-        return conv2d(rows, kernel.view(1, 1, 1, -1))[:, 0]
 
-    mean_a, mean_b = mean(a), mean(b)
-    sample = count / (count - 1)
-    variances = sample * (mean(a * a) - mean_a**2 + mean(b * b) - mean_b**2)
-    covariance = sample * (mean(a * b) - mean_a * mean_b)
-    c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    return (luminance * (2 * covariance + c2) / (variances + c2)).mean((1, 2))
+def _unit_length(blocks: Tensor) -> Tensor:
+    return blocks / (blocks.square().sum(-1, keepdim=True) + EPSILON**2).sqrt()
 
 
 class Scaled:
@@ -106,17 +116,17 @@ class Scaled:
         measures_hog: whether HOG features are compared; maps below 48 pixels have none.
     """
 
-    def __init__(self, maps: torch.Tensor, measures_hog: bool = True) -> None:
+    def __init__(self, maps: Tensor, measures_hog: bool = True) -> None:
         self.maps = maps
         self.measures_hog = measures_hog and min(maps.shape[1:]) >= BLOCK * CELL
-        self.features = hog(maps, CELL) if self.measures_hog else None
+        self.features = hog(maps) if self.measures_hog else None
 
-    def compare(self, other: "Scaled") -> dict[str, torch.Tensor]:
+    def compare(self, other: "Scaled") -> dict[str, Tensor]:
         """All similarities, each ``(N,)``; NaN where a map is constant, or has no HOG features."""
         nothing = torch.full((len(self.maps),), torch.nan, dtype=torch.float64)
         scores = {
-            "ssim": ssim(self.maps, other.maps, DATA_RANGE, WINDOW),
-            "ssim_gaussian": gaussian_ssim(self.maps, other.maps),
+            "ssim": ssim(self.maps, other.maps, DATA_RANGE, UNIFORM),
+            "ssim_gaussian": ssim(self.maps.double(), other.maps.double(), DATA_RANGE, GAUSSIAN),
             "spearman": spearman(self.maps, other.maps),
             "hog_pearson": nothing,
             "hog_spearman": nothing,

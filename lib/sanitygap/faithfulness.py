@@ -6,10 +6,12 @@ place of a blurred copy of the image. Lengths are those of the paper's 224-pixel
 with the size of the input (:func:`scaled`), so that a network for small images can be tested.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
+from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from sanitygap.errors import unknown_name
@@ -31,11 +33,17 @@ class OcclusionCurves:
         logit: the target's logit, same shape.
     """
 
-    softmax: torch.Tensor
-    logit: torch.Tensor
+    softmax: Tensor
+    logit: Tensor
+
+    def followed_by(self, later: "OcclusionCurves") -> "OcclusionCurves":
+        """These states of the images and then those of other curves."""
+        return OcclusionCurves(
+            torch.cat([self.softmax, later.softmax], 1), torch.cat([self.logit, later.logit], 1)
+        )
 
 
-def blurred(inputs: torch.Tensor, kernel: int | None = None) -> torch.Tensor:
+def blurred(inputs: Tensor, kernel: int | None = None) -> Tensor:
     """Inputs ``(N, C, H, W)`` averaged over a square, edges reflected.
 
     Args:
@@ -65,7 +73,7 @@ def _margins(length: int, patch: int) -> tuple[int, int]:
     return rest // 2, rest - rest // 2
 
 
-def region_means(maps: torch.Tensor, patch: int) -> torch.Tensor:
+def region_means(maps: Tensor, patch: int) -> Tensor:
     """Mean attribution of each tile, row by row.
 
     Only full tiles count, in the middle of the image: a sliver at its edge would hide fewer pixels
@@ -83,8 +91,8 @@ def region_means(maps: torch.Tensor, patch: int) -> torch.Tensor:
 
 
 def occlusion_steps(
-    maps: torch.Tensor, patch: int, regions: int = REGIONS, tiling: Tiling = "tiles"
-) -> torch.Tensor:
+    maps: Tensor, patch: int, regions: int = REGIONS, tiling: Tiling = "tiles"
+) -> Tensor:
     """At which step each pixel is replaced.
 
     Args:
@@ -108,7 +116,7 @@ def occlusion_steps(
     raise unknown_name("tiling", tiling, list(get_args(Tiling)))
 
 
-def _tile_steps(maps: torch.Tensor, patch: int, regions: int) -> torch.Tensor:
+def _tile_steps(maps: Tensor, patch: int, regions: int) -> Tensor:
     images, height, width = maps.shape
     means = region_means(maps, patch)
     order = means.argsort(dim=1, descending=True, stable=True)[:, :regions]
@@ -121,7 +129,7 @@ def _tile_steps(maps: torch.Tensor, patch: int, regions: int) -> torch.Tensor:
     return pad(tiles, edges, value=regions + 1)[:, 0].long()
 
 
-def _window_steps(maps: torch.Tensor, patch: int, regions: int) -> torch.Tensor:
+def _window_steps(maps: Tensor, patch: int, regions: int) -> Tensor:
     images, height, width = maps.shape
     stride = max(1, patch // 3)
     means = avg_pool2d(maps[:, None], patch, stride=stride)[:, 0]
@@ -144,13 +152,13 @@ def _window_steps(maps: torch.Tensor, patch: int, regions: int) -> torch.Tensor:
 @torch.no_grad()
 def greedy_steps(
     model: Explainable,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
+    inputs: Tensor,
+    targets: Tensor,
     patch: int,
     regions: int = REGIONS,
     blur: int | None = None,
     batch_size: int = 10,
-) -> torch.Tensor:
+) -> Tensor:
     """The steps of an order that no map gives: next comes the tile that hurts the softmax most.
 
     It is what a perfect ranking could do one tile at a time, a bound for all methods, and costs a
@@ -194,9 +202,9 @@ def greedy_steps(
 @torch.no_grad()
 def occlusion_curves(
     model: Explainable,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
-    maps: torch.Tensor,
+    inputs: Tensor,
+    targets: Tensor,
+    maps: Tensor,
     patch: int = 15,
     regions: int = REGIONS,
     blur: int | None = None,
@@ -217,17 +225,57 @@ def occlusion_curves(
     Returns:
         Curves over 0 to ``regions`` replaced tiles.
     """
-    steps = occlusion_steps(maps, patch, regions)
-    soft = blurred(inputs, blur)
-    images, count = len(inputs), regions + 1
-    chosen = torch.arange(images * count, device=inputs.device)
+    steps, soft = occlusion_steps(maps, patch, regions), blurred(inputs, blur)
+    return replacement_curves(model, inputs, targets, soft, steps, range(regions + 1), batch_size)
+
+
+def replaced(inputs: Tensor, substitutes: Tensor, steps: Tensor, count: int | Tensor) -> Tensor:
+    """Inputs with their first ``count`` regions shown from the substitutes.
+
+    Args:
+        inputs, substitutes: ``(N, 3, H, W)``.
+        steps: at which step each pixel is replaced, ``(N, H, W)``, from :func:`occlusion_steps`.
+        count: how many regions are replaced; one number, or one an image ``(N,)``.
+
+    Returns:
+        ``(N, 3, H, W)``, channels-last.
+    """
+    limit = torch.as_tensor(count, device=steps.device).view(-1, 1, 1)
+    changed = torch.where((steps <= limit)[:, None], substitutes, inputs)
+    return changed.contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def replacement_curves(
+    model: Explainable,
+    inputs: Tensor,
+    targets: Tensor,
+    substitutes: Tensor,
+    steps: Tensor,
+    counts: Sequence[int],
+    batch_size: int = 10,
+) -> OcclusionCurves:
+    """Softmax and logit of the target after some numbers of replaced regions.
+
+    Args:
+        model: the network.
+        inputs, substitutes, steps: see :func:`replaced`.
+        targets: explained classes ``(N,)``.
+        counts: numbers of replaced regions.
+        batch_size: images in one pass.
+
+    Returns:
+        Curves ``(N, len(counts))``.
+    """
+    images, numbers = len(inputs), torch.tensor(counts, device=inputs.device)
     logits = []
-    for states in chosen.split(batch_size):
-        image, done = states // count, states % count
-        hidden = steps[image] <= done.view(-1, 1, 1)
-        occluded = torch.where(hidden[:, None], soft[image], inputs[image])
-        logits.append(model.module(occluded.contiguous(memory_format=torch.channels_last)))
-    scores = torch.cat(logits)
-    column = targets.repeat_interleave(count)[:, None]
-    softmax = scores.softmax(1).gather(1, column).view(images, count)
-    return OcclusionCurves(softmax, scores.gather(1, column).view(images, count))
+    for states in torch.arange(images * len(numbers), device=inputs.device).split(batch_size):
+        image, count = states % images, numbers[states // images]
+        shown = replaced(inputs[image], substitutes[image], steps[image], count)
+        logits.append(model.module(shown))
+    scores, column = torch.cat(logits), targets.repeat(len(numbers))[:, None]
+    softmax, logit = (
+        values.gather(1, column).view(len(numbers), images).T
+        for values in (scores.softmax(1), scores)
+    )
+    return OcclusionCurves(softmax, logit)

@@ -1,4 +1,4 @@
-"""ImageNet's 1000 classes, and how files on disk tell which class an image is of."""
+"""ImageNet's 1000 classes, CIFAR-10's ten, and how files tell which class an image is of."""
 
 import re
 from functools import cache
@@ -7,6 +7,11 @@ from pathlib import Path
 
 from sanitygap.downloads import checksums
 from sanitygap.errors import UsageError
+
+#: CIFAR-10's classes in the order of their indices (Krizhevsky 2009)
+CIFAR10_CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
 
 #: files that tell the classes of a flat ImageNet validation folder, in it or beside it
 GROUND_TRUTHS = ("LOC_val_solution.csv", "val.txt", "imagenet_2012_validation_synset_labels.txt")

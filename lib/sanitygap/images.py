@@ -17,10 +17,15 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from sanitygap import cifar10
 from sanitygap.downloads import TORCHVISION, fetch, torchvision_dataset
 from sanitygap.errors import UsageError, unknown_name
-from sanitygap.imagenet import ground_truth, sample_checksums, seen_sample, wordnet_ids
+from sanitygap.imagenet import (
+    CIFAR10_CLASSES,
+    ground_truth,
+    sample_checksums,
+    seen_sample,
+    wordnet_ids,
+)
 from sanitygap.seeds import stable_seed
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -168,7 +173,7 @@ def load_images(
     - ``folder:PATH``: the jpg, jpeg, png, webp and bmp files of a folder, or of its subfolders,
       one a class. Labels are known where all subfolders are named by WordNet ids of ImageNet's
       1000 classes, or where they are the ten classes of CIFAR-10, by their names
-      (:data:`sanitygap.cifar10.CLASS_NAMES`); where there are 1000 subfolders, labels are the
+      (:data:`sanitygap.imagenet.CIFAR10_CLASSES`); where there are 1000 subfolders, labels are the
       ranks of these.
     - ``imagenet-sample``: one ImageNet image a class, downloaded when first used, or
       ``imagenet-sample:PATH`` for a folder that has them or shall have them.
@@ -326,8 +331,8 @@ def _class_indices(names: list[str]) -> Sequence[int | None]:
     known = wordnet_ids()
     if known.keys() >= set(names):
         return [known[name] for name in names]
-    if set(names) == set(cifar10.CLASS_NAMES):  # some of these words alone could mean anything
-        return [cifar10.CLASS_NAMES.index(name) for name in names]
+    if set(names) == set(CIFAR10_CLASSES):  # some of these words alone could mean anything
+        return [CIFAR10_CLASSES.index(name) for name in names]
     return range(len(names)) if len(names) == len(known) else [None] * len(names)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from sanitygap.inference import UndefinedStatisticError
 
 GUIDED = "guided-backprop"
 GRADIENTS = ("gradient", "gradient-x-input", "integrated-gradients")
+PARTS = ("guided backpropagation", "LRP")
 LRP_VARIANTS = ("lrp-epsilon-plus", "lrp-adaptive-beta")
 SIMILARITIES = ("ssim", "ssim_robust", "ssim_L1", "ssim_L2", "spearman", "mse")
 
@@ -43,8 +45,13 @@ READING = {
     "norms": "reset",  # A.1 resets layers as He et al. initialise them
 }
 
+#: of the bootstrap behind each interval of tau
 RESAMPLES = 500
-"""Of the bootstrap behind each interval of tau."""
+
+Choices = tuple[tuple[str, object], ...]
+
+#: own choices of one test -> images x methods
+Side = dict[Choices, pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -161,6 +168,12 @@ def specifications(names: Sequence[str], scores: Scores) -> Iterator[dict[str, o
         yield key
 
 
+def _student(gaps: np.ndarray) -> tuple[Any, Any, Any]:
+    """Mean over the first axis with Student's 95 % interval."""
+    half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(0, ddof=1) / len(gaps) ** 0.5
+    return gaps.mean(0), gaps.mean(0) - half, gaps.mean(0) + half
+
+
 def differences(names: Sequence[str], scores: Scores) -> pd.DataFrame:
     """The claimed differences of one test under every specification.
 
@@ -180,21 +193,13 @@ def differences(names: Sequence[str], scores: Scores) -> pd.DataFrame:
         if len(table) < 2:
             continue
         values = table.to_numpy(float)
-        for place, part in ((0, "guided backpropagation"), (1, "LRP")):
+        for place, part in enumerate(PARTS):
             for other, against in enumerate(GRADIENTS, start=2):
-                gaps = values[:, place] - values[:, other]
-                half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / len(gaps) ** 0.5
+                mean, low, high = _student(values[:, place] - values[:, other])
                 rows.append(
-                    {
-                        **key,
-                        "part": part,
-                        "against": against,
-                        "difference": gaps.mean(),
-                        "low": gaps.mean() - half,
-                        "high": gaps.mean() + half,
-                        "n": len(gaps),
-                    }
-                )
+                    {**key, "part": part, "against": against, "difference": mean, "low": low,
+                     "high": high, "n": len(values)}
+                )  # fmt: skip
     if not rows:
         raise UndefinedStatisticError("no specification has two images with all its maps")
     return pd.DataFrame(rows)
@@ -243,8 +248,7 @@ def against_noise(names: Sequence[str], scores: Scores) -> pd.DataFrame:
         if len(table) < 2:
             continue
         gaps = table[list(methods)].to_numpy(float) - table[["noise"]].to_numpy(float)
-        half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(0, ddof=1) / len(gaps) ** 0.5
-        high, low = gaps.mean(0) + half, gaps.mean(0) - half
+        _, low, high = _student(gaps)
         outcome = "holds" if (high < 0).all() else "contradicted" if (low > 0).any() else "open"
         rows.append(key | {"noise": outcome})
     return pd.DataFrame(rows)
@@ -295,34 +299,22 @@ def agreement(occluded: Scores, randomized: Scores, seed: int = 0) -> pd.DataFra
             continue
         weights = _resamples(len(common), seed)
         first, second = (_pair_signs(side, common, weights, pairs) for side in (left, right))
-        choices = [list(side) for side in (first, second)]
-        for a, b in product(range(len(choices[0])), range(len(choices[1]))):
-            one, other = first[choices[0][a]], second[choices[1][b]]
+        for (own, one), (others, other) in product(first.items(), second.items()):
             taus = (one * other).mean(1)
             low, high = np.quantile(taus[1:], (0.025, 0.975))
             outcome = "holds" if high < 0 else "contradicted" if low > 0 else "open"
-            rows.append(
-                dict(shared)
-                | dict(choices[0][a])
-                | dict(choices[1][b])
-                | {"tau": taus[0], "low": low, "high": high, "n": len(common), "outcome": outcome}
-            )
+            found = {"tau": taus[0], "low": low, "high": high, "n": len(common), "outcome": outcome}
+            rows.append(dict((*shared, *own, *others)) | found)
     if not rows:
         raise UndefinedStatisticError("no specification has two images in both tests")
     return pd.DataFrame(rows)
 
 
-Side = dict[tuple[tuple[str, object], ...], pd.DataFrame]
-"""Own choices of one test -> images x methods."""
-
-
-def _joint(
-    occluded: Scores, randomized: Scores
-) -> Iterator[tuple[tuple[tuple[str, object], ...], Side, Side]]:
+def _joint(occluded: Scores, randomized: Scores) -> Iterator[tuple[Choices, Side, Side]]:
     """The two tests' tables of scores, grouped by the choices that they share."""
-    sides: list[dict[tuple[tuple[str, object], ...], Side]] = []
+    sides: list[dict[Choices, Side]] = []
     for names, scores in ((OCCLUSION, occluded), (RANDOMIZATION, randomized)):
-        groups: dict[tuple[tuple[str, object], ...], Side] = {}
+        groups: dict[Choices, Side] = {}
         for key in specifications(names, scores):
             table = scores.of(key, (GUIDED, str(key["variant"]), *GRADIENTS))
             shared = tuple((name, key[name]) for name in SHARED)
@@ -350,7 +342,7 @@ def _resamples(n: int, seed: int) -> np.ndarray:
 
 def _pair_signs(
     side: Side, images: Sequence[str], weights: np.ndarray, pairs: Sequence[tuple[int, int]]
-) -> dict[tuple[tuple[str, object], ...], np.ndarray]:
+) -> dict[Choices, np.ndarray]:
     """Own choices -> signs of all pairs' differences, ``(1 + RESAMPLES, pairs)``."""
     first, second = (list(places) for places in zip(*pairs, strict=True))
     signs = {}
@@ -406,8 +398,6 @@ class Gap:
         table["all"] = all_of(table[[*PARTS, "tau"]])
         return table
 
-
-PARTS = ("guided backpropagation", "LRP")
 
 CHOICES = tuple(dict.fromkeys((*OCCLUSION, *RANDOMIZATION)))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sanitygap.errors import unknown_name
 from sanitygap.models.explainable import Explainable, Stage
@@ -73,11 +73,7 @@ def steps(stages: Sequence[Stage], order: Order, count: int | None = None) -> li
         raise unknown_name("order", order, list(ORDERS))
     sequence = list(stages) if order != "bottom-up" else list(reversed(stages))
     made = [
-        Step(
-            number,
-            stage.name,
-            (stage,) if order == "independent" else tuple(sequence[:number]),
-        )
+        Step(number, stage.name, (stage,) if order == "independent" else tuple(sequence[:number]))
         for number, stage in enumerate(sequence, start=1)
     ]
     if count is None or count >= len(made):
@@ -99,7 +95,7 @@ class RandomTwin:
         self.model = model
         self.seed = seed
         self.redraw = redraw or Redraw()
-        self._drawn: dict[str, dict[str, torch.Tensor]] = {}
+        self._drawn: dict[str, dict[str, Tensor]] = {}
 
     @contextmanager
     def redrawn(self, stages: Sequence[Stage]) -> Iterator[None]:
@@ -109,7 +105,7 @@ class RandomTwin:
         weights on entry and put them back on exit.
         """
         modules = dict(self.model.module.named_modules())
-        originals: list[tuple[torch.Tensor, torch.Tensor]] = []
+        originals: list[tuple[Tensor, Tensor]] = []
         try:
             for stage in stages:
                 for name in stage.modules:
@@ -122,12 +118,12 @@ class RandomTwin:
             for tensor, data in reversed(originals):
                 tensor.data = data
 
-    def _draw(self, name: str, module: nn.Module) -> dict[str, torch.Tensor]:
+    def _draw(self, name: str, module: nn.Module) -> dict[str, Tensor]:
         if name not in self._drawn:
             self._drawn[name] = self._fresh(name, module)
         return self._drawn[name]
 
-    def _fresh(self, name: str, module: nn.Module) -> dict[str, torch.Tensor]:
+    def _fresh(self, name: str, module: nn.Module) -> dict[str, Tensor]:
         if isinstance(module, NORM_LAYERS):
             return {} if self.redraw.norms == "kept" else _new_norm(module)
         values = {}
@@ -140,7 +136,7 @@ class RandomTwin:
         return values
 
 
-def draw(weight: torch.Tensor, distribution: str, source: torch.Generator) -> torch.Tensor:
+def draw(weight: Tensor, distribution: str, source: torch.Generator) -> Tensor:
     """A redrawn tensor of the same shape, dtype, device and memory format.
 
     Vectors (biases) become zero, except under ``permuted``. The fan-in of a tensor with two or
@@ -166,7 +162,7 @@ def draw(weight: torch.Tensor, distribution: str, source: torch.Generator) -> to
     return empty.copy_(drawn)
 
 
-def _new_norm(module: nn.Module) -> dict[str, torch.Tensor]:
+def _new_norm(module: nn.Module) -> dict[str, Tensor]:
     fresh = {"weight": 1.0, "bias": 0.0, "running_mean": 0.0, "running_var": 1.0}
     return {
         key: torch.full_like(tensor.data, value)
@@ -175,7 +171,7 @@ def _new_norm(module: nn.Module) -> dict[str, torch.Tensor]:
     }
 
 
-def _tensor(module: nn.Module, key: str) -> torch.Tensor:
+def _tensor(module: nn.Module, key: str) -> Tensor:
     tensor = getattr(module, key)
-    assert isinstance(tensor, torch.Tensor)
+    assert isinstance(tensor, Tensor)
     return tensor

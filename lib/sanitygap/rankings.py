@@ -13,13 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sanitygap.inference import (
-    RESAMPLES,
-    Interval,
-    UndefinedStatisticError,
-    bootstrap,
-    kendall_tau,
-)
+from sanitygap.inference import RESAMPLES, Interval, UndefinedStatisticError, bootstrap, kendall_tau
 
 Array = NDArray[np.float64]
 

@@ -22,6 +22,7 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
 from sanitygap import fingerprint
+from sanitygap.attribution import Sampling, attribute, unpooled
 from sanitygap.attribution.applicable import families
 from sanitygap.errors import UsageError, unknown_name
 from sanitygap.images import ImageSet
@@ -147,6 +148,32 @@ class Batch:
     def seeds(self, *parts: object) -> list[int]:
         """One seed an image for a draw described by the parts."""
         return [stable_seed(key, *parts) for key in self.keys]
+
+    def maps(
+        self,
+        methods: Sequence[str],
+        *state: object,
+        sampling: Sampling | None = None,
+        inputs: torch.Tensor | None = None,
+    ) -> dict[str, torch.Tensor]:
+        """Signed maps ``(N, H, W)`` by some methods, of the model as it is now.
+
+        Args:
+            methods: names from the registry.
+            state: seeds what the methods draw, see :meth:`seeds`.
+            sampling: sizes of the sampling methods.
+            inputs: to be explained in place of the images, of the same shape.
+        """
+        shown = self.inputs if inputs is None else inputs
+        keys = self.seeds(*state)
+        return attribute(self.model, shown, self.targets, methods, keys, sampling, self.size)
+
+    def unpooled(
+        self, methods: Sequence[str], *state: object, sampling: Sampling | None = None
+    ) -> dict[str, torch.Tensor]:
+        """As :meth:`maps`, a value for each colour channel: ``(N, C, H, W)``."""
+        keys = self.seeds(*state)
+        return unpooled(self.model, self.inputs, self.targets, methods, keys, sampling, self.size)
 
     def select(self, places: Sequence[int], targets: torch.Tensor | None = None) -> "Batch":
         """Some of the images, perhaps with other targets for all."""

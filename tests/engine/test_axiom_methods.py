@@ -6,9 +6,9 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 
 from sanitygap.attribution import attribute, extremal, iba
+from sanitygap.attribution.deeplift import noise_baselines
 from sanitygap.attribution.fullgrad import full_gradients
 from sanitygap.attribution.method import Request
-from sanitygap.attribution.shap import noise_baselines
 from sanitygap.errors import UsageError
 from sanitygap.models.explainable import Explainable, Preprocessing
 

@@ -9,14 +9,14 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.models import Explainable
-from sanitygap.preservation.irrelevance import (
+from sanitygap.experiments.irrelevance import (
     Compared,
     low_relevance_auc,
     tile_responses,
     tile_sums,
     with_changed_tiles,
 )
+from sanitygap.models import Explainable
 from sanitygap.preservation.partition import cut_model
 from sanitygap.randomization import RandomTwin
 from sanitygap.small_networks.planted import planted_model

@@ -6,9 +6,9 @@ import scipy.stats
 import torch
 from sklearn.covariance import LedoitWolf
 
-from sanitygap.faithfulness import blurred, occlusion_curves, occlusion_steps
-from sanitygap.outliers import FeatureCloud, color_change, respond
-from sanitygap.replacements import REPLACEMENTS, replaced, replacement_curves
+from sanitygap.experiments.outlier_images import FeatureCloud, color_change, respond
+from sanitygap.faithfulness import blurred, occlusion_curves, occlusion_steps, replacement_curves
+from sanitygap.replacements import REPLACEMENTS, replaced
 
 SEEDS = [3, 4, 5, 6]
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sanitygap.preservation.restriction import local_ssim, mean_where, responsive
+from sanitygap.experiments.outlook import mean_where, responsive, window_scores
 from sanitygap.similarity import Reference
 
 
@@ -27,7 +27,7 @@ def test_least_relevant_pixels_are_dropped_up_to_a_share_of_the_mass():
 def test_mean_of_all_windows_is_the_score_of_the_randomisation_test():
     first, second = noise(3, 32, 40), noise(3, 32, 40, seed=1)
     second = second + 0.7 * first
-    local = local_ssim(first, second)
+    local = window_scores(first, second)
     assert local.shape == (3, 26, 34)
     expected = Reference(first).compare(second)["ssim"]
     torch.testing.assert_close(local.mean((1, 2)).float(), expected, atol=2e-6, rtol=0)
@@ -45,7 +45,7 @@ def test_change_outside_the_mask_is_not_seen():
     left[:, :, :14] = True
     right = torch.zeros_like(left)
     right[:, :, 26:] = True
-    (same, kept), (changed, _) = mean_where(local_ssim(first, second), [left, right])
+    (same, kept), (changed, _) = mean_where(window_scores(first, second), [left, right])
     assert (same > 0.98).all()  # the scale of the whole map has changed a little
     assert (changed < 0.2).all()
     assert kept.tolist() == [pytest.approx((14 - 3) / 34)] * 2

@@ -12,7 +12,7 @@ from sanitygap.attribution import attribute, unpooled
 from sanitygap.faithfulness import occlusion_curves
 from sanitygap.models import Explainable, Preprocessing
 from sanitygap.models.canonizers import canonizers_for
-from sanitygap.models.scores import final_activation
+from sanitygap.models.loading import final_activation
 
 CLASSES, SIZE = 4, 24
 EXAMPLE = torch.zeros(1, 3, SIZE, SIZE)

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from sanitygap.claims import find_criterion
-from sanitygap.criteria.theory import dominance, monotonicity, overtaking
+from sanitygap.criteria.theory import monotonicity, overtaking
 from tests.synthetic import Change, grown, put
 
 
@@ -176,12 +176,12 @@ CASES: dict[str, list[tuple[str, list[Change]]]] = {
     "binder-g-dominance": [
         ("caveat", []),  # methods that lack the assumption do not decide
         ("holds", [put("appendix-g", "estimate", 0.0),
-                   *(proof(name, "proved") for name in dominance.PREMISES)]),
+                   *(proof(name, "proved") for name in monotonicity.PREMISES)]),
         ("caveat", [put("appendix-g", "estimate", 0.0)]),
         ("false", [put("appendix-g", "estimate", 0.01, "method == 'LRP-gamma'")]),
         ("false", [put("appendix-g", "conservation_error", 1e-3, "method == 'LRP-gamma'")]),
-        ("false", [proof(dominance.CONSERVATIVE, "counterexample")]),
-        ("undecided", [proof(dominance.CONSERVATIVE, "unknown")]),
+        ("false", [proof(monotonicity.CONSERVATIVE, "counterexample")]),
+        ("undecided", [proof(monotonicity.CONSERVATIVE, "unknown")]),
     ],
     "binder-f1-gi": appendix_f("F.1", "F.1 strict, as printed"),
     "binder-f2-shapley": appendix_f(

@@ -7,7 +7,7 @@ from hypothesis import find, given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from sanitygap.theory import adaptive_beta, monotonicity
+from sanitygap.theory import monotonicity
 from sanitygap.theory.shapley import coalitions, shapley_values
 
 ANY = st.lists(st.integers(-3, 3), min_size=3, max_size=3)
@@ -59,7 +59,7 @@ def test_lrp_beta_is_not_monotone_for_mixed_signs():
 
 
 def test_beta_curve_solves_equation_10_up_to_the_cap():
-    curve = adaptive_beta.beta_curve(n=50, seed=0).set_index(["formula", "balance"])
+    curve = monotonicity.beta_curve(n=50, seed=0).set_index(["formula", "balance"])
     for balance in curve.loc["solved"].index:
         wanted = brentq(lambda b, at=balance: b / (1 + b) - at, 0, 1e6)
         assert curve.loc[("solved", balance), "beta"] == pytest.approx(wanted, abs=1e-6)

@@ -1,4 +1,4 @@
-"""Theorem 2: closed forms, and simulations through one neuron and through heads."""
+"""Theorem 2: closed forms, and simulations through one neuron and through overtaking."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sanitygap.theory import heads, overtaking
+from sanitygap.theory import overtaking
 from sanitygap.theory.overtaking import Activations, claimed_probabilities, exact_probabilities
 
 SIZES = st.integers(1, 30)
@@ -69,10 +69,10 @@ def test_random_neurons_are_overtaken_in_the_wedge():
         assert abs(positive["overtaken"].mean() - tail) < 4 * error
 
 
-@pytest.mark.parametrize("head", [heads.Head(2), heads.Head(2, bias=True)])
+@pytest.mark.parametrize("head", [overtaking.Head(2), overtaking.Head(2, bias=True)])
 def test_dense_head_gradients_are_those_of_a_loop(head):
     at = Activations.constant(3, 2, 3.0)
-    products, is_large = heads._gradient_x_input(head, at, 4, seed=5)
+    products, is_large = overtaking._gradient_x_input(head, at, 4, seed=5)
     assert is_large.tolist() == [False] * 3 + [True] * 2
     x = torch.tensor([1.0, 1.0, 1.0, 3.0, 3.0])
     delta = 1e-3
@@ -81,7 +81,8 @@ def test_dense_head_gradients_are_those_of_a_loop(head):
         shifted[0][i] += delta
         shifted[1][i] -= delta
         high, low = (
-            heads._dense(head, z.expand(4, 5), torch.Generator().manual_seed(5)) for z in shifted
+            overtaking._dense(head, z.expand(4, 5), torch.Generator().manual_seed(5))
+            for z in shifted
         )
         slope = (high - low) / (2 * delta)
         torch.testing.assert_close(products[:, i], slope * x[i], rtol=2e-2, atol=2e-3)

@@ -7,11 +7,10 @@ import torch
 from torch import nn
 from torch.nn.functional import unfold
 
+from sanitygap.activations import HIGH_ENDS, LOW_ENDS, FedLayer, fed_layers
 from sanitygap.experiments import TABLES
 from sanitygap.images import load_images
 from sanitygap.models import load_model
-from sanitygap.preservation import redrawn_layers
-from sanitygap.preservation.redrawn_layers import HIGH, LOW, FedLayer
 from sanitygap.table import Context
 from tests.models.tiny import TINY, photographs
 
@@ -45,7 +44,7 @@ def image():
 
 
 def test_layers_with_negative_inputs_and_the_first_one_are_left_out(network, image):
-    layers = redrawn_layers.fed_layers(network, image)
+    layers = fed_layers(network, image)
     assert [layer.name for layer in layers] == ["spatial", "depthwise", "dense"]
     assert [layer.index for layer in layers] == [0, 2, 3]
     assert [layer.fan_in for layer in layers] == [36, 9, 6]
@@ -80,11 +79,11 @@ def neurons(layer: nn.Module, inputs: torch.Tensor) -> list[tuple[np.ndarray, np
 
 @pytest.mark.parametrize("name", ["spatial", "depthwise", "dense"])
 def test_counts_are_those_of_a_loop_over_neurons(network, image, name):
-    [layer] = [one for one in redrawn_layers.fed_layers(network, image) if one.name == name]
+    [layer] = [one for one in fed_layers(network, image) if one.name == name]
     zero_bias(layer.layer)
     pooled = layer.inputs.numpy().ravel()
     counts = layer.count()
-    assert set(counts) == {(high, low) for high in HIGH for low in LOW}
+    assert set(counts) == {(high, low) for high in HIGH_ENDS for low in LOW_ENDS}
     for (high, low), got in counts.items():
         threshold_high, threshold_low = np.quantile(pooled, [high, low])
         positive = overtaken = 0

@@ -1,13 +1,14 @@
 """Attribution methods: (model, inputs, targets) to signed maps of shape ``(N, H, W)``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache, partial
 
-import torch
+from torch import Tensor
 
 from sanitygap.attribution import (  # noqa: F401  (they register methods)
     cam,
     captum_methods,
-    constant,
     controls,
     deeplift,
     extremal,
@@ -15,18 +16,38 @@ from sanitygap.attribution import (  # noqa: F401  (they register methods)
     gradient,
     iba,
     lrp,
-    noise_controls,
     perturbation,
-    shap,
     surrogate,
 )
-from sanitygap.attribution.method import METHODS, Method, Request, Sampling
-from sanitygap.attribution.sized import SIZED, with_size
-from sanitygap.errors import unknown_name
+from sanitygap.attribution.method import METHODS, Method, Pass, Request, Sampling
+from sanitygap.errors import UsageError, unknown_name
 from sanitygap.models.explainable import Explainable
 from sanitygap.reductions import Reduction, reduce
 
 __all__ = ["METHODS", "Method", "Request", "Sampling", "attribute", "select", "unpooled"]
+
+
+#: method -> what a number behind its name counts, the least that it can do with, and from the
+#: number to the method's pass
+SIZED: dict[str, tuple[str, int, Callable[[int], Pass]]] = {
+    name: ("samples", 2, partial(surrogate.surrogate_pass, name)) for name in surrogate.SURROGATES
+} | {
+    "perturbation-mask": ("iterations", 1, perturbation.mask_pass),
+    "extremal-perturbation": ("steps", 1, extremal.mask_pass),
+}
+
+
+@cache
+def with_size(name: str, number: str) -> Method:
+    """A method of :data:`SIZED` with another size.
+
+    Raises:
+        UsageError: that is no number, or too small a one.
+    """
+    counts, least, make = SIZED[name]
+    if not number.isdecimal() or int(number) < least:
+        raise UsageError(f"{name}@N takes N {counts}, at least {least}; not {number!r}")
+    return replace(METHODS[name], name=f"{name}@{number}", compute=make(int(number)))
 
 
 def select(names: Sequence[str]) -> list[Method]:
@@ -58,13 +79,13 @@ def _with_choice(name: str, choice: str) -> Method:
 
 def unpooled(
     model: Explainable,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
+    inputs: Tensor,
+    targets: Tensor,
     methods: Sequence[str],
     keys: Sequence[int],
     sampling: Sampling | None = None,
     batch_size: int = 10,
-) -> dict[str, torch.Tensor]:
+) -> dict[str, Tensor]:
     """Attribution of several methods for one batch of images, a value for each colour channel.
 
     Args:
@@ -85,7 +106,7 @@ def unpooled(
     """
     sampling = sampling or Sampling()
     request = Request(model, inputs, targets, tuple(keys), sampling, batch_size)
-    shared: dict[object, torch.Tensor] = {}
+    shared: dict[object, Tensor] = {}
     made = {}
     for chosen in select(methods):
         if chosen.compute not in shared:
@@ -97,14 +118,14 @@ def unpooled(
 
 def attribute(
     model: Explainable,
-    inputs: torch.Tensor,
-    targets: torch.Tensor,
+    inputs: Tensor,
+    targets: Tensor,
     methods: Sequence[str],
     keys: Sequence[int],
     sampling: Sampling | None = None,
     batch_size: int = 10,
     reduction: Reduction = "signed",
-) -> dict[str, torch.Tensor]:
+) -> dict[str, Tensor]:
     """Attribution maps of several methods for one batch of images.
 
     Args:

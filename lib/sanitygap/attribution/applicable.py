@@ -12,17 +12,9 @@ from sanitygap.errors import UsageError
 from sanitygap.models.explainable import Explainable
 
 CONDITIONAL = (
-    "guided-backprop",
-    "guided-grad-cam",
-    "grad-cam",
-    "grad-cam-plus-plus",
-    "deeplift",
-    "deepshap",
-    "fullgrad",
-    "captum-guided-backprop",
-    "captum-guided-grad-cam",
-    "captum-deeplift",
-)
+    "guided-backprop", "guided-grad-cam", "grad-cam", "grad-cam-plus-plus", "deeplift", "deepshap",
+    "fullgrad", "captum-guided-backprop", "captum-guided-grad-cam", "captum-deeplift",
+)  # fmt: skip
 """Methods that some networks have no use for, and that say so when they are asked."""
 
 _FOUND: weakref.WeakKeyDictionary[torch.nn.Module, dict[str, str]] = weakref.WeakKeyDictionary()

@@ -6,13 +6,14 @@ from functools import cache
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules import dropout, pooling
 
 from sanitygap.attribution import gradient
-from sanitygap.attribution.method import METHODS, Method, Pass, Request, method
+from sanitygap.attribution.method import METHODS, Method, Pass, Request, method, register
 from sanitygap.errors import UsageError, unknown_name
 from sanitygap.models.explainable import Explainable
+from sanitygap.models.hooks import hooked
 
 #: modules that thin out a layer's output and are no layer themselves
 THINNING = (
@@ -28,7 +29,7 @@ THINNING = (
 _FOUND: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 
 
-def last_spatial_layer(model: Explainable, example: torch.Tensor) -> str:
+def last_spatial_layer(model: Explainable, example: Tensor) -> str:
     """The layer that Grad-CAM looks at by default: the last one before space is pooled away.
 
     It is found by a forward trace: the last module that is called once and returns feature maps
@@ -47,26 +48,20 @@ def last_spatial_layer(model: Explainable, example: torch.Tensor) -> str:
     return _FOUND[model.module]
 
 
-def _trace(model: Explainable, example: torch.Tensor) -> str:
-    outputs: list[tuple[str, torch.Tensor]] = []  # holds the tensors, so that no identity recurs
+def _trace(model: Explainable, example: Tensor) -> str:
+    outputs: list[tuple[str, Tensor]] = []  # holds the tensors, so that no identity recurs
     calls: dict[str, int] = {}
     thinned: dict[int, bool] = {}  # whether the module that made a tensor is no layer
-    handles = []
-    for name, child in model.module.named_modules():
+    modules = dict(model.module.named_modules())
 
-        def note(child: nn.Module, _inputs: object, output: object, name: str = name) -> None:
-            calls[name] = calls.get(name, 0) + 1
-            if isinstance(output, torch.Tensor):
-                outputs.append((name, output))
-                thinned.setdefault(id(output), isinstance(child, THINNING))
+    def note(name: str, _inputs: object, output: object) -> None:
+        calls[name] = calls.get(name, 0) + 1
+        if isinstance(output, Tensor):
+            outputs.append((name, output))
+            thinned.setdefault(id(output), isinstance(modules[name], THINNING))
 
-        handles.append(child.register_forward_hook(note))
-    try:
-        with torch.no_grad():
-            model.module(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(modules, note), torch.no_grad():
+        model.module(example)
     advice = "name a layer, as in grad-cam@LAYER, or leave the method out"
     for name, output in reversed(outputs):
         if output.ndim == 3 and output.shape[1] > 1:
@@ -78,8 +73,8 @@ def _trace(model: Explainable, example: torch.Tensor) -> str:
 
 
 def features_and_gradients(
-    model: Explainable, inputs: torch.Tensor, targets: torch.Tensor, layer: str
-) -> tuple[torch.Tensor, torch.Tensor]:
+    model: Explainable, inputs: Tensor, targets: Tensor, layer: str
+) -> tuple[Tensor, Tensor]:
     """A layer's feature maps and the gradients of the target logits there.
 
     The graph begins at the layer, so the backward pass does not go through what lies below.
@@ -100,19 +95,16 @@ def features_and_gradients(
     modules = dict(model.module.named_modules())
     if layer not in modules:
         raise unknown_name("layer", layer, [name for name in modules if name])
-    leaves: list[torch.Tensor] = []
+    leaves: list[Tensor] = []
 
-    def cut(_module: nn.Module, _inputs: object, output: object) -> torch.Tensor:
-        if not isinstance(output, torch.Tensor) or output.ndim != 4:
+    def cut(_module: nn.Module, _inputs: object, output: object) -> Tensor:
+        if not isinstance(output, Tensor) or output.ndim != 4:
             raise UsageError(f"{layer} of {model.spec} returns no feature maps; name another layer")
         leaves.append(output.detach().requires_grad_())
         return leaves[-1].clone()  # what follows may work in place
 
-    handle = modules[layer].register_forward_hook(cut)
-    try:
+    with modules[layer].register_forward_hook(cut):
         logits = model.module(inputs)
-    finally:
-        handle.remove()
     if len(leaves) != 1:
         raise UsageError(
             f"{layer} of {model.spec} is called {len(leaves)} times, so it has no one output; name "
@@ -128,7 +120,7 @@ def features_and_gradients(
 def layer_pass(layer: str | None = None) -> Pass:
     """A pass that gives feature maps and gradients of a layer, ``(N, 2 C, h, w)``."""
 
-    def compute(request: Request) -> torch.Tensor:
+    def compute(request: Request) -> Tensor:
         chosen = layer or last_spatial_layer(request.model, request.inputs[:1])
         return torch.cat(
             features_and_gradients(request.model, request.inputs, request.targets, chosen), 1
@@ -141,28 +133,28 @@ def layer_pass(layer: str | None = None) -> Pass:
 def guided_layer_pass(layer: str | None = None) -> Pass:
     """A pass that gives guided backpropagation times Grad-CAM, ``(N, 3, H, W)``."""
 
-    def compute(request: Request) -> torch.Tensor:
+    def compute(request: Request) -> Tensor:
         coarse = grad_cam(layer_pass(layer)(request), request)
         return gradient.guided_pass(request) * coarse[:, None]
 
     return compute
 
 
-def _upsampled(maps: torch.Tensor, request: Request) -> torch.Tensor:
+def _upsampled(maps: Tensor, request: Request) -> Tensor:
     """Positive part of maps ``(N, h, w)``, bilinearly upsampled to the input's ``(N, H, W)``."""
     size = request.inputs.shape[2:]
     return nn.functional.interpolate(maps.clamp_min(0)[:, None], size, mode="bilinear")[:, 0]
 
 
 @method("grad-cam", layer_pass())
-def grad_cam(values: torch.Tensor, request: Request) -> torch.Tensor:
+def grad_cam(values: Tensor, request: Request) -> Tensor:
     """Grad-CAM (Selvaraju et al. 2017): channels weighted by their mean gradient, positive part."""
     features, slopes = values.chunk(2, 1)
     return _upsampled((slopes.mean((2, 3), keepdim=True) * features).sum(1), request)
 
 
 @method("grad-cam-plus-plus", layer_pass())
-def grad_cam_plus_plus(values: torch.Tensor, request: Request) -> torch.Tensor:
+def grad_cam_plus_plus(values: Tensor, request: Request) -> Tensor:
     """Grad-CAM++ (Chattopadhay et al. 2018): positive gradients weighted pixel by pixel.
 
     The paper explains the exponential of the logit. Its closed form (Eq. 19) assumes that the
@@ -177,10 +169,11 @@ def grad_cam_plus_plus(values: torch.Tensor, request: Request) -> torch.Tensor:
     return _upsampled((weights * features).sum(1), request)
 
 
-@method("guided-grad-cam", guided_layer_pass())
-def guided_grad_cam(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """Guided Grad-CAM (Selvaraju et al. 2017): guided backpropagation times Grad-CAM."""
-    return values
+register(
+    "guided-grad-cam",
+    guided_layer_pass(),
+    "Guided Grad-CAM (Selvaraju et al. 2017): guided backpropagation times Grad-CAM.",
+)
 
 
 PASSES: dict[str, Callable[[str | None], Pass]] = {

@@ -8,15 +8,15 @@ Sriram and Conati (2022) used captum; these rows show what that does to their te
 import warnings
 from typing import Any
 
-import torch
 from captum.attr import DeepLift, GuidedBackprop, GuidedGradCam
+from torch import Tensor
 
 from sanitygap.attribution.cam import last_spatial_layer
-from sanitygap.attribution.method import Request, method
+from sanitygap.attribution.method import Request, one_pass
 from sanitygap.errors import UsageError
 
 
-def _quietly(explainer: Any, request: Request, **options: Any) -> torch.Tensor:
+def _quietly(explainer: Any, request: Request, **options: Any) -> Tensor:
     """captum's values for a request, without the warning that it sets hooks.
 
     Raises:
@@ -33,41 +33,31 @@ def _quietly(explainer: Any, request: Request, **options: Any) -> torch.Tensor:
             raise UsageError(
                 f"captum's {name} refuses {request.model.spec}: {reason}; leave it out"
             ) from None
-    found: torch.Tensor = values.detach()
+    found: Tensor = values.detach()
     return found
 
 
-def guided_pass(request: Request) -> torch.Tensor:
-    """captum's guided backpropagation."""
+@one_pass("captum-guided-backprop")
+def guided_pass(request: Request) -> Tensor:
+    """Guided backpropagation as captum does it: only modules of the class nn.ReLU are guided."""
     return _quietly(GuidedBackprop(request.model.module), request)
 
 
-@method("captum-guided-backprop", guided_pass)
-def captum_guided_backprop(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """Guided backpropagation as captum does it: only modules of the class nn.ReLU are guided."""
-    return values
+@one_pass("captum-guided-grad-cam")
+def guided_grad_cam_pass(request: Request) -> Tensor:
+    """Guided Grad-CAM as captum does it: only modules of the class nn.ReLU are guided.
 
-
-def guided_grad_cam_pass(request: Request) -> torch.Tensor:
-    """captum's guided Grad-CAM, at this library's layer and with its interpolation."""
+    It looks at this library's layer, with its interpolation.
+    """
     layer = last_spatial_layer(request.model, request.inputs[:1])
-    module = dict(request.model.module.named_modules())[layer]
-    explainer = GuidedGradCam(request.model.module, module)
+    explainer = GuidedGradCam(request.model.module, request.model.module.get_submodule(layer))
     return _quietly(explainer, request, interpolate_mode="bilinear")
 
 
-@method("captum-guided-grad-cam", guided_grad_cam_pass)
-def captum_guided_grad_cam(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """Guided Grad-CAM as captum does it: only modules of the class nn.ReLU are guided."""
-    return values
+@one_pass("captum-deeplift")
+def deeplift_pass(request: Request) -> Tensor:
+    """DeepLIFT as captum does it: only modules of classes that it knows are rescaled.
 
-
-def deeplift_pass(request: Request) -> torch.Tensor:
-    """captum's DeepLIFT from the zero baseline."""
+    The baseline is zero.
+    """
     return _quietly(DeepLift(request.model.module), request)
-
-
-@method("captum-deeplift", deeplift_pass)
-def captum_deeplift(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """DeepLIFT as captum does it: only modules of classes that it knows are rescaled."""
-    return values

@@ -1,25 +1,27 @@
 """Controls: maps that say nothing about the model, which a sound evaluation must tell apart."""
 
+import hashlib
+
 import torch
+from torch import Tensor
 
-from sanitygap.attribution.method import Request, method
-from sanitygap.seeds import normal
+from sanitygap.attribution.method import Request, one_pass
+from sanitygap.seeds import normal, stable_seed
 
 
-def noise_pass(request: Request) -> torch.Tensor:
-    """Independent standard normal values for every pixel."""
+@one_pass("noise")
+def noise_pass(request: Request) -> Tensor:
+    """Control: Gaussian noise, drawn anew at every stage, blind to model and image."""
     seeds = [request.seed(image, "noise") for image in range(len(request.inputs))]
     return normal((1, *request.inputs.shape[2:]), seeds, request.inputs)
 
 
-@method("noise", noise_pass)
-def noise(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """Control: Gaussian noise, drawn anew at every stage, blind to model and image."""
-    return values.sum(1)
+@one_pass("edges")
+def edge_pass(request: Request) -> Tensor:
+    """Control: Sobel edges of the image, blind to the model.
 
-
-def edge_pass(request: Request) -> torch.Tensor:
-    """Gradient magnitude of the grey image by Sobel filters."""
+    Gradient magnitude of the grey image, ``(N, 1, H, W)``.
+    """
     grey = request.model.preprocessing.to_rgb(request.inputs).mean(1, keepdim=True)
     row = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.0, -2.0], [1.0, 0.0, -1.0]]).to(grey) / 4
     filters = torch.stack([row, row.T])[:, None]
@@ -28,7 +30,32 @@ def edge_pass(request: Request) -> torch.Tensor:
     return slopes.square().sum(1, keepdim=True).div(2).sqrt()
 
 
-@method("edges", edge_pass)
-def edges(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """Control: Sobel edges of the image, blind to the model."""
-    return values.sum(1)
+@one_pass("noise-fixed")
+def fixed_noise_pass(request: Request) -> Tensor:
+    """Control: Gaussian noise, the same for an image whatever the model: it never changes."""
+    seeds = [
+        stable_seed("fixed noise", hashlib.sha256(image.cpu().contiguous().numpy()).hexdigest())
+        for image in request.inputs
+    ]
+    return normal((1, *request.inputs.shape[2:]), seeds, request.inputs)
+
+
+@one_pass("noise-x-input")
+def noise_times_input_pass(request: Request) -> Tensor:
+    """Control: fresh Gaussian noise times input, as if the gradient were noise, channels summed."""
+    seeds = [request.seed(image, "noise-x-input") for image in range(len(request.inputs))]
+    drawn = normal(tuple(request.inputs.shape[1:]), seeds, request.inputs)
+    return (request.inputs * drawn).sum(1, keepdim=True)
+
+
+@one_pass("centre")
+def centre_pass(request: Request) -> Tensor:
+    """Control: the middle of the image, whatever it shows, blind to the model.
+
+    A Gaussian hill, a quarter of the image's side wide, ``(N, 1, H, W)``.
+    """
+    height, width = request.inputs.shape[2:]
+    rows = (torch.arange(height).to(request.inputs) + 0.5) / height - 0.5
+    columns = (torch.arange(width).to(request.inputs) + 0.5) / width - 0.5
+    hill = torch.exp(-(rows[:, None].square() + columns.square()) / (2 * 0.25**2))
+    return hill.expand(len(request.inputs), 1, height, width).clone()

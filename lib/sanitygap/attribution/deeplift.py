@@ -11,12 +11,14 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from sanitygap.attribution.gradient import input_gradient
-from sanitygap.attribution.method import Request, method
+from sanitygap.attribution.method import Request, one_pass
 from sanitygap.errors import UsageError
+from sanitygap.seeds import generator
 
 Function = Callable[..., Any]
 
@@ -30,7 +32,7 @@ def _named(*names: str) -> dict[Function, Function]:
     """Everything that goes by these names -> the function that does the same out of place."""
     return {
         getattr(room, name + ending): getattr(room, name)
-        for room in (functional, torch, torch.Tensor)
+        for room in (functional, torch, Tensor)
         for name in names
         for ending in ("", "_")
         if hasattr(room, name) and hasattr(room, name + ending)
@@ -60,7 +62,7 @@ class _Rescaled(torch.autograd.Function):
     """An elementwise function whose slope is that of the line from the baseline to the input."""
 
     @staticmethod
-    def forward(ctx: Any, inputs: torch.Tensor, function: Function, exact: bool) -> torch.Tensor:
+    def forward(ctx: Any, inputs: Tensor, function: Function, exact: bool) -> Tensor:
         values = inputs if exact else inputs.double()
         outputs = function(values)
         slopes, change = outputs - outputs[-1:], values - values[-1:]
@@ -74,12 +76,12 @@ class _Rescaled(torch.autograd.Function):
         return outputs.to(inputs.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (slopes,) = ctx.saved_tensors
         return gradients[0] * slopes, None, None
 
 
-def _derivative(function: Function, points: torch.Tensor) -> torch.Tensor:
+def _derivative(function: Function, points: Tensor) -> Tensor:
     with torch.enable_grad():
         leaf = points.requires_grad_()
         return torch.autograd.grad(function(leaf).sum(), leaf)[0]
@@ -96,7 +98,7 @@ class _RescaledPooling(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, inputs: torch.Tensor, windows: dict[str, Any]) -> torch.Tensor:
+    def forward(ctx: Any, inputs: Tensor, windows: dict[str, Any]) -> Tensor:
         outputs, largest = functional.max_pool2d(inputs, **windows, return_indices=True)
         places = _places(tuple(inputs.shape[2:]), tuple(outputs.shape[2:]), **windows)
         places = places.to(inputs.device)
@@ -112,7 +114,7 @@ class _RescaledPooling(torch.autograd.Function):
         return outputs
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         available, change, largest, shrunk, shares, places = ctx.saved_tensors
         due = gradients[0].flatten(2) * change
         rows, channels, height, width = available.shape
@@ -133,7 +135,7 @@ def _places(
     padding: int | tuple[int, int] = 0,
     dilation: int | tuple[int, int] = 1,
     ceil_mode: bool = False,
-) -> torch.Tensor:
+) -> Tensor:
     """Which places each window of a pooling sees, int64, ``(places in a window, windows)``.
 
     Places are numbered row by row; what lies outside has the number after the last.
@@ -163,13 +165,13 @@ class _RescaledProduct(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    def forward(ctx: Any, first: Tensor, second: Tensor) -> Tensor:
         ctx.save_for_backward(*((factor + factor[-1:]) / 2 for factor in (second, first)))
         ctx.shapes = first.shape, second.shape
         return first * second
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
         return tuple(
             (gradients[0] * multipliers).sum_to_size(shape)
             for multipliers, shape in zip(ctx.saved_tensors, ctx.shapes, strict=True)
@@ -195,7 +197,7 @@ class RescaleRule(TorchFunctionMode):
         options = dict(kwargs or {})
         if not args and "input" in options:
             args = (options.pop("input"),)
-        tensors = [value for value in (*args, *options.values()) if isinstance(value, torch.Tensor)]
+        tensors = [value for value in (*args, *options.values()) if isinstance(value, Tensor)]
         if not tensors or not all(map(self._depends_on_images, tensors)):
             return func(*args, **options)
         if func in UNIVARIATE and len(tensors) == 1:
@@ -214,7 +216,7 @@ class RescaleRule(TorchFunctionMode):
         in_place = options.get("inplace", False) or func.__name__.endswith("_")
         return tensors[0].copy_(result) if in_place else result
 
-    def _depends_on_images(self, value: torch.Tensor) -> bool:
+    def _depends_on_images(self, value: Tensor) -> bool:
         return value.requires_grad and value.shape[:1] == (self.rows,)
 
 
@@ -227,44 +229,77 @@ def _bound(function: Function, others: tuple[Any, ...], options: dict[str, Any])
     return lambda values: function(values, *others, **options)
 
 
-def deeplift_pass(request: Request) -> torch.Tensor:
-    """Contributions of the pixels to the change of the target logit from the zero baseline.
+def multipliers(request: Request, baseline: Tensor) -> tuple[Tensor, Tensor]:
+    """DeepLIFT's multipliers of the target logits.
 
     The baseline is one more row of the batch, so it costs one image a batch.
+
+    Args:
+        request: images ``(N, 3, H, W)`` and targets.
+        baseline: ``(1, 3, H, W)``.
+
+    Returns:
+        Multipliers of the shape of the images, and the logits of images and baseline.
+    """
+    logits = torch.empty(0)
+
+    def with_baseline(images: Tensor) -> Tensor:
+        nonlocal logits
+        rows: Tensor = request.model.module(torch.cat([images, baseline]))
+        logits = rows.detach()
+        return rows[:-1]
+
+    with RescaleRule(len(request.inputs) + 1):
+        slopes = input_gradient(with_baseline, request.inputs, request.targets)
+    return slopes, logits
+
+
+def contributions(request: Request, baseline: Tensor) -> Tensor:
+    """What the pixels contribute to the change of the target logits from a baseline.
+
+    Args:
+        request, baseline: as in :func:`multipliers`.
 
     Raises:
         UsageError: the contributions do not add up, because the network has an operation that no
             rule here knows, such as softmax or layer normalisation.
     """
-    logits = torch.empty(0)
-
-    def with_baseline(images: torch.Tensor) -> torch.Tensor:
-        nonlocal logits
-        rows: torch.Tensor = request.model.module(torch.cat([images, torch.zeros_like(images[:1])]))
-        logits = rows.detach()
-        return rows[:-1]
-
-    with RescaleRule(len(request.inputs) + 1):
-        multipliers = input_gradient(with_baseline, request.inputs, request.targets)
-    contributions = multipliers * request.inputs
-    _check_completeness(contributions, logits, request)
-    return contributions
-
-
-def _check_completeness(
-    contributions: torch.Tensor, logits: torch.Tensor, request: Request
-) -> None:
-    explained = contributions.sum((1, 2, 3), dtype=torch.float64)
+    slopes, logits = multipliers(request, baseline)
+    made = slopes * (request.inputs - baseline)
+    explained = made.sum((1, 2, 3), dtype=torch.float64)
     change = (logits[:-1] - logits[-1:]).gather(1, request.targets[:, None])[:, 0]
-    allowed = TOLERANCE * contributions.abs().sum((1, 2, 3)) + ROUNDING * logits.abs().max()
+    allowed = TOLERANCE * made.abs().sum((1, 2, 3)) + ROUNDING * logits.abs().max()
     if not ((explained - change).abs() <= allowed).all():  # NaN does not pass either
         raise UsageError(
             f"{request.model.spec} has an operation without a DeepLIFT rule: the contributions do "
             "not sum to the change of the logit; leave the method deeplift out"
         )
+    return made
 
 
-@method("deeplift", deeplift_pass)
-def deeplift(values: torch.Tensor, request: Request) -> torch.Tensor:
+@one_pass("deeplift")
+def deeplift_pass(request: Request) -> Tensor:
     """DeepLIFT, rescale rule (Shrikumar et al. 2017), baseline 0 in the model's input space."""
-    return values
+    return contributions(request, torch.zeros_like(request.inputs[:1]))
+
+
+#: noise images that stand for a missing input: clamp(N(0.5, 0.1), 0, 1), brought to the input space
+BASELINES, GREY, NOISE = 10, 0.5, 0.1
+
+
+def noise_baselines(request: Request) -> Tensor:
+    """The baselines in the model's input space, ``(BASELINES, 3, H, W)``; always the same."""
+    shape = (BASELINES, *request.inputs.shape[1:])
+    drawn = torch.randn(shape, generator=generator("deepshap baselines"))
+    low, high = request.model.preprocessing.bounds()
+    pixels = (GREY + NOISE * drawn).clamp(0, 1)
+    return (low + (high - low) * pixels).to(request.inputs)
+
+
+@one_pass("deepshap")
+def deepshap_pass(request: Request) -> Tensor:
+    """DeepSHAP (Lundberg & Lee 2017): DeepLIFT, mean over 10 baselines of grey noise."""
+    total = torch.zeros_like(request.inputs)
+    for baseline in noise_baselines(request):
+        total += contributions(request, baseline[None])
+    return total / BASELINES

@@ -5,12 +5,12 @@ bumps that its parameters place, softly. Its area is enforced by its sorted valu
 penalty of growing weight pulls to the ideal ones: 1 for the given share of pixels, 0 for the rest.
 """
 
-from functools import cache
+from functools import cache, partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from sanitygap.attribution.method import Pass, Request, method
+from sanitygap.attribution.method import Pass, Request, register
 
 #: share of the image that is kept
 AREA = 0.1
@@ -36,7 +36,7 @@ class SmoothMasks:
         like: gives device and dtype.
     """
 
-    def __init__(self, size: int, like: torch.Tensor) -> None:
+    def __init__(self, size: int, like: Tensor) -> None:
         self.size = size
         self.cells = -(-size // SPACING)
         # a bump is flat up to half a width and falls off within two more
@@ -46,12 +46,12 @@ class SmoothMasks:
         self.bump = torch.exp(-2 * (distance - 0.5).clamp_min(0).square()).flatten()
         self.side = 2 * self.reach + 1
 
-    def start(self, count: int, level: float) -> torch.Tensor:
+    def start(self, count: int, level: float) -> Tensor:
         """Parameters of flat masks; cells beyond the border have parameters too."""
         cells = self.cells + 2 * self.reach
         return torch.full((count, 1, cells, cells), level).to(self.bump)
 
-    def __call__(self, parameters: torch.Tensor) -> torch.Tensor:
+    def __call__(self, parameters: Tensor) -> Tensor:
         """Masks of parameters in [0, 1]."""
         windows = nn.functional.unfold(parameters, self.side) * self.bump[:, None]
         weights = (SHARPNESS * windows).softmax(1)
@@ -59,7 +59,7 @@ class SmoothMasks:
         return nn.functional.interpolate(coarse, self.size, mode="bilinear")
 
 
-def area_penalty(masks: torch.Tensor, area: float) -> torch.Tensor:
+def area_penalty(masks: Tensor, area: float) -> Tensor:
     """Mean squared distance of a mask's sorted values from 0 ... 0 1 ... 1, ``(N,)``.
 
     Args:
@@ -72,7 +72,7 @@ def area_penalty(masks: torch.Tensor, area: float) -> torch.Tensor:
     return (values - ideal).square().mean(1)
 
 
-def blurred(images: torch.Tensor, deviation: float = BLUR) -> torch.Tensor:
+def blurred(images: Tensor, deviation: float = BLUR) -> Tensor:
     """Gaussian blur with repeated borders, ``(N, C, H, W)``."""
     reach = round(2.5 * deviation)
     weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / deviation).square())
@@ -84,7 +84,7 @@ def blurred(images: torch.Tensor, deviation: float = BLUR) -> torch.Tensor:
     return values.view(count, channels, *images.shape[2:])
 
 
-def extremal_masks(request: Request, area: float = AREA, steps: int = STEPS) -> torch.Tensor:
+def extremal_masks(request: Request, area: float = AREA, steps: int = STEPS) -> Tensor:
     """Masks of a given area under which the target logit is largest (preservation game).
 
     Args:
@@ -124,14 +124,11 @@ def extremal_masks(request: Request, area: float = AREA, steps: int = STEPS) -> 
 @cache
 def mask_pass(steps: int = STEPS) -> Pass:
     """A pass that gives extremal masks, ``(N, 1, H, W)``."""
-
-    def compute(request: Request) -> torch.Tensor:
-        return extremal_masks(request, steps=steps)
-
-    return compute
+    return partial(extremal_masks, steps=steps)
 
 
-@method("extremal-perturbation", mask_pass())
-def extremal_perturbation(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """Extremal perturbation (Fong et al. 2019): smooth mask of a tenth of the image."""
-    return values.sum(1)
+register(
+    "extremal-perturbation",
+    mask_pass(),
+    "Extremal perturbation (Fong et al. 2019): smooth mask of a tenth of the image.",
+)

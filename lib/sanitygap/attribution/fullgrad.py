@@ -5,36 +5,32 @@ its biases, so a logit is *exactly* the sum of gradient x input and of gradient 
 layers. Batch normalisation has a bias too, and a saturated ReLU6 acts as one.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from sanitygap.attribution.method import Request, method
+from sanitygap.attribution.method import Request, one_pass
 from sanitygap.errors import UsageError
+from sanitygap.models.hooks import hooked
 
 #: how far the parts may be off the logit, as a share of the sum of their magnitudes ...
 TOLERANCE = 1e-4
 #: ... and of the largest logit
 ROUNDING = 1e-4
 
-Biases = Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor | None]
+Biases = Callable[[nn.Module, Tensor, Tensor], Tensor | None]
 
 
-def _explicit(
-    module: nn.Module, _inputs: torch.Tensor, outputs: torch.Tensor
-) -> torch.Tensor | None:
+def _explicit(module: nn.Module, _inputs: Tensor, outputs: Tensor) -> Tensor | None:
     bias = module.bias
-    if not isinstance(bias, torch.Tensor):
+    if not isinstance(bias, Tensor):
         return None
     shown = bias if outputs.ndim == 2 else bias.view(1, -1, *[1] * (outputs.ndim - 2))
     return shown.expand_as(outputs)
 
 
-def _of_normalisation(
-    module: nn.Module, _inputs: torch.Tensor, outputs: torch.Tensor
-) -> torch.Tensor:
+def _of_normalisation(module: nn.Module, _inputs: Tensor, outputs: Tensor) -> Tensor:
     scale = (module.running_var + module.eps).rsqrt()  # type: ignore[operator]
     shift = -module.running_mean * scale  # type: ignore[operator]
     if module.affine:
@@ -42,7 +38,7 @@ def _of_normalisation(
     return shift.view(1, -1, 1, 1).expand_as(outputs)
 
 
-def _of_ceiling(module: nn.Module, inputs: torch.Tensor, outputs: torch.Tensor) -> torch.Tensor:
+def _of_ceiling(module: nn.Module, inputs: Tensor, outputs: Tensor) -> Tensor:
     """A unit at its ceiling (or at a floor other than 0) passes on a constant."""
     low, high = module.min_val, module.max_val
     return outputs * ((inputs >= high) | (inputs <= low))  # type: ignore[operator]
@@ -57,30 +53,7 @@ BIASES: dict[type[nn.Module], Biases] = {
 }
 
 
-@contextmanager
-def _recorded(
-    module: nn.Module, records: list[tuple[torch.Tensor, torch.Tensor]]
-) -> Iterator[None]:
-    """Note output and bias of every layer that has one, in the order of their calls."""
-
-    def note(layer: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> object:
-        # a layer that works in place has overwritten its input; what it did is seen in the output
-        found = BIASES[type(layer)](layer, inputs[0].detach(), output.detach())
-        if found is None:
-            return None
-        records.append((output, found.detach()))
-        return output.clone()  # what follows may work in place
-
-    layers = [layer for layer in module.modules() if type(layer) in BIASES]
-    handles = [layer.register_forward_hook(note) for layer in layers]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def full_gradients(request: Request) -> tuple[torch.Tensor, list[torch.Tensor]]:
+def full_gradients(request: Request) -> tuple[Tensor, list[Tensor]]:
     """The parts of the target logits: input gradients and bias gradients.
 
     Args:
@@ -94,9 +67,22 @@ def full_gradients(request: Request) -> tuple[torch.Tensor, list[torch.Tensor]]:
         UsageError: the parts do not sum to the logits, because the network has an activation that
             is not piecewise linear, or a bias outside the layers in :data:`BIASES`.
     """
-    records: list[tuple[torch.Tensor, torch.Tensor]] = []
+    layers = {
+        name: layer for name, layer in request.model.module.named_modules() if type(layer) in BIASES
+    }
+    records: list[tuple[Tensor, Tensor]] = []  # outputs and biases, by calls
+
+    def note(name: str, inputs: tuple[Tensor, ...], output: Tensor) -> object:
+        # a layer that works in place has overwritten its input; what it did is seen in the output
+        layer = layers[name]
+        found = BIASES[type(layer)](layer, inputs[0].detach(), output.detach())
+        if found is None:
+            return None
+        records.append((output, found.detach()))
+        return output.clone()  # what follows may work in place
+
     leaf = request.inputs.detach().requires_grad_()
-    with _recorded(request.model.module, records):
+    with hooked(layers, note):
         logits = request.model.module(leaf)
     score = logits.gather(1, request.targets[:, None])
     found = torch.autograd.grad(
@@ -120,7 +106,7 @@ def full_gradients(request: Request) -> tuple[torch.Tensor, list[torch.Tensor]]:
     return of_input, of_biases
 
 
-def _rescaled(part: torch.Tensor) -> torch.Tensor:
+def _rescaled(part: Tensor) -> Tensor:
     """Absolute values, brought to [0, 1] for each image, summed over channels: ``(N, 1, h, w)``."""
     values = part.abs()
     low, high = (bound(values, (1, 2, 3), keepdim=True) for bound in (torch.amin, torch.amax))
@@ -128,8 +114,13 @@ def _rescaled(part: torch.Tensor) -> torch.Tensor:
     return ((values - low) / torch.where(extent == 0, 1.0, extent)).sum(1, keepdim=True)
 
 
-def fullgrad_pass(request: Request) -> torch.Tensor:
-    """The parts of all spatial layers after post-processing, summed, ``(N, 1, H, W)``."""
+@one_pass("fullgrad")
+def fullgrad_pass(request: Request) -> Tensor:
+    """FullGrad (Srinivas & Fleuret 2019): magnitudes of input and bias gradients, layer by layer.
+
+    Each layer's magnitudes are brought to [0, 1] for each image, upsampled and added, as the
+    authors do; the map is never negative.
+    """
     of_input, of_biases = full_gradients(request)
     size = request.inputs.shape[2:]
     total = _rescaled(of_input)
@@ -137,13 +128,3 @@ def fullgrad_pass(request: Request) -> torch.Tensor:
         if part.ndim == 4 and part.shape[2:].numel() > 1:
             total = total + nn.functional.interpolate(_rescaled(part), size, mode="bilinear")
     return total
-
-
-@method("fullgrad", fullgrad_pass)
-def fullgrad(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """FullGrad (Srinivas & Fleuret 2019): magnitudes of input and bias gradients, layer by layer.
-
-    Each layer's magnitudes are brought to [0, 1] for each image, upsampled and added, as the
-    authors do; the map is never negative.
-    """
-    return values.sum(1)

@@ -4,17 +4,16 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from sanitygap.attribution.method import Request, method
+from sanitygap.attribution.method import Request, method, one_pass
 from sanitygap.errors import UsageError
-from sanitygap.models.activation_functions import FALLING, is_in_place, is_rectifier
+from sanitygap.models.canonizers import FALLING, is_in_place, is_rectifier
 from sanitygap.seeds import normal
 
 
-def input_gradient(
-    module: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor, targets: torch.Tensor
-) -> torch.Tensor:
+def input_gradient(module: Callable[[Tensor], Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
     """Gradient of each image's target logit with respect to its pixels.
 
     Args:
@@ -30,26 +29,21 @@ def input_gradient(
     return torch.autograd.grad(logits.sum(), leaf)[0]
 
 
-def gradient_pass(request: Request) -> torch.Tensor:
-    """The plain gradient; shared by gradient and gradient x input."""
+@one_pass("gradient")
+def gradient_pass(request: Request) -> Tensor:
+    """Gradient of the target logit, summed over colour channels (Simonyan et al. 2014)."""
     return input_gradient(request.model.module, request.inputs, request.targets)
 
 
-@method("gradient", gradient_pass)
-def gradient(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """Gradient of the target logit, summed over colour channels (Simonyan et al. 2014)."""
-    return values
-
-
 @method("gradient-x-input", gradient_pass)
-def gradient_x_input(values: torch.Tensor, request: Request) -> torch.Tensor:
+def gradient_x_input(values: Tensor, request: Request) -> Tensor:
     """Gradient times input, summed over colour channels (Shrikumar et al. 2016)."""
     return values * request.inputs
 
 
 def _gradient_moments(
-    request: Request, points: int, point: Callable[[slice], torch.Tensor]
-) -> tuple[torch.Tensor, torch.Tensor]:
+    request: Request, points: int, point: Callable[[slice], Tensor]
+) -> tuple[Tensor, Tensor]:
     """Mean and mean square of the gradient over several inputs an image.
 
     Args:
@@ -73,31 +67,31 @@ def _gradient_moments(
     return total / points, squares / points
 
 
-def path_pass(request: Request) -> torch.Tensor:
+def path_pass(request: Request) -> Tensor:
     """Mean gradient on the straight path from the zero baseline, midpoint rule."""
     count = request.sampling.path_steps
     alphas = (torch.arange(count).to(request.inputs) + 0.5) / count
 
-    def on_path(chosen: slice) -> torch.Tensor:
+    def on_path(chosen: slice) -> Tensor:
         return alphas[chosen].view(-1, 1, 1, 1, 1) * request.inputs
 
     return _gradient_moments(request, count, on_path)[0]
 
 
 @method("integrated-gradients", path_pass)
-def integrated_gradients(values: torch.Tensor, request: Request) -> torch.Tensor:
+def integrated_gradients(values: Tensor, request: Request) -> Tensor:
     """Integrated gradients (Sundararajan et al. 2017), baseline 0 in the model's input space."""
     return values * request.inputs
 
 
-def noisy_pass(request: Request) -> torch.Tensor:
+def noisy_pass(request: Request) -> Tensor:
     """Mean and variance of the gradient over noisy copies: channels 0 to 2, and 3 to 5."""
     count, images = request.sampling.noisy_copies, len(request.inputs)
     extent = request.inputs.amax((1, 2, 3)) - request.inputs.amin((1, 2, 3))
     deviation = (request.sampling.noise_level * extent).view(1, -1, 1, 1, 1)
     shape = tuple(request.inputs.shape[1:])
 
-    def noisy(chosen: slice) -> torch.Tensor:
+    def noisy(chosen: slice) -> Tensor:
         copies = range(chosen.start, chosen.stop)
         seeds = [
             request.seed(image, "smoothgrad", copy) for copy in copies for image in range(images)
@@ -110,13 +104,13 @@ def noisy_pass(request: Request) -> torch.Tensor:
 
 
 @method("smoothgrad", noisy_pass)
-def smoothgrad(values: torch.Tensor, request: Request) -> torch.Tensor:
+def smoothgrad(values: Tensor, request: Request) -> Tensor:
     """SmoothGrad (Smilkov et al. 2017): mean gradient over copies with Gaussian noise."""
     return values[:, :3]
 
 
 @method("vargrad", noisy_pass)
-def vargrad(values: torch.Tensor, request: Request) -> torch.Tensor:
+def vargrad(values: Tensor, request: Request) -> Tensor:
     """VarGrad (Adebayo et al. 2018): variance of the gradient over copies with Gaussian noise."""
     return values[:, 3:]
 
@@ -158,15 +152,19 @@ class GuidedRectifiers(TorchFunctionMode):
         return inputs.copy_(outputs) if is_in_place(func, kwargs) else outputs
 
 
-def _guarded(values: torch.Tensor) -> torch.Tensor:
+def _guarded(values: Tensor) -> Tensor:
     """The same values; no negative gradient passes them."""
     if values.requires_grad:
         values.register_hook(lambda gradients: gradients.clamp_min(0))
     return values
 
 
-def guided_pass(request: Request) -> torch.Tensor:
-    """Gradient with guided activations.
+@one_pass("guided-backprop")
+def guided_pass(request: Request) -> Tensor:
+    """Guided backpropagation (Springenberg et al. 2015), summed over colour channels.
+
+    On a network without ReLU negative gradients are stopped at the activations that it has in its
+    place; see :class:`GuidedRectifiers`.
 
     Raises:
         UsageError: the network has none.
@@ -178,14 +176,4 @@ def guided_pass(request: Request) -> torch.Tensor:
             f"{request.model.spec} calls no ReLU nor an activation that stands for one, so guided "
             "backpropagation is not defined for it; leave the method guided-backprop out"
         )
-    return values
-
-
-@method("guided-backprop", guided_pass)
-def guided_backprop(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """Guided backpropagation (Springenberg et al. 2015), summed over colour channels.
-
-    On a network without ReLU negative gradients are stopped at the activations that it has in its
-    place; see :class:`GuidedRectifiers`.
-    """
     return values

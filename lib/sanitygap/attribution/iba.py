@@ -6,10 +6,10 @@ noise has the mean and the spread that the feature maps have on photographs.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sanitygap.attribution import cam
 from sanitygap.attribution.cam import last_spatial_layer
@@ -31,28 +31,25 @@ SMOOTHNESS = 1.0
 BATCH = 40
 
 
-def feature_maps(model: Explainable, inputs: torch.Tensor, layer: str) -> torch.Tensor:
+def feature_maps(model: Explainable, inputs: Tensor, layer: str) -> Tensor:
     """Output of a layer, ``(N, C, h, w)``, without a graph.
 
     Raises:
         UsageError: no such layer, or one that does not return one set of feature maps.
     """
-    seen: list[torch.Tensor] = []
+    seen: list[Tensor] = []
     modules = dict(model.module.named_modules())
     if layer not in modules:
         raise unknown_name("layer", layer, [name for name in modules if name])
-    handle = modules[layer].register_forward_hook(lambda _m, _i, out: seen.append(out.clone()))
-    try:
-        with torch.no_grad():
-            model.module(inputs)
-    finally:
-        handle.remove()
+    hook = modules[layer].register_forward_hook(lambda _m, _i, output: seen.append(output.clone()))
+    with hook, torch.no_grad():
+        model.module(inputs)
     if len(seen) != 1 or seen[0].ndim != 4:
         raise UsageError(f"{layer} of {model.spec} returns no feature maps; name another layer")
     return seen[0]
 
 
-def logits_above(model: Explainable, features: torch.Tensor, layer: str, size: int) -> torch.Tensor:
+def logits_above(model: Explainable, features: Tensor, layer: str, size: int) -> Tensor:
     """Logits from the output of a layer, ``(N, classes)``; what lies below is not computed.
 
     An empty batch goes through the layers below, and the layer's output is put in its place.
@@ -61,14 +58,12 @@ def logits_above(model: Explainable, features: torch.Tensor, layer: str, size: i
         UsageError: something goes past the layer, such as a skip around it.
     """
     module = model.module.get_submodule(layer)
-    handle = module.register_forward_hook(lambda _m, _i, _o: features.clone())
     nothing = features.new_empty(0, 3, size, size)
-    try:
-        logits: torch.Tensor = model.module(nothing)
-    except RuntimeError:
-        logits = features.new_empty(0)
-    finally:
-        handle.remove()
+    with module.register_forward_hook(lambda *_: features.clone()):
+        try:
+            logits: Tensor = model.module(nothing)
+        except RuntimeError:
+            logits = features.new_empty(0)
     if len(logits) != len(features):
         raise UsageError(
             f"{layer} of {model.spec} is no bottleneck: other paths lead past it; name the block "
@@ -77,7 +72,7 @@ def logits_above(model: Explainable, features: torch.Tensor, layer: str, size: i
     return logits
 
 
-def channel_statistics(model: Explainable, layer: str) -> tuple[torch.Tensor, torch.Tensor]:
+def channel_statistics(model: Explainable, layer: str) -> tuple[Tensor, Tensor]:
     """Mean and spread of a layer's channels on the embedded photographs, ``(1, C, 1, 1)``.
 
     Schulz et al. have one for each unit, from thousands of images; with few images, all places of
@@ -92,16 +87,14 @@ def channel_statistics(model: Explainable, layer: str) -> tuple[torch.Tensor, to
     return mean, spread.clamp_min(1e-2 * float(spread.mean()) + 1e-8)
 
 
-def _filter(
-    channels_shape: torch.Size, like: torch.Tensor
-) -> Callable[[torch.Tensor], torch.Tensor]:
+def _filter(channels_shape: torch.Size, like: Tensor) -> Callable[[Tensor], Tensor]:
     """A Gaussian filter of masks ``(N, 1, h, w)`` with reflected borders."""
     reach = min(round(3 * SMOOTHNESS), min(channels_shape) - 1)
     offsets = torch.arange(-reach, reach + 1).to(like)
     weights = torch.exp(-0.5 * (offsets / SMOOTHNESS).square())
     weights = weights / weights.sum()
 
-    def smooth(mask: torch.Tensor) -> torch.Tensor:
+    def smooth(mask: Tensor) -> Tensor:
         if reach < 1:
             return mask
         padded = nn.functional.pad(mask, (reach,) * 4, mode="reflect")
@@ -111,7 +104,7 @@ def _filter(
     return smooth
 
 
-def information(mask: torch.Tensor, standardised: torch.Tensor) -> torch.Tensor:
+def information(mask: Tensor, standardised: Tensor) -> Tensor:
     """Information that passes each unit, in nats: KL(N(m r, (1 - m)^2) || N(0, 1)).
 
     Args:
@@ -131,7 +124,7 @@ def information_maps(
     steps: int = STEPS,
     copies: int = COPIES,
     beta: float = BETA,
-) -> torch.Tensor:
+) -> Tensor:
     """Bits that pass each place of a layer once the mask is optimised (per-sample bottleneck).
 
     The mask has one value for each unit of the layer, filtered in space. Loss for an image:
@@ -159,7 +152,7 @@ def information_maps(
     sources = [generator(request.seed(i, "iba", layer)) for i in range(len(features))]
     together = max(1, BATCH // copies)
 
-    def masks(chosen: slice) -> torch.Tensor:
+    def masks(chosen: slice) -> Tensor:
         part = logits[chosen].sigmoid()
         return smooth(part.flatten(0, 1)[:, None]).view_as(part)
 
@@ -189,15 +182,11 @@ def information_maps(
 @cache
 def bottleneck_pass(layer: str | None = None) -> Pass:
     """A pass that gives information maps of a layer, ``(N, 1, h, w)``."""
-
-    def compute(request: Request) -> torch.Tensor:
-        return information_maps(request, layer)
-
-    return compute
+    return partial(information_maps, layer=layer)
 
 
 @method("iba", bottleneck_pass())
-def iba(values: torch.Tensor, request: Request) -> torch.Tensor:
+def iba(values: Tensor, request: Request) -> Tensor:
     """Information bottleneck attribution (Schulz et al. 2020): bits that a place has to pass on."""
     size = request.inputs.shape[2:]
     return nn.functional.interpolate(values, size, mode="bilinear")[:, 0]

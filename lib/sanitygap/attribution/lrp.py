@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cache
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from zennit.composites import NameLayerMapComposite, layer_map_base
 from zennit.core import Composite, Hook, Stabilizer
 from zennit.rules import ZBox
@@ -20,12 +20,13 @@ from sanitygap.attribution.lrp_rules import (
     Beta,
     Epsilon,
     Gamma,
+    Modifier,
     SquaredPooling,
     adaptive_beta,
     nonzero,
     printed_adaptive_beta,
 )
-from sanitygap.attribution.method import METHODS, Method, Pass, Request, method
+from sanitygap.attribution.method import METHODS, Method, Pass, Request, register
 from sanitygap.errors import UsageError
 from sanitygap.models.canonizers import FunctionRules
 from sanitygap.models.explainable import Explainable
@@ -71,7 +72,7 @@ def composite(
     )
 
 
-def relevance(model: Explainable, composite: Composite, request: Request) -> torch.Tensor:
+def relevance(model: Explainable, composite: Composite, request: Request) -> Tensor:
     """Relevance of the pixels for each image's target, starting with 1 whatever its logit.
 
     Started with the logit instead, the whole map would change its sign with it, and a network with
@@ -108,13 +109,15 @@ def decaying_gamma(layers: int, biases: bool = False) -> list[Hook]:
 Preset = Callable[[Explainable, bool], Composite]
 """From a network, and whether biases count as contributions, to the rules of its layers."""
 
+
+def _beta(beta: float | Callable[[Tensor, Tensor], Tensor]) -> Preset:
+    """The beta rule in convolutions, epsilon in dense layers."""
+    return lambda model, biases: composite(model, Beta(beta, biases), Epsilon(TINY, biases))
+
+
 PRESETS: dict[str, Preset] = {
-    "lrp-epsilon-plus": lambda model, biases: composite(
-        model, Beta(0.0, biases), Epsilon(TINY, biases)
-    ),
-    "lrp-alpha2-beta1": lambda model, biases: composite(
-        model, Beta(1.0, biases), Epsilon(TINY, biases)
-    ),
+    "lrp-epsilon-plus": _beta(0.0),
+    "lrp-alpha2-beta1": _beta(1.0),
     "lrp-gamma-box": lambda model, biases: composite(
         model, Gamma(0.25, biases), Epsilon(TINY, biases), first=box(model)
     ),
@@ -126,20 +129,26 @@ PRESETS: dict[str, Preset] = {
         pooling=SquaredPooling(),
     ),
     "lrp-z-plus": lambda model, biases: composite(model, Beta(0.0, biases), Beta(0.0, biases)),
-    "lrp-adaptive-beta": lambda model, biases: composite(
-        model, Beta(adaptive_beta, biases), Epsilon(TINY, biases)
-    ),
-    "lrp-adaptive-beta-printed": lambda model, biases: composite(
-        model, Beta(printed_adaptive_beta, biases), Epsilon(TINY, biases)
-    ),
+    "lrp-adaptive-beta": _beta(adaptive_beta),
+    "lrp-adaptive-beta-printed": _beta(printed_adaptive_beta),
 }
 """The methods that leave biases out of their denominators; ``NAME@biases`` takes them in."""
 
+#: of the methods with one rule in all layers; their denominators are outputs, biases included
+EVERYWHERE: dict[str, Modifier] = {
+    "lrp-zero": nonzero,
+    "lrp-epsilon": Stabilizer(RELATIVE_EPSILON, norm_scale=True),
+}
+
 
 @cache
-def _pass(preset: str, biases: bool = False) -> Pass:
-    def compute(request: Request) -> torch.Tensor:
-        return relevance(request.model, PRESETS[preset](request.model, biases), request)
+def _pass(name: str, biases: bool = False) -> Pass:
+    def compute(request: Request) -> Tensor:
+        model = request.model
+        if name in PRESETS:
+            return relevance(model, PRESETS[name](model, biases), request)
+        rule = Epsilon(EVERYWHERE[name], biases=True)
+        return relevance(model, composite(model, rule, rule), request)
 
     return compute
 
@@ -155,74 +164,29 @@ def with_choice(name: str, choice: str) -> Method:
     return replace(METHODS[name], name=f"{name}@biases", compute=_pass(name, True))
 
 
-@method("lrp-epsilon-plus", _pass("lrp-epsilon-plus"))
-def lrp_epsilon_plus(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """LRP: z-plus rule (beta 0) in convolutions, epsilon in dense layers (Bach et al. 2015)."""
-    return values
+SUMMARIES = {
+    "lrp-epsilon-plus":
+        "LRP: z-plus rule (beta 0) in convolutions, epsilon in dense layers (Bach et al. 2015).",
+    "lrp-alpha2-beta1":
+        "LRP: alpha 2, beta 1 in convolutions, epsilon rule in dense layers (Bach et al. 2015).",
+    "lrp-gamma-box": "LRP: z-B rule first, gamma rule in convolutions, epsilon in dense layers.",
+    "lrp-zero":
+        "LRP-0 in all layers; gradient x input over the logit on a ReLU network (Bach et al. "
+        "2015).",
+    # each layer keeps the shares that epsilon and its biases take, so the sum is below 1
+    "lrp-epsilon":
+        "LRP-epsilon in all layers, epsilon 0.25 of their outputs' root mean square (Montavon "
+        "2019).",
+    # pooling shares relevance out by squared activations; dense layers have LRP-0
+    "lrp-gamma":
+        "LRP-gamma, gamma from 1 to 0.01 with depth, z-B rule first (Binder et al. 2022, Fig. 4).",
+    "lrp-z-plus": "LRP: z-plus rule in all layers, dense ones included (Montavon et al. 2017).",
+    "lrp-adaptive-beta":
+        "LRP: beta from each neuron's contributions, solved from Eq. (10), at most 3 (Binder "
+        "2022).",
+    "lrp-adaptive-beta-printed":
+        "LRP: beta from each neuron's contributions by Eq. (11) as printed (Binder et al. 2022).",
+}  # fmt: skip
 
-
-@method("lrp-alpha2-beta1", _pass("lrp-alpha2-beta1"))
-def lrp_alpha2_beta1(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """LRP: alpha 2, beta 1 in convolutions, epsilon rule in dense layers (Bach et al. 2015)."""
-    return values
-
-
-@method("lrp-gamma-box", _pass("lrp-gamma-box"))
-def lrp_gamma_box(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """LRP: z-B rule first, gamma rule in convolutions, epsilon in dense layers."""
-    return values
-
-
-def _zero(request: Request) -> torch.Tensor:
-    rule = Epsilon(nonzero, biases=True)
-    return relevance(request.model, composite(request.model, rule, rule), request)
-
-
-@method("lrp-zero", _zero)
-def lrp_zero(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """LRP-0 in all layers; gradient x input over the logit on a ReLU network (Bach et al. 2015).
-
-    Its denominators are the outputs themselves, biases included.
-    """
-    return values
-
-
-def _epsilon(request: Request) -> torch.Tensor:
-    rule = Epsilon(Stabilizer(RELATIVE_EPSILON, norm_scale=True), biases=True)
-    return relevance(request.model, composite(request.model, rule, rule), request)
-
-
-@method("lrp-epsilon", _epsilon)
-def lrp_epsilon(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """LRP-epsilon in all layers, epsilon 0.25 of their outputs' root mean square (Montavon 2019).
-
-    Each layer keeps the shares that epsilon and its biases take, so the sum is below 1.
-    """
-    return values
-
-
-@method("lrp-gamma", _pass("lrp-gamma"))
-def lrp_gamma(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """LRP-gamma, gamma from 1 to 0.01 with depth, z-B rule first (Binder et al. 2022, Fig. 4).
-
-    Pooling shares relevance out by squared activations; dense layers have LRP-0.
-    """
-    return values
-
-
-@method("lrp-z-plus", _pass("lrp-z-plus"))
-def lrp_z_plus(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """LRP: z-plus rule in all layers, dense ones included (Montavon et al. 2017)."""
-    return values
-
-
-@method("lrp-adaptive-beta", _pass("lrp-adaptive-beta"))
-def lrp_adaptive_beta(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """LRP: beta from each neuron's contributions, solved from Eq. (10), at most 3 (Binder 2022)."""
-    return values
-
-
-@method("lrp-adaptive-beta-printed", _pass("lrp-adaptive-beta-printed"))
-def lrp_adaptive_beta_printed(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """LRP: beta from each neuron's contributions by Eq. (11) as printed (Binder et al. 2022)."""
-    return values
+for _name, _summary in SUMMARIES.items():
+    register(_name, _pass(_name), _summary)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from zennit.core import Hook, ParamMod, RemovableHandle, RemovableHandleList, Stabilizer
 
 from sanitygap.errors import UsageError
@@ -28,7 +28,7 @@ from sanitygap.errors import UsageError
 #: the largest beta that the adaptive rule uses (Binder et al. 2022, A.2)
 LARGEST_BETA = 3.0
 
-Modifier = Callable[[torch.Tensor], torch.Tensor]
+Modifier = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Flow:
     """
 
     module: nn.Module
-    entered: torch.Tensor
-    left: torch.Tensor
+    entered: Tensor
+    left: Tensor
 
 
 _RECORDS: list[list[Flow]] = []
@@ -67,14 +67,12 @@ class _Redistribution(torch.autograd.Function):
     """A module's output whose backward pass is a rule."""
 
     @staticmethod
-    def forward(
-        ctx: Any, inputs: torch.Tensor, outputs: torch.Tensor, rule: Modifier
-    ) -> torch.Tensor:
+    def forward(ctx: Any, inputs: Tensor, outputs: Tensor, rule: Modifier) -> Tensor:
         ctx.rule = rule
         return outputs.clone()  # what follows may work in place; the rule needs these values
 
     @staticmethod
-    def backward(ctx: Any, *relevance: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+    def backward(ctx: Any, *relevance: Tensor) -> tuple[Tensor, None, None]:
         with torch.enable_grad():
             return ctx.rule(relevance[0]), None, None
 
@@ -87,12 +85,8 @@ class Rule(Hook):
 
     @abstractmethod
     def redistribute(
-        self,
-        module: nn.Module,
-        inputs: torch.Tensor,
-        outputs: torch.Tensor,
-        relevance: torch.Tensor,
-    ) -> torch.Tensor:
+        self, module: nn.Module, inputs: Tensor, outputs: Tensor, relevance: Tensor
+    ) -> Tensor:
         """Relevance of the inputs.
 
         Args:
@@ -105,18 +99,18 @@ class Rule(Hook):
             Tensor of the shape of ``inputs``.
         """
 
-    def pre_forward(self, module: nn.Module, given: tuple[torch.Tensor, ...]) -> Any:
+    def pre_forward(self, module: nn.Module, given: tuple[Tensor, ...]) -> Any:
         """Cut the graph before the module."""
         self.stored_tensors["given"] = given[0]
         return given[0].detach().requires_grad_() if given[0].requires_grad else None
 
-    def post_forward(self, module: nn.Module, given: Any, outputs: torch.Tensor) -> Any:
+    def post_forward(self, module: nn.Module, given: Any, outputs: Tensor) -> Any:
         """Bridge the gap by the rule."""
         before, inputs = self.stored_tensors.pop("given"), given[0]
         if not before.requires_grad:
             return None
 
-        def rule(relevance: torch.Tensor) -> torch.Tensor:
+        def rule(relevance: Tensor) -> Tensor:
             result = self.redistribute(module, inputs, outputs, relevance).detach()
             for record in _RECORDS:
                 record.append(Flow(module, relevance.flatten(1).sum(1), result.flatten(1).sum(1)))
@@ -142,7 +136,7 @@ class Rule(Hook):
         return twin
 
 
-def nonzero(denominator: torch.Tensor) -> torch.Tensor:
+def nonzero(denominator: Tensor) -> Tensor:
     """The stabiliser of LRP-0: exact, but for ``0 / 0 = 0``."""
     return denominator + (denominator == 0)
 
@@ -164,12 +158,8 @@ class Epsilon(Rule):
         self.biases = biases
 
     def redistribute(
-        self,
-        module: nn.Module,
-        inputs: torch.Tensor,
-        outputs: torch.Tensor,
-        relevance: torch.Tensor,
-    ) -> torch.Tensor:
+        self, module: nn.Module, inputs: Tensor, outputs: Tensor, relevance: Tensor
+    ) -> Tensor:
         """See :meth:`Rule.redistribute`."""
         sums, apart = outputs.detach(), torch.zeros_like(inputs)
         if not self.biases:
@@ -182,7 +172,7 @@ class Epsilon(Rule):
         return inputs.detach() * torch.autograd.grad(outputs, inputs, weighed)[0] + apart
 
 
-def driven_by_bias(outputs: torch.Tensor, sums: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def driven_by_bias(outputs: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
     """Neurons that owe more than half of their output to their bias.
 
     ``z_j`` may be near zero there while the relevance is not, and a rule that divides by ``z_j``
@@ -199,7 +189,7 @@ def driven_by_bias(outputs: torch.Tensor, sums: torch.Tensor) -> tuple[torch.Ten
     return (outputs > 0) & (2 * sums < outputs), (outputs < 0) & (2 * sums > outputs)
 
 
-def _without_bias(module: nn.Module, outputs: torch.Tensor) -> torch.Tensor:
+def _without_bias(module: nn.Module, outputs: Tensor) -> Tensor:
     """Outputs of a linear module ``(N, ..., C)`` or a convolution ``(N, C, ...)`` less its bias."""
     bias = getattr(module, "bias", None)
     if bias is None:
@@ -222,12 +212,7 @@ class _Share:
     """
 
     def __init__(
-        self,
-        module: nn.Module,
-        inputs: torch.Tensor,
-        above: Modifier,
-        below: Modifier,
-        biases: bool,
+        self, module: nn.Module, inputs: Tensor, above: Modifier, below: Modifier, biases: bool
     ) -> None:
         inputs = inputs.detach()
         signed = bool((inputs < 0).any())  # after a ReLU half of the work is nothing but zeros
@@ -241,13 +226,11 @@ class _Share:
             self.total = self.total + self._sums[1].detach()
 
     @staticmethod
-    def _apply(
-        module: nn.Module, inputs: torch.Tensor, change: Modifier, zero: list[str]
-    ) -> torch.Tensor:
+    def _apply(module: nn.Module, inputs: Tensor, change: Modifier, zero: list[str]) -> Tensor:
         with ParamMod(lambda value, name: change(value), zero_params=zero)(module) as changed:
             return changed.forward(inputs)
 
-    def redistribute(self, relevance: torch.Tensor) -> torch.Tensor:
+    def redistribute(self, relevance: Tensor) -> Tensor:
         """Relevance of the outputs in proportion to these contributions; none where they are 0."""
         weighed = relevance / nonzero(self.total)
         gradients = torch.autograd.grad(self._sums, self._leaves, [weighed] * len(self._sums))
@@ -255,17 +238,17 @@ class _Share:
         return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
 
-Case = tuple[torch.Tensor, Modifier, Modifier]
+Case = tuple[Tensor, Modifier, Modifier]
 """Which outputs, and the contributions by which they share: ``above`` and ``below`` of a share."""
 
 
 def _shared(
     module: nn.Module,
-    inputs: torch.Tensor,
-    relevance: torch.Tensor,
+    inputs: Tensor,
+    relevance: Tensor,
     cases: Sequence[Case],
     biases: bool = False,
-) -> torch.Tensor:
+) -> Tensor:
     """Relevance of the inputs where outputs differ in what they share by."""
     result = torch.zeros_like(inputs)
     for case, above, below in cases:
@@ -274,11 +257,11 @@ def _shared(
     return result
 
 
-def _positive(value: torch.Tensor) -> torch.Tensor:
+def _positive(value: Tensor) -> Tensor:
     return value.clamp(min=0)
 
 
-def _negative(value: torch.Tensor) -> torch.Tensor:
+def _negative(value: Tensor) -> Tensor:
     return value.clamp(max=0)
 
 
@@ -297,21 +280,15 @@ class Beta(Rule):
     """
 
     def __init__(
-        self,
-        beta: float | Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = 0.0,
-        biases: bool = False,
+        self, beta: float | Callable[[Tensor, Tensor], Tensor] = 0.0, biases: bool = False
     ) -> None:
         super().__init__()
         self.beta = beta
         self.biases = biases
 
     def redistribute(
-        self,
-        module: nn.Module,
-        inputs: torch.Tensor,
-        outputs: torch.Tensor,
-        relevance: torch.Tensor,
-    ) -> torch.Tensor:
+        self, module: nn.Module, inputs: Tensor, outputs: Tensor, relevance: Tensor
+    ) -> Tensor:
         """See :meth:`Rule.redistribute`."""
         plus = _Share(module, inputs, _positive, _negative, self.biases)
         if self.beta == 0:
@@ -324,7 +301,7 @@ class Beta(Rule):
         return plus.redistribute(relevance + surplus) - minus.redistribute(surplus)
 
 
-def adaptive_beta(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+def adaptive_beta(positive: Tensor, negative: Tensor) -> Tensor:
     """The solution of Eq. (10) of Binder et al. (2022), ``N / (P - N)``, at most 3.
 
     Where negative contributions outweigh the positive ones no beta solves it, and it is 0.
@@ -337,7 +314,7 @@ def adaptive_beta(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tenso
     return torch.where(surplus > 0, (negative / nonzero(surplus)).clamp_max(LARGEST_BETA), 0.0)
 
 
-def printed_adaptive_beta(positive: torch.Tensor, negative: torch.Tensor) -> torch.Tensor:
+def printed_adaptive_beta(positive: Tensor, negative: Tensor) -> Tensor:
     """Eq. (11) of Binder et al. (2022) as printed, ``N / (P + N)``; at most 1, so never capped.
 
     Args:
@@ -369,18 +346,14 @@ class Gamma(Rule):
         self.biases = biases
 
     def redistribute(
-        self,
-        module: nn.Module,
-        inputs: torch.Tensor,
-        outputs: torch.Tensor,
-        relevance: torch.Tensor,
-    ) -> torch.Tensor:
+        self, module: nn.Module, inputs: Tensor, outputs: Tensor, relevance: Tensor
+    ) -> Tensor:
         """See :meth:`Rule.redistribute`."""
 
-        def more_positive(value: torch.Tensor) -> torch.Tensor:
+        def more_positive(value: Tensor) -> Tensor:
             return value + self.gamma * value.clamp(min=0)
 
-        def more_negative(value: torch.Tensor) -> torch.Tensor:
+        def more_negative(value: Tensor) -> Tensor:
             return value + self.gamma * value.clamp(max=0)
 
         outputs = outputs.detach()
@@ -402,12 +375,8 @@ class SquaredPooling(Rule):
     """
 
     def redistribute(
-        self,
-        module: nn.Module,
-        inputs: torch.Tensor,
-        outputs: torch.Tensor,
-        relevance: torch.Tensor,
-    ) -> torch.Tensor:
+        self, module: nn.Module, inputs: Tensor, outputs: Tensor, relevance: Tensor
+    ) -> Tensor:
         """See :meth:`Rule.redistribute`.
 
         Raises:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import torch
+from torch import Tensor
 
 from sanitygap.models.explainable import Explainable
 from sanitygap.seeds import stable_seed
@@ -38,8 +38,8 @@ class Request:
     """
 
     model: Explainable
-    inputs: torch.Tensor
-    targets: torch.Tensor
+    inputs: Tensor
+    targets: Tensor
     keys: tuple[int, ...]
     sampling: Sampling = field(default_factory=Sampling)
     batch_size: int = 10
@@ -49,8 +49,13 @@ class Request:
         return stable_seed(self.keys[image], *parts)
 
 
-Pass = Callable[[Request], torch.Tensor]
-Finish = Callable[[torch.Tensor, Request], torch.Tensor]
+Pass = Callable[[Request], Tensor]
+Finish = Callable[[Tensor, Request], Tensor]
+
+
+def unchanged(values: Tensor, request: Request) -> Tensor:
+    """The second half of a method whose pass gives what it shows."""
+    return values
 
 
 @dataclass(frozen=True)
@@ -60,32 +65,48 @@ class Method:
     Attributes:
         name: as written on the command line.
         compute: the expensive half: values ``(N, C, H, W)``. Methods with the same one share it.
-        finish: the cheap half: values to a signed map ``(N, H, W)``.
+        summary: what it is, in a sentence.
+        finish: the cheap half: values to signed values ``(N, C, H, W)`` or a map ``(N, H, W)``.
     """
 
     name: str
     compute: Pass
-    finish: Finish
+    summary: str
+    finish: Finish = unchanged
 
-    def values(self, request: Request) -> torch.Tensor:
+    def values(self, request: Request) -> Tensor:
         """The expensive half for a request, of the scores that are explained; detached."""
         with request.model.explained():
             return self.compute(request).detach()
-
-    @property
-    def summary(self) -> str:
-        """First line of the method's description."""
-        return (self.finish.__doc__ or "").strip().splitlines()[0]
 
 
 METHODS: dict[str, Method] = {}
 
 
-def method(name: str, compute: Pass) -> Callable[[Finish], Finish]:
-    """Register a method under a name; decorates its second half."""
+def register(name: str, compute: Pass, summary: str, finish: Finish = unchanged) -> None:
+    """Add a method to the registry, see :class:`Method`."""
+    METHODS[name] = Method(name, compute, summary, finish)
 
-    def register(finish: Finish) -> Finish:
-        METHODS[name] = Method(name, compute, finish)
+
+def method(name: str, compute: Pass) -> Callable[[Finish], Finish]:
+    """Register a method under a name; decorates its second half, whose first line tells it."""
+
+    def decorate(finish: Finish) -> Finish:
+        register(name, compute, _first_line(finish), finish)
         return finish
 
-    return register
+    return decorate
+
+
+def one_pass(name: str) -> Callable[[Pass], Pass]:
+    """Register a method that is nothing but its pass; decorates that."""
+
+    def decorate(compute: Pass) -> Pass:
+        register(name, compute, _first_line(compute))
+        return compute
+
+    return decorate
+
+
+def _first_line(function: Callable[..., Tensor]) -> str:
+    return (function.__doc__ or "").strip().splitlines()[0]

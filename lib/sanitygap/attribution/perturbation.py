@@ -3,9 +3,9 @@
 from functools import cache
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from sanitygap.attribution.method import Pass, Request, method
+from sanitygap.attribution.method import Pass, Request, one_pass, register
 from sanitygap.faithfulness import blurred
 
 #: side of the hidden square and its step, as shares of the image's side
@@ -22,9 +22,10 @@ LEARNING_RATE = 0.1
 AREA, ROUGHNESS, EXPONENT = 0.01, 0.2, 3
 
 
+@one_pass("occlusion")
 @torch.no_grad()
-def occlusion_pass(request: Request) -> torch.Tensor:
-    """Loss of the target logit when a square is hidden, shared over the square's pixels.
+def occlusion_pass(request: Request) -> Tensor:
+    """Occlusion sensitivity (Zeiler and Fergus 2014): logit lost when a square is hidden.
 
     The square is zero in the model's input space, the mean colour. Each pixel gets the mean over
     the squares that cover it, ``(N, 1, H, W)``.
@@ -49,17 +50,9 @@ def occlusion_pass(request: Request) -> torch.Tensor:
     return total / covered
 
 
-def _logits(request: Request, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    logits: torch.Tensor = request.model.module(
-        inputs.contiguous(memory_format=torch.channels_last)
-    )
+def _logits(request: Request, inputs: Tensor, targets: Tensor) -> Tensor:
+    logits: Tensor = request.model.module(inputs.contiguous(memory_format=torch.channels_last))
     return logits.gather(1, targets[:, None])[:, 0]
-
-
-@method("occlusion", occlusion_pass)
-def occlusion(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """Occlusion sensitivity (Zeiler and Fergus 2014): logit lost when a square is hidden."""
-    return values.sum(1)
 
 
 @cache
@@ -72,7 +65,7 @@ def mask_pass(iterations: int = ITERATIONS) -> Pass:
         iterations: steps of Adam.
     """
 
-    def compute(request: Request) -> torch.Tensor:
+    def compute(request: Request) -> Tensor:
         images = request.inputs
         hidden = blurred(images, max(3, round(images.shape[-1] * WINDOW) // 2 * 2 + 1))
         mask = images.new_full((len(images), 1, MASK, MASK), 0.5).requires_grad_()
@@ -91,12 +84,13 @@ def mask_pass(iterations: int = ITERATIONS) -> Pass:
     return compute
 
 
-def _variation(mask: torch.Tensor) -> torch.Tensor:
+def _variation(mask: Tensor) -> Tensor:
     across = (mask[..., 1:] - mask[..., :-1]).abs().pow(EXPONENT).sum()
     return across + (mask[..., 1:, :] - mask[..., :-1, :]).abs().pow(EXPONENT).sum()
 
 
-@method("perturbation-mask", mask_pass())
-def perturbation_mask(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """Meaningful perturbation (Fong and Vedaldi 2017): what a learned mask has to blur."""
-    return values.sum(1)
+register(
+    "perturbation-mask",
+    mask_pass(),
+    "Meaningful perturbation (Fong and Vedaldi 2017): what a learned mask has to blur.",
+)

@@ -4,44 +4,46 @@ The references are those of Sturmfels et al. (2020), which Sriram and Conati (20
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
+from torch import Tensor
 
-from sanitygap.attribution.deeplift import RescaleRule
+from sanitygap.attribution.deeplift import multipliers
 from sanitygap.attribution.gradient import input_gradient
 from sanitygap.attribution.method import Request
 from sanitygap.faithfulness import blurred
 from sanitygap.seeds import generator
 
 #: (request, one image (1, 3, H, W), its number) to a reference of the same shape
-Choice = Callable[[Request, torch.Tensor, int], torch.Tensor]
+Choice = Callable[[Request, Tensor, int], Tensor]
 
 
-def _zero(request: Request, image: torch.Tensor, number: int) -> torch.Tensor:
+def _zero(request: Request, image: Tensor, number: int) -> Tensor:
     return torch.zeros_like(image)
 
 
-def _bounds(request: Request, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _bounds(request: Request, image: Tensor) -> tuple[Tensor, Tensor]:
     low, high = request.model.preprocessing.bounds()
     return low.to(image), high.to(image)
 
 
-def _farthest(request: Request, image: torch.Tensor, number: int) -> torch.Tensor:
+def _farthest(request: Request, image: Tensor, number: int) -> Tensor:
     low, high = _bounds(request, image)
     return torch.where(image - low > high - image, low.expand_as(image), high.expand_as(image))
 
 
-def _blurred(request: Request, image: torch.Tensor, number: int) -> torch.Tensor:
+def _blurred(request: Request, image: Tensor, number: int) -> Tensor:
     return blurred(image, max(3, image.shape[-1] // 7 // 2 * 2 + 1))
 
 
-def _uniform(request: Request, image: torch.Tensor, number: int) -> torch.Tensor:
+def _uniform(request: Request, image: Tensor, number: int) -> Tensor:
     low, high = _bounds(request, image)
     source = generator(request.seed(number, "uniform reference"))
     return low + (high - low) * torch.rand(image.shape, generator=source).to(image)
 
 
-def _gaussian(request: Request, image: torch.Tensor, number: int) -> torch.Tensor:
+def _gaussian(request: Request, image: Tensor, number: int) -> Tensor:
     low, high = _bounds(request, image)
     source = generator(request.seed(number, "gaussian reference"))
     noise = torch.randn(image.shape, generator=source).to(image) * (high - low)
@@ -57,7 +59,7 @@ REFERENCES: dict[str, Choice] = {
 }
 
 
-def path_from(request: Request, reference: str) -> torch.Tensor:
+def path_from(request: Request, reference: str) -> Tensor:
     """Integrated gradients from a reference (Sundararajan et al. 2017), midpoint rule.
 
     Args:
@@ -83,7 +85,7 @@ def path_from(request: Request, reference: str) -> torch.Tensor:
     return torch.stack(maps)
 
 
-def deeplift_from(request: Request, reference: str) -> torch.Tensor:
+def deeplift_from(request: Request, reference: str) -> Tensor:
     """DeepLIFT with the rescale rule from a reference, image by image.
 
     Args:
@@ -97,12 +99,6 @@ def deeplift_from(request: Request, reference: str) -> torch.Tensor:
     for number in range(len(request.inputs)):
         image = request.inputs[number : number + 1]
         start = REFERENCES[reference](request, image, number)
-
-        def with_reference(images: torch.Tensor, start: torch.Tensor = start) -> torch.Tensor:
-            rows: torch.Tensor = request.model.module(torch.cat([images, start]))
-            return rows[:-1]
-
-        with RescaleRule(2):
-            slopes = input_gradient(with_reference, image, request.targets[number : number + 1])
-        maps.append((slopes * (image - start)).sum((0, 1)))
+        alone = replace(request, inputs=image, targets=request.targets[number : number + 1])
+        maps.append((multipliers(alone, start)[0] * (image - start)).sum((0, 1)))
     return torch.stack(maps)

@@ -11,8 +11,9 @@ from captum.attr._core.lime import get_exp_kernel_similarity_function
 from numpy.typing import NDArray
 from skimage.segmentation import slic
 from sklearn.linear_model import Lasso, Ridge
+from torch import Tensor
 
-from sanitygap.attribution.method import Pass, Request, method
+from sanitygap.attribution.method import Pass, Request, register
 from sanitygap.seeds import generator
 
 #: superpixels asked for; the algorithm may find fewer
@@ -47,11 +48,11 @@ class Surrogate:
         self.scale = float(outputs.std()) or 1.0
         self.model.fit(inputs, outputs.ravel() / self.scale, sample_weight=weights.ravel())
 
-    def representation(self) -> torch.Tensor:
+    def representation(self) -> Tensor:
         """The coefficients, ``(1, superpixels)``."""
         return torch.from_numpy(self.scale * np.atleast_2d(self.model.coef_)).float()
 
-    def __call__(self, inputs: torch.Tensor) -> torch.Tensor:
+    def __call__(self, inputs: Tensor) -> Tensor:
         """What the surrogate says of interpretable inputs ``(N, superpixels)``."""
         found = self.model.predict(inputs.double().cpu().numpy())
         return torch.from_numpy(self.scale * np.asarray(found))
@@ -89,7 +90,7 @@ def surrogate_pass(name: str, samples: int = SAMPLES) -> Pass:
         samples: masked copies of an image.
     """
 
-    def compute(request: Request) -> torch.Tensor:
+    def compute(request: Request) -> Tensor:
         pictures = request.model.preprocessing.to_rgb(request.inputs).permute(0, 2, 3, 1)
         maps = []
         for image, picture in enumerate(pictures.float().cpu().contiguous().numpy()):
@@ -100,19 +101,15 @@ def surrogate_pass(name: str, samples: int = SAMPLES) -> Pass:
     return compute
 
 
-def _explain(
-    request: Request, image: int, segments: torch.Tensor, name: str, samples: int
-) -> torch.Tensor:
+def _explain(request: Request, image: int, segments: Tensor, name: str, samples: int) -> Tensor:
     source = generator(request.seed(image, "lime"))
 
-    def masked(_: torch.Tensor, num_interp_features: int, **__: Any) -> torch.Tensor:
+    def masked(_: Tensor, num_interp_features: int, **__: Any) -> Tensor:
         chosen = torch.rand(1, num_interp_features, generator=source) < 0.5
         return chosen.long().to(request.inputs.device)
 
-    def logits(inputs: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = request.model.module(
-            inputs.contiguous(memory_format=torch.channels_last)
-        )
+    def logits(inputs: Tensor) -> Tensor:
+        found: Tensor = request.model.module(inputs.contiguous(memory_format=torch.channels_last))
         return found
 
     explainer = Lime(
@@ -132,13 +129,13 @@ def _explain(
     return values[0, 0].to(request.inputs)
 
 
-@method("lime", surrogate_pass("lime"))
-def lime(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """LIME (Ribeiro et al. 2016): coefficients of a Lasso in superpixels; ``lime@N`` samples."""
-    return values.sum(1)
-
-
-@method("lime-ridge", surrogate_pass("lime-ridge"))
-def lime_ridge(values: torch.Tensor, request: Request) -> torch.Tensor:
-    """LIME with ridge regression instead of the Lasso; ``lime-ridge@N`` takes N samples."""
-    return values.sum(1)
+register(
+    "lime",
+    surrogate_pass("lime"),
+    "LIME (Ribeiro et al. 2016): coefficients of a Lasso in superpixels; ``lime@N`` samples.",
+)
+register(
+    "lime-ridge",
+    surrogate_pass("lime-ridge"),
+    "LIME with ridge regression instead of the Lasso; ``lime-ridge@N`` takes N samples.",
+)

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap.attribution import Sampling, attribute
+from sanitygap.attribution import Sampling
 from sanitygap.attribution.applicable import defined
 from sanitygap.errors import UsageError
 from sanitygap.experiments.outlier_images import whole_batches
@@ -25,14 +25,9 @@ from sanitygap.similarity import pearson, ranks
 from sanitygap.table import Batch, table
 
 METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "guided-backprop",
-    "lrp-epsilon-plus",
-    "lrp-alpha2-beta1",
-    "lrp-gamma-box",
-    "noise",
-)
+    "gradient", "gradient-x-input", "guided-backprop", "lrp-epsilon-plus", "lrp-alpha2-beta1",
+    "lrp-gamma-box", "noise",
+)  # fmt: skip
 
 
 @table(
@@ -93,10 +88,7 @@ def activated_regions(
         order = ranks(activity)
         for twin in twins:
             with twin.redrawn(step.stages):
-                keys = batch.seeds(twin.seed, step.name)
-                maps = attribute(
-                    model, batch.inputs, batch.targets, methods, keys, sampling, batch.size
-                )
+                maps = batch.maps(methods, twin.seed, step.name, sampling=sampling)
             for name, values in maps.items():
                 own = ranks(values.abs())
                 shifted = [

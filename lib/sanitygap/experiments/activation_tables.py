@@ -7,46 +7,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from sanitygap import activations
-from sanitygap.attribution import Sampling, attribute
 from sanitygap.errors import UsageError
 from sanitygap.models.explainable import Stage
-from sanitygap.preservation import redrawn_layers
+from sanitygap.models.hooks import hooked
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.seeds import stable_seed
 from sanitygap.table import Batch, table
 
-#: quantiles of a layer's activations and what Theorem 2 makes of them
-BOUND = {
-    "q_high": "level of the large activations",
-    "q_low": "level of the small activations",
-    "value_high": "V(q_high), over all channels and positions",
-    "value_low": "V(q_low)",
-    "sign": "signs of the two quantiles: positive, zero (only the low one), negative (both), or "
-    "mixed (anything else)",
-    "ratio": "K = V(q_high) / V(q_low); its inverse if both are negative",
-    "gamma": "sqrt(q_low / (1 - q_high))",
-    "bound": "Cauchy tail of Theorem 2; not defined for mixed signs",
-}
-
 #: neurons drawn from pooled activations for each image, layer and pair of quantiles
 SIMULATED = 200
-
-REDRAWN = {
-    "image": "file name of the image",
-    "position": "place of the image in the set",
-    "layer": "convolution or linear layer whose weights are drawn again",
-    "layer_index": "order of its call",
-    "fan_in": "inputs of one of its neurons",
-    **BOUND,
-    "simulated_positive": "neurons with inputs drawn from the pooled ones, and L > 0",
-    "simulated_overtaken": "those among them with S >= L",
-    "positive": "real neurons with L > 0, over all redraws",
-    "overtaken": "those among them with S >= L",
-}
 
 CONSERVATIVE = ("gradient-x-input", "lrp-epsilon-plus", "lrp-alpha2-beta1", "lrp-gamma-box")
 
@@ -93,7 +66,7 @@ def redrawn_overtaking(batch: Batch, redraws: int = 20) -> Iterator[dict[str, An
     """
     model, seed = batch.model, batch.seed
     for place, key in enumerate(batch.keys):
-        layers = redrawn_layers.fed_layers(model.module, batch.inputs[place : place + 1])
+        layers = activations.fed_layers(model.module, batch.inputs[place : place + 1])
         stage = Stage("fed layers", tuple(dict.fromkeys(layer.name for layer in layers)))
         counts = []
         for redraw in range(redraws):
@@ -101,7 +74,7 @@ def redrawn_overtaking(batch: Batch, redraws: int = 20) -> Iterator[dict[str, An
                 counts.append([layer.count() for layer in layers])
         for number, layer in enumerate(layers):
             rng = np.random.default_rng(stable_seed(seed, key, "simulated", layer.index))
-            for high, low in itertools.product(redrawn_layers.HIGH, redrawn_layers.LOW):
+            for high, low in itertools.product(activations.HIGH_ENDS, activations.LOW_ENDS):
                 found = [count[number][high, low] for count in counts]
                 simulated = activations.simulate_neurons(layer.pooled, high, low, SIMULATED, rng)
                 yield {
@@ -120,7 +93,7 @@ def redrawn_overtaking(batch: Batch, redraws: int = 20) -> Iterator[dict[str, An
                 }
 
 
-def layers_of(module: nn.Module, example: torch.Tensor) -> list[str]:
+def layers_of(module: nn.Module, example: Tensor) -> list[str]:
     """Names of the modules whose outputs are activations.
 
     These are the network's nonlinearities. Where all are calls of functions, it is the innermost
@@ -149,7 +122,7 @@ class _CalledActivations(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.returned: list[torch.Tensor] = []  # kept, so that no id is used twice
+        self.returned: list[Tensor] = []  # kept, so that no id is used twice
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -161,29 +134,20 @@ class _CalledActivations(TorchFunctionMode):
 
 
 @torch.no_grad()
-def _returning_activations(module: nn.Module, example: torch.Tensor) -> list[str]:
+def _returning_activations(module: nn.Module, example: Tensor) -> list[str]:
     found: dict[int, str] = {}
-    handles = []
     mode = _CalledActivations()
-    for name, part in module.named_modules():
 
-        def note(_: nn.Module, inputs: object, output: object, name: str = name) -> None:
-            if any(output is made for made in mode.returned):
-                found.setdefault(id(output), name)  # the innermost module returns first
+    def note(name: str, _inputs: object, output: object) -> None:
+        if any(output is made for made in mode.returned):
+            found.setdefault(id(output), name)  # the innermost module returns first
 
-        handles.append(part.register_forward_hook(note))
-    try:
-        with mode:
-            module(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(dict(module.named_modules()), note), mode:
+        module(example)
     return list(dict.fromkeys(found.values()))
 
 
-@table(
-    "activation-sparsity",
-)
+@table("activation-sparsity")
 def activation_sparsity(batch: Batch) -> pd.DataFrame:
     """Fraction of activations that are not positive, layer by layer.
 
@@ -195,11 +159,7 @@ def activation_sparsity(batch: Batch) -> pd.DataFrame:
     return _named(activations.sparsity(module, batch.inputs, layers), batch.names)
 
 
-@table(
-    "positive-evidence",
-    quick={"max_images": 6},
-    full={"max_images": 100},
-)
+@table("positive-evidence", quick={"max_images": 6}, full={"max_images": 100})
 def positive_evidence(batch: Batch) -> Iterator[pd.DataFrame]:
     """Sums of maps beside the logit they explain, before and after randomisation.
 
@@ -212,8 +172,7 @@ def positive_evidence(batch: Batch) -> Iterator[pd.DataFrame]:
     states = {"trained": (), "upper half redrawn": half.stages, "all redrawn": whole.stages}
     for state, stages in states.items():
         with twin.redrawn(stages):
-            keys = batch.seeds(batch.seed, state)
-            maps = attribute(model, inputs, targets, CONSERVATIVE, keys, Sampling(), batch.size)
+            maps = batch.maps(CONSERVATIVE, batch.seed, state)
             with torch.no_grad():
                 score = model.scores(inputs).gather(1, targets[:, None])[:, 0]
         for name, values in maps.items():

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from PIL import Image
 from pydantic import PositiveInt
+from torch import Tensor
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.attribution.applicable import defined
@@ -36,7 +37,7 @@ from sanitygap.table import Context, Piece, columns_of, table
 TRIES = 100
 
 
-def png(pixels: torch.Tensor) -> bytes:
+def png(pixels: Tensor) -> bytes:
     """RGB values in [0, 1], ``(3, H, W)``, as a PNG file."""
     values = (255 * pixels).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     buffer = io.BytesIO()
@@ -44,16 +45,14 @@ def png(pixels: torch.Tensor) -> bytes:
     return buffer.getvalue()
 
 
-def from_png(data: bytes) -> torch.Tensor:
+def from_png(data: bytes) -> Tensor:
     """The RGB values of :func:`png`."""
     values = np.array(Image.open(io.BytesIO(data)).convert("RGB"))
     return torch.from_numpy(values).permute(2, 0, 1).float() / 255
 
 
 @table(
-    "axioms-growth",
-    smoke={"max_steps": 2, "snapshots": 2},
-    quick={"max_steps": 80, "snapshots": 6},
+    "axioms-growth", smoke={"max_steps": 2, "snapshots": 2}, quick={"max_steps": 80, "snapshots": 6}
 )
 def axioms_growth(
     context: Context,
@@ -208,21 +207,12 @@ def example_maps(
 
 
 TOY_METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "integrated-gradients",
-    "guided-backprop",
-    "fullgrad",
-    "grad-cam",
-    "deeplift",
-    "noise",
-)
+    "gradient", "gradient-x-input", "integrated-gradients", "guided-backprop", "fullgrad",
+    "grad-cam", "deeplift", "noise",
+)  # fmt: skip
 
 
-@table(
-    "axioms-toy",
-    smoke={"samples": 4},
-)
+@table("axioms-toy", smoke={"samples": 4})
 def axioms_toy(
     methods: Sequence[str] = TOY_METHODS, samples: PositiveInt = 20, seed: int = 0
 ) -> Iterator[pd.DataFrame]:
@@ -243,7 +233,7 @@ def axioms_toy(
     maps = attribute(model, images[:, 3], targets, methods, keys, Sampling(8), samples)
     masks = covered[None].expand(samples, -1, -1, -1)
 
-    def rows(method: str, sign: str, first: torch.Tensor, second: torch.Tensor) -> pd.DataFrame:
+    def rows(method: str, sign: str, first: Tensor, second: Tensor) -> pd.DataFrame:
         about = {"sample": range(samples), "method": method, "sign": sign}
         return pd.DataFrame(about | {"first": first.numpy(), "second": second.numpy()})
 

@@ -25,16 +25,9 @@ STEPS = Recipe.max_steps
 
 #: the paper's nine methods, in the order of its Table 1
 PAPER_METHODS = (
-    "grad-cam",
-    "grad-cam-plus-plus",
-    "gradient",
-    "fullgrad",
-    "guided-backprop",
-    "integrated-gradients",
-    "deepshap",
-    "iba",
-    "extremal-perturbation",
-)
+    "grad-cam", "grad-cam-plus-plus", "gradient", "fullgrad", "guided-backprop",
+    "integrated-gradients", "deepshap", "iba", "extremal-perturbation",
+)  # fmt: skip
 
 
 EXTREMAL = "extremal-perturbation"
@@ -148,11 +141,9 @@ def axioms_samples(
         for made in sample_sets(context, scenario, first, samples, source, recipe):
             chosen = accepted(made, limit) + [sample for sample in made if not sample.accepted]
             yield fresh_outputs(context, scenario, chosen, draws, given_up=0).assign(
-                softmax_least=used.softmax,
-                change_most=used.change,
-                reference_least=used.least_reference,
-                source="kept" if carried else "new",
-            )
+                softmax_least=used.softmax, change_most=used.change,
+                reference_least=used.least_reference, source="kept" if carried else "new",
+            )  # fmt: skip
 
 
 def described(sample: Sample) -> dict[str, Any]:

@@ -34,9 +34,7 @@ from sanitygap.seeds import stable_seed
 from sanitygap.similarity import spearman
 from sanitygap.table import Batch, Context, table
 
-table(
-    "axioms-statements",
-)(statements.statements)
+table("axioms-statements")(statements.statements)
 
 
 @dataclass(frozen=True)
@@ -104,13 +102,9 @@ def axioms_variants(
             for sample in made
         }
         yield rows.assign(
-            variant=name,
-            variation=rows["sample"].map(variation),
-            softmax_least=recipe.softmax,
-            change_most=recipe.change,
-            reference_least=recipe.least_reference,
-            source="new",
-        )
+            variant=name, variation=rows["sample"].map(variation), softmax_least=recipe.softmax,
+            change_most=recipe.change, reference_least=recipe.least_reference, source="new",
+        )  # fmt: skip
 
 
 #: methods that need few passes
@@ -195,8 +189,7 @@ def axioms_edges(
         batch: images.
         methods: attribution methods.
     """
-    names, keys = [*methods, "edges"], batch.seeds(batch.seed, "edges")
-    maps = attribute(batch.model, batch.inputs, batch.targets, names, keys, batch_size=batch.size)
+    maps = batch.maps([*methods, "edges"], batch.seed, "edges")
     for name in methods:
         found = spearman(maps[name].abs(), maps["edges"].abs())
         yield batch.rows({"spearman": found}, method=name)

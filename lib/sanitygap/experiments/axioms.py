@@ -30,13 +30,8 @@ from sanitygap.theory.shapley import shapley_values
 
 #: beside the paper's methods: those of Binder et al., and controls
 FURTHER = (
-    "gradient-x-input",
-    "lrp-epsilon-plus",
-    "lrp-alpha2-beta1",
-    "lrp-gamma-box",
-    "noise",
-    "edges",
-)
+    "gradient-x-input", "lrp-epsilon-plus", "lrp-alpha2-beta1", "lrp-gamma-box", "noise", "edges",
+)  # fmt: skip
 
 #: explainers that need no pixels: the same everywhere, and exact Shapley values of the patches
 Reference = Literal["uniform", "patch-shapley"]

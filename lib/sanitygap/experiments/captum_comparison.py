@@ -9,25 +9,20 @@ from typing import Any
 import pandas as pd
 import torch
 from captum.attr import InputXGradient, IntegratedGradients, Saliency
-from torch import nn
+from torch import Tensor, nn
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.errors import UsageError
-from sanitygap.map_properties import relative_change
 from sanitygap.models.explainable import Explainable, Preprocessing, Stage
 from sanitygap.seeds import generator
-from sanitygap.similarity import pearson
+from sanitygap.similarity import pearson, relative_change
 from sanitygap.table import Batch, table
 
 #: methods that captum has as well; its versions are called captum and the same
 VERSIONS = (
-    "gradient",
-    "gradient-x-input",
-    "integrated-gradients",
-    "guided-backprop",
-    "guided-grad-cam",
+    "gradient", "gradient-x-input", "integrated-gradients", "guided-backprop", "guided-grad-cam",
     "deeplift",
-)
+)  # fmt: skip
 
 #: pairs that are equal where hooks miss the activations, and should not be
 SILENT = (
@@ -84,20 +79,20 @@ def compare_versions(
     model: Explainable, batch: Batch, path_steps: int, network: str
 ) -> Iterator[pd.DataFrame]:
     """One row an image and pair of versions."""
-    made: dict[str, torch.Tensor] = {}
+    made: dict[str, Tensor] = {}
     refused: dict[str, str] = {}
 
-    def keep(name: str, compute: Callable[[], torch.Tensor]) -> None:
+    def keep(name: str, compute: Callable[[], Tensor]) -> None:
         try:
             made[name] = compute()
         except UsageError as error:
             refused[name] = str(error)
 
-    def own(name: str) -> torch.Tensor:
+    def own(name: str) -> Tensor:
         sampling = Sampling(path_steps)
         return attribute(model, batch.inputs, batch.targets, [name], batch.keys, sampling)[name]
 
-    def theirs(name: str) -> torch.Tensor:
+    def theirs(name: str) -> Tensor:
         explainers: dict[str, tuple[Any, dict[str, Any]]] = {
             "gradient": (Saliency, {"abs": False}),
             "gradient-x-input": (InputXGradient, {}),
@@ -113,7 +108,7 @@ def compare_versions(
         with warnings.catch_warnings(), model.explained() as module:
             warnings.simplefilter("ignore")  # it says that it makes the inputs need gradients
             values = kind(module).attribute(inputs, target=batch.targets, **options)
-        found: torch.Tensor = values.detach().sum(1)
+        found: Tensor = values.detach().sum(1)
         return found
 
     for name in VERSIONS:
@@ -138,12 +133,7 @@ def compare_versions(
         yield batch.rows(values, network=network, method=first, other=second, refused=why)
 
 
-@table(
-    "deeplift-path",
-    smoke={"networks": 4},
-    quick={"networks": 20},
-    full={"networks": 100},
-)
+@table("deeplift-path", smoke={"networks": 4}, quick={"networks": 20}, full={"networks": 100})
 def deeplift_path(networks: int = 20, seed: int = 0) -> Iterator[dict[str, Any]]:
     """DeepLIFT and gradient x input beside integrated gradients, with and without biases.
 
@@ -159,7 +149,7 @@ def deeplift_path(networks: int = 20, seed: int = 0) -> Iterator[dict[str, Any]]
             model = hooked_network(seed + number)
             if not biases:
                 for part in model.module.children():
-                    if isinstance(bias := getattr(part, "bias", None), torch.Tensor):
+                    if isinstance(bias := getattr(part, "bias", None), Tensor):
                         bias.data.zero_()
             source = generator(seed, "image", number)
             image = torch.randn(1, 3, SIZE, SIZE, generator=source).double()

@@ -18,11 +18,7 @@ from sanitygap.experiments.grey_networks import (
     grey_network,
     labelled,
 )
-from sanitygap.experiments.parameter_test import (
-    EPOCHS,
-    GREY_METHODS,
-    scaled,
-)
+from sanitygap.experiments.parameter_test import EPOCHS, GREY_METHODS, scaled
 from sanitygap.models.explainable import Explainable
 from sanitygap.small_networks.mnist_networks import NOISE_ON_COPIES
 from sanitygap.table import BATCH, Context, table

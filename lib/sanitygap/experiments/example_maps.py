@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.attribution.applicable import defined
@@ -30,7 +31,7 @@ class ExampleMaps:
     names: list[str]
     classes: list[str]
     steps: list[str]
-    maps: dict[str, dict[str, torch.Tensor]]
+    maps: dict[str, dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class OrderMaps:
     names: list[str]
     classes: list[str]
     orders: dict[str, list[tuple[str, int]]]
-    maps: dict[str, torch.Tensor]
+    maps: dict[str, Tensor]
 
 
 class _Photographs:
@@ -75,13 +76,13 @@ class _Photographs:
         self.names = list(images.names)
         self.classes = [model.class_name(int(target)) for target in targets]
 
-        def maps(network: str) -> dict[str, torch.Tensor]:
+        def maps(network: str) -> dict[str, Tensor]:
             keys = [stable_seed(key, seed, network) for key in images.keys]
             made = attribute(model, inputs, targets, known, keys, sampling)
             return {name: values.cpu() for name, values in made.items()}
 
         #: method -> maps ``(N, H, W)`` of the model as it is now; its name seeds all sampling
-        self.maps: Callable[[str], dict[str, torch.Tensor]] = maps
+        self.maps: Callable[[str], dict[str, Tensor]] = maps
 
 
 def example_maps(

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.attribution.applicable import defined
-from sanitygap.faithfulness import blurred, occlusion_steps, scaled
+from sanitygap.faithfulness import blurred, occlusion_steps, replacement_curves, scaled
 from sanitygap.images import ImageSet
 from sanitygap.models.explainable import Explainable
 from sanitygap.seeds import stable_seed
@@ -37,7 +38,7 @@ class ExampleOcclusion:
     class_name: str
     patch: int
     counts: tuple[int, ...]
-    maps: dict[str, torch.Tensor]
+    maps: dict[str, Tensor]
     boxes: dict[str, list[tuple[int, int, int, int]]]
     scores: pd.DataFrame
 
@@ -80,22 +81,20 @@ def example_occlusion(
     order = occlusion_steps(torch.cat(list(maps.values())), side, wanted[-1])
     soft = blurred(inputs)
 
-    # nothing is hidden in the first state, whatever the method
-    states = [(0, 0), *((row, count) for row in range(len(order)) for count in wanted[1:])]
-    hidden = [order[row] <= count for row, count in states]
-    logits = _logits(model, inputs, soft, hidden, batch_size)
-    softmax, logit = logits.softmax(1)[:, target[0]].cpu(), logits[:, target[0]].cpu()
-    place = {state: number for number, state in enumerate(states)}
-    rows = [
+    # an image for each method; nothing is hidden in the first state, whatever the method
+    many = (len(order), -1, -1, -1)
+    curves = replacement_curves(
+        model, inputs.expand(many), target.expand(len(order)), soft.expand(many), order, wanted,
+        batch_size,
+    )  # fmt: skip
+    scores = pd.DataFrame(
         {
-            "method": name,
-            "regions": count,
-            "softmax": float(softmax[place[row if count else 0, count]]),
-            "logit": float(logit[place[row if count else 0, count]]),
+            "method": np.repeat(list(maps), len(wanted)),
+            "regions": np.tile(wanted, len(order)),
+            "softmax": curves.softmax.flatten().double().cpu().numpy(),
+            "logit": curves.logit.flatten().double().cpu().numpy(),
         }
-        for row, name in enumerate(maps)
-        for count in wanted
-    ]
+    )
     rgb = model.preprocessing.to_rgb(torch.cat([inputs, soft])).permute(0, 2, 3, 1).cpu().numpy()
     return ExampleOcclusion(
         picture=rgb[0],
@@ -109,28 +108,11 @@ def example_occlusion(
             name: [_box(steps == number) for number in range(1, wanted[-1] + 1)]
             for name, steps in zip(maps, order, strict=True)
         },
-        scores=pd.DataFrame(rows),
+        scores=scores,
     )
 
 
-@torch.no_grad()
-def _logits(
-    model: Explainable,
-    inputs: torch.Tensor,
-    soft: torch.Tensor,
-    hidden: Sequence[torch.Tensor],
-    batch_size: int,
-) -> torch.Tensor:
-    """Logits, a row a state, of an input that is blurred where it is hidden."""
-    batches = []
-    for start in range(0, len(hidden), batch_size):
-        where = torch.stack(list(hidden[start : start + batch_size]))[:, None]
-        occluded = torch.where(where, soft, inputs)
-        batches.append(model.module(occluded.contiguous(memory_format=torch.channels_last)))
-    return torch.cat(batches)
-
-
-def _box(inside: torch.Tensor) -> tuple[int, int, int, int]:
+def _box(inside: Tensor) -> tuple[int, int, int, int]:
     """Left, top, width and height of the rectangle of the true pixels of ``(H, W)``."""
     rows, columns = inside.any(1).nonzero(), inside.any(0).nonzero()
     left, top = int(columns[0]), int(rows[0])

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 from skimage.feature import canny
+from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from sanitygap.adebayo_metrics import Scaled, absolute_map, diverging_map
@@ -23,20 +24,20 @@ CANNY_SIGMA = 2.0
 MARGIN = 1
 
 
-def edge_masks(model: Explainable, inputs: torch.Tensor) -> torch.Tensor:
+def edge_masks(model: Explainable, inputs: Tensor) -> Tensor:
     """Where the edges of inputs ``(N, 3, H, W)`` are, by Canny's detector: bool ``(N, H, W)``."""
     grey = model.preprocessing.to_rgb(inputs).mean(1).cpu().numpy()
     found = np.stack([canny(image, CANNY_SIGMA) for image in grey])
     return torch.from_numpy(found).to(inputs.device)
 
 
-def thick(edges: torch.Tensor) -> torch.Tensor:
+def thick(edges: Tensor) -> Tensor:
     """Edges with their neighbours, bool ``(N, H, W)``."""
     size = 2 * MARGIN + 1
     return max_pool2d(edges[:, None].float(), size, 1, MARGIN)[:, 0] > 0
 
 
-def overlap(maps: torch.Tensor, edges: torch.Tensor) -> torch.Tensor:
+def overlap(maps: Tensor, edges: Tensor) -> Tensor:
     """Share of the edges' pixels among the strongest of a map, as many as there are edges.
 
     A map without any relation to the edges has the share of the edges in the image.
@@ -72,10 +73,7 @@ def random_gradient(batch: Batch, seeds: Sequence[int] = (0, 1, 2, 3, 4)) -> Ite
     inputs, shape = batch.inputs, tuple(batch.inputs.shape[1:])
     edges = thick(edge_masks(batch.model, batch.inputs))
     own = unpooled(batch.model, inputs, batch.targets, ["gradient-x-input"], batch.keys)
-    fixed = {
-        "input": scaled(inputs),
-        "gradient-x-input": scaled(own["gradient-x-input"]),
-    }
+    fixed = {"input": scaled(inputs), "gradient-x-input": scaled(own["gradient-x-input"])}
     for seed in seeds:
         one, other = (
             inputs * normal(shape, batch.seeds(batch.seed, seed, name), inputs)
@@ -93,14 +91,9 @@ def random_gradient(batch: Batch, seeds: Sequence[int] = (0, 1, 2, 3, 4)) -> Ite
 
 
 EDGE_METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "guided-backprop",
-    "grad-cam",
-    "guided-grad-cam",
-    "smoothgrad",
+    "gradient", "gradient-x-input", "guided-backprop", "grad-cam", "guided-grad-cam", "smoothgrad",
     "integrated-gradients",
-)
+)  # fmt: skip
 
 
 @table(

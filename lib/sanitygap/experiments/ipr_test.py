@@ -21,15 +21,9 @@ CONTROLS = ("noise", "noise-fixed", "edges", "centre")
 
 #: the methods whose hooks are in question, as this library and as captum computes them
 TWINS = (
-    "gradient",
-    "gradient-x-input",
-    "guided-backprop",
-    "captum-guided-backprop",
-    "guided-grad-cam",
-    "captum-guided-grad-cam",
-    "deeplift",
-    "captum-deeplift",
-)
+    "gradient", "gradient-x-input", "guided-backprop", "captum-guided-backprop", "guided-grad-cam",
+    "captum-guided-grad-cam", "deeplift", "captum-deeplift",
+)  # fmt: skip
 
 SHORT_TWINS = ("gradient", "guided-backprop", "captum-guided-backprop")
 
@@ -112,9 +106,7 @@ table(
 )(retest)  # fmt: skip
 
 
-@table(
-    "ipr-models",
-)
+@table("ipr-models")
 def ipr_models(context: Context) -> pd.DataFrame:
     """Which layers each randomised network of the independent order changes, by comparing tensors.
 
@@ -130,11 +122,7 @@ def changed_layers(model: Explainable, seed: int) -> pd.DataFrame:
 
     def state() -> dict[str, list[torch.Tensor]]:
         return {
-            name: [
-                tensor.detach().clone()
-                for tensor in (*module._parameters.values(), *module._buffers.values())
-                if tensor is not None
-            ]
+            name: [tensor.clone() for tensor in (*module.parameters(False), *module.buffers(False))]
             for name, module in modules.items()
         }
 

@@ -1,27 +1,173 @@
 """Irrelevance is preserved: Fig. 4 and Eq. (4) of Binder et al. (2022) on real networks."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from pydantic import PositiveInt
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
-from sanitygap.attribution import attribute
+from sanitygap.attribution import Sampling, attribute
+from sanitygap.attribution.applicable import families
+from sanitygap.experiments.randomization_test import ALL_METHODS
+from sanitygap.faithfulness import blurred
 from sanitygap.models.explainable import Explainable
-from sanitygap.preservation.irrelevance import (
-    CHANGES,
-    Compared,
-    low_relevance_auc,
-    smoothed,
-    tile_responses,
-    tile_sums,
-    with_changed_tiles,
+from sanitygap.preservation.partition import (
+    Cut,
+    Features,
+    centred,
+    cut_model,
+    feature_sum,
+    resumed,
+    stage_outputs,
 )
-from sanitygap.preservation.partition import Cut, cut_model, feature_sum
 from sanitygap.randomization import RandomTwin
-from sanitygap.seeds import stable_seed
-from sanitygap.table import Batch, Context, table
+from sanitygap.seeds import normal, stable_seed
+from sanitygap.similarity import joint_range, normalized_mse, pearson, ranks, second_moment, ssim
+from sanitygap.small_networks.planted import PixelNetwork, planted_model
+from sanitygap.table import Batch, Context, Piece, table
+
+#: how a tile of an image is changed
+Change = Literal["noise", "blur"]
+CHANGES: tuple[Change, ...] = ("noise", "blur")
+
+#: share of the pixels that count as irrelevant in :func:`low_relevance_auc`
+LOW = 0.5
+
+
+class Compared:
+    """Maps prepared once and compared with many others, pair by pair.
+
+    Args:
+        maps: float ``(N, H, W)``.
+    """
+
+    def __init__(self, maps: Tensor) -> None:
+        self.normalized = second_moment(maps)
+        self.ranks = ranks(self.normalized)
+
+    def with_(self, other: "Compared", partner: Tensor) -> dict[str, Tensor]:
+        """Similarities of map i with the other's map ``partner[i]``.
+
+        Args:
+            other: maps of the same shape.
+            partner: int64 ``(N,)``; ``arange(N)`` compares maps of the same image.
+
+        Returns:
+            ``pearson``, ``spearman`` and ``ssim`` (window 7, L = joint range of the pair), each
+            ``(N,)``; NaN where a map is zero everywhere.
+        """
+        second = other.normalized[partner]
+        return {
+            "pearson": pearson(self.normalized, second),
+            "spearman": pearson(self.ranks, other.ranks[partner]),
+            "ssim": ssim(self.normalized, second, joint_range(self.normalized, second)),
+        }
+
+
+def smoothed(maps: Tensor) -> Tensor:
+    """Absolute values, averaged over squares of 15 of 224 pixels; ``(N, H, W)``, also returned."""
+    return blurred(maps.abs()[:, None])[:, 0]
+
+
+def low_relevance_auc(predictor: Tensor, outcome: Tensor) -> Tensor:
+    """How well low values of one map predict low values of another, pixel by pixel.
+
+    Args:
+        predictor, outcome: non-negative maps ``(N, H, W)``. The pixels below the outcome's median
+            are to be found by the predictor's low values.
+
+    Returns:
+        Area under the ROC curve, ``(N,)``: 0.5 by chance, 1 if every such pixel lies below every
+        other one. It is the share of pairs in the right order, from ranks (Mann and Whitney).
+    """
+    placed = ranks(predictor).double()
+    pixels = placed.shape[1]
+    count = int(LOW * pixels)
+    lowest = outcome.flatten(1).argsort(dim=1, stable=True)[:, :count]
+    below = placed.gather(1, lowest).sum(1) - count * (count + 1) / 2
+    return 1 - below / (count * (pixels - count))
+
+
+def tile_sums(maps: Tensor, side: int) -> Tensor:
+    """Sum of each of ``side * side`` tiles of maps ``(N, H, W)``, row by row: ``(N, side ** 2)``.
+
+    Pixels at the right and the lower end that do not fill a tile belong to none.
+    """
+    size = (maps.shape[1] // side, maps.shape[2] // side)
+    return avg_pool2d(maps[:, None], size)[:, 0, :side, :side].flatten(1) * size[0] * size[1]
+
+
+def with_changed_tiles(image: Tensor, side: int, change: Change, level: float, seed: int) -> Tensor:
+    """Copies of one image, each with another tile changed.
+
+    Args:
+        image: float ``(3, H, W)``.
+        side: tiles in a row and in a column.
+        change: ``noise`` adds the same pattern to every tile, so that all are changed by the same
+            amount; ``blur`` takes the tile from the image blurred over 15 pixels, so that what is
+            to be seen there is lost, and a uniform tile hardly changes.
+        level: standard deviation of the noise over the image's value range.
+        seed: of the noise.
+
+    Returns:
+        ``(side ** 2, 3, H, W)``, tiles row by row.
+    """
+    height, width = (length // side for length in image.shape[1:])
+    if change == "noise":
+        spread = level * (image.amax() - image.amin())
+        pattern = normal((len(image), height, width), [seed], image)[0] * spread
+        tiled = pattern.repeat(1, side, side)
+        changed = image.clone()
+        changed[:, : side * height, : side * width] += tiled
+    else:
+        changed = blurred(image[None])[0]
+    copies = image.repeat(side * side, 1, 1, 1)
+    for tile in range(side * side):
+        rows = slice(tile // side * height, (tile // side + 1) * height)
+        columns = slice(tile % side * width, (tile % side + 1) * width)
+        copies[tile, :, rows, columns] = changed[:, rows, columns]
+    return copies
+
+
+@torch.no_grad()
+def tile_responses(
+    model: Explainable, cut: Cut, image: Tensor, changed: Tensor, twins: Sequence[RandomTwin]
+) -> tuple[Tensor, list[Tensor]]:
+    """How strongly phi, and several g on top of it, respond to a change of each tile.
+
+    Args:
+        model: the network.
+        cut: where phi ends.
+        image: one input, ``(3, H, W)``.
+        changed: copies of it with one tile changed each, ``(tiles, 3, H, W)``.
+        twins: each lends one redrawn g.
+
+    Returns:
+        Norm of the change of phi(x) over that of phi(x), ``(tiles,)``; and for the trained g and
+        each redrawn one the norm of the change of the logits over that of the logits (from which
+        their mean is subtracted, because softmax does not see it), ``(tiles,)`` each.
+    """
+    states = torch.cat([image[None], changed]).contiguous(memory_format=torch.channels_last)
+    outputs = stage_outputs(model, states)
+    with resumed(model, outputs, cut.kept):
+        features = Features(model.module, cut.place)(states)
+        responses = [_change(centred(model.module(states)))]
+        for twin in twins:
+            with twin.redrawn(cut.redrawn):
+                responses.append(_change(centred(model.module(states))))
+    return _change(features), responses
+
+
+def _change(values: Tensor) -> Tensor:
+    """Relative distance of every row from the first."""
+    flat = values.flatten(1).double()
+    return (flat[1:] - flat[:1]).norm(dim=1) / flat[:1].norm(dim=1)
+
 
 #: the method of Fig. 4
 METHOD = "lrp-gamma"
@@ -55,10 +201,7 @@ def redraw_seeds(run: Batch | Context, redraws: int) -> list[int]:
     quick={"max_images": 4},
 )
 def preserved_irrelevance(
-    batch: Batch,
-    method: str = METHOD,
-    shares: Sequence[float] = KEPT,
-    redraws: PositiveInt = 5,
+    batch: Batch, method: str = METHOD, shares: Sequence[float] = KEPT, redraws: PositiveInt = 5
 ) -> Iterator[pd.DataFrame]:
     """Similarity of maps before and after redrawing g, beside mismatched images and controls.
 
@@ -86,7 +229,7 @@ def preserved_irrelevance(
 
 def _pairs(
     batch: Batch, method: str, cut: Cut, redraws: int
-) -> Iterator[tuple[str, torch.Tensor, str, torch.Tensor, str, int]]:
+) -> Iterator[tuple[str, Tensor, str, Tensor, str, int]]:
     """Pairs of maps of one cut: name, map, name, map, how both are shown, and a seed."""
     model, run = batch.model, batch.seed
     trained = explained(model, batch, method, run)
@@ -107,7 +250,7 @@ def _pairs(
             yield name, values.abs(), "redrawn", redrawn.abs(), "absolute", seed
 
 
-def partners(positions: Sequence[int]) -> list[torch.Tensor]:
+def partners(positions: Sequence[int]) -> list[Tensor]:
     """For each kind of pair, which image of a batch each is paired with; the first is itself.
 
     Pairs stay within groups of ten neighbours, so they do not depend on the size of a batch. An
@@ -127,13 +270,13 @@ def partners(positions: Sequence[int]) -> list[torch.Tensor]:
     return found
 
 
-def explained(model: Explainable, batch: Batch, method: str, seed: int) -> torch.Tensor:
+def explained(model: Explainable, batch: Batch, method: str, seed: int) -> Tensor:
     """Signed maps ``(N, H, W)`` of a batch by one method, for the model as it is."""
     keys = batch.seeds(seed, "irrelevance")
     return attribute(model, batch.inputs, batch.targets, [method], keys)[method]
 
 
-def of_features(model: Explainable, batch: Batch, method: str, cut: Cut, seed: int) -> torch.Tensor:
+def of_features(model: Explainable, batch: Batch, method: str, cut: Cut, seed: int) -> Tensor:
     """Signed maps ``(N, H, W)`` that explain the sum of phi's activations."""
     targets = torch.zeros_like(batch.targets)
     keys = batch.seeds(seed, "irrelevance")
@@ -190,3 +333,80 @@ def ignored_tiles(
                         "attribution": shares[state][index].cpu().numpy(),
                     }
                 )
+
+
+def _cut(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
+    """As tables are cut by methods, but none is left out: the network is not the run's."""
+    for family in families(arguments["methods"]):
+        names = tuple(member.name for member in family)
+        for positions in context.positions(arguments["max_images"]):
+            shared = {name: value for name, value in arguments.items() if name != "max_images"}
+            yield Piece({**shared, "methods": names}, positions)
+
+
+@table(
+    "limited-change",
+    cut=_cut,
+    smoke={"redraws": 2, "path_steps": 2, "noisy_copies": 2},
+    quick={"redraws": 5, "path_steps": 8, "noisy_copies": 8, "max_images": 6},
+    modelled=False,
+)
+def limited_change(
+    batch: Batch,
+    methods: Sequence[str] = ALL_METHODS,
+    redraws: PositiveInt = 10,
+    path_steps: int = 50,
+    noisy_copies: int = 50,
+) -> Iterator[pd.DataFrame]:
+    """A network with known contributions: how much change is attainable, and who reaches it.
+
+    The network is :class:`sanitygap.small_networks.planted.PixelNetwork`, not the run's model.
+
+    Args:
+        batch: images.
+        methods: attribution methods and controls.
+        redraws: networks, each with one redraw of its g.
+        path_steps: points of integrated gradients.
+        noisy_copies: copies in SmoothGrad.
+    """
+    sampling = Sampling(path_steps, noisy_copies)
+    pictures = [batch.context.images.open(position) for position in batch.positions]
+    for seed in redraw_seeds(batch.context, redraws):
+        model = planted_model(seed)
+        module = model.module
+        assert isinstance(module, PixelNetwork)
+        inputs = model.prepare(pictures)
+        batch = replace(batch, inputs=inputs, targets=model.predict(inputs))
+
+        def state(
+            name: str, model: Explainable = model, module: PixelNetwork = module,
+            batch: Batch = batch, seed: int = seed,
+        ) -> tuple[Tensor, dict[str, Tensor]]:  # fmt: skip
+            truth = module.contributions(batch.inputs, batch.targets)
+            keys = batch.seeds(seed, name)
+            maps = attribute(model, batch.inputs, batch.targets, methods, keys, sampling)
+            scores = model.scores(batch.inputs).gather(1, batch.targets[:, None])[..., None]
+            # the truth is what pixels add to a score; LRP tells which share of it each one has
+            return truth, {
+                method: values * scores if method.startswith("lrp-") else values
+                for method, values in maps.items()
+            }
+
+        before, maps = state("before")
+        with RandomTwin(model, seed).redrawn(model.stages[:-1]):
+            after, changed = state("after")
+        attainable = _alike(before, after)
+        for name in methods:
+            error = normalized_mse(maps[name], before) + normalized_mse(changed[name], after)
+            values = {
+                "ssim": _alike(maps[name], changed[name]),
+                "attainable": attainable,
+                "error": error / 2,
+            }
+            yield batch.rows(values, seed=seed, method=name)
+
+
+def _alike(first: Tensor, second: Tensor) -> Tensor:
+    """SSIM of second-moment-normalised maps, L = joint range."""
+    a, b = second_moment(first), second_moment(second)
+    return ssim(a, b, joint_range(a, b))

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 import torch
+from torch import Tensor
 
-from sanitygap.attribution import Sampling, attribute, gradient
+from sanitygap.attribution import Sampling, gradient
 from sanitygap.attribution.applicable import defined
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import stable_seed
@@ -13,13 +14,9 @@ from sanitygap.table import Batch, table
 from sanitygap.theory.quantiles import resampled_spreads
 
 METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "integrated-gradients",
-    "guided-backprop",
-    "lrp-epsilon-plus",
+    "gradient", "gradient-x-input", "integrated-gradients", "guided-backprop", "lrp-epsilon-plus",
     "lrp-gamma-box",
-)
+)  # fmt: skip
 
 #: the l2 norm of the gradient over the colour channels, which is never negative
 SENSITIVITY = "sensitivity-l2"
@@ -45,12 +42,9 @@ def map_normalizers(
     model, inputs, targets = batch.model, batch.inputs, batch.targets
     methods, sampling = defined(model, methods), Sampling(path_steps)
 
-    def maps_of(state: str) -> dict[str, torch.Tensor]:
+    def maps_of(state: str) -> dict[str, Tensor]:
         norm = gradient.input_gradient(model.scores, inputs, targets).norm(dim=1)
-        keys = batch.seeds(batch.seed, state)
-        return {SENSITIVITY: norm} | attribute(
-            model, inputs, targets, methods, keys, sampling, batch.size
-        )
+        return {SENSITIVITY: norm} | batch.maps(methods, batch.seed, state, sampling=sampling)
 
     trained = maps_of("trained")
     with RandomTwin(model, batch.seed).redrawn(model.stages):
@@ -73,7 +67,7 @@ def map_normalizers(
         yield batch.rows(values, method=name)
 
 
-def share_of_mean(maps: torch.Tensor) -> dict[str, torch.Tensor]:
+def share_of_mean(maps: Tensor) -> dict[str, Tensor]:
     """mu^2 / E[A^2], and root mean square over standard deviation; each (N,), float64.
 
     Args:
@@ -87,10 +81,10 @@ def share_of_mean(maps: torch.Tensor) -> dict[str, torch.Tensor]:
     }
 
 
-def normalized_differences(first: torch.Tensor, second: torch.Tensor) -> dict[str, torch.Tensor]:
+def normalized_differences(first: Tensor, second: Tensor) -> dict[str, Tensor]:
     """Mean squared difference of two sets of maps (N, H, W) by normaliser; each (N,), float64."""
     pair = [maps.flatten(1).double() for maps in (first, second)]
-    scales: Mapping[str, list[torch.Tensor]] = {
+    scales: Mapping[str, list[Tensor]] = {
         "mse_second_moment": [pixels.square().mean(1, keepdim=True).sqrt() for pixels in pair],
         "mse_deviation": [pixels.std(1, correction=0, keepdim=True) for pixels in pair],
         "mse_maximum": [pixels.abs().amax(1, keepdim=True) for pixels in pair],

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
-from sanitygap.adebayo_metrics import CELL, DATA_RANGE, WINDOW
+from sanitygap.adebayo_metrics import DATA_RANGE, UNIFORM, hog
 from sanitygap.attribution import Sampling, unpooled
-from sanitygap.hog import hog as features_of
 from sanitygap.seeds import normal, stable_seed
 from sanitygap.similarity import pearson, ranks, spearman, ssim
 from sanitygap.table import BATCH, Context, Piece, cut_by, table
@@ -29,7 +29,7 @@ MASKS: dict[Kind, str] = {
 }
 
 
-def on_unit_range(maps: torch.Tensor, how: str = "max-abs") -> torch.Tensor:
+def on_unit_range(maps: Tensor, how: str = "max-abs") -> Tensor:
     """Maps ``(N, H, W)`` brought to [-1, 1].
 
     Args:
@@ -43,7 +43,7 @@ def on_unit_range(maps: torch.Tensor, how: str = "max-abs") -> torch.Tensor:
     return (maps - low) / (high - low) * 2 - 1
 
 
-def masks(kind: Kind, keys: Sequence[int], side: int) -> torch.Tensor:
+def masks(kind: Kind, keys: Sequence[int], side: int) -> Tensor:
     """Random masks on [-1, 1], float64 ``(N, side, side)``, one a key."""
     like = torch.empty(0, dtype=torch.float64)
     if kind == "uniform":
@@ -55,13 +55,13 @@ def masks(kind: Kind, keys: Sequence[int], side: int) -> torch.Tensor:
     return on_unit_range(normal((side, side), list(keys), like), MASKS[kind])
 
 
-def four_similarities(first: torch.Tensor, second: torch.Tensor) -> dict[str, np.ndarray]:
+def four_similarities(first: Tensor, second: Tensor) -> dict[str, np.ndarray]:
     """The tuple of the appendix for maps on [-1, 1], each ``(N,)``."""
     found = {
         "spearman": spearman(first, second),
         "spearman_absolute": spearman(first.abs(), second.abs()),
-        "hog_pearson": pearson(features_of(first, CELL), features_of(second, CELL)),
-        "ssim": ssim(first, second, DATA_RANGE, WINDOW),
+        "hog_pearson": pearson(hog(first), hog(second)),
+        "ssim": ssim(first, second, DATA_RANGE, UNIFORM),
     }
     return {name: values.cpu().double().numpy() for name, values in found.items()}
 
@@ -101,7 +101,7 @@ def metric_calibration(
     """
 
     def rows(
-        first: str, second: str, names: Sequence[str], maps: torch.Tensor, drawn: torch.Tensor
+        first: str, second: str, names: Sequence[str], maps: Tensor, drawn: Tensor
     ) -> pd.DataFrame:
         about = {"first": first, "second": second, "pair": names, "side": maps.shape[-1]}
         return pd.DataFrame(about | four_similarities(maps, drawn))
@@ -120,11 +120,8 @@ def metric_calibration(
             yield rows(kind, kind, [str(n) for n in numbers], one, other)
     for positions in context.positions(max_images) if methods else []:
         batch = context.batch(positions)
-        keys = batch.seeds(context.seed, "calibration")
-        made = unpooled(
-            context.model, batch.inputs, batch.targets, methods, keys, Sampling(path_steps),
-            batch.size,
-        )  # fmt: skip
+        sampling = Sampling(path_steps)
+        made = batch.unpooled(methods, context.seed, "calibration", sampling=sampling)
         for method, values in made.items():
             maps = on_unit_range(values.sum(1).double().cpu())
             drawn = masks("Gaussian", batch.seeds(context.seed, "mask", method), maps.shape[-1])

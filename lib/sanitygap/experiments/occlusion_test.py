@@ -8,7 +8,8 @@ import pandas as pd
 import torch
 from pydantic import PositiveInt
 
-from sanitygap.attribution import Sampling, unpooled
+from sanitygap.attribution import Sampling
+from sanitygap.errors import unknown_name
 from sanitygap.experiments.randomization_test import ALL_METHODS, CORE_METHODS
 from sanitygap.faithfulness import (
     REGIONS,
@@ -16,16 +17,24 @@ from sanitygap.faithfulness import (
     blurred,
     greedy_steps,
     occlusion_steps,
+    replacement_curves,
     scaled,
 )
 from sanitygap.reductions import Reduction, reduce
-from sanitygap.replacements import replacement_curves
+from sanitygap.replacements import REPLACEMENTS
 from sanitygap.table import Batch, table
 
 
 def counts_of(regions: int, every: int) -> list[int]:
     """After how many replaced regions the prediction is taken; the first and last always."""
     return [*range(0, regions, every), regions]
+
+
+def untouched(batch: Batch) -> OcclusionCurves:
+    """The first state of all curves: nothing is replaced."""
+    nothing = torch.ones_like(batch.inputs[:, 0])
+    model, x = batch.model, batch.inputs
+    return replacement_curves(model, x, batch.targets, x, nothing, [0], batch.size)
 
 
 def curve_rows(
@@ -81,10 +90,9 @@ def occlusion_test(
     model, inputs, targets, counts = (
         batch.model, batch.inputs, batch.targets, counts_of(regions, every),
     )  # fmt: skip
-    sampling, keys = Sampling(path_steps, noisy_copies), batch.seeds(batch.seed, "base")
-    values = unpooled(model, inputs, targets, methods, keys, sampling, batch.size)
-    soft, nothing = blurred(inputs), torch.ones_like(inputs[:, 0])
-    whole = replacement_curves(model, inputs, targets, soft, nothing, [0], batch.size)
+    sampling = Sampling(path_steps, noisy_copies)
+    values = batch.unpooled(methods, batch.seed, "base", sampling=sampling)
+    soft, whole = blurred(inputs), untouched(batch)
     for name, channels in values.items():
         for reduction in rank_by:
             maps = reduce(channels, reduction)
@@ -93,19 +101,10 @@ def occlusion_test(
                 later = replacement_curves(
                     model, inputs, targets, soft, order, counts[1:], batch.size
                 )
-                curves = OcclusionCurves(
-                    torch.cat([whole.softmax, later.softmax], 1),
-                    torch.cat([whole.logit, later.logit], 1),
-                )
                 yield curve_rows(
-                    batch,
-                    curves,
-                    counts,
-                    method=name,
-                    reduction=reduction,
-                    patch=patch,
-                    seed=batch.seed,
-                )
+                    batch, whole.followed_by(later), counts, method=name, reduction=reduction,
+                    patch=patch, seed=batch.seed,
+                )  # fmt: skip
 
 
 @table(
@@ -131,3 +130,67 @@ def greedy_occlusion(
     order = greedy_steps(model, inputs, targets, side, regions, batch_size=batch.size)
     curves = replacement_curves(model, inputs, targets, blurred(inputs), order, counts, batch.size)
     return curve_rows(batch, curves, counts, patch=patch)
+
+
+#: the methods that the paper's figures name, and a random order
+RANKED = (
+    "gradient", "gradient-x-input", "integrated-gradients", "guided-backprop", "lrp-epsilon-plus",
+    "lrp-alpha2-beta1", "lrp-gamma-box", "noise",
+)  # fmt: skip
+
+
+@table(
+    "occlusion-replacements",
+    by=["methods"],
+    smoke={"methods": ("gradient", "guided-backprop", "lrp-epsilon-plus", "noise"), "every": 30},
+    quick={"path_steps": 4, "every": 30, "max_images": 8},
+)
+def occlusion_replacements(
+    batch: Batch,
+    methods: Sequence[str] = RANKED,
+    replace_by: Sequence[str] = tuple(REPLACEMENTS),
+    patch: PositiveInt = 15,
+    regions: int = REGIONS,
+    every: int = 1,
+    path_steps: int = 50,
+    noisy_copies: int = 50,
+) -> Iterator[pd.DataFrame]:
+    """Occlusion curves for several replacements, and for absolute maps under blur.
+
+    Args:
+        batch: images.
+        methods: attribution methods and controls.
+        replace_by: names from :data:`sanitygap.replacements.REPLACEMENTS`.
+        patch: side of the square regions, in pixels of a 224-pixel input.
+        regions: how many are replaced.
+        every: the model is asked after every so many regions.
+        path_steps: points of integrated gradients.
+        noisy_copies: copies in SmoothGrad.
+
+    Raises:
+        UsageError: an unknown replacement.
+    """
+    for name in replace_by:
+        if name not in REPLACEMENTS:
+            raise unknown_name("replacement", name, list(REPLACEMENTS))
+    model, inputs, targets, seed = batch.model, batch.inputs, batch.targets, batch.seed
+    maps = batch.maps(methods, seed, "base", sampling=Sampling(path_steps, noisy_copies))
+    substitutes = {
+        name: REPLACEMENTS[name](model, inputs, batch.seeds(seed, name)) for name in replace_by
+    }
+    variants = [("signed", name) for name in replace_by]
+    variants += [("absolute", name) for name in replace_by if name == "blur"]
+    whole = untouched(batch)
+    counts, side = counts_of(regions, every), scaled(patch, inputs.shape[-1])
+    for name, values in maps.items():
+        for ranked_by, replacement in variants:
+            order = occlusion_steps(
+                values if ranked_by == "signed" else values.abs(), side, counts[-1]
+            )
+            later = replacement_curves(
+                model, inputs, targets, substitutes[replacement], order, counts[1:], batch.size
+            )
+            yield curve_rows(
+                batch, whole.followed_by(later), counts, method=name, ranked_by=ranked_by,
+                replacement=replacement, patch=patch, seed=seed,
+            )  # fmt: skip

@@ -47,15 +47,9 @@ CHOICES: tuple[Choice, ...] = (
 )
 
 METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "guided-backprop",
-    "grad-cam",
-    "guided-grad-cam",
-    "smoothgrad",
-    "vargrad",
-    "integrated-gradients",
-)
+    "gradient", "gradient-x-input", "guided-backprop", "grad-cam", "guided-grad-cam", "smoothgrad",
+    "vargrad", "integrated-gradients",
+)  # fmt: skip
 
 #: the methods of one or two passes
 FAST_METHODS = METHODS[:5]

@@ -103,9 +103,7 @@ def regression_network(data: GreyImages, seed: int, epochs: int, shrink: int) ->
     return explainable("CNN", module, "value of a digit")
 
 
-@table(
-    "top-5",
-)
+@table("top-5")
 def top_5(batch: Batch) -> pd.DataFrame:
     """Whether the run's model finds the label of each image, first and among the first five.
 

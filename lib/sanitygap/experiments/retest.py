@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from torch.nn.functional import avg_pool2d
 
-from sanitygap.attribution import Sampling, attribute, controls
+from sanitygap.attribution import Sampling, controls
 from sanitygap.attribution.method import Request
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.seeds import normal
@@ -18,18 +18,9 @@ from sanitygap.similarity import Reference, joint_range, second_moment, ssim
 from sanitygap.table import Batch, table
 
 METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "integrated-gradients",
-    "smoothgrad",
-    "vargrad",
-    "guided-backprop",
-    "lrp-epsilon-plus",
-    "lrp-alpha2-beta1",
-    "lrp-gamma-box",
-    "noise",
-    "edges",
-)
+    "gradient", "gradient-x-input", "integrated-gradients", "smoothgrad", "vargrad",
+    "guided-backprop", "lrp-epsilon-plus", "lrp-alpha2-beta1", "lrp-gamma-box", "noise", "edges",
+)  # fmt: skip
 
 
 @table(
@@ -72,16 +63,13 @@ def retest(
         (step.number, step.name, step.stages) for step in steps(model.stages, "top-down", n_steps)
     ]
 
-    def maps(seed: int, state: str) -> dict[str, torch.Tensor]:
-        keys = batch.seeds(seed, state)
-        return attribute(model, batch.inputs, batch.targets, methods, keys, sampling, batch.size)
-
     for seed in seeds or [batch.seed]:
         twin = RandomTwin(model, seed)
-        first = {name: Reference(values) for name, values in maps(seed, "base").items()}
+        base = batch.maps(methods, seed, "base", sampling=sampling)
+        first = {name: Reference(values) for name, values in base.items()}
         for number, state, stages in states:
             with twin.redrawn(stages):
-                second = maps(seed, state)
+                second = batch.maps(methods, seed, state, sampling=sampling)
             for name, values in second.items():
                 yield batch.rows(
                     first[name].compare(values), method=name, step=number, stage=state, seed=seed
@@ -114,7 +102,7 @@ def false_rejections(
     def edges(keys: list[int]) -> torch.Tensor:
         noisy = inputs + deviation.view(-1, 1, 1, 1) * normal(tuple(inputs.shape[1:]), keys, inputs)
         request = Request(batch.model, noisy, batch.targets, tuple(keys))
-        return controls.edges(controls.edge_pass(request), request)
+        return controls.edge_pass(request)[:, 0]
 
     def noise(keys: list[int]) -> torch.Tensor:
         return normal(tuple(inputs.shape[2:]), keys, inputs)

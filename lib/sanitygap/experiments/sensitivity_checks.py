@@ -15,16 +15,10 @@ from sanitygap.sensitivity import architectures, printed, proofs
 from sanitygap.similarity import joint_range, second_moment, ssim
 from sanitygap.table import table
 
-table(
-    "sensitivity-proofs",
-    smoke={"timeout_ms": 5_000},
-    full={"timeout_ms": 60_000},
-)(proofs.proofs)
+table("sensitivity-proofs", smoke={"timeout_ms": 5_000}, full={"timeout_ms": 60_000})(proofs.proofs)
 
 
-@table(
-    "sensitivity-extremes",
-)
+@table("sensitivity-extremes")
 def extremes(seed: int) -> Iterator[dict[str, Any]]:
     """Sensitivities of pairs of maps at the ends of the SSIM's range.
 
@@ -48,12 +42,7 @@ def extremes(seed: int) -> Iterator[dict[str, Any]]:
         yield {"pair": name, "ssim": found, "sensitivity": 1 - found}
 
 
-@table(
-    "threshold-sweep",
-    smoke={"pairs": 4},
-    quick={"pairs": 20},
-    full={"pairs": 200},
-)
+@table("threshold-sweep", smoke={"pairs": 4}, quick={"pairs": 20}, full={"pairs": 200})
 def threshold_sweep(pairs: int = 200, seed: int = 0) -> Iterator[dict[str, Any]]:
     """How much noise makes a map count as changed, by the kind of map and its scaling.
 
@@ -87,9 +76,7 @@ def threshold_sweep(pairs: int = 200, seed: int = 0) -> Iterator[dict[str, Any]]
                 }  # fmt: skip
 
 
-@table(
-    "similarity-words",
-)
+@table("similarity-words")
 def similarity_words() -> Iterator[dict[str, Any]]:
     """Which correlation sees linear and which monotonic relations."""
     x = np.linspace(-3, 3, 101)
@@ -102,18 +89,14 @@ def similarity_words() -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-@table(
-    "printed-correlations",
-)
+@table("printed-correlations")
 def printed_correlations() -> Iterator[pd.DataFrame]:
     """Tables 2 and 3 of the paper: printed marks beside those that the numbers deserve."""
     yield printed.pairs("sriram-table2", True)
     yield printed.pairs("sriram-table3", False)
 
 
-@table(
-    "printed-structure",
-)
+@table("printed-structure")
 def printed_structure() -> Iterator[dict[str, Any]]:
     """Whether Tables 2 and 3 of the paper can be correlations of five numbers each."""
     for claim in ("sriram-table2", "sriram-table3"):
@@ -121,24 +104,16 @@ def printed_structure() -> Iterator[dict[str, Any]]:
             yield {"claim": claim, "property": name, "value": value}
 
 
-@table(
-    "ipr-architectures",
-)
+@table("ipr-architectures")
 def ipr_architectures() -> Iterator[dict[str, Any]]:
     """What the five networks of the paper are made of, counted without their weights."""
     yield from map(architectures.counts, LAYERS)
 
 
-table(
-    "ipr-layers",
-)(architectures.rule_rows)
+table("ipr-layers")(architectures.rule_rows)
 
 
-@table(
-    "silent-hooks",
-    by=["networks"],
-    smoke={"networks": ("mobilenet_v2", "resnet18")},
-)
+@table("silent-hooks", by=["networks"], smoke={"networks": ("mobilenet_v2", "resnet18")})
 def silent_hooks(
     networks: Sequence[str] = tuple(LAYERS), seed: int = 0
 ) -> Iterator[dict[str, Any]]:
@@ -157,12 +132,7 @@ def silent_hooks(
         yield {"network": name, "difference": found}
 
 
-@table(
-    "jensen-shannon",
-    smoke={"n": 200},
-    quick={"n": 5_000},
-    full={"n": 50_000},
-)
+@table("jensen-shannon", smoke={"n": 200}, quick={"n": 5_000}, full={"n": 50_000})
 def jensen_shannon(n: int = 5_000, seed: int = 0) -> pd.DataFrame:
     """The Jensen-Shannon divergence lies in [0, ln 2], and its root is a metric: random triples.
 

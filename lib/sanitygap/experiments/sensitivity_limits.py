@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor, nn
 
 from sanitygap.attribution import Request, Sampling, attribute, references
 from sanitygap.attribution.applicable import defined, undefined
 from sanitygap.attribution.surrogate import SAMPLES
-from sanitygap.experiments.ipr_test import paper_layers
-from sanitygap.models.explainable import Explainable
+from sanitygap.experiments.ipr_test import METHODS, paper_layers, sized
+from sanitygap.models.explainable import Explainable, Preprocessing, Stage
 from sanitygap.randomization import RandomTwin, Step, steps
-from sanitygap.seeds import normal
-from sanitygap.similarity import Reference
+from sanitygap.seeds import generator, normal, stable_seed
+from sanitygap.similarity import Reference, pearson
 from sanitygap.table import Batch, table
 
 #: shares of the way to the redrawn weights
@@ -31,8 +33,8 @@ def moved_weights(model: Explainable, twin: RandomTwin, step: Step, share: float
     tensors = [
         tensor
         for module in owned
-        for tensor in (*module._parameters.values(), *module._buffers.values())
-        if tensor is not None and tensor.is_floating_point()
+        for tensor in (*module.parameters(False), *module.buffers(False))
+        if tensor.is_floating_point()
     ]
     trained = [tensor.data for tensor in tensors]
     with twin.redrawn(step.stages):
@@ -65,13 +67,10 @@ def small_changes(
     model, twin = batch.model, RandomTwin(batch.model, batch.seed)
     methods = defined(model, methods)
 
-    def maps(state: str, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        keys = batch.seeds(batch.seed, state)
-        return attribute(model, inputs, batch.targets, methods, keys, None, batch.size)
+    trained = batch.maps(methods, batch.seed, "base")
+    base = {name: Reference(values) for name, values in trained.items()}
 
-    base = {name: Reference(values) for name, values in maps("base", batch.inputs).items()}
-
-    def compare(found: dict[str, torch.Tensor], **constant: object) -> Iterator[pd.DataFrame]:
+    def compare(found: dict[str, Tensor], **constant: object) -> Iterator[pd.DataFrame]:
         for name, values in found.items():
             scores = base[name].compare(values)
             measured = {
@@ -84,13 +83,14 @@ def small_changes(
     for step in steps(paper_layers(model).stages, "independent", n_steps):
         for share in shares:
             with moved_weights(model, twin, step, share):
-                found = maps(f"{step.name} {share}", batch.inputs)
+                found = batch.maps(methods, batch.seed, f"{step.name} {share}")
             yield from compare(found, moved="weights", stage=step.name, share=share)
     noise = normal(tuple(batch.inputs.shape[1:]), batch.seeds("input noise"), batch.inputs)
     size = batch.inputs.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
     for share in shares:
         if share <= 0.1:
-            found = maps(f"input {share}", batch.inputs + share * size.view(-1, 1, 1, 1) * noise)
+            near = batch.inputs + share * size.view(-1, 1, 1, 1) * noise
+            found = batch.maps(methods, batch.seed, f"input {share}", inputs=near)
             yield from compare(found, moved="image", stage="", share=share)
 
 
@@ -125,7 +125,7 @@ def ipr_references(
     model, twin = batch.model, RandomTwin(batch.model, batch.seed)
     surrogates = {"lime": "Lasso", "lime-ridge": "ridge"}
 
-    def maps() -> dict[tuple[str, str], torch.Tensor]:
+    def maps() -> dict[tuple[str, str], Tensor]:
         keys = tuple(batch.seeds(batch.seed, "references"))
         request = Request(
             model, batch.inputs, batch.targets, keys, Sampling(path_steps), batch.size
@@ -156,10 +156,7 @@ PRODUCT = ("guided-backprop", "grad-cam", "guided-grad-cam")
 
 
 @table(
-    "ipr-composition",
-    smoke={"max_images": 2},
-    quick={"max_images": 6},
-    full={"max_images": 100},
+    "ipr-composition", smoke={"max_images": 2}, quick={"max_images": 6}, full={"max_images": 100}
 )
 def ipr_composition(batch: Batch) -> Iterator[pd.DataFrame]:
     """Guided Grad-CAM beside the product of its parts, pixel by pixel; no rows where undefined.
@@ -171,12 +168,116 @@ def ipr_composition(batch: Batch) -> Iterator[pd.DataFrame]:
         return
     maps = attribute(batch.model, batch.inputs, batch.targets, PRODUCT, batch.keys)
     guided, coarse, both = (maps[name].flatten(1) for name in PRODUCT)
-    largest = both.abs().amax(1)
-    off = coarse == 0
+    largest, off = both.abs().amax(1), coarse == 0
     yield batch.rows(
         {
             "zero": off.float().mean(1),
             "outside": (both.abs() * off).amax(1) / largest,
             "error": (both - guided * coarse).abs().amax(1) / largest,
-        },
+        }
     )
+
+
+class GatedNetwork(nn.Module):
+    """A linear model of the pixels plus a branch with weights that a gate of 0 switches off."""
+
+    def __init__(self, seed: int, size: int = 24) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3 * size * size, 5)
+        self.branch = nn.Conv2d(3, 8, 3)
+        self.head = nn.Linear(8, 5)
+        self.gate = 0.0
+        source = generator(seed, "gated")
+        for value in self.parameters():
+            value.data = torch.randn(value.shape, generator=source) / value[0].numel() ** 0.5
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs ``(N, 3, H, W)`` to logits ``(N, 5)``."""
+        inner = torch.relu(self.branch(inputs)).mean((2, 3))
+        logits: Tensor = self.linear(inputs.flatten(1)) + self.gate * self.head(inner)
+        return logits
+
+
+@table("gated-layer", smoke={"networks": 3}, quick={"networks": 10}, full={"networks": 50})
+def gated_layer(networks: int = 10, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """A layer that does not matter is redrawn: does a correct explanation change?
+
+    Args:
+        networks: small random networks.
+        seed: of networks, images and redrawn weights.
+
+    Yields:
+        One row a network, gate and method.
+    """
+    size = 24
+    names = ("gradient", "gradient-x-input", "integrated-gradients")
+    for number in range(networks):
+        for gate in (0.0, 1.0):
+            module = GatedNetwork(stable_seed(seed, number), size).eval().requires_grad_(False)
+            module.gate = gate
+            layers = (Stage("branch", ("branch",)),)
+            model = Explainable("gated", module, Preprocessing(size, size), layers)
+            image = torch.randn(1, 3, size, size, generator=generator(seed, "image", number))
+            target = model.predict(image)
+
+            def maps(
+                model: Explainable = model, image: Tensor = image, target: Tensor = target
+            ) -> dict[str, Tensor]:
+                return attribute(model, image, target, names, [0], Sampling(20), batch_size=20)
+
+            before, logits = maps(), module(image)
+            with RandomTwin(model, seed).redrawn(layers):
+                after, changed = maps(), module(image)
+            weights = module.linear.weight[target].view(1, 3, size, size)
+            truth = {"gradient": weights.sum(1)}
+            truth |= dict.fromkeys(names[1:], (weights * image).sum(1))
+            for name in names:
+                off = (before[name] - truth[name]).abs().max() / truth[name].abs().max()
+                yield {
+                    "network": number,
+                    "gate": gate,
+                    "method": name,
+                    "ssim": float(Reference(before[name]).compare(after[name])["ssim"]),
+                    "logits": float((changed - logits).abs().max()),
+                    "error": float(off) if gate == 0 else float("nan"),
+                }
+
+
+@table(
+    "ipr-kinds",
+    smoke={"path_steps": 2, "lime_samples": 6, "max_images": 1},
+    quick={"path_steps": 2, "lime_samples": 10, "max_images": 1},
+    full={"max_images": 1},
+)
+def ipr_kinds(
+    batch: Batch, path_steps: int = 50, lime_samples: int = SAMPLES
+) -> Iterator[pd.DataFrame]:
+    """How each method makes its map of one image: by gradients, or by perturbing the input.
+
+    Args:
+        batch: images.
+        path_steps: points of integrated gradients.
+        lime_samples: masked copies of an image in LIME.
+    """
+    model, sampling = batch.model, Sampling(path_steps)
+    seen: list[tuple[int, bool]] = []
+
+    def note(_module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        seen.append((len(arguments[0]), bool(arguments[0].requires_grad)))
+
+    plain = None
+    for name in defined(model, [*sized(METHODS, lime_samples), "captum-guided-backprop"]):
+        seen.clear()
+        with model.module.register_forward_pre_hook(note):
+            maps = batch.maps([name], batch.seed, "base", sampling=sampling)[name]
+        plain = maps if plain is None else plain
+        flat = maps.flatten(1)
+        values = {
+            "deviation": flat.std(1) / flat.abs().amax(1).clamp_min(1e-30),
+            "like_gradient": pearson(plain, maps),
+        }
+        yield batch.rows(
+            values, method=name.partition("@")[0], backward=any(needed for _, needed in seen),
+            inputs=sum(count for count, _ in seen) / len(batch.names),
+            same_as_gradient=bool(torch.equal(plain, maps)),
+        )  # fmt: skip

@@ -1,11 +1,11 @@
 """The set-up of Binder et al. (2022, App. A.1): steps, and ways to redraw the weights."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sanitygap.experiments.randomization_test import randomization_test
 from sanitygap.models.explainable import Explainable
@@ -15,14 +15,9 @@ from sanitygap.table import Batch, Context, Piece, table
 
 #: methods of Fig. 2 of the paper, one of each family, and those of a single pass each
 FIGURE_2 = (
-    "gradient",
-    "gradient-x-input",
-    "integrated-gradients",
-    "guided-backprop",
-    "lrp-epsilon-plus",
-    "lrp-alpha2-beta1",
-    "lrp-gamma-box",
-)
+    "gradient", "gradient-x-input", "integrated-gradients", "guided-backprop", "lrp-epsilon-plus",
+    "lrp-alpha2-beta1", "lrp-gamma-box",
+)  # fmt: skip
 FAMILIES = FIGURE_2[:5]
 ONE_PASS = ("gradient", "gradient-x-input", "guided-backprop")
 
@@ -42,18 +37,11 @@ def variants(model: Explainable) -> list[tuple[Weights, Norms]]:
     ]
 
 
-table(
-    "step-counts",
-)(step_counts)
-
-
-def _with_all_images(context: Context, arguments: Mapping[str, Any]) -> list[Piece]:
-    return [Piece(arguments, tuple(range(len(context.images))))]
+table("step-counts")(step_counts)
 
 
 @table(
-    "configurations",
-    cut=_with_all_images,
+    "configurations", cut=lambda context, given: [Piece(given, tuple(range(len(context.images))))]
 )
 def configurations(context: Context) -> Iterator[dict[str, Any]]:
     """What the paper leaves open about its set-up, as it is in this run; measured, not stated.
@@ -110,7 +98,7 @@ def measured(model: Explainable, redraw: Redraw, seed: int) -> dict[str, object]
     }
 
 
-def _powers(value: torch.Tensor, part: int = 2**22) -> tuple[float, float]:
+def _powers(value: Tensor, part: int = 2**22) -> tuple[float, float]:
     """Sums of the squares and of the fourth powers, in parts that fit into memory."""
     second = fourth = 0.0
     for values in value.flatten().split(part):
@@ -119,16 +107,14 @@ def _powers(value: torch.Tensor, part: int = 2**22) -> tuple[float, float]:
     return second, fourth
 
 
-def _tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
+def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
     """A module's own parameters and running statistics, copied."""
     found = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
     return [(name, value.detach().clone()) for name, value in found if value.is_floating_point()]
 
 
 def _state(
-    before: list[dict[str, torch.Tensor]],
-    after: list[dict[str, torch.Tensor]],
-    names: Sequence[str],
+    before: list[dict[str, Tensor]], after: list[dict[str, Tensor]], names: Sequence[str]
 ) -> str:
     """``none``, ``kept``, ``reset`` or ``mixed``: what became of some tensors of each module."""
     pairs = [(a[name], b[name]) for a, b in zip(before, after, strict=True) for name in names]

@@ -1,5 +1,6 @@
 """A baseline is preserved: Fig. 6, Fig. 7 and Eq. (5) of Binder et al. (2022) on real networks."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -8,8 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import PositiveInt
+from torch import Tensor
 
 from sanitygap.attribution import Sampling, attribute
+from sanitygap.images import load_images
 from sanitygap.models.explainable import Explainable
 from sanitygap.preservation.partition import below, centred, resumed, stage_outputs
 from sanitygap.preservation.skips import (
@@ -19,14 +22,23 @@ from sanitygap.preservation.skips import (
     addends,
     blocks_of,
     explicit_sums,
+    layers_of,
     one_layer,
     only_through,
+    path_of,
     redrawn_layer,
+    residual_blocks,
 )
 from sanitygap.randomization import RandomTwin
-from sanitygap.seeds import normal
-from sanitygap.similarity import Reference, pearson
-from sanitygap.table import Batch, table
+from sanitygap.seeds import normal, stable_seed
+from sanitygap.similarity import Reference, pearson, spearman
+from sanitygap.small_networks.residual_networks import (
+    LAYERS,
+    TRAINING_IMAGES,
+    Digits,
+    trained_network,
+)
+from sanitygap.table import Batch, Context, table
 
 #: LRP-beta in convolutions and LRP-epsilon in dense layers, with beta 0 and 1: Fig. 7 names these
 #: rules, but not beta
@@ -37,10 +49,7 @@ NOISE = (0.001, 0.01, 0.1)
 
 
 @table(
-    "skip-relevance",
-    by=["methods"],
-    smoke={"redraws": 1, "max_images": 2},
-    quick={"max_images": 2},
+    "skip-relevance", by=["methods"], smoke={"redraws": 1, "max_images": 2}, quick={"max_images": 2}
 )
 def skip_relevance(
     batch: Batch, methods: Sequence[str] = tuple(BETAS), redraws: PositiveInt = 5
@@ -66,11 +75,9 @@ def skip_relevance(
     layer = redrawn_layer(batch.model, residual)
     with explicit_sums(batch.model) as model:
 
-        def parts(*which: str) -> dict[str, dict[str, torch.Tensor]]:
-            return {
-                part: maps_through(model, residual, part, batch, methods, Sampling(), batch.seed)
-                for part in which
-            }
+        def parts(*which: str) -> dict[str, dict[str, Tensor]]:
+            asked = (batch, methods, Sampling(), batch.seed)
+            return {part: maps_through(model, residual, part, *asked) for part in which}
 
         before = parts("total", *PARTS)
         base = {
@@ -108,7 +115,7 @@ def maps_through(
     names: Sequence[str],
     sampling: Sampling,
     seed: int,
-) -> dict[str, torch.Tensor]:
+) -> dict[str, Tensor]:
     """Maps ``(N, H, W)`` of several methods: the whole (``total``), or one part of a block.
 
     Args:
@@ -125,19 +132,19 @@ def maps_through(
         return attribute(model, batch.inputs, batch.targets, names, keys, sampling)
 
 
-Maps = Mapping[str, Mapping[str, torch.Tensor]]
+Maps = Mapping[str, Mapping[str, Tensor]]
 
 
-def _size(values: torch.Tensor) -> torch.Tensor:
+def _size(values: Tensor) -> Tensor:
     return values.double().abs().sum((1, 2))
 
 
-def _mass(maps: Maps, name: str, part: str) -> torch.Tensor:
+def _mass(maps: Maps, name: str, part: str) -> Tensor:
     """Sum of absolute values of a part over that of the whole map, ``(N,)``."""
     return _size(maps[part][name]) / _size(maps["total"][name])
 
 
-def _gap(maps: Maps, name: str) -> torch.Tensor:
+def _gap(maps: Maps, name: str) -> Tensor:
     """How far the parts are from adding up to the whole, relative to it, ``(N,)``."""
     rest = maps["total"][name] - maps["skip"][name] - maps["branch"][name]
     return _size(rest) / _size(maps["total"][name])
@@ -208,3 +215,110 @@ def _surrogate_errors(batch: Batch, residual: Residual, redraws: int) -> list[pd
             for level in NOISE:
                 row("noise", level, seed, addends(model, residual, inputs + level * noise))
     return frames
+
+
+@table(
+    "layer-logits",
+    smoke={"redraws": 2, "every": 12, "max_images": 2},
+    quick={"redraws": 5, "max_images": 2},
+)
+def layer_logits(
+    batch: Batch, redraws: PositiveInt = 10, every: PositiveInt = 1
+) -> Iterator[pd.DataFrame]:
+    """Fig. 5: correlation of the logits before and after redrawing a single layer.
+
+    Args:
+        batch: images.
+        redraws: independent draws of each layer.
+        every: take every so many layers only, from the output.
+    """
+    model, inputs, seeds = batch.model, batch.inputs, range(batch.seed, batch.seed + redraws)
+    names, blocks, outputs = layers_of(model), blocks_of(model), stage_outputs(model, inputs)
+    with torch.no_grad():
+        trained = model.module(inputs)
+    for seed, layer in itertools.product(seeds, names[::-every][::-1]):
+        path, block = path_of(layer, blocks)
+        twin = RandomTwin(model, seed).redrawn(one_layer(layer))
+        with torch.no_grad(), resumed(model, outputs, below(model, layer)), twin:
+            logits = model.module(inputs)
+        values = {
+            "pearson": pearson(trained, logits),
+            "spearman": spearman(trained, logits),
+            "change": centred(logits - trained).norm(dim=1) / centred(trained).norm(dim=1),
+            "kept_class": (logits.argmax(1) == trained.argmax(1)).float(),
+        }
+        yield batch.rows(
+            values, layer=layer, depth=names.index(layer), path=path, block=block, seed=seed
+        )
+
+
+@table(
+    "skip-networks",
+    smoke={"trainings": 1, "redraws": 1, "test_images": 5, "path_steps": 2, "training_images": 200},
+    quick={"trainings": 1, "redraws": 1, "test_images": 20, "path_steps": 8},
+)
+def skip_networks(
+    seed: int,
+    methods: Sequence[str] = ("gradient-x-input", "integrated-gradients"),
+    trainings: PositiveInt = 5,
+    redraws: PositiveInt = 5,
+    test_images: PositiveInt = 100,
+    path_steps: int = 16,
+    training_images: PositiveInt = TRAINING_IMAGES,
+) -> Iterator[pd.DataFrame]:
+    """Sanity check of single layers in two small networks, one with skips and one without.
+
+    Networks and digits come from :mod:`sanitygap.small_networks.residual_networks`, not the run.
+
+    Args:
+        seed: of the first training and the first redraw.
+        methods: attribution methods.
+        trainings: how often both networks are trained.
+        redraws: independent draws of each layer.
+        test_images: how many digits are explained.
+        path_steps: points of integrated gradients.
+        training_images: digits that the networks are trained on.
+    """
+    data = Digits.of(load_images("digits"), training_images)
+    seeds, sampling = range(seed, seed + redraws), Sampling(path_steps)
+    for training in range(seed, seed + trainings):
+        for skips, network in ((True, "with skips"), (False, "without skips")):
+            model = trained_network(skips, data.train, data.train_labels, training)
+            accuracy = (model.predict(data.test) == data.test_labels).float().mean()
+            for rows in check_layers(model, data, methods, seeds, test_images, sampling):
+                yield rows.assign(training=training, network=network, accuracy=float(accuracy))
+
+
+def check_layers(
+    model: Explainable,
+    data: Digits,
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    test_images: int,
+    sampling: Sampling,
+) -> Iterator[pd.DataFrame]:
+    """Similarities after redrawing each layer of one network; without E{B} where there is one."""
+    names = data.test_names[:test_images]
+    inputs = data.test[: len(names)]
+    keys = tuple(stable_seed(name) for name in names)
+    context = Context(lambda: model, lambda: load_images("digits"), 0)
+    batch = Batch(tuple(range(len(names))), inputs, model.predict(inputs), names, keys, context)
+    blocks = {layer: residual for residual in residual_blocks(model) for layer in residual.branch}
+
+    def maps(residual: Residual | None) -> dict[str, Tensor]:
+        if residual is None:
+            return attribute(model, inputs, batch.targets, methods, keys, sampling, len(names))
+        with only_through(model, residual, "branch"):
+            return maps(None)
+
+    for layer in LAYERS:
+        parts = {"total": None} | ({"branch": blocks[layer]} if layer in blocks else {})
+        for part, residual in parts.items():
+            before = {name: Reference(values) for name, values in maps(residual).items()}
+            for seed in seeds:
+                with RandomTwin(model, seed).redrawn(one_layer(layer)):
+                    after = maps(residual)
+                for name, values in after.items():
+                    scores = before[name].compare(values)
+                    shown = {"ssim": scores["ssim"], "pearson": scores["pearson"]}
+                    yield batch.rows(shown, layer=layer, method=name, seed=seed, part=part)

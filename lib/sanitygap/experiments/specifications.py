@@ -15,14 +15,21 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import PositiveInt
+from torch import Tensor
 
-from sanitygap.attribution import Sampling, unpooled
+from sanitygap.attribution import Sampling
 from sanitygap.attribution.applicable import defined
 from sanitygap.experiments.occlusion_test import counts_of
-from sanitygap.faithfulness import REGIONS, Tiling, blurred, occlusion_steps, scaled
+from sanitygap.faithfulness import (
+    REGIONS,
+    Tiling,
+    blurred,
+    occlusion_steps,
+    replacement_curves,
+    scaled,
+)
 from sanitygap.randomization import NORM_LAYERS, Norms, RandomTwin, Redraw, steps
 from sanitygap.reductions import REDUCTIONS, Reduction, reduce
-from sanitygap.replacements import replacement_curves
 from sanitygap.similarity import Reference
 from sanitygap.table import Batch, Context, Piece, columns_of, table
 
@@ -42,18 +49,18 @@ METHODS = (
 SIMILARITIES = ("ssim", "ssim_robust", "ssim_L1", "ssim_L2", "spearman", "mse")
 
 
-Maps = Mapping[tuple[str, str, Reduction], torch.Tensor]
+Maps = Mapping[tuple[str, str, Reduction], Tensor]
 """(method, start, reduction) -> maps ``(N, H, W)``."""
 
 
-def all_maps(batch: Batch, methods: Sequence[str], keys: Sequence[int], sampling: Sampling) -> Maps:
+def all_maps(batch: Batch, methods: Sequence[str], sampling: Sampling, *state: object) -> Maps:
     """The maps of one batch under every reduction and every start of LRP."""
     model = batch.model
-    values = unpooled(model, batch.inputs, batch.targets, methods, keys, sampling, batch.size)
+    values = batch.unpooled(methods, *state, sampling=sampling)
     with torch.no_grad():
         score = model.scores(batch.inputs).gather(1, batch.targets[:, None])[:, 0]
     sign = torch.where(score < 0, -1.0, 1.0).view(-1, 1, 1, 1)
-    maps: dict[tuple[str, str, Reduction], torch.Tensor] = {}
+    maps: dict[tuple[str, str, Reduction], Tensor] = {}
     for name, channels in values.items():
         for reduction in REDUCTIONS:
             if name != "noise" or reduction == "signed":
@@ -125,7 +132,7 @@ def occlusion_specifications(
         if not places:
             yield _no_rows()
             continue
-        maps = all_maps(batch, methods, batch.seeds(batch.seed, "base"), Sampling(path_steps))
+        maps = all_maps(batch, methods, Sampling(path_steps), batch.seed, "base")
         soft = blurred(batch.inputs)
         for patch in patches:
             for tiling in tilings:
@@ -147,7 +154,7 @@ def _no_rows() -> pd.DataFrame:
 
 
 def _scores_of_rankings(
-    batch: Batch, soft: torch.Tensor, maps: Maps, patch: int, tiling: Tiling, every: int
+    batch: Batch, soft: Tensor, maps: Maps, patch: int, tiling: Tiling, every: int
 ) -> pd.DataFrame:
     """Mean softmax and logit of every image under every map; equal rankings are occluded once."""
     model = batch.model
@@ -253,19 +260,14 @@ def randomization_specifications(
         twin = RandomTwin(model, seed, Redraw(norms=treatment))
         for step in steps(model.stages, "top-down", n_steps):
             with twin.redrawn(step.stages):
-                changed = all_maps(batch, methods, batch.seeds(seed, step.name), sampling)
+                changed = all_maps(batch, methods, sampling, seed, step.name)
             for (method, start, reduction), values in changed.items():
                 compared = base[method, start, reduction].compare(values)
                 yield batch.rows(
                     {name: compared[name].float() for name in SIMILARITIES},
-                    method=method,
-                    start=start,
-                    reduction=reduction,
-                    seed=seed,
-                    norms=treatment,
-                    step=step.number,
-                    steps=len(model.stages),
-                ).assign(correct=correct.array)
+                    method=method, start=start, reduction=reduction, seed=seed, norms=treatment,
+                    step=step.number, steps=len(model.stages),
+                ).assign(correct=correct.array)  # fmt: skip
 
 
 @functools.lru_cache(maxsize=1)
@@ -274,5 +276,5 @@ def _references(
 ) -> dict[tuple[str, str, Reduction], Reference]:
     """Maps of the trained network, ready to be compared: parts about one batch share them."""
     batch = context.batch(positions)
-    maps = all_maps(batch, methods, batch.seeds(context.seed, "base"), Sampling(path_steps))
+    maps = all_maps(batch, methods, Sampling(path_steps), context.seed, "base")
     return {key: Reference(values) for key, values in maps.items()}

@@ -13,16 +13,9 @@ from sanitygap.small_networks.tasks import TASKS, accuracy, examples, trained_ne
 from sanitygap.table import BATCH, Context, table
 
 METHODS = (
-    "gradient",
-    "gradient-x-input",
-    "integrated-gradients",
-    "smoothgrad",
-    "vargrad",
-    "guided-backprop",
-    "lrp-epsilon-plus",
-    "lrp-alpha2-beta1",
-    "lrp-gamma-box",
-)
+    "gradient", "gradient-x-input", "integrated-gradients", "smoothgrad", "vargrad",
+    "guided-backprop", "lrp-epsilon-plus", "lrp-alpha2-beta1", "lrp-gamma-box",
+)  # fmt: skip
 
 
 @table(

@@ -10,7 +10,7 @@ from inspect import signature
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.overrides import TorchFunctionMode
@@ -20,7 +20,47 @@ from zennit.layer import Sum
 from zennit.torchvision import ResNetBasicBlockCanonizer, ResNetBottleneckCanonizer
 from zennit.types import Activation, AvgPool, BatchNorm, Linear, MaxPool
 
-from sanitygap.models.activation_functions import ACTIVATIONS, is_in_place
+from sanitygap.models.hooks import hooked
+
+
+def _calls(*names: str) -> tuple[Any, ...]:
+    """The functions and methods of torch with these names, and those that work in place."""
+    return tuple(
+        getattr(room, variant)
+        for name in names
+        for variant in (name, f"{name}_")
+        for room in (functional, torch, Tensor)
+        if hasattr(room, variant)
+    )
+
+
+#: rectifiers that fall somewhere, so that their own gradient can be negative
+FALLING = _calls("gelu", "silu", "mish", "hardswish", "prelu", "rrelu")
+
+#: ReLU and what is used in its place: what is negative is cut off or damped
+RECTIFIERS = (*_calls("relu", "relu6", "leaky_relu", "elu", "selu", "celu", "softplus"), *FALLING)
+
+HARDTANH = _calls("hardtanh")
+
+ACTIVATIONS = (*RECTIFIERS, *HARDTANH, *_calls("sigmoid", "hardsigmoid", "tanh"))
+
+
+def is_rectifier(func: Any, args: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether a call is one of :data:`RECTIFIERS`, or a hardtanh from 0, which modules call ReLU6.
+
+    Args:
+        func: the function that is called.
+        args, kwargs: with what it is called.
+    """
+    if func in HARDTANH:
+        found = signature(functional.hardtanh).bind(*args, **kwargs).arguments
+        return bool(found.get("min_val", -1.0) == 0)
+    return func in RECTIFIERS
+
+
+def is_in_place(func: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether a call of an activation changes its argument."""
+    return bool(kwargs.get("inplace")) or getattr(func, "__name__", "").endswith("_")
 
 
 class MergeBatchNorm(NamedMergeBatchNorm):
@@ -47,11 +87,11 @@ class _Carried(torch.autograd.Function):
     """A function of a signal whose backward pass hands all relevance on to the signal."""
 
     @staticmethod
-    def forward(ctx: Any, signal: torch.Tensor, function: Callable[..., Any]) -> torch.Tensor:
+    def forward(ctx: Any, signal: Tensor, function: Callable[..., Any]) -> Tensor:
         return function(signal)
 
     @staticmethod
-    def backward(ctx: Any, *relevance: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def backward(ctx: Any, *relevance: Tensor) -> tuple[Tensor, None]:
         return relevance[0], None
 
 
@@ -132,7 +172,7 @@ class FunctionRules(TorchFunctionMode):
             return args[0].copy_(result)
         return result
 
-    def _with_rule(self, func: Any, args: Any, kwargs: dict[str, Any]) -> torch.Tensor | None:
+    def _with_rule(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Tensor | None:
         signal, rest = args[0], args[1:]
         if func in ACTIVATIONS:
             return _Carried.apply(signal, lambda x: func(x.clone(), *rest, **kwargs))
@@ -153,7 +193,7 @@ class FunctionRules(TorchFunctionMode):
             return self._product(signal, rest[0])
         return None
 
-    def _by_module(self, module: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    def _by_module(self, module: nn.Module, inputs: Tensor) -> Tensor:
         template = self._rule_for(module)
         if template is not None:
             self._rules.append(template.copy())
@@ -161,7 +201,7 @@ class FunctionRules(TorchFunctionMode):
         return module(inputs)
 
     @staticmethod
-    def _product(signal: torch.Tensor, other: Any) -> torch.Tensor:
+    def _product(signal: Tensor, other: Any) -> Tensor:
         if not _is_signal((other,)):
             return _Carried.apply(signal, lambda x: x * other)
         shape = torch.broadcast_shapes(signal.shape, other.shape)
@@ -173,7 +213,7 @@ class FunctionRules(TorchFunctionMode):
 
 
 def _is_signal(values: Sequence[Any]) -> bool:
-    return bool(values) and isinstance(values[0], torch.Tensor) and values[0].requires_grad
+    return bool(values) and isinstance(values[0], Tensor) and values[0].requires_grad
 
 
 def _over_space(rest: Sequence[Any], kwargs: dict[str, Any]) -> bool:
@@ -181,7 +221,7 @@ def _over_space(rest: Sequence[Any], kwargs: dict[str, Any]) -> bool:
     return isinstance(dims, tuple | list) and sorted(dim % 4 for dim in dims) == [2, 3]
 
 
-def merge_pairs(module: nn.Module, example: torch.Tensor) -> list[tuple[list[str], str]]:
+def merge_pairs(module: nn.Module, example: Tensor) -> list[tuple[list[str], str]]:
     """Which batch normalisation takes the very output of which linear or convolutional module.
 
     Neighbours in the list of modules need not be neighbours in the flow of data: DenseNet
@@ -196,38 +236,30 @@ def merge_pairs(module: nn.Module, example: torch.Tensor) -> list[tuple[list[str
         A module that is called several times is in no pair.
     """
     calls: dict[str, int] = {}
-    outputs: list[tuple[torch.Tensor, str]] = []  # holds the tensors, so that no identity recurs
+    outputs: list[tuple[Tensor, str]] = []  # holds the tensors, so that no identity recurs
     pairs: list[tuple[list[str], str]] = []
-    handles = []
-    for name, child in module.named_modules():
-        if isinstance(child, Linear):
+    modules = dict(module.named_modules())
+    linear = {name: part for name, part in modules.items() if isinstance(part, Linear)}
+    norms = {
+        name: part
+        for name, part in modules.items()
+        if isinstance(part, BatchNorm) and part.affine and part.running_mean is not None
+    }
 
-            def produced(
-                _module: nn.Module, _inputs: object, output: torch.Tensor, name: str = name
-            ) -> None:
-                calls[name] = calls.get(name, 0) + 1
-                outputs.append((output, name))
+    def produced(name: str, _inputs: object, output: Tensor) -> None:
+        calls[name] = calls.get(name, 0) + 1
+        outputs.append((output, name))
 
-            handles.append(child.register_forward_hook(produced))
-        elif isinstance(child, BatchNorm) and child.affine and child.running_mean is not None:
+    def consumed(name: str, inputs: tuple[Tensor, ...]) -> None:
+        calls[name] = calls.get(name, 0) + 1
+        pairs.extend(([maker], name) for made, maker in outputs if made is inputs[0])
 
-            def consumed(
-                _module: nn.Module, inputs: tuple[torch.Tensor, ...], name: str = name
-            ) -> None:
-                calls[name] = calls.get(name, 0) + 1
-                pairs.extend(([maker], name) for made, maker in outputs if made is inputs[0])
-
-            handles.append(child.register_forward_pre_hook(consumed))
-    try:
-        with torch.no_grad():
-            module(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(linear, produced), hooked(norms, before=consumed), torch.no_grad():
+        module(example)
     return [pair for pair in pairs if calls[pair[0][0]] == calls[pair[1]] == 1]
 
 
-def canonizers_for(module: nn.Module, example: torch.Tensor) -> Callable[[], Sequence[Canonizer]]:
+def canonizers_for(module: nn.Module, example: Tensor) -> Callable[[], Sequence[Canonizer]]:
     """A factory of fresh canonizers that suit the network.
 
     Batch normalisation right after a linear or convolutional module is merged into it, and the
@@ -240,8 +272,4 @@ def canonizers_for(module: nn.Module, example: torch.Tensor) -> Callable[[], Seq
         example: an input ``(N, 3, H, W)`` that it accepts.
     """
     pairs = merge_pairs(module, example)
-    return lambda: (
-        MergeBatchNorm(pairs),
-        ResNetBottleneckCanonizer(),
-        ResNetBasicBlockCanonizer(),
-    )
+    return lambda: (MergeBatchNorm(pairs), ResNetBottleneckCanonizer(), ResNetBasicBlockCanonizer())

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from zennit.layer import Sum
 
-from sanitygap import cifar10
 from sanitygap.downloads import checksums, fetch
 from sanitygap.errors import UsageError
+from sanitygap.imagenet import CIFAR10_CLASSES
 from sanitygap.models.explainable import Preprocessing
 
 PREPROCESSING = Preprocessing(size=32, resize=32)
@@ -40,7 +40,7 @@ class PaddedShortcut(nn.Module):
         super().__init__()
         self.margin = (channels_out - channels_in) // 2
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Activations ``(N, C, H, W)`` to ``(N, C', H / 2, W / 2)``."""
         return nn.functional.pad(inputs[:, :, ::2, ::2], (0, 0, 0, 0, self.margin, self.margin))
 
@@ -61,7 +61,7 @@ class BasicBlock(nn.Module):
         self.sum = Sum()
         self.relu2 = nn.ReLU()
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Activations ``(N, C, H, W)`` to ``(N, C', H', W')``."""
         outputs = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(inputs)))))
         return self.relu2(self.sum(torch.stack([self.shortcut(inputs), outputs], dim=-1)))
@@ -85,7 +85,7 @@ class CifarResNet(nn.Module):
         UsageError: another number of layers.
     """
 
-    class_names = cifar10.CLASS_NAMES
+    class_names = CIFAR10_CLASSES
 
     def __init__(self, depth: int) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class CifarResNet(nn.Module):
         self.flatten = nn.Flatten()
         self.linear = nn.Linear(third, len(self.class_names))
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Inputs ``(N, 3, H, W)`` to logits ``(N, C)``."""
         features = self.layer3(self.layer2(self.layer1(self.stem(inputs))))
         return self.linear(self.flatten(self.pool(features)))

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from zennit.layer import Sum
 
 from sanitygap.models.explainable import Preprocessing
@@ -75,7 +75,7 @@ class InvertedResidual(nn.Module):
         self.project = ConvolutionUnit(hidden, channels_out, activate=False)
         self.sum = Sum() if stride == 1 and channels_in == channels_out else None
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Activations ``(N, C, H, W)`` to ``(N, C', H', W')``."""
         hidden = self.expand(inputs) if hasattr(self, "expand") else inputs
         outputs = self.project(self.depthwise(hidden))
@@ -102,7 +102,7 @@ class EfficientNetLite0(nn.Module):
         self.flatten = nn.Flatten()
         self.classifier = nn.Linear(1280, n_classes)
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Inputs ``(N, 3, H, W)`` to logits ``(N, C)``."""
         features = self.head(self.blocks(self.stem(inputs)))
         return self.classifier(self.flatten(self.pool(features)))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Preprocessing:
         left, top = (width - self.size) // 2, (height - self.size) // 2
         return image.crop((left, top, left + self.size, top + self.size))
 
-    def __call__(self, image: Image.Image) -> torch.Tensor:
+    def __call__(self, image: Image.Image) -> Tensor:
         """The model's input for one photograph: float32, shape ``(3, size, size)``."""
         pixels = torch.from_numpy(np.array(self.crop(image))).permute(2, 0, 1).float()
         pixels = pixels * (self.scale / 255)
@@ -51,13 +51,13 @@ class Preprocessing:
             pixels = pixels.flip(0)
         return (pixels - self._column(self.mean)) / self._column(self.std)
 
-    def bounds(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def bounds(self) -> tuple[Tensor, Tensor]:
         """Lowest and highest value an input can take, each of shape ``(1, 3, 1, 1)``."""
         low = (0.0 - self._column(self.mean)) / self._column(self.std)
         high = (self.scale - self._column(self.mean)) / self._column(self.std)
         return low[None], high[None]
 
-    def to_rgb(self, inputs: torch.Tensor) -> torch.Tensor:
+    def to_rgb(self, inputs: Tensor) -> Tensor:
         """Model inputs ``(N, 3, H, W)`` back to RGB values in ``[0, 1]``, for display."""
         mean, std = self._column(self.mean).to(inputs), self._column(self.std).to(inputs)
         pixels = (inputs * std + mean) / self.scale
@@ -66,7 +66,7 @@ class Preprocessing:
         return pixels.clamp(0, 1)
 
     @staticmethod
-    def _column(values: tuple[float, float, float]) -> torch.Tensor:
+    def _column(values: tuple[float, float, float]) -> Tensor:
         return torch.tensor(values).view(3, 1, 1)
 
 
@@ -114,6 +114,12 @@ class Explainable:
         """Where the parameters live."""
         return next(self.module.parameters()).device
 
+    @property
+    def example(self) -> Tensor:
+        """One input that the network accepts, ``(1, 3, H, W)``: zeros."""
+        size = self.preprocessing.size
+        return torch.zeros(1, 3, size, size, device=self.device)
+
     def class_name(self, index: int) -> str:
         """The name of a class, or ``class 7`` where names are unknown."""
         return self.class_names[index] if index < len(self.class_names) else f"class {index}"
@@ -143,18 +149,18 @@ class Explainable:
         finally:
             setattr(owner, name, activation)
 
-    def scores(self, inputs: torch.Tensor) -> torch.Tensor:
+    def scores(self, inputs: Tensor) -> Tensor:
         """What attribution maps explain, ``(N, C)``; see :meth:`explained`."""
         with self.explained() as module:
-            scores: torch.Tensor = module(inputs)
+            scores: Tensor = module(inputs)
         return scores
 
-    def prepare(self, images: Sequence[Image.Image]) -> torch.Tensor:
+    def prepare(self, images: Sequence[Image.Image]) -> Tensor:
         """Inputs ``(N, 3, H, W)`` for photographs, float32, channels-last, on the device."""
         inputs = torch.stack([self.preprocessing(image) for image in images])
         return inputs.to(self.device).contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
-    def predict(self, inputs: torch.Tensor) -> torch.Tensor:
+    def predict(self, inputs: Tensor) -> Tensor:
         """Predicted classes, int64, shape ``(N,)``."""
         return self.module(inputs).argmax(1)

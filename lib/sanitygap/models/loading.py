@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sanitygap.errors import UsageError, unknown_name
 from sanitygap.models import cifar_resnet
@@ -20,7 +20,7 @@ from sanitygap.models.canonizers import canonizers_for
 from sanitygap.models.efficientnet_lite import PREPROCESSING as EFFICIENTNET_PREPROCESSING
 from sanitygap.models.efficientnet_lite import EfficientNetLite0, pretrained_efficientnet_lite0
 from sanitygap.models.explainable import Explainable, Preprocessing
-from sanitygap.models.scores import final_activation
+from sanitygap.models.hooks import hooked
 from sanitygap.models.squeezenet import PREPROCESSING as SQUEEZENET_PREPROCESSING
 from sanitygap.models.squeezenet import pretrained_squeezenet1_1
 from sanitygap.models.stages import AUXILIARY, stages_for
@@ -254,7 +254,7 @@ def _load_weights(network: nn.Module, path: Path) -> None:
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise UsageError(f"{path} holds no state dictionary; save one with model.state_dict()")
     # torchvision's checkpoints hold the weights of auxiliary classifiers too
@@ -273,7 +273,7 @@ def _reason(error: Exception) -> str:
 
 def _checked_example(
     network: nn.Module, preprocessing: Preprocessing, source: str, device: str
-) -> tuple[torch.Tensor, int]:
+) -> tuple[Tensor, int]:
     """One input that the network accepts, and how many classes it tells apart.
 
     Raises:
@@ -291,7 +291,7 @@ def _checked_example(
             f"{source} does not accept a 3 x {size} x {size} input ({_reason(error)}); set its "
             "`preprocessing` attribute to the size it was made for"
         ) from error
-    if not isinstance(logits, torch.Tensor):
+    if not isinstance(logits, Tensor):
         raise UsageError(
             f"{source} returns a {type(logits).__name__}; wrap it so that it returns one tensor "
             "of logits"
@@ -316,3 +316,41 @@ def _class_names(network: nn.Module, classes: int) -> tuple[str, ...]:
     from torchvision.models import SqueezeNet1_1_Weights
 
     return tuple(SqueezeNet1_1_Weights.IMAGENET1K_V1.meta["categories"])
+
+
+@torch.no_grad()
+def final_activation(module: nn.Module, example: Tensor) -> str:
+    """The ReLU whose outputs a network takes for its logits, once they are pooled over space.
+
+    SqueezeNet is such a network. It is found by trying: the last ReLU that is called gives numbers
+    made up for it, and the logits are compared with their mean and their maximum over positions.
+
+    Args:
+        module: the network.
+        example: an input ``(1, 3, H, W)`` that it accepts.
+
+    Returns:
+        Name of the module, an ``nn.ReLU`` or ``nn.ReLU6``; empty if the logits are made in another
+        way.
+    """
+    calls: list[str] = []
+    parts = {
+        name: part for name, part in module.named_modules() if isinstance(part, nn.ReLU | nn.ReLU6)
+    }
+    with hooked(parts, lambda name, *_: calls.append(name)):
+        module(example)
+    if not calls or calls.count(calls[-1]) > 1:
+        return ""
+    made_up: list[Tensor] = []
+
+    def replace(_part: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        numbers = torch.arange(output.numel()).sin().abs().to(output).view(output.shape)
+        made_up.append(numbers)
+        return numbers.clone()
+
+    with parts[calls[-1]].register_forward_hook(replace):
+        logits = module(example)
+    places = made_up[0].flatten(2) if made_up[0].ndim > 2 else made_up[0][..., None]
+    pooled = (places.mean(2), places.amax(2))
+    found = any(p.shape == logits.shape and torch.allclose(p, logits, rtol=1e-3) for p in pooled)
+    return calls[-1] if found else ""

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from sanitygap.models.explainable import Explainable
 from sanitygap.models.stages import AUXILIARY
@@ -27,7 +28,7 @@ class Finding:
     detail: str
 
 
-Check = Callable[[Explainable, torch.Tensor], tuple[bool, str]]
+Check = Callable[[Explainable, Tensor], tuple[bool, str]]
 
 
 def check_model(model: Explainable, methods: Sequence[str] | None = None) -> list[Finding]:
@@ -68,38 +69,37 @@ def check_model(model: Explainable, methods: Sequence[str] | None = None) -> lis
 
 
 @torch.no_grad()
-def _logits(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
+def _logits(model: Explainable, inputs: Tensor) -> tuple[bool, str]:
     logits = model.module(inputs)
     return bool(torch.isfinite(logits).all()), f"shape {tuple(logits.shape)}"
 
 
 @torch.no_grad()
-def _alone(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
+def _alone(model: Explainable, inputs: Tensor) -> tuple[bool, str]:
     together, alone = model.module(inputs)[:1], model.module(inputs[:1])
     gap = float((together - alone).abs().max() / alone.abs().max().clamp_min(1e-12))
     return gap < 1e-3, f"relative gap {gap:.1e}"
 
 
 @torch.no_grad()
-def _repeatable(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
+def _repeatable(model: Explainable, inputs: Tensor) -> tuple[bool, str]:
     same = torch.equal(model.module(inputs), model.module(inputs))
     return same, "identical twice" if same else "differs between calls: dropout or noise is active"
 
 
-def _input_gradient(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
+def _input_gradient(model: Explainable, inputs: Tensor) -> tuple[bool, str]:
     leaf = inputs.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(model.scores(leaf)[:, 0].sum(), leaf)
     passed = bool(torch.isfinite(gradient).all() and gradient.abs().sum() > 0)
     return passed, f"mean magnitude {float(gradient.abs().mean()):.1e}"
 
 
-def _stages(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
+def _stages(model: Explainable, inputs: Tensor) -> tuple[bool, str]:
     modules = dict(model.module.named_modules())
     owned = sum(
         parameter.numel()
         for name in {name for stage in model.stages for name in stage.modules}
-        for parameter in modules[name]._parameters.values()
-        if parameter is not None
+        for parameter in modules[name].parameters(False)
     )
     used = sum(
         parameter.numel()
@@ -110,7 +110,7 @@ def _stages(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
     return share > 0.99, f"{len(model.stages)} stages own {share:.1%} of the parameters"
 
 
-def _restored(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
+def _restored(model: Explainable, inputs: Tensor) -> tuple[bool, str]:
     from sanitygap.models.loading import weights_sha256
     from sanitygap.randomization import RandomTwin
 
@@ -122,7 +122,7 @@ def _restored(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
 
 
 def _method(name: str) -> Check:
-    def check(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
+    def check(model: Explainable, inputs: Tensor) -> tuple[bool, str]:
         from sanitygap.attribution import Sampling, attribute
         from sanitygap.attribution.applicable import undefined
 
@@ -134,7 +134,7 @@ def _method(name: str) -> Check:
     return check
 
 
-def _conserved(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
+def _conserved(model: Explainable, inputs: Tensor) -> tuple[bool, str]:
     """All relevance reaches the input or is kept by a neuron, unless a function hides it.
 
     LRP-0 is tried too: where most is kept in the upper layers, little is left under z-plus to show
@@ -157,7 +157,7 @@ def _conserved(model: Explainable, inputs: torch.Tensor) -> tuple[bool, str]:
     return passed, detail if passed else f"{detail}; together {_span(total)}"
 
 
-def _span(shares: torch.Tensor) -> str:
+def _span(shares: Tensor) -> str:
     # adding 0 takes the sign off a rounded -0
     low, high = (f"{round(float(share), 3) + 0:.1%}" for share in (shares.min(), shares.max()))
     return low if low == high else f"{low} to {high}"

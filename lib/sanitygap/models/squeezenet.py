@@ -37,10 +37,7 @@ class ArrayUnpickler(pickle.Unpickler):
         Raises:
             pickle.UnpicklingError: for any other name.
         """
-        if name == "_reconstruct" and module in (
-            "numpy.core.multiarray",
-            "numpy._core.multiarray",
-        ):
+        if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
             # the pickle names NumPy 1's private module; this is the same function in any version
             return np.empty(0).__reduce__()[0]
         if module == "numpy" and name in ("ndarray", "dtype"):
@@ -58,11 +55,8 @@ def state_from_arrays(arrays: dict[str, list[np.ndarray]]) -> dict[str, torch.Te
     names = {"conv1": "features.0", "conv10": "classifier.1"}
     for fire, position in FIRE_POSITIONS.items():
         for part in ("squeeze1x1", "expand1x1", "expand3x3"):
-            names[f"fire{fire}/{part}"] = (
-                f"features.{position}.{part.replace('1x1', '')}"
-                if part == "squeeze1x1"
-                else f"features.{position}.{part}"
-            )
+            ours = part.replace("squeeze1x1", "squeeze")
+            names[f"fire{fire}/{part}"] = f"features.{position}.{ours}"
     state = {}
     for theirs, ours in names.items():
         kernel, bias = arrays[theirs]

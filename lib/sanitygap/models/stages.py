@@ -7,10 +7,11 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sanitygap.errors import UsageError, unknown_name
 from sanitygap.models.explainable import Explainable, Stage
+from sanitygap.models.hooks import hooked
 
 FEWEST_STAGES = 3
 
@@ -26,7 +27,7 @@ def owns_parameters(module: nn.Module) -> bool:
     return any(parameter is not None for parameter in module._parameters.values())
 
 
-def execution_order(module: nn.Module, example: torch.Tensor) -> list[str]:
+def execution_order(module: nn.Module, example: Tensor) -> list[str]:
     """Names of the modules that own parameters, in the order of their first call.
 
     A module that is never called, because another one uses its parameters directly (as attention
@@ -37,26 +38,15 @@ def execution_order(module: nn.Module, example: torch.Tensor) -> list[str]:
         module: the network.
         example: an input ``(N, 3, H, W)`` that it accepts.
     """
-    called: list[str] = []
-    handles = []
-    for name, child in module.named_modules():
-
-        def note(_module: nn.Module, _inputs: object, name: str = name) -> None:
-            if name not in called:
-                called.append(name)
-
-        handles.append(child.register_forward_pre_hook(note))
-    try:
-        with torch.no_grad():
-            module(example)
-    finally:
-        for handle in handles:
-            handle.remove()
-    owners = [name for name, child in module.named_modules() if owns_parameters(child)]
+    modules, called = dict(module.named_modules()), dict[str, None]()
+    with hooked(modules, before=lambda name, _: called.setdefault(name)), torch.no_grad():
+        module(example)
+    order = list(called)
+    owners = [name for name, child in modules.items() if owns_parameters(child)]
     for name in owners:
         if name not in called:
-            called.insert(_behind(name, called), name)
-    return [name for name in called if name in owners]
+            order.insert(_behind(name, order), name)
+    return [name for name in order if name in owners]
 
 
 def _behind(name: str, called: list[str]) -> int:
@@ -86,7 +76,7 @@ def block_name(name: str, depth: int) -> str:
     return ".".join(parts[:depth])
 
 
-def sensible_stages(module: nn.Module, example: torch.Tensor) -> tuple[Stage, ...]:
+def sensible_stages(module: nn.Module, example: Tensor) -> tuple[Stage, ...]:
     """One stage a block, from the output to the input; every parameter belongs to one.
 
     Classifiers that only training uses are left out: redrawing them changes nothing.
@@ -168,7 +158,7 @@ LAYERS = {
 }
 
 
-def binder_stages(module: nn.Module, example: torch.Tensor) -> tuple[Stage, ...]:
+def binder_stages(module: nn.Module, example: Tensor) -> tuple[Stage, ...]:
     """The cascade of Binder et al. (2022, App. A.1), from the output to the input.
 
     The first stage is the classifier. Each further one holds everything from there down to and
@@ -203,7 +193,7 @@ def binder_stages(module: nn.Module, example: torch.Tensor) -> tuple[Stage, ...]
     return tuple(stages)
 
 
-def sriram_conati_stages(module: nn.Module, example: torch.Tensor) -> tuple[Stage, ...]:
+def sriram_conati_stages(module: nn.Module, example: Tensor) -> tuple[Stage, ...]:
     """The layers that Sriram & Conati (2022, Sect. 6) randomise, from the output to the input.
 
     Their test randomises one layer at a time (order ``independent``). What they do not count as a
@@ -223,7 +213,7 @@ def sriram_conati_stages(module: nn.Module, example: torch.Tensor) -> tuple[Stag
     return tuple(Stage(block, tuple(members)) for block, members in reversed(blocks.items()))
 
 
-Schedule = Callable[[nn.Module, torch.Tensor], tuple[Stage, ...]]
+Schedule = Callable[[nn.Module, Tensor], tuple[Stage, ...]]
 
 #: what a schedule can be called
 SCHEDULES: dict[str, Schedule] = {
@@ -234,7 +224,7 @@ SCHEDULES: dict[str, Schedule] = {
 
 
 def stages_for(
-    module: nn.Module, example: torch.Tensor, schedule: str | None = None
+    module: nn.Module, example: Tensor, schedule: str | None = None
 ) -> tuple[Stage, ...]:
     """The randomisation stages of a network.
 
@@ -264,9 +254,7 @@ def with_schedule(model: Explainable, schedule: str) -> Explainable:
     Raises:
         UsageError: as in :func:`stages_for`.
     """
-    size = model.preprocessing.size
-    example = torch.zeros(1, 3, size, size, device=model.device)
-    return replace(model, stages=stages_for(model.module, example, schedule))
+    return replace(model, stages=stages_for(model.module, model.example, schedule))
 
 
 def network_name(module: nn.Module) -> str | None:
@@ -386,6 +374,6 @@ def _row(
     }
 
 
-def _example(name: str) -> torch.Tensor:
+def _example(name: str) -> Tensor:
     size = 299 if name == "inception_v3" else 224
     return torch.zeros(1, 3, size, size, device="meta")

@@ -9,7 +9,7 @@ import torch
 from scipy.stats import spearmanr
 
 from sanitygap import show
-from sanitygap.criteria.irrelevance import LEAST_AUC, by_image, rows_of, strict_mean
+from sanitygap.criteria.irrelevance import LEAST_AUC, by_image, rows_of
 from sanitygap.experiments.irrelevance import (
     CONTROLS,
     KEPT,
@@ -22,6 +22,7 @@ from sanitygap.figures import Plate
 from sanitygap.figures.irrelevance import change_scatter
 from sanitygap.figures.maps import map_grid
 from sanitygap.figures.methods import label
+from sanitygap.judge import strict_mean
 from sanitygap.models import Explainable
 from sanitygap.preservation.partition import cut_model
 from sanitygap.randomization import RandomTwin

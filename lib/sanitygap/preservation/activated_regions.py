@@ -5,18 +5,17 @@ dominated by the regions in which phi, the last unrandomised feature map, has la
 The theorem behind it is about activations that are not negative.
 """
 
-from typing import Any
-
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from sanitygap.errors import UsageError
 from sanitygap.models.explainable import Explainable, Stage
+from sanitygap.models.hooks import hooked
 
 
 @torch.no_grad()
-def kept_features(model: Explainable, inputs: torch.Tensor, lowest: Stage) -> torch.Tensor:
+def kept_features(model: Explainable, inputs: Tensor, lowest: Stage) -> Tensor:
     """What flows into a stage: the last feature map below it.
 
     Args:
@@ -30,22 +29,17 @@ def kept_features(model: Explainable, inputs: torch.Tensor, lowest: Stage) -> to
     Raises:
         UsageError: that input has no positions, as below a dense layer.
     """
-    seen: list[torch.Tensor] = []
-
-    def keep(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
-        seen.append(arguments[0].clone())  # a copy: an operation in place may follow
-
-    handle = model.module.get_submodule(lowest.modules[0]).register_forward_pre_hook(keep)
-    try:
+    seen: list[Tensor] = []
+    module = model.module.get_submodule(lowest.modules[0])
+    # a copy: an operation in place may follow
+    with module.register_forward_pre_hook(lambda _, given: seen.append(given[0].clone())):
         model.module(inputs)
-    finally:
-        handle.remove()
     if seen[0].ndim != 4 or seen[0].shape[2] * seen[0].shape[3] < 2:
         raise UsageError(f"what flows into {lowest.name} has no positions in the image")
     return seen[0]
 
 
-def has_positions(model: Explainable, inputs: torch.Tensor, lowest: Stage) -> bool:
+def has_positions(model: Explainable, inputs: Tensor, lowest: Stage) -> bool:
     """Whether :func:`kept_features` is defined for a stage."""
     try:
         kept_features(model, inputs[:1], lowest)
@@ -55,7 +49,7 @@ def has_positions(model: Explainable, inputs: torch.Tensor, lowest: Stage) -> bo
 
 
 @torch.no_grad()
-def above_activations(model: Explainable, inputs: torch.Tensor, lowest: Stage) -> Stage | None:
+def above_activations(model: Explainable, inputs: Tensor, lowest: Stage) -> Stage | None:
     """The part of a stage that begins with a convolution whose inputs are not negative.
 
     Theorem 2 assumes that of the kept features. What flows into a stage can have both signs: blocks
@@ -70,42 +64,30 @@ def above_activations(model: Explainable, inputs: torch.Tensor, lowest: Stage) -
         The modules of the stage from that convolution on; None if it has none whose inputs have
         positions and no negative value.
     """
-    modules = model.module
-    convolutions = [
-        name
-        for name in lowest.modules
-        if isinstance(modules.get_submodule(name), nn.modules.conv._ConvNd)
-    ]
+    parts = {name: model.module.get_submodule(name) for name in lowest.modules}
+    convolutions = {
+        name: part for name, part in parts.items() if isinstance(part, nn.modules.conv._ConvNd)
+    }
     fitting: set[str] = set()
 
-    def examine(name: str, values: torch.Tensor) -> None:
-        positions = values.shape[2:].numel()
-        if positions > 1 and bool((values >= 0).all()):
+    def examine(name: str, given: tuple[Tensor, ...]) -> None:
+        if given[0].shape[2:].numel() > 1 and bool((given[0] >= 0).all()):
             fitting.add(name)
 
-    handles = [
-        modules.get_submodule(name).register_forward_pre_hook(
-            lambda _module, arguments, name=name: examine(name, arguments[0])
-        )
-        for name in convolutions
-    ]
-    try:
-        modules(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(convolutions, before=examine):
+        model.module(inputs)
     first = next((name for name in lowest.modules if name in fitting), None)
     if first is None:
         return None
     return Stage(lowest.name, lowest.modules[lowest.modules.index(first) :])
 
 
-def spread(activity: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def spread(activity: Tensor, size: tuple[int, int]) -> Tensor:
     """Activity ``(N, h, w)`` brought to the size of the image by bilinear interpolation."""
     return interpolate(activity[:, None], size, mode="bilinear", align_corners=False)[:, 0]
 
 
-def mass_ratio(maps: torch.Tensor, activity: torch.Tensor, share: float = 0.1) -> torch.Tensor:
+def mass_ratio(maps: Tensor, activity: Tensor, share: float = 0.1) -> Tensor:
     """How much more of a map lies in the most active regions than their area would hold.
 
     Args:

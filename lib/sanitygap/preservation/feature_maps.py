@@ -1,12 +1,11 @@
 """The last feature map of a network, where activations still have a place in the image."""
 
-from typing import Any
-
 import torch
-from torch import nn
+from torch import Tensor
 
 from sanitygap.errors import UsageError
 from sanitygap.models.explainable import Explainable
+from sanitygap.models.hooks import hooked
 
 
 def last_spatial_module(model: Explainable) -> str:
@@ -20,38 +19,34 @@ def last_spatial_module(model: Explainable) -> str:
     """
     modules = dict(model.module.named_modules())
     top = set(model.stages[0].modules)
-    found: list[str] = []
-    reached = [False]
-    handles = []
-    for name, module in modules.items():
-        if name in top:
-            handles.append(
-                module.register_forward_pre_hook(lambda *_: reached.__setitem__(0, True))
-            )
-        elif not any(module.children()):
+    below: list[str] = []
+    reached: list[str] = []
 
-            def note(_module: nn.Module, _inputs: Any, output: Any, name: str = name) -> None:
-                spatial = isinstance(output, torch.Tensor) and output.ndim == 4
-                if not reached[0] and spatial and output.shape[2] * output.shape[3] > 1:
-                    found.append(name)
+    def note(name: str, _inputs: object, output: object) -> None:
+        if reached or not isinstance(output, Tensor) or output.ndim != 4:
+            return
+        if output.shape[2] * output.shape[3] > 1:
+            below.append(name)
 
-            handles.append(module.register_forward_hook(note))
-    size = model.preprocessing.size
-    try:
-        with torch.no_grad():
-            model.module(torch.zeros(1, 3, size, size, device=model.device))
-    finally:
-        for handle in handles:
-            handle.remove()
-    if not found:
+    classifier = {name: modules[name] for name in top}
+    leaves = {
+        name: part for name, part in modules.items() if name not in top and not any(part.children())
+    }
+    with (
+        hooked(classifier, before=lambda name, _: reached.append(name)),
+        hooked(leaves, note),
+        torch.no_grad(),
+    ):
+        model.module(model.example)
+    if not below:
         raise UsageError(
             f"{model.spec} has no feature map with more than one position below its classifier"
         )
-    return found[-1]
+    return below[-1]
 
 
 @torch.no_grad()
-def feature_map(model: Explainable, place: str, inputs: torch.Tensor) -> torch.Tensor:
+def feature_map(model: Explainable, place: str, inputs: Tensor) -> Tensor:
     """What a module gives at its last call.
 
     Args:
@@ -62,20 +57,15 @@ def feature_map(model: Explainable, place: str, inputs: torch.Tensor) -> torch.T
     Returns:
         ``(N, C, h, w)``.
     """
-    found: list[torch.Tensor] = []
-
-    def keep(_module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-        found[:] = [output.clone()]  # a copy: an operation in place may follow
-
-    handle = model.module.get_submodule(place).register_forward_hook(keep)
-    try:
+    found: list[Tensor] = []
+    module = model.module.get_submodule(place)
+    # a copy: an operation in place may follow
+    with module.register_forward_hook(lambda _m, _i, output: found.append(output.clone())):
         model.module(inputs)
-    finally:
-        handle.remove()
-    return found[0]
+    return found[-1]
 
 
-def energy(features: torch.Tensor) -> torch.Tensor:
+def energy(features: Tensor) -> Tensor:
     """Sum over channels of squared activations: ``(N, C, h, w)`` to ``(N, h, w)``.
 
     It says where a feature map is active, whatever its channels mean.

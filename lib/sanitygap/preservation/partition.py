@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from zennit.canonizers import Canonizer
 from zennit.layer import Sum
 
 from sanitygap.errors import UsageError
 from sanitygap.models.explainable import Explainable, Stage
+from sanitygap.models.hooks import hooked
 
 
 @dataclass(frozen=True)
@@ -63,22 +64,14 @@ def _entrance(model: Explainable, stage: Stage) -> str:
     """The module of a stage that is called first with one tensor: the stage itself if it is one."""
     modules = dict(model.module.named_modules())
     names = [name for name in dict.fromkeys((stage.name, *stage.modules)) if name in modules]
-    size = model.preprocessing.size
     called: list[str] = []
-    handles = []
-    for name in names:
 
-        def note(_module: nn.Module, inputs: tuple[Any, ...], name: str = name) -> None:
-            if len(inputs) == 1 and isinstance(inputs[0], torch.Tensor):
-                called.append(name)
+    def note(name: str, inputs: tuple[Any, ...]) -> None:
+        if len(inputs) == 1 and isinstance(inputs[0], Tensor):
+            called.append(name)
 
-        handles.append(modules[name].register_forward_pre_hook(note))
-    try:
-        with torch.no_grad():
-            model.module(torch.zeros(1, 3, size, size, device=model.device))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked({name: modules[name] for name in names}, before=note), torch.no_grad():
+        model.module(model.example)
     if not called or called.count(called[0]) > 1:
         raise UsageError(
             f"the stage {stage.name!r} of {model.spec} does not take one tensor, once, so the "
@@ -90,7 +83,7 @@ def _entrance(model: Explainable, stage: Stage) -> str:
 class _Reached(Exception):  # noqa: N818  (it is no error: it ends a pass at the cut)
     """Carries phi(x) out of a forward pass."""
 
-    def __init__(self, values: torch.Tensor) -> None:
+    def __init__(self, values: Tensor) -> None:
         super().__init__()
         self.values = values
 
@@ -103,22 +96,19 @@ class Features(nn.Module):
         self.network = network
         self.place = place
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """Run the network up to the cut and no further."""
 
-        def leave(_module: nn.Module, values: tuple[torch.Tensor, ...]) -> None:
+        def leave(_module: nn.Module, values: tuple[Tensor, ...]) -> None:
             raise _Reached(values[0])
 
         # before all other hooks of the module, which belong to g
-        handle = self.network.get_submodule(self.place).register_forward_pre_hook(
-            leave, prepend=True
-        )
-        try:
-            self.network(inputs)
-        except _Reached as reached:
-            return reached.values
-        finally:
-            handle.remove()
+        module = self.network.get_submodule(self.place)
+        with module.register_forward_pre_hook(leave, prepend=True):
+            try:
+                self.network(inputs)
+            except _Reached as reached:
+                return reached.values
         raise UsageError(f"the module {self.place!r} was not called")
 
 
@@ -130,7 +120,7 @@ class FeatureSum(nn.Module):
         self.features = Features(network, place)
         self.sum = Sum()  # a module: LRP then shares relevance in proportion to the activations
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, inputs: Tensor) -> Tensor:
         """``sum phi(x)``."""
         return self.sum(self.features(inputs).flatten(1))[:, None]
 
@@ -176,7 +166,7 @@ def feature_sum(model: Explainable, cut: Cut) -> Explainable:
 
 
 @torch.no_grad()
-def stage_outputs(model: Explainable, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+def stage_outputs(model: Explainable, inputs: Tensor) -> dict[str, Tensor]:
     """Outputs of all stages that are one module, called once with one tensor and giving one.
 
     Args:
@@ -188,20 +178,15 @@ def stage_outputs(model: Explainable, inputs: torch.Tensor) -> dict[str, torch.T
     """
     modules = dict(model.module.named_modules())
     found: dict[str, list[Any]] = {}
-    handles = []
-    for name in (stage.name for stage in model.stages if stage.name in modules):
 
-        def keep(_module: nn.Module, taken: tuple[Any, ...], output: Any, name: str = name) -> None:
-            plain = len(taken) == 1 and isinstance(output, torch.Tensor)
-            # a copy: an operation in place may follow
-            found.setdefault(name, []).append(output.clone() if plain else None)
+    def keep(name: str, taken: tuple[Any, ...], output: Any) -> None:
+        plain = len(taken) == 1 and isinstance(output, Tensor)
+        # a copy: an operation in place may follow
+        found.setdefault(name, []).append(output.clone() if plain else None)
 
-        handles.append(modules[name].register_forward_hook(keep))
-    try:
+    names = [stage.name for stage in model.stages if stage.name in modules]
+    with hooked({name: modules[name] for name in names}, keep):
         model.module(inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
     return {
         name: outputs[0]
         for name, outputs in found.items()
@@ -211,7 +196,7 @@ def stage_outputs(model: Explainable, inputs: torch.Tensor) -> dict[str, torch.T
 
 @contextmanager
 def resumed(
-    model: Explainable, outputs: Mapping[str, torch.Tensor], stages: Sequence[Stage]
+    model: Explainable, outputs: Mapping[str, Tensor], stages: Sequence[Stage]
 ) -> Iterator[None]:
     """Stages answer with outputs computed before, so that only what is above them is computed.
 
@@ -246,6 +231,6 @@ def below(model: Explainable, layer: str) -> tuple[Stage, ...]:
     raise ValueError(f"no stage owns {layer!r}")
 
 
-def centred(logits: torch.Tensor) -> torch.Tensor:
+def centred(logits: Tensor) -> Tensor:
     """Logits ``(N, classes)`` without their mean, which softmax does not see, in float64."""
     return (logits - logits.mean(1, keepdim=True)).double()

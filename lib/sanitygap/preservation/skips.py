@@ -11,13 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.modules.module import register_module_forward_pre_hook
 from zennit.canonizers import AttributeCanonizer
 from zennit.layer import Sum
 
 from sanitygap.models.explainable import Explainable, Stage
+from sanitygap.models.hooks import hooked
 from sanitygap.models.stages import execution_order
 
 Part = Literal["skip", "branch"]
@@ -90,8 +91,6 @@ def residual_blocks(model: Explainable) -> list[Residual]:
         network that adds nothing, or adds by bare functions that no canonizer knows.
     """
     modules = dict(model.module.named_modules())
-    size = model.preprocessing.size
-    example = torch.zeros(1, 3, size, size, device=model.device)
     named = [name for name, part in modules.items() if isinstance(part, Sum)]
     parents = [name.rpartition(".")[0] for name in named]
     sums = {
@@ -99,18 +98,12 @@ def residual_blocks(model: Explainable) -> list[Residual]:
         for parent, name in zip(parents, named, strict=True)
         if parent and parents.count(parent) == 1
     }
-    taken: dict[str, list[torch.Tensor]] = {}
-    handles = [
-        modules[block].register_forward_pre_hook(
-            lambda _module, values, block=block: taken.setdefault(block, []).append(values[0])
-        )
-        for block in sums
-    ]
-    try:
-        order = execution_order(model.module, example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    taken: dict[str, list[Tensor]] = {}
+    with hooked(
+        {block: modules[block] for block in sums},
+        before=lambda block, given: taken.setdefault(block, []).append(given[0]),
+    ):
+        order = execution_order(model.module, model.example)
     found = []
     for block, inputs in taken.items():
         if len(inputs) == 1:
@@ -126,19 +119,16 @@ def blocks_of(model: Explainable) -> list[Residual]:
 
 
 def _examined(
-    modules: dict[str, nn.Module], block: str, sum_name: str, layers: list[str], taken: torch.Tensor
+    modules: dict[str, nn.Module], block: str, sum_name: str, layers: list[str], taken: Tensor
 ) -> list[Residual]:
     """The block as a residual block, or nothing if its sum does not have two addends."""
     paths: tuple[list[str], list[str]] = ([], [])
     for layer in layers:
-        handle = modules[layer].register_forward_hook(
+        poison = modules[layer].register_forward_hook(
             lambda _module, _inputs, output: torch.full_like(output, torch.nan)
         )
-        try:
-            with torch.no_grad(), _addends(modules[sum_name]) as seen:
-                modules[block](taken.clone())
-        finally:
-            handle.remove()
+        with poison, torch.no_grad(), _addends(modules[sum_name]) as seen:
+            modules[block](taken.clone())
         if len(seen) != 1 or seen[0].shape[-1] != 2:
             return []
         for slot, path in enumerate(paths):
@@ -152,20 +142,17 @@ def _examined(
 
 
 @contextmanager
-def _addends(summing: nn.Module) -> Iterator[list[torch.Tensor]]:
+def _addends(summing: nn.Module) -> Iterator[list[Tensor]]:
     """Records the stacked addends of a sum while it is open."""
-    seen: list[torch.Tensor] = []
-    handle = summing.register_forward_pre_hook(lambda _module, values: seen.append(values[0]))
-    try:
+    seen: list[Tensor] = []
+    with summing.register_forward_pre_hook(lambda _, values: seen.append(values[0])):
         yield seen
-    finally:
-        handle.remove()
 
 
 @torch.no_grad()
 def addends(
-    model: Explainable, residual: Residual, inputs: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    model: Explainable, residual: Residual, inputs: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """What a block adds, and the logits.
 
     Args:
@@ -200,7 +187,7 @@ def only_through(model: Explainable, residual: Residual, part: Part) -> Iterator
     summing = model.module.get_submodule(residual.sum)
     closed = residual.slot("branch" if part == "skip" else "skip")
 
-    def close(gradient: torch.Tensor) -> torch.Tensor:
+    def close(gradient: Tensor) -> Tensor:
         open_ = torch.ones(gradient.shape[-1]).to(gradient)
         open_[closed] = 0
         return gradient * open_
@@ -210,11 +197,8 @@ def only_through(model: Explainable, residual: Residual, part: Part) -> Iterator
             values[0].register_hook(close)
 
     # a global hook runs before those of LRP, which wrap the addends into a rule
-    handle = register_module_forward_pre_hook(split)
-    try:
+    with register_module_forward_pre_hook(split):
         yield
-    finally:
-        handle.remove()
 
 
 class LinearTop:
@@ -230,32 +214,30 @@ class LinearTop:
         inputs: float ``(N, 3, H, W)``, the points x.
     """
 
-    def __init__(self, model: Explainable, residual: Residual, inputs: torch.Tensor) -> None:
+    def __init__(self, model: Explainable, residual: Residual, inputs: Tensor) -> None:
         self.model = model
         self.residual = residual
         self.inputs = inputs
         self.skip, self.branch, self.logits = addends(model, residual, inputs)
 
-    def response(self, direction: torch.Tensor) -> torch.Tensor:
+    def response(self, direction: Tensor) -> Tensor:
         """J times a direction ``(N, C, h, w)``, one a point: logits ``(N, classes)``."""
         summing = self.model.module.get_submodule(self.residual.sum)
 
-        def moving(_module: nn.Module, _inputs: object, output: torch.Tensor) -> torch.Tensor:
+        def moving(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
             return forward_ad.make_dual(output, direction.to(output))
 
-        with torch.no_grad(), forward_ad.dual_level():
-            handle = summing.register_forward_hook(moving)
-            try:
-                tangent = forward_ad.unpack_dual(self.model.module(self.inputs)).tangent
-            finally:
-                handle.remove()
+        with (
+            torch.no_grad(), forward_ad.dual_level(), summing.register_forward_hook(moving)
+        ):  # fmt: skip
+            tangent = forward_ad.unpack_dual(self.model.module(self.inputs)).tangent
         return torch.zeros_like(self.logits) if tangent is None else tangent
 
-    def surrogate(self, skip: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
+    def surrogate(self, skip: Tensor, branch: Tensor) -> Tensor:
         """Logits of the surrogate where the block adds ``skip`` and ``branch``."""
         return self.logits + self.response(skip + branch - self.skip - self.branch)
 
-    def constant(self) -> torch.Tensor:
+    def constant(self) -> Tensor:
         """B(x): what is left of the surrogate when the branch gives nothing, ``(N, classes)``."""
         return self.logits - self.response(self.branch)
 
