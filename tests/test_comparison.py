@@ -188,6 +188,18 @@ def test_runs_without_a_shared_metric_and_folders_without_a_run(tmp_path):
         find_run(str(tmp_path))
 
 
+def test_a_run_in_a_folder_is_a_study_that_computes_nothing_and_imports_nothing(tmp_path):
+    run = held_run(tmp_path / "ours", np.random.default_rng(2), 3)
+    table = run.table("randomization")
+    assert len(table) == 3 * 2 * 2 * 2
+    assert run.asked == ("randomization",)
+    with pytest.raises(UsageError, match="holds no table 'occlusion'"):
+        run.table("occlusion")
+    with pytest.raises(UsageError, match="is not imported for a run in a folder"):
+        run.check()
+    assert not (run.folder / "parts").exists()
+
+
 CHEAP = (
     "theorem-1-covariance", "theorem-1-normalization", "equation-4", "equation-5", "equation-6",
     "printed-structure", "step-counts", "jensen-shannon", "silent-hooks", "similarity-words",

@@ -136,6 +136,20 @@ def strings(value) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
+def test_a_study_shows_one_version_of_a_table_in_whatever_order_it_is_asked(study):
+    one = study()
+    first = one.table("randomization", **KNOBS)
+    assert same(one.table("randomization"), first)
+    assert same(one.table("randomization", **KNOBS), first)
+    with pytest.raises(UsageError, match=r"with \{'n_steps': 2\} before"):
+        one.table("randomization", **{**KNOBS, "n_steps": 3})
+    other = study()
+    other.table("map-properties", methods=["gradient"], path_steps=None)
+    with pytest.raises(UsageError, match="one version of a table only"):
+        other.table("map-properties", methods=["noise"])
+    assert set(other.table("map-properties")["method"]) == {"gradient"}
+
+
 def test_other_knobs_compute_what_is_new_and_leave_the_rest(study, written):
     first = study().table("randomization", **KNOBS)
     written.clear()
@@ -844,7 +858,7 @@ def test_a_criterion_reads_only_verdicts_that_are_still_current(study, monkeypat
     both = made.judge("qa-gap-lrp", "binder-gap")
     assert list(both["claim"]) == ["qa-gap-lrp", "binder-gap"], "in the order asked for"
     study().judge("qa-gap-lrp")
-    made.table("theorem-1-covariance", n=5)
+    study().table("theorem-1-covariance", n=5)
     made.judge("qa-gap-lrp")
     known = {"binder-gap": "direction"}
     assert seen == [
