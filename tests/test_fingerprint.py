@@ -60,6 +60,13 @@ def test_words_and_other_topics_are_not_seen(package):
     assert fingerprint.of_module("sanitygap.experiments.noise_curve") == before
 
 
+def test_templates_and_lists_belong_to_the_library(package):
+    before = fingerprint.of_library()
+    page = package / "data" / "gallery.html"
+    page.write_text(page.read_text() + "<!-- other -->")
+    assert fingerprint.of_library() != before
+
+
 def test_closure_follows_imports_however_far():
     found = fingerprint.closure("sanitygap.theory.rank")
     assert {"sanitygap.theory.rank", "sanitygap.similarity", "sanitygap.seeds"} <= found

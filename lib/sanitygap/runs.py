@@ -119,8 +119,8 @@ class Study:
 
         Args:
             name: of a table.
-            parameters: the table's own that differ from the profile's, and are not None. Where there
-                are none, those of the first time hold.
+            parameters: the table's own that differ from the profile's; None is as good as none.
+                Where there are none, those of the first time hold.
 
         Returns:
             The tidy table. Its ``attrs`` say how it was made: :meth:`made` without its long lists.
