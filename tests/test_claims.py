@@ -37,9 +37,9 @@ from sanitygap.claims import (
     why_not_run,
     write_verdicts,
 )
-from sanitygap.claims.judging import _CRITERIA
 from sanitygap.claims.ledger import Paper
 from sanitygap.claims.records import OUTDATED
+from sanitygap.claims.verdicts import _CRITERIA
 from sanitygap.criteria import load_criteria
 from sanitygap.errors import UsageError
 from sanitygap.experiments import TABLES

@@ -15,24 +15,22 @@ from sanitygap.claims import (
     read_verdicts,
     registry,
 )
-from sanitygap.claims.concordance import (
-    as_csv,
-    counts,
-    main,
-    occurrences,
-    plain,
-    sections,
-    terms_sha256,
-)
 from sanitygap.claims.documentary import (
     SUMMARY,
     Concordance,
     Entry,
     Part,
     Substance,
+    as_csv,
+    counts,
     load_entries,
+    main,
+    occurrences,
+    plain,
+    sections,
     standing,
     substance,
+    terms_sha256,
 )
 from sanitygap.claims.ledger import default_ledger
 from sanitygap.criteria.documentary import anchored
@@ -112,7 +110,7 @@ def test_counts_say_how_many_words_were_read():
 
 def test_the_concordance_is_made_by_the_command(tmp_path, monkeypatch):
     ledger = tmp_path / "claims.yml"
-    monkeypatch.setattr("sanitygap.claims.concordance.default_ledger", lambda: ledger)
+    monkeypatch.setattr("sanitygap.claims.documentary.default_ledger", lambda: ledger)
     paths = []
     for name, text in (("binder-2022", PAPER_TEXT), (SUMMARY, SUMMARY_TEXT)):
         (tmp_path / f"{name}.md").write_text(text, encoding="utf-8")

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from sanitygap import archive, cli, files, fingerprint, runs
-from sanitygap.claims import Criterion, Verdict, find_claim, judging, read_verdicts
+from sanitygap.claims import Criterion, Verdict, find_claim, read_verdicts, verdicts
 from sanitygap.errors import DamagedError, UsageError
 from sanitygap.experiments import randomization_test
 from sanitygap.provenance import commits_of
@@ -674,7 +674,7 @@ def criteria(monkeypatch) -> dict[str, tuple[str, ...]]:
             claim: Criterion(claim, names, lambda t, c: None) for claim, names in tables.items()
         }
 
-    for room in (runs, judging, archive):
+    for room in (runs, verdicts, archive):
         monkeypatch.setattr(room, "find_criterion", lambda claim: made()[claim])
     monkeypatch.setattr(runs, "registry", made)
     return tables
@@ -850,7 +850,7 @@ def test_a_criterion_reads_only_verdicts_that_are_still_current(study, monkeypat
         return Verdict(value=value, evidence=f"{len(seen)} asked.")
 
     monkeypatch.setattr(runs, "judge", answer)
-    for room in (runs, judging):
+    for room in (runs, verdicts):
         monkeypatch.setattr(room, "find_criterion", criteria.__getitem__)
     made = study()
     made.table("theorem-1-covariance", n=3)

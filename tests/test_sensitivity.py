@@ -257,7 +257,7 @@ def test_parts_are_anchored_where_methods_and_words_meet():
 
 
 def test_counts_were_made_for_the_terms_in_use():
-    from sanitygap.claims.concordance import terms_sha256
+    from sanitygap.claims.documentary import terms_sha256
     from sanitygap.claims.ledger import default_ledger
 
     text = default_ledger().with_name(anchors.FILE).read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from skimage.metrics import structural_similarity
 
-from sanitygap.book.localpaths import LocalPaths
+from sanitygap.book.publishable import LocalPaths
 from sanitygap.book.stage import _page
 from sanitygap.experiments.example_maps import ExampleMaps
 from sanitygap.experiments.example_occlusion import example_occlusion

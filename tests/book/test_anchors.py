@@ -5,7 +5,7 @@ import nbformat
 import pytest
 
 from sanitygap.book import Project
-from sanitygap.book.anchors import Names, shown_names, slug
+from sanitygap.book.stage import Names, shown_names, slug
 from sanitygap.errors import UsageError
 from tests.book.toy import CHECKOUT
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sanitygap.book.citation import Citation
-from sanitygap.book.localpaths import LocalPaths, map_strings, strings
 from sanitygap.book.passport import code, duration, passport, rows_of, when
+from sanitygap.book.publishable import LocalPaths, map_strings, strings
 
 CITATION = Citation(("A Person", "A Group"), "A Book", "1.2", 2026)
 

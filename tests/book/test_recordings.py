@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sanitygap.book.recordings import blob_id, difference, history, recorded_claims, recorded_tables
+from sanitygap.book.results import blob_id, difference, history, recorded_claims, recorded_tables
 from tests.book.test_results import git
 
 RUN = "reference-a"

@@ -12,11 +12,11 @@ from sanitygap.book import Project, build
 from sanitygap.book.directives import conditions, percentage
 from sanitygap.book.site import ledger_rows
 from sanitygap.book.stage import stage, title_of
-from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import Value, read_verdicts
 from sanitygap.claims.amendments import load_amendments, load_earlier
 from sanitygap.claims.documentary import standing
 from sanitygap.claims.records import seal
+from sanitygap.claims.verdicts import VERDICTS
 from sanitygap.errors import UsageError
 from tests.book.toy import ADDRESS, execute_all, invented_claims, make_project
 

@@ -13,7 +13,7 @@ import pytest
 
 from sanitygap import fingerprint
 from sanitygap.book import Project, execute, gate
-from sanitygap.book.stamp import STAMP, read_by_page
+from sanitygap.book.gatekeeper import STAMP, read_by_page
 from sanitygap.claims import Record, read_verdicts
 from sanitygap.claims.records import as_json
 from sanitygap.errors import UsageError

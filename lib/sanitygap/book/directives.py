@@ -16,7 +16,7 @@ from sphinx import addnodes
 from sphinx.util.docutils import SphinxDirective
 
 from sanitygap.book.passport import duration, when
-from sanitygap.book.verdicts import VERDICTS
+from sanitygap.claims.verdicts import VERDICTS
 
 Cell = Any
 """Content of a cell of a table: a node, several nodes, or plain text."""

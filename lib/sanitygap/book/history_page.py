@@ -9,7 +9,7 @@ from docutils import nodes  # type: ignore[import-untyped]
 
 from sanitygap.book.directives import Cell, FactsDirective, badge, details, row
 from sanitygap.book.passport import when
-from sanitygap.book.verdicts import VERDICTS
+from sanitygap.claims.verdicts import VERDICTS
 from sanitygap.words import plural
 
 

@@ -9,9 +9,9 @@ from typing import Any
 from docutils import nodes  # type: ignore[import-untyped]
 from sphinx import addnodes
 
-from sanitygap.book.anchors import slug
 from sanitygap.book.directives import Cell, FactsDirective, badge, of_a_run, row
-from sanitygap.book.verdicts import VERDICTS
+from sanitygap.book.stage import slug
+from sanitygap.claims.verdicts import VERDICTS
 
 Part = Mapping[str, Any]
 """``caption`` and ``pages`` of a part of the table of contents."""

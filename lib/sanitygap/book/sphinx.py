@@ -49,8 +49,7 @@ from sphinx.application import Sphinx
 from sphinx.domains.std import StandardDomain
 
 from sanitygap.book import directives, history_page, ledger_page, part_page
-from sanitygap.book.citable import as_script, entries
-from sanitygap.book.citation import Citation
+from sanitygap.book.citation import Citation, as_script, entries
 from sanitygap.book.directives import run_in_words
 
 DIRECTIVES = {

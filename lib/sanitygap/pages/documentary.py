@@ -4,9 +4,9 @@ import pandas as pd
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
-from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import collect, find_claim, load_claims
 from sanitygap.claims.documentary import SUMMARY, Entry, Substance, load_entries, substance
+from sanitygap.claims.verdicts import VERDICTS
 from sanitygap.criteria.documentary import STATISTICS, family_scores
 from sanitygap.criteria.gap import CONTROLS
 from sanitygap.figures import Plate, theme

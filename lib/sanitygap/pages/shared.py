@@ -11,8 +11,8 @@ import pandas as pd
 from IPython.display import Markdown, display
 from pandas.io.formats.style import Styler
 
-from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import find_claim
+from sanitygap.claims.verdicts import VERDICTS
 from sanitygap.comparison import compare_runs, recorded_runs
 from sanitygap.figures.tests_of_maps import label
 from sanitygap.inference import (

@@ -10,8 +10,8 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import load_claims, registry
+from sanitygap.claims.verdicts import VERDICTS
 from sanitygap.criteria.theory.activations import PAIRS, frequencies, handed_on
 from sanitygap.figures import Plate, theme, theory_networks, theory_normalizers
 from sanitygap.figures.methods import label
