@@ -1,6 +1,7 @@
 """Sentences about the paper: the concordance, the rule, and the data they work on."""
 
 import re
+import shutil
 
 import pandas as pd
 import pytest
@@ -110,6 +111,7 @@ def test_counts_say_how_many_words_were_read():
 
 def test_the_concordance_is_made_by_the_command(tmp_path, monkeypatch):
     ledger = tmp_path / "claims.yml"
+    shutil.copy(default_ledger().with_name("documentary.yml"), tmp_path)
     monkeypatch.setattr("sanitygap.claims.documentary.default_ledger", lambda: ledger)
     paths = []
     for name, text in (("binder-2022", PAPER_TEXT), (SUMMARY, SUMMARY_TEXT)):

@@ -19,6 +19,7 @@ from sanitygap.claims.ledger import (
 from sanitygap.claims.records import Record, collect, read_verdicts, write_verdicts
 from sanitygap.claims.verdicts import (
     ALLOWED,
+    VERDICTS,
     Criterion,
     CriterionContext,
     Value,
@@ -35,6 +36,7 @@ from sanitygap.claims.verdicts import (
 
 __all__ = [
     "ALLOWED",
+    "VERDICTS",
     "Audit",
     "Claim",
     "Criterion",
