@@ -40,7 +40,7 @@ PAPERS = {
 NO_HISTORY = "The history of the recorded results is not at hand here."
 
 MARKDOWN, INLINE = "\0", "\1"
-"""Marks around Markdown in rendered HTML; the second follows the first where no paragraph may be."""
+"""Marks around Markdown in rendered HTML; a piece that begins with the second is no paragraph."""
 
 Row = Mapping[str, Any]
 """A claim with a verdict, as :func:`sanitygap.claims.collect` gives it."""
