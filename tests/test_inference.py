@@ -15,11 +15,8 @@ from sanitygap.inference import (
     bootstrap_mean,
     holm,
     kendall_tau,
-    monte_carlo_at_most,
-    monte_carlo_check,
     paired_difference,
     paired_permutation_test,
-    per_image,
     proportion_interval,
     rank_agreement,
 )
@@ -246,61 +243,6 @@ def test_proportion_interval_agrees_with_scipy(method, theirs):
 def test_proportion_interval_refuses(successes, n):
     with pytest.raises(ValueError, match="not a proportion"):
         proportion_interval(successes, n)
-
-
-def test_monte_carlo_checks():
-    error = np.sqrt(0.2 * 0.8 / 10_000)
-    assert monte_carlo_check(0.2 + 2.9 * error, 0.2, 10_000)
-    assert not monte_carlo_check(0.2 + 3.1 * error, 0.2, 10_000)
-    assert not monte_carlo_check(0.2 - 3.1 * error, 0.2, 10_000)
-    assert monte_carlo_at_most(0.1, 0.2, 10_000)
-    assert not monte_carlo_at_most(0.2 + 3.1 * error, 0.2, 10_000)
-    assert not monte_carlo_check(1e-9, 0.0, 100)
-    for bad in ((np.nan, 0.2, 10), (0.2, 1.2, 10), (0.2, 0.2, 0)):
-        with pytest.raises(ValueError, match="not probabilities"):
-            monte_carlo_check(*bad)
-
-
-def tidy(n_images: int = 6, seeds: int = 3) -> pd.DataFrame:
-    rng = np.random.default_rng(12)
-    rows = [
-        {"image": f"i{i}", "seed": s, "method": m, "step": t, "ssim": rng.normal()}
-        for i in range(n_images)
-        for s in range(seeds)
-        for m in METHODS
-        for t in (0, 1)
-    ]
-    return pd.DataFrame(rows)
-
-
-def test_per_image_averages_seeds_first():
-    table = tidy()
-    step = table[table["step"] == 1]
-    wide = per_image(step, "ssim")
-    assert list(wide.columns) == METHODS
-    assert list(wide.index) == [f"i{i}" for i in range(6)]
-    for image in wide.index:
-        for method in METHODS:
-            picked = step[(step["image"] == image) & (step["method"] == method)]["ssim"]
-            assert wide.loc[image, method] == pytest.approx(sum(picked) / 3)
-    assert per_image(step.drop(columns="seed")[step["seed"] == 0], "ssim").shape == (6, 4)
-
-
-def test_per_image_by_several_columns():
-    wide = per_image(tidy(), "ssim", by=("method", "step"))
-    assert wide.shape == (6, 8)
-    assert wide.columns.names == ["method", "step"]
-
-
-def test_per_image_refuses_what_it_would_have_to_guess():
-    table = tidy()
-    with pytest.raises(ValueError, match="several rows share image, seed, method"):
-        per_image(table, "ssim")
-    step = table[table["step"] == 0].reset_index(drop=True)
-    with pytest.raises(ValueError, match="1 values of 'ssim' are NaN"):
-        per_image(step.assign(ssim=step["ssim"].where(step.index != 4)), "ssim")
-    with pytest.raises(ValueError, match="1 combinations"):
-        per_image(step.drop(index=4), "ssim")
 
 
 def test_interval_excludes():
