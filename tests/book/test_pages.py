@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sanitygap.book.citation import Citation
+from sanitygap.book.directives import TEMPLATES
 from sanitygap.book.passport import code, duration, passport, rows_of, when
 from sanitygap.book.publishable import LocalPaths, map_strings, strings
 
@@ -153,3 +154,13 @@ def test_strings_of_a_nesting() -> None:
     value = {"a": ["x", {"b": "y"}], "c": 1}
     assert sorted(strings(value)) == ["x", "y"]
     assert map_strings(value, str.upper) == {"a": ["X", {"b": "Y"}], "c": 1}
+
+
+def test_templates_escape_what_a_run_says_of_itself() -> None:
+    run = {"name": "mine", "model": "<b>", "n_images": 3, "images": "folder", "started": None}
+    run |= {"device": "<svg onload=alert(1)>", "commits": ["a" * 40 + "+changes"]}
+    shown = TEMPLATES.get_template("site.html").make_module({"columns": []}).runs([run])
+    assert "&lt;svg onload=alert(1)&gt;" in shown
+    assert "<svg" not in shown
+    assert "<b>" not in shown
+    assert f"{'a' * 12} +changes" in shown
