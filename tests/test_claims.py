@@ -28,8 +28,8 @@ from sanitygap.claims import (
     verdict_from_interval,
     write_verdicts,
 )
-from sanitygap.claims.judging import _CRITERIA
 from sanitygap.claims.records import OUTDATED
+from sanitygap.claims.verdicts import _CRITERIA
 from sanitygap.criteria import load_criteria
 from sanitygap.errors import UsageError
 from sanitygap.experiments import TABLES

@@ -281,3 +281,21 @@ def test_help(sanitygap_):
         assert (status, err) == (0, "")
         assert "Usage:" in out
     assert all(verb in sanitygap_()[1] for verb in verbs)
+
+
+def test_the_package_and_its_help_load_nothing_heavy():
+    code = (
+        "import sys, sanitygap.cli\n"
+        "sys.argv = ['sanitygap', '--help']\n"
+        "try:\n    sanitygap.cli.main()\nexcept SystemExit:\n    print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "sanitygap.cli" in loaded
+    assert not loaded & {"torch", "torchvision", "numpy", "pandas", "scipy", "pydantic", "yaml"}
+
+
+def test_torchvision_can_be_imported_after_the_package():
+    code = "import sanitygap, torchvision, zennit; print(torchvision.models.resnet18.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "resnet18"

@@ -14,6 +14,7 @@ from sanitygap.comparison import (
     measure_again,
     on_shared_steps,
 )
+from sanitygap.errors import UsageError
 from sanitygap.runs import Study, open_run
 
 
@@ -135,3 +136,15 @@ def test_differences_of_rows_in_another_order_and_of_missing_ones():
     assert largest_difference(rows, rows.assign(x=[0.5, np.nan, 2.5])) == pytest.approx(0.2)
     assert largest_difference(rows, rows.assign(x=[0.5, 1.0, 2.0])) == np.inf
     assert largest_difference(rows, rows[:2]) == np.inf
+
+
+def test_a_run_in_a_folder_is_a_study_that_computes_nothing_and_imports_nothing(tmp_path):
+    run = held_run(tmp_path / "ours", np.random.default_rng(2), 3)
+    table = run.table("randomization")
+    assert len(table) == 3 * 2 * 2 * 2
+    assert run.asked == ("randomization",)
+    with pytest.raises(UsageError, match="holds no table 'occlusion'"):
+        run.table("occlusion")
+    with pytest.raises(UsageError, match="is not imported for a run in a folder"):
+        run.check()
+    assert not (run.folder / "parts").exists()

@@ -13,18 +13,16 @@ from sanitygap.claims import (
     load_claims,
     registry,
 )
-from sanitygap.claims.concordance import (
-    as_csv,
-    counts,
-    occurrences,
-    plain,
-)
 from sanitygap.claims.documentary import (
     SUMMARY,
     Concordance,
     Entry,
     Part,
+    as_csv,
+    counts,
     load_entries,
+    occurrences,
+    plain,
 )
 from sanitygap.criteria.documentary import anchored
 

@@ -58,3 +58,10 @@ def test_words_and_other_topics_are_not_seen(package):
     edit(package, "pages/noise", "def ", "def other_")
     edit(package, "axioms/balance", "def ", "def other_")
     assert fingerprint.of_module("sanitygap.experiments.noise_curve") == before
+
+
+def test_templates_and_lists_belong_to_the_library(package):
+    before = fingerprint.of_library()
+    page = package / "data" / "gallery.html"
+    page.write_text(page.read_text() + "<!-- other -->")
+    assert fingerprint.of_library() != before

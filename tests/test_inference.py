@@ -15,7 +15,6 @@ from sanitygap.inference import (
     kendall_tau,
     paired_difference,
     paired_permutation_test,
-    per_image,
     proportion_interval,
     rank_agreement,
 )
@@ -149,39 +148,3 @@ def test_proportion_interval_agrees_with_scipy(method, theirs):
     reference = stats.binomtest(17, 60).proportion_ci(0.9, method=theirs)
     assert (ours.low, ours.high) == pytest.approx((reference.low, reference.high), abs=1e-9)
     assert (ours.estimate, ours.n, ours.level) == (17 / 60, 60, 0.9)
-
-
-def tidy(n_images: int = 6, seeds: int = 3) -> pd.DataFrame:
-    rng = np.random.default_rng(12)
-    rows = [
-        {"image": f"i{i}", "seed": s, "method": m, "step": t, "ssim": rng.normal()}
-        for i in range(n_images)
-        for s in range(seeds)
-        for m in METHODS
-        for t in (0, 1)
-    ]
-    return pd.DataFrame(rows)
-
-
-def test_per_image_averages_seeds_first():
-    table = tidy()
-    step = table[table["step"] == 1]
-    wide = per_image(step, "ssim")
-    assert list(wide.columns) == METHODS
-    assert list(wide.index) == [f"i{i}" for i in range(6)]
-    for image in wide.index:
-        for method in METHODS:
-            picked = step[(step["image"] == image) & (step["method"] == method)]["ssim"]
-            assert wide.loc[image, method] == pytest.approx(sum(picked) / 3)
-    assert per_image(step.drop(columns="seed")[step["seed"] == 0], "ssim").shape == (6, 4)
-
-
-def test_per_image_refuses_what_it_would_have_to_guess():
-    table = tidy()
-    with pytest.raises(ValueError, match="several rows share image, seed, method"):
-        per_image(table, "ssim")
-    step = table[table["step"] == 0].reset_index(drop=True)
-    with pytest.raises(ValueError, match="1 values of 'ssim' are NaN"):
-        per_image(step.assign(ssim=step["ssim"].where(step.index != 4)), "ssim")
-    with pytest.raises(ValueError, match="1 combinations"):
-        per_image(step.drop(index=4), "ssim")

@@ -118,9 +118,6 @@ def test_one_seed_gives_layers_of_one_shape_the_same_weights():
 
 @pytest.mark.skipif(find_spec("quantus") is None, reason="Quantus is not installed")
 def test_the_peers_numbers_are_ours(context):
-    from sanitygap import _torchvision
-
-    _torchvision.declare_missing_operators()
     quantus = pytest.importorskip("quantus")
     from sanitygap.attribution import attribute
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sanitygap import archive, files, runs
-from sanitygap.claims import Criterion, Verdict, judging, read_verdicts
+from sanitygap.claims import Criterion, Verdict, read_verdicts
 from sanitygap.errors import DamagedError, UsageError
 from sanitygap.runs import Study, open_run
 from tests.models.tiny import TINY, Tiny, photographs, project
@@ -411,7 +411,7 @@ def criteria(monkeypatch) -> dict[str, tuple[str, ...]]:
             claim: Criterion(claim, names, lambda t, c: None) for claim, names in tables.items()
         }
 
-    for room in (runs, judging, archive):
+    for room in (runs, verdicts, archive):
         monkeypatch.setattr(room, "find_criterion", lambda claim: made()[claim])
     monkeypatch.setattr(runs, "registry", made)
     return tables
@@ -595,3 +595,17 @@ def test_a_damaged_table_of_a_recorded_run_is_refused(study, root, damage):
     damage(folder / "randomization.parquet")
     with pytest.raises(DamagedError, match="was changed after it was made"):
         open_run("kept").table("randomization")
+
+
+def test_a_study_shows_one_version_of_a_table_in_whatever_order_it_is_asked(study):
+    one = study()
+    first = one.table("randomization", **KNOBS)
+    assert same(one.table("randomization"), first)
+    assert same(one.table("randomization", **KNOBS), first)
+    with pytest.raises(UsageError, match=r"with \{'n_steps': 2\} before"):
+        one.table("randomization", **{**KNOBS, "n_steps": 3})
+    other = study()
+    other.table("map-properties", methods=["gradient"], path_steps=None)
+    with pytest.raises(UsageError, match="one version of a table only"):
+        other.table("map-properties", methods=["noise"])
+    assert set(other.table("map-properties")["method"]) == {"gradient"}

@@ -4,8 +4,6 @@ Data goes one way: a spec becomes a model and images, these become attribution m
 scores in tidy tables, tables are kept in a run, and figures and verdicts are made from a run.
 """
 
-from sanitygap._torchvision import declare_missing_operators
-
-declare_missing_operators()
+from sanitygap import _torchvision  # noqa: F401  (mends the import of torchvision)
 
 __version__ = "0.1.0"

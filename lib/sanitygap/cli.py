@@ -365,7 +365,7 @@ def serve(
 ) -> None:
     """Show the built website on this machine, until interrupted; prints its address."""
     from sanitygap.book import Project
-    from sanitygap.book.server import serve as serve_site
+    from sanitygap.book.site import serve as serve_site
 
     serve_site(folder or Project.find().build_folder / "html", port)
 

@@ -10,11 +10,11 @@ from scipy.stats import permutation_test
 
 from sanitygap.archive import run_records
 from sanitygap.errors import UsageError
-from sanitygap.files import find_root, read_table
+from sanitygap.files import find_root, read_json, read_table
 from sanitygap.inference import bootstrap_mean, holm
+from sanitygap.models import Explainable
 from sanitygap.runs import Study, open_run
 from sanitygap.scores import occlusion_scores, randomization_scores
-from sanitygap.settings import Settings
 from sanitygap.table import find_table
 
 LEVEL = 0.05
@@ -56,7 +56,7 @@ METRICS: dict[str, tuple[str, Scores]] = {
 
 
 class HeldRun(Study):
-    """A run in any folder, such as one that was downloaded: read, never computed.
+    """A run in any folder, such as one that was downloaded: read, never extended.
 
     Args:
         folder: holds ``run.json`` and the finished tables.
@@ -66,10 +66,25 @@ class HeldRun(Study):
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        if not self.record.get("settings"):
+        settings = read_json(folder / "run.json").get("settings")
+        if not settings:
             raise UsageError(f"the folder {folder} holds no run: there is no run.json in it")
-        self.settings = Settings.checked(**self.record["settings"])
+        super().__init__(folder=folder, **settings)
+
+    @property
+    def recorded(self) -> bool:
+        """Always: nothing is computed into somebody's folder."""
+        return True
+
+    def _load_model(self) -> Explainable:
+        """The model, unless that would import a module that only the run's files name."""
+        source, colon, _ = self.settings.model.partition(":")
+        if colon and source not in ("torchvision", "timm"):
+            raise UsageError(
+                f"the run in {self.folder} is about {self.settings.model}, which is not imported "
+                "for a run in a folder; copy it into data/runs if you trust it"
+            )
+        return super()._load_model()
 
 
 def find_run(name: str, root: Path | None = None) -> Study:

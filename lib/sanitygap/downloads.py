@@ -1,25 +1,25 @@
 """Checksummed downloads of images and weights that no installed package carries."""
 
 import contextlib
-import hashlib
 import io
 import os
-import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import pooch
 import requests
 from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 from urllib3.util import Retry
 
 from sanitygap.errors import UsageError, unknown_name
+from sanitygap.files import file_sha256
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ FETCHABLE = (*REPOSITORIES, *TORCHVISION)
 
 CONNECTIONS = 8
 TIMEOUT = (10, 30)  # seconds to connect, seconds between two packets
-TRIES = 4
+REPETITIONS = 2  # of a transfer that breaks off or brings something else
+TRIES = 4  # after an answer that may be another one soon
 BACKOFF = 0.5  # seconds; doubled from one repetition to the next
 TRANSIENT = (429, 500, 502, 503, 504)
 
@@ -161,28 +162,32 @@ def _fetch_files(
     missing = _missing(wanted, folder)
     if not missing:
         return
-    with _session(base_url) as session:
-        folder.mkdir(parents=True, exist_ok=True)
-        base_url = base_url.rstrip("/")
-        with ThreadPoolExecutor(CONNECTIONS) as pool:
-            jobs = {
-                pool.submit(_download, session, base_url, folder / name, wanted[name]): name
-                for name in missing
-            }
-            try:
-                refused = _finish(jobs, len(wanted), folder.name, progress)
-            except BaseException as error:  # an interruption by the keyboard, too
-                pool.shutdown(wait=True, cancel_futures=True)
-                if isinstance(error, requests.RequestException):
-                    missing = _missing(wanted, folder)
-                    rest = (
-                        f"{len(wanted) - len(missing)} of {len(wanted)} files are in {folder}; "
-                        "run this again to continue, put "
-                        f"{missing[0] if len(missing) == 1 else 'the others'} there by hand, "
-                        f"or {instead}"
-                    )
-                    raise _unreachable(error, base_url, rest) from error
-                raise
+    base_url = base_url.rstrip("/")
+    pooch.get_logger().setLevel("ERROR")  # the bar says enough
+    store = pooch.create(
+        folder,
+        base_url,
+        registry={name: wanted[name] for name in missing},
+        urls={name: f"{base_url}/{quote(name)}" for name in missing},
+        retry_if_failed=REPETITIONS,
+    )
+    with _session(base_url) as session, ThreadPoolExecutor(CONNECTIONS) as pool:
+        download = partial(_download, session)
+        jobs = {pool.submit(store.fetch, name, downloader=download): name for name in missing}
+        try:
+            refused = _finish(jobs, len(wanted), folder.name, progress)
+        except BaseException as error:  # an interruption by the keyboard, too
+            pool.shutdown(wait=True, cancel_futures=True)
+            if isinstance(error, requests.RequestException):
+                missing = _missing(wanted, folder)
+                rest = (
+                    f"{len(wanted) - len(missing)} of {len(wanted)} files are in {folder}; "
+                    "run this again to continue, put "
+                    f"{missing[0] if len(missing) == 1 else 'the others'} there by hand, "
+                    f"or {instead}"
+                )
+                raise _unreachable(error, base_url, rest) from error
+            raise
     if refused:
         more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
         raise UsageError(
@@ -193,12 +198,16 @@ def _fetch_files(
 
 def _missing(wanted: Mapping[str, str], folder: Path) -> list[str]:
     """Names of the files that the folder lacks or holds with other content."""
-    return [name for name, digest in wanted.items() if _sha256(folder / name) != digest]
+    return [
+        name
+        for name, digest in wanted.items()
+        if not (folder / name).is_file() or file_sha256(folder / name) != digest
+    ]
 
 
-def _finish(jobs: dict["Future[bool]", str], total: int, name: str, progress: bool) -> list[str]:
-    """Wait for all downloads; the names of those that were refused."""
-    done: Iterable[Future[bool]] = tqdm(
+def _finish(jobs: dict["Future[str]", str], total: int, name: str, progress: bool) -> list[str]:
+    """Wait for all downloads; the names of those whose content is not the recorded one."""
+    bar = tqdm(
         as_completed(jobs),
         name,
         total=total,
@@ -206,7 +215,14 @@ def _finish(jobs: dict["Future[bool]", str], total: int, name: str, progress: bo
         unit="file",
         disable=not progress,
     )
-    return sorted(jobs[job] for job in done if not job.result())
+    refused = []
+    for job in bar:
+        error = job.exception()
+        if isinstance(error, ValueError) and not isinstance(error, requests.RequestException):
+            refused.append(jobs[job])
+        elif error:
+            raise error
+    return sorted(refused)
 
 
 def _session(base_url: str) -> requests.Session:
@@ -232,34 +248,11 @@ def _session(base_url: str) -> requests.Session:
     return session
 
 
-def _download(session: requests.Session, base_url: str, path: Path, digest: str) -> bool:
-    """Fetch one file; False, and no file, if its content is not the recorded one."""
-    content = _content(session, f"{base_url}/{quote(path.name)}")
-    if hashlib.sha256(content).hexdigest() != digest:
-        return False
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")  # two processes may share a folder
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return True
-
-
-def _content(session: requests.Session, url: str) -> bytes:
-    """The body of an answer, asked for again when the transfer breaks off in the middle."""
-    for attempt in range(1, TRIES):
-        try:
-            return _answer(session, url)
-        except requests.exceptions.ChunkedEncodingError:
-            time.sleep(BACKOFF * 2**attempt)
-    return _answer(session, url)
-
-
-def _answer(session: requests.Session, url: str) -> bytes:
-    response = session.get(url, timeout=TIMEOUT)
-    response.raise_for_status()
-    return response.content
+def _download(session: requests.Session, url: str, path: str, _store: pooch.Pooch) -> None:
+    """Write what a server sends into a file; pooch compares it, and gives it its name."""
+    answer = session.get(url, timeout=TIMEOUT)
+    answer.raise_for_status()
+    Path(path).write_bytes(answer.content)
 
 
 def _unreachable(error: requests.RequestException, base_url: str, rest: str) -> UsageError:
@@ -271,10 +264,3 @@ def _unreachable(error: requests.RequestException, base_url: str, rest: str) -> 
     ):
         return UsageError(f"no network: {urlsplit(base_url).netloc} cannot be reached; {rest}")
     return UsageError(f"the download failed ({error}); {rest}")
-
-
-def _sha256(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -30,6 +30,7 @@ NUMERIC = (
 LIBRARIES = ("torch", "torchvision", "timm")
 
 
+@cache
 def versions() -> dict[str, str]:
     """Installed versions of the numeric libraries."""
     found = {}
@@ -48,9 +49,13 @@ def of_module(module: ModuleType | str) -> str:
 
 
 def of_library() -> str:
-    """SHA-256 of the whole package."""
-    paths = sorted(PACKAGE.rglob("*.py"))
-    return _joined(*((path.relative_to(PACKAGE).as_posix(), _syntax(path)) for path in paths))
+    """SHA-256 of the whole package: its modules, and the templates and lists in its data."""
+    data = (path for path in (PACKAGE / "data").rglob("*") if path.is_file())
+    contents = {path: _syntax(path) for path in PACKAGE.rglob("*.py")}
+    contents |= {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in data}
+    return _joined(
+        *((path.relative_to(PACKAGE).as_posix(), contents[path]) for path in sorted(contents))
+    )
 
 
 def of_function(function: Callable[..., Any]) -> str:

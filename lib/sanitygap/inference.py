@@ -1,13 +1,12 @@
 """Intervals, tests and agreement of rankings, with images as the sampling unit.
 
-Scores come as arrays or frames with one row an image and one column a method; seeds are averaged
-first (:func:`per_image`). Nothing here drops or replaces a missing value: a NaN raises ValueError,
-and callers drop images and say how many.
+Scores come as arrays or frames with one row an image and one column a method. Nothing here drops
+or replaces a missing value: a NaN raises ValueError, and callers drop images and say how many.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -54,34 +53,6 @@ class Interval:
 
     def __str__(self) -> str:
         return f"{self.estimate:.3g} [{self.low:.3g}, {self.high:.3g}]"
-
-
-def per_image(frame: pd.DataFrame, value: str, by: Sequence[str] = ("method",)) -> pd.DataFrame:
-    """Scores of a tidy table, images x methods, averaged over seeds.
-
-    Args:
-        frame: one row for each image, seed and combination of ``by``; columns ``image``, the ones
-            in ``by``, ``value`` and, optionally, ``seed``.
-        value: column with the score.
-        by: columns that tell apart what is compared.
-
-    Returns:
-        One row an image, one column (or level combination) for each value of ``by``, both in the
-        order of first appearance.
-
-    Raises:
-        ValueError: several rows for one cell, a missing one, or a NaN score.
-    """
-    unit = ["image", "seed"] if "seed" in frame else ["image"]
-    keys = [*unit, *by]
-    if frame.duplicated(keys).any():
-        raise ValueError(f"several rows share {', '.join(keys)}; select or average them first")
-    if missing := int(frame[value].isna().sum()):
-        raise ValueError(f"{missing} values of {value!r} are NaN; drop those images and count them")
-    wide = frame.set_index(keys)[value].unstack(list(by), sort=False)
-    if gaps := int(wide.isna().to_numpy().sum()):
-        raise ValueError(f"{gaps} combinations of {', '.join(keys)} are missing from the table")
-    return wide.groupby(level="image", sort=False).mean()
 
 
 def bootstrap_mean(
@@ -268,27 +239,6 @@ def proportion_interval(
     name = {"wilson": "wilson", "clopper-pearson": "beta"}[method]
     low, high = proportion_confint(successes, n, alpha=1 - level, method=name)
     return Interval(successes / n, float(low), float(high), n, level)
-
-
-def monte_carlo_check(p_hat: float, p: float, n: int) -> bool:
-    """Whether a simulated probability agrees with a claimed one: |p̂ - p| <= 3 standard errors.
-
-    Args:
-        p_hat: relative frequency in ``n`` independent draws.
-        p: claimed probability, from which the standard error sqrt(p (1 - p) / n) is computed.
-    """
-    return abs(p_hat - p) <= 3 * _standard_error(p_hat, p, n)
-
-
-def monte_carlo_at_most(p_hat: float, bound: float, n: int) -> bool:
-    """Whether a simulated probability respects an upper bound, up to 3 standard errors."""
-    return p_hat - bound <= 3 * _standard_error(p_hat, bound, n)
-
-
-def _standard_error(p_hat: float, p: float, n: int) -> float:
-    if n < 1 or not (0 <= p <= 1 and 0 <= p_hat <= 1):
-        raise ValueError(f"{p_hat} and {p} from {n} draws are not probabilities")
-    return float(np.sqrt(p * (1 - p) / n))
 
 
 def _checked(values: ArrayLike, ndim: int) -> Array:

@@ -4,16 +4,12 @@ import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from sanitygap import fingerprint
 from sanitygap.errors import UsageError
 from sanitygap.files import find_root, git_output
-
-VERSIONS = ("torch", "torchvision", "zennit", "captum", "numpy", "scipy", "scikit-image", "pandas")
 
 
 def provenance(device: str) -> dict[str, Any]:
@@ -22,11 +18,13 @@ def provenance(device: str) -> dict[str, Any]:
     Args:
         device: the torch device that computes.
     """
+    import torch
+
     kind = torch.cuda.get_device_name(device) if device.startswith("cuda") else processor()
     return {
         "commit": commit(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in VERSIONS},
+        "versions": fingerprint.versions(),
         "device": kind,
         "threads": torch.get_num_threads(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

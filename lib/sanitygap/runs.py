@@ -63,6 +63,7 @@ class Study:
     Args:
         run, profile, model, images, n_images, device, seed: see :class:`Settings`.
         root: the folder that holds ``data/runs``; found from the working directory by default.
+        folder: of the run, if it is not the one of its name in ``data/runs``.
         shard: ``"2/4"`` computes every fourth part, beginning with the second.
 
     Raises:
@@ -70,10 +71,15 @@ class Study:
     """
 
     def __init__(
-        self, *, root: Path | None = None, shard: str | None = None, **settings: Any
+        self,
+        *,
+        root: Path | None = None,
+        folder: Path | None = None,
+        shard: str | None = None,
+        **settings: Any,
     ) -> None:
         self.settings = Settings.checked(**settings)
-        self.folder = (root or find_root()) / "data" / "runs" / self.settings.run
+        self.folder = folder or (root or find_root()) / "data" / "runs" / self.settings.run
         self.shard = parse_shard(shard)
         self.context = Context(self._load_model, self._load_images, self.settings.seed)
         self._asked: dict[str, dict[str, Any]] = {}
@@ -113,29 +119,39 @@ class Study:
 
         Args:
             name: of a table.
-            parameters: the table's own that differ from the profile's; None stands for the
-                profile's value. Where none are given, those of the last time hold, so that
-                everything that a study shows is about the same table.
+            parameters: the table's own that differ from the profile's; None is as good as none.
+                Where there are none, those of the first time hold.
 
         Returns:
             The tidy table. Its ``attrs`` say how it was made: :meth:`made` without its long lists.
 
         Raises:
-            UsageError: unknown table, unknown or unusable parameter, or a recorded run that does
-                not hold the table with these.
+            UsageError: unknown table, unknown or unusable parameter, other parameters than the
+                first time, or a recorded run that does not hold the table with these.
         """
         entry = find_table(name)
-        given = entry.checked(parameters) or self._asked.get(name, {})
-        self._asked[name] = given
-        if self.recorded:
-            return self._recorded_table(entry, given)
-        with locked(self.folder / "parts", name):  # another notebook may be computing it
+        given = entry.checked(parameters)
+        held = self._asked.get(name, given)
+        told, asked = (entry.arguments(self.settings.profile, these) for these in (held, given))
+        if given and told != asked:
+            other = {key: value for key, value in told.items() if value != asked[key]}
+            raise UsageError(
+                f"this page has used the table {name!r} with {other} before, and may use one "
+                "version of a table only; ask for it with these parameters first"
+            )
+        table = self._recorded_table(entry, held) if self.recorded else self._table(entry, held)
+        self._asked[name] = held
+        return table
+
+    def _table(self, entry: Table, given: Mapping[str, Any]) -> pd.DataFrame:
+        """A table of a run that is not recorded."""
+        with locked(self.folder / "parts", entry.name):  # another notebook may be computing it
             parts, paths = self._compute(entry, given)
             missing = [path for path in paths if not path.is_file()]
             if missing:
                 raise UsageError(
-                    f"{len(missing)} of {len(paths)} parts of {name!r} belong to other shards; "
-                    "compute and join them first"
+                    f"{len(missing)} of {len(paths)} parts of {entry.name!r} belong to other "
+                    "shards; compute and join them first"
                 )
             return self._assemble(entry, given, parts, paths)
 
@@ -211,7 +227,7 @@ class Study:
     def _judged(self, claims: Iterable[str], known: Mapping[str, Verdict]) -> dict[str, Record]:
         """Claim -> its verdict, each after those it rests on; ``known`` are verdicts of others."""
         needed = {name for claim in claims for name in find_criterion(claim).tables}
-        tables = {name: self.table(name, **self._asked.get(name, {})) for name in sorted(needed)}
+        tables = {name: self.table(name) for name in sorted(needed)}
         verdicts, records = dict(known), {}
         for claim in in_order(claims):
             found = find_criterion(claim)

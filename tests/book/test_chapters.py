@@ -8,7 +8,7 @@ import pytest
 
 from sanitygap.book import Project
 from sanitygap.book.execution import COMMAND_OPTIONS, STAMP
-from sanitygap.book.localpaths import LocalPaths
+from sanitygap.book.publishable import LocalPaths
 from tests.book.smoke import RUN, smoke_project
 from tests.book.toy import CHECKOUT
 

@@ -8,9 +8,8 @@ import pytest
 from bs4 import BeautifulSoup
 from pybtex.database import parse_string
 
-from sanitygap.book.citable import WORKS, as_script, entries, parts, read_works
-from sanitygap.book.citation import Citation, latex
-from sanitygap.book.ledger_page import PAPERS
+from sanitygap.book.citation import WORKS, Citation, as_script, entries, latex, parts, read_works
+from sanitygap.book.directives import PAPERS
 from sanitygap.claims import load_claims
 from tests.book.toy import ADDRESS, CHECKOUT
 

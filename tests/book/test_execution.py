@@ -10,9 +10,8 @@ import nbformat
 import pytest
 
 from sanitygap.book import Project, execute, gate
-from sanitygap.book.gatekeeper import problems
-from sanitygap.book.localpaths import LocalPaths
-from sanitygap.book.stamp import STAMP
+from sanitygap.book.gatekeeper import STAMP, problems
+from sanitygap.book.publishable import LocalPaths
 from sanitygap.errors import NotRecordedError, UsageError
 
 

@@ -10,8 +10,7 @@ import nbformat
 import pytest
 
 from sanitygap.book import Project, gate
-from sanitygap.book.gatekeeper import moved_verdicts
-from sanitygap.book.stamp import STAMP
+from sanitygap.book.gatekeeper import STAMP, moved_verdicts
 from sanitygap.claims.records import as_json
 from sanitygap.errors import UsageError
 from sanitygap.runs import Study

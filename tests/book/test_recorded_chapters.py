@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from sanitygap.book import Project
-from sanitygap.book.recordings import recorded_claims, recorded_tables
+from sanitygap.book.results import recorded_claims, recorded_tables
 from tests.book.toy import CHECKOUT
 from tests.test_recorded import RUNS, study
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sanitygap.book.recordings import difference, recorded_claims, recorded_tables
+from sanitygap.book.results import difference, recorded_claims, recorded_tables
 from tests.book.test_results import git
 
 RUN = "reference-a"

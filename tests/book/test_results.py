@@ -12,7 +12,7 @@ import pytest
 from sanitygap.archive import run_records
 from sanitygap.book import Project
 from sanitygap.book.results import changes, drift, results, shown_runs
-from sanitygap.book.server import make_server
+from sanitygap.book.site import make_server
 from sanitygap.errors import UsageError
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from sanitygap import fingerprint
 from sanitygap.book import Project, execute, gate
-from sanitygap.book.stamp import STAMP
+from sanitygap.book.gatekeeper import STAMP
 from sanitygap.claims import Record
 from sanitygap.claims.records import as_json
 from sanitygap.errors import UsageError

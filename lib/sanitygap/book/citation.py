@@ -1,9 +1,10 @@
-"""How to cite the companion and its pages, from ``CITATION.cff``."""
+"""How to cite the companion, its pages and what they hold, from ``CITATION.cff``."""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,3 +117,199 @@ def _name(author: Mapping[str, str]) -> str:
     if "name" in author:
         return author["name"]
     return f"{author['given-names']} {author['family-names']}"
+
+
+WORKS = {
+    "binder-2022": ("binder2022",),
+    "binder-2022-summary": ("binder2022",),
+    "adebayo-2018": ("adebayo2018",),
+    "sriram-conati-2022": ("sriram2022",),
+    "khakzar-2022": ("khakzar2022",),
+    "cross": ("binder2022", "adebayo2018", "sriram2022", "khakzar2022"),
+}
+"""Paper of a claim -> keys in ``book/references.bib``."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a page that can be cited.
+
+    Args:
+        at: id of the element that it is.
+        anchor: id to link to; the page as a whole has none.
+        title: what it is called, as plain text; formulas stand between ``\\(`` and ``\\)``.
+        names: ids that stand at it, among them those of the claims that it treats.
+    """
+
+    at: str
+    anchor: str
+    title: str
+    names: tuple[str, ...] = ()
+
+
+def parts(body: str) -> list[Part]:
+    """The sections, theorems, equations, figures, tables and claims of a page, in their order.
+
+    Args:
+        body: HTML of the page's article.
+    """
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(body, "html.parser")
+    found = []
+    selector = (
+        "section:has(> :is(h1, h2, h3, h4)), div.proof[id], div.math[id^=equation-], "
+        "figure[id]:has(figcaption), div.citable-table, table.citable[id], "
+        "table.ledger tbody tr[id]"
+    )
+    for element in soup.select(selector):
+        if element.name == "section":
+            found.append(_section(element))
+        elif element.name == "figure":
+            found.append(_of_caption(element, element.find("figcaption")))
+        elif element.name == "tr":
+            found.append(_plain(element, f"Claim {element['id']}", str(element["id"])))
+        elif element.name == "table":
+            found.append(_plain(element, f"Table: {_heading(element)}"))
+        elif "math" in element["class"]:
+            number = element.find(class_="eqno")
+            found.append(_plain(element, f"Equation {_text(number) if number else ''}".strip()))
+        elif "citable-table" in element["class"]:
+            found.append(_of_caption(element, element.find("caption"), "Table: "))
+        elif not re.fullmatch(r"proof-\d+", str(element["id"])):  # counted ids are not kept
+            title = element.find("p", class_="admonition-title")
+            found.append(_plain(element, _text(title)))
+    return found
+
+
+def _section(section: Any) -> Part:
+    """A section; its own label is kept when its title changes, unlike the id made from it."""
+    labels = tuple(span["id"] for span in section.find_all("span", id=True, recursive=False))
+    own = next((name for name in labels if name.startswith("sec-")), None)
+    heading = section.find(["h1", "h2", "h3", "h4"], recursive=False)
+    anchor = "" if heading.name == "h1" else own or (labels or (section["id"],))[0]
+    return Part(section["id"], anchor, _text(heading), labels)
+
+
+def _of_caption(element: Any, caption: Any, before: str = "") -> Part:
+    number = caption.find(class_="caption-number") if caption else None
+    text = _text(caption) if caption else ""
+    shown = _text(number) if number else ""
+    words = _first_sentence(text.removeprefix(shown).strip())
+    return _plain(element, f"{shown}: {words}" if shown else f"{before}{words}".rstrip(": "))
+
+
+def _plain(element: Any, title: str, *names: str) -> Part:
+    section = _around(element)
+    around = () if section is None or names else _section(section).names
+    return Part(element["id"], element["id"], title, (*names, element["id"], *around))
+
+
+def _heading(element: Any) -> str:
+    section = _around(element)
+    return "" if section is None else _section(section).title
+
+
+def _around(element: Any) -> Any:
+    """The section that an element stands in; the body of a theorem is none."""
+    return next(
+        (
+            section
+            for section in element.find_parents("section")
+            if section.find(["h1", "h2", "h3", "h4"], recursive=False)
+        ),
+        None,
+    )
+
+
+def _text(element: Any) -> str:
+    """The text of an element, without the sign that links to it."""
+    words = "".join(
+        text
+        for text in element.find_all(string=True)
+        if not text.find_parent("a", class_="headerlink")
+    )
+    return " ".join(words.split())
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=[^\d\s.])\.(?=\s|$)", text, maxsplit=1)[0]
+
+
+def entries(
+    body: str,
+    page: str,
+    title: str,
+    citation: Citation,
+    works: Mapping[str, str],
+    claims: Mapping[str, Mapping[str, Any]],
+    stamp: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Every part of a page with its BibTeX entry and the original works beside it.
+
+    Args:
+        body: HTML of the page's article.
+        page: name of the document, such as ``notebooks/gap``.
+        title: title of the page.
+        citation: whom to cite.
+        works: key of a work -> its BibTeX entry.
+        claims: id in lower case -> claim, with its ``paper`` and ``notebook``.
+        stamp: what ``execute`` wrote into the metadata of the page's notebook.
+
+    Returns:
+        ``parts``: mappings with ``at``, ``title``, ``bibtex`` and ``works``; ``works``: key ->
+        BibTeX entry of those that are named; ``address``: of the site, or None.
+    """
+    name = page.rpartition("/")[2]
+    judged_here = [claim["paper"] for claim in claims.values() if claim["notebook"] == name]
+    shown = []
+    named: dict[str, str] = {}
+    for part in parts(body):
+        own = [claims[key.lower()]["paper"] for key in part.names if key.lower() in claims]
+        keys = _works(own or judged_here or ["binder-2022"])
+        named |= {key: works[key] for key in keys if key in works}
+        key = f"sanitygap-{name}{f'-{part.anchor}' if part.anchor else ''}"
+        path = f"{page}.html{f'#{part.anchor}' if part.anchor else ''}"
+        what = f"{part.title}, in: {title}" if part.anchor else title
+        shown.append(
+            {
+                "at": part.at,
+                "anchor": part.anchor,
+                "title": _as_read(part.title),
+                "bibtex": citation.bibtex(key, what, path, stamp),
+                "works": [key for key in keys if key in works],
+            }
+        )
+    return {"address": citation.address, "parts": shown, "works": named}
+
+
+def _works(papers: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(key for paper in papers for key in WORKS[paper]))
+
+
+def _as_read(title: str) -> str:
+    """A title without the marks of formulas."""
+    return re.sub(r"\\[()]", "", title)
+
+
+def as_script(data: Mapping[str, Any]) -> str:
+    """Data for a script of the page, as an element that is never executed."""
+    text = json.dumps(data, ensure_ascii=False).replace("</", "<\\/").replace("<!--", "<\\u0021--")
+    return f'<script type="application/json" id="citations">{text}</script>'
+
+
+def read_works(text: str) -> dict[str, str]:
+    """Key -> BibTeX entry, of the works that claims come from.
+
+    Args:
+        text: content of a BibTeX file.
+    """
+    from pybtex.database import BibliographyData, parse_string
+
+    wanted = {key for keys in WORKS.values() for key in keys}
+    held = parse_string(text, "bibtex").entries
+    return {
+        key: BibliographyData({key: entry}).to_string("bibtex").strip()
+        for key, entry in held.items()
+        if key in wanted
+    }

@@ -1,32 +1,69 @@
-"""Directives that show the facts assembled with the pages; none has a number of its own."""
+"""Directives that show the facts assembled with the pages; none has a number of its own.
+
+What they show is written in ``data/site.html``; here the facts are put into its order.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlencode
 
 from docutils import nodes  # type: ignore[import-untyped]
-from sphinx import addnodes
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
+from sphinx.domains.std import StandardDomain
 from sphinx.util.docutils import SphinxDirective
 
 from sanitygap.book.passport import duration, when
-from sanitygap.book.verdicts import VERDICTS
-
-Cell = Any
-"""Content of a cell of a table: a node, several nodes, or plain text."""
+from sanitygap.book.stage import slug
+from sanitygap.claims import VERDICTS
+from sanitygap.claims.documentary import Substance, standing
+from sanitygap.words import plural
 
 LEDGER = "book/ledger"
 """The page that holds the ledger."""
 
+PAPERS = {
+    "binder-2022": "Binder et al. (2022)",
+    "binder-2022-summary": "Summary of Binder et al.",
+    "adebayo-2018": "Adebayo et al. (2018)",
+    "sriram-conati-2022": "Sriram & Conati (2022)",
+    "khakzar-2022": "Khakzar et al. (2022)",
+    "cross": "Across the papers",
+}
 
-class claim_place(nodes.Inline, nodes.Element):  # noqa: N801 (docutils names nodes this way)
-    """Where the book treats a claim; becomes a link when all labels are known."""
+NO_HISTORY = "The history of the recorded results is not at hand here."
+
+MARKDOWN, INLINE = "\0", "\1"
+"""Marks around Markdown in rendered HTML; a piece that begins with the second is no paragraph."""
+
+Row = Mapping[str, Any]
+"""A claim with a verdict, as :func:`sanitygap.claims.collect` gives it."""
+
+
+def markdown(text: str | None) -> Markup:
+    """Markdown that stands in HTML as paragraphs."""
+    return Markup(f"{MARKDOWN}{text}{MARKDOWN}") if text else Markup("")
+
+
+def inline(text: str) -> Markup:
+    """Markdown that stands in HTML inside of a paragraph."""
+    return markdown(INLINE + text)
+
+
+def query(**chosen: str) -> str:
+    """The part of an address that chooses filters of the ledger."""
+    return "?" + urlencode({key: value for key, value in chosen.items() if value})
+
+
+def place(claim: Row) -> str:
+    """A link to where the book treats a claim, in Markdown."""
+    return f"{{claim-place}}`{claim['id']} {claim.get('notebook') or ''}`"
 
 
 class FactsDirective(SphinxDirective):
@@ -42,9 +79,9 @@ class FactsDirective(SphinxDirective):
         return json.loads(path.read_text(encoding="utf-8"))
 
     @cached_property
-    def claims(self) -> dict[str, list[Mapping[str, Any]]]:
+    def claims(self) -> dict[str, list[Row]]:
         """Id of a claim -> its rows, one for each run; in the order of the ledger."""
-        claims: dict[str, list[Mapping[str, Any]]] = {}
+        claims: dict[str, list[Row]] = {}
         for row in self.facts["claims"]:
             claims.setdefault(row["id"], []).append(row)
         return claims
@@ -60,88 +97,51 @@ class FactsDirective(SphinxDirective):
             for run, model in pairs
         }
 
-    def column_heads(self) -> list[list[nodes.Node]]:
-        """A head for each column: the model, and below it whose run on how many images."""
+    def show(self, name: str, *values: Any) -> list[nodes.Node]:
+        """Nodes of a macro of ``data/site.html``, which sees these values and what all share."""
         known = {one["name"]: one for one in self.facts["runs"]}
-        return [
-            [
-                nodes.paragraph("", model, classes=["model"]),
-                nodes.paragraph("", run_in_words(known.get(run), run), classes=["shown-on"]),
-            ]
-            for run, model in self.columns
-        ]
+        shared = {
+            "claims": self.claims,
+            # a head for each column: the model, and below it whose run on how many images
+            "columns": [(m, run_in_words(known.get(run), run)) for run, m in self.columns],
+            "names": self.columns,
+            "ledger": self.env.app.builder.get_relative_uri(self.env.docname, LEDGER),
+        }
+        macro = getattr(TEMPLATES.get_template("site.html").make_module(shared), name)
+        found: list[nodes.Node] = []
+        for number, piece in enumerate(macro(*values).split(MARKDOWN)):
+            if number % 2 == 0:
+                found.append(nodes.raw("", piece, format="html"))
+            elif piece.startswith(INLINE):
+                [paragraph] = self.parse_text_to_nodes(piece.removeprefix(INLINE))
+                found.append(nodes.inline("", "", *paragraph.children))
+            else:
+                found += self.parse_text_to_nodes(piece)
+        return found
 
-    def ledger_link(self, text: str, anchor: str = "", **chosen: str) -> nodes.reference:
-        """A link to the ledger: to a claim, or with filters chosen."""
-        page = self.env.app.builder.get_relative_uri(self.env.docname, LEDGER)
-        query = f"?{urlencode(chosen)}" if chosen else ""
-        return nodes.reference(
-            "", text, refuri=f"{page}{query}{f'#{anchor}' if anchor else ''}", internal=True
-        )
-
-    def markdown(self, text: str | None) -> list[nodes.Node]:
-        """Nodes of a text in MyST Markdown."""
-        return self.parse_text_to_nodes(text) if text else []
-
-    def table(
-        self, header: Sequence[Cell], rows: Iterable[nodes.row], classes: Sequence[str]
-    ) -> nodes.Node:
-        """A table with a head, inside a container that scrolls where the screen is narrow."""
-        group = nodes.tgroup(cols=len(header))
-        group += [nodes.colspec(colwidth=1) for _ in header]
-        group += nodes.thead("", row(header))
-        body = nodes.tbody()
-        body += list(rows)
-        group += body
-        made = nodes.table("", group, classes=[*classes], ids=[f"table-{classes[0]}"])
-        return nodes.container("", made, classes=["scrolls"])
+    def sentence(self, text: str) -> list[nodes.Node]:
+        """A paragraph of plain text."""
+        return [nodes.paragraph("", text)]
 
 
 class VerdictCounts(FactsDirective):
     """How many claims have which verdict, for each run and model; each number leads to them."""
 
     def run(self) -> list[nodes.Node]:
-        claims, columns = self.claims, self.columns
-        counts = Counter(
-            (row["run"], row["model"], row["verdict"])
-            for rows in claims.values()
-            for row in rows
-            if of_a_run(row)
-        )
-        judged = Counter(
-            (row["run"], row["model"]) for rows in claims.values() for row in rows if of_a_run(row)
-        )
-        for pair in columns:
-            counts[*pair, "not-run"] += len(claims) - judged[pair]
-        lines = [
-            row(
-                [
-                    badge(verdict),
-                    *(
-                        self.count(counts[*pair, verdict], verdict, shown)
-                        for pair, shown in columns.items()
-                    ),
-                ]
-            )
+        counts = {pair: count_verdicts(self.claims.values(), pair) for pair in self.columns}
+        lines = {
+            verdict: {shown: counts[pair][verdict] for pair, shown in self.columns.items()}
             for verdict in VERDICTS
-            if any(counts[*pair, verdict] for pair in columns)
-        ]
-        lines.append(row(["All claims", *(str(len(claims)) for _ in columns)]))
-        return [self.table(["Verdict", *self.column_heads()], lines, ["verdict-counts", "citable"])]
-
-    def count(self, number: int, verdict: str, shown: str) -> nodes.Node:
-        """A number that leads to the claims it counts."""
-        if not number:
-            return nodes.paragraph("", "0")
-        return nodes.paragraph("", "", self.ledger_link(str(number), verdict=verdict, model=shown))
+            if any(count[verdict] for count in counts.values())
+        }
+        return self.show("verdict_counts", lines)
 
 
 class VerdictMeanings(FactsDirective):
     """What each verdict means."""
 
     def run(self) -> list[nodes.Node]:
-        lines = [row([badge(verdict), shown.meaning]) for verdict, shown in VERDICTS.items()]
-        return [self.table(["Verdict", "Meaning"], lines, ["verdict-meanings"])]
+        return self.show("verdict_meanings")
 
 
 class Headline(NamedTuple):
@@ -179,17 +179,15 @@ class Verdicts(FactsDirective):
             raise self.error(f"no claim {', '.join(unknown)} in the ledger")
         if split := [line for line in lines if line.part and len(line.claims) > 1]:
             raise self.error(f"a part is of one claim, not of {', '.join(split[0].claims)}")
-        waiting = [name for name in names if any(not of_a_run(one) for one in claims[name])]
-        return [
-            self.table(
-                ["Claim", *self.column_heads()],
-                [self.headline(line) for line in lines],
-                ["headlines", "citable"],
-            ),
-            *self.waiting(claims, list(dict.fromkeys(waiting))),
-        ]
+        waiting = {
+            one["model"]
+            for name in names
+            for one in claims[name]
+            if one["model"] and not of_a_run(one)
+        }
+        return self.show("verdicts", [self.headline(line) for line in lines], len(waiting))
 
-    def headline(self, line: Headline) -> nodes.row:
+    def headline(self, line: Headline) -> dict[str, Any]:
         """A row: what is claimed, and a cell for each run, or one for all."""
         rows = [one for name in line.claims for one in self.claims[name]]
         on_runs = {
@@ -199,103 +197,102 @@ class Verdicts(FactsDirective):
         judged = [found for found in on_runs.values() if found]
         networks = rows[0].get("networks") if len(line.claims) == 1 else None
         if networks and len({found[rows[0]["id"]]["verdict"] for found in judged}) == 1:
-            made = row([[*self.about(line)], self.cell(line, judged[0], networks)])
-            made[-1]["morecols"] = len(on_runs) - 1
-            return made
-        cells = [self.cell(line, found, shown) for shown, found in on_runs.items()]
-        return row([[*self.about(line)], *cells])
-
-    def cell(
-        self, line: Headline, rows: Mapping[str, Mapping[str, Any]], shown: str
-    ) -> list[nodes.Node]:
-        """What one run says of the claims of a row; ``shown`` is what it is about."""
-        if line.part:
-            share = rows.get(line.claims[0], {}).get("numbers", {}).get(f"share: {line.part}")
-            if share is None:
-                return [verdict_line("not-run", shown)]
-            strong, words = nodes.strong("", percentage(share)), nodes.Text(" of specifications")
-            return [nodes.paragraph("", "", strong, words, _shown_on(shown), classes=["share"])]
-        verdicts = dict.fromkeys(line.claims, "not-run")
-        verdicts |= {name: one["verdict"] for name, one in rows.items()}
-        cell: list[nodes.Node] = []
-        for verdict in VERDICTS:
-            names = [name for name in line.claims if verdicts[name] == verdict]
-            if not names:
-                continue
-            cell.append(verdict_line(verdict, shown))
-            if len(names) < len(line.claims):
-                cell.append(nodes.paragraph("", ", ".join(names), classes=["share"]))
-        if len(line.claims) == 1 and rows:
-            words = conditions(rows[line.claims[0]].get("numbers", {}))
-            cell += [nodes.paragraph("", words, classes=["share"])] if words else []
-        return cell
-
-    def about(self, line: Headline) -> list[nodes.Node]:
-        """What is claimed, its places in the ledger and in the book."""
-        links = [
-            nodes.paragraph(
-                "",
-                "",
-                self.ledger_link(name, name),
-                nodes.Text(" · "),
-                claim_place(claim=name, notebook=self.claims[name][0].get("notebook") or ""),
-                classes=["links"],
-            )
-            for name in line.claims
-        ]
+            cells = [{**self.cell(line, judged[0], networks), "span": len(on_runs)}]
+        else:
+            cells = [self.cell(line, found, shown) for shown, found in on_runs.items()]
         first = self.claims[line.claims[0]][0]
-        about = [networks_line(first)] if first.get("networks") else []
-        return [*self.markdown(line.words or first["statement"]), *about, *links]
+        return {"words": line.words, "names": line.claims, "first": first, "cells": cells}
 
-    def waiting(
-        self, claims: Mapping[str, Sequence[Mapping[str, Any]]], names: Sequence[str]
-    ) -> list[nodes.Node]:
-        """How many models of the papers these claims still wait for."""
-        models = {
-            one["model"]
-            for name in names
-            for one in claims[name]
-            if one["model"] and not of_a_run(one)
+    def cell(self, line: Headline, rows: Mapping[str, Row], shown: str) -> dict[str, Any]:
+        """What one run says of the claims of a row; ``shown`` is what it is about."""
+        numbers = rows.get(line.claims[0], {}).get("numbers", {})
+        cell = {
+            "shown": shown,
+            "span": 1,
+            "share": None,
+            "verdicts": [("not-run", "")],
+            "words": "",
         }
-        if not models:
-            return []
-        text = nodes.Text(
-            f"{len(models)} models that the papers used for these claims have no run here. "
-        )
-        link = self.ledger_link("The ledger lists them, each with its command", verdict="not-run")
-        return [nodes.paragraph("", "", text, link, nodes.Text("."), classes=["waiting"])]
+        if line.part:
+            share = numbers.get(f"share: {line.part}")
+            return cell if share is None else {**cell, "share": share, "verdicts": []}
+        names: dict[str, list[str]] = {}
+        for name in line.claims:
+            names.setdefault(rows[name]["verdict"] if name in rows else "not-run", []).append(name)
+        verdicts = [
+            (verdict, ", ".join(names[verdict]) if len(names) > 1 else "")
+            for verdict in VERDICTS
+            if verdict in names
+        ]
+        words = conditions(numbers) if len(line.claims) == 1 else ""
+        return {**cell, "verdicts": verdicts, "words": words}
+
+
+class Ledger(FactsDirective):
+    """Every claim with its criterion, verdicts and evidence."""
+
+    def run(self) -> list[nodes.Node]:
+        targets = cast(StandardDomain, self.env.get_domain("std"))
+        for name in self.claims:
+            # As a label it can be referred to from every page, and from other books.
+            label = f"claim-{name}".lower()
+            targets.note_hyperlink_target(label, self.env.docname, name, name)
+        return self.show("ledger_of", {name: self.line(rows) for name, rows in self.claims.items()})
+
+    def line(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """One claim of the ledger: its classes, and its rows that were judged or wait."""
+        first = rows[0]
+        page = f"notebooks/{first.get('notebook')}"
+        classes = [f"paper-{first['paper']}"]
+        classes += [f"kind-{first['kind']}"] if first.get("kind") else []
+        # by these ledger.js finds the claims of a part, and those with a verdict
+        classes += [f"part-{slug(p['caption'])}" for p in self.facts["parts"] if page in p["pages"]]
+        classes += [f"is-{one['verdict']}" for one in rows]
+        waiting = [one for one in rows if one["model"] and not of_a_run(one)]
+        judged = [one for one in rows if one not in waiting]
+        return {"first": first, "classes": classes, "judged": judged, "waiting": waiting}
+
+
+class PartPages(FactsDirective):
+    """One row for each page of the part that this page introduces.
+
+    A line of the body is ``page: what it shows``. The other columns count the verdicts on the
+    claims of the page, one column for each run and model.
+    """
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        part = next((p for p in self.facts["parts"] if self.env.docname in p["pages"]), None)
+        lines = [line.partition(":")[::2] for line in self.content if line.strip()]
+        words = {name.strip(): text.strip() for name, text in lines}
+        expected = [page for page in part["pages"] if page != self.env.docname] if part else []
+        if part is None or list(words) != expected:
+            raise self.error(
+                f"this part has the pages {', '.join(expected) or 'none'}, in this order; "
+                f"described are {', '.join(words) or 'none'}"
+            )
+        found = {
+            page: [
+                rows for rows in self.claims.values() if f"notebooks/{rows[0]['notebook']}" == page
+            ]
+            for page in words
+        }
+        everything = [rows for claims in found.values() for rows in claims]
+        columns = self.columns if everything else {}
+
+        def counts(claims: Sequence[Sequence[Row]]) -> dict[str, Counter[str]]:
+            return {shown: count_verdicts(claims, pair) for pair, shown in columns.items()}
+
+        pages = [(page, text, counts(found[page])) for page, text in words.items()]
+        return self.show("part_pages", pages, counts(everything), slug(part["caption"]))
 
 
 class Executions(FactsDirective):
     """When, how long and from what each chapter was executed."""
 
     def run(self) -> list[nodes.Node]:
-        rows = []
-        for one in self.facts["executions"]:
-            link = addnodes.pending_xref(
-                "",
-                nodes.inline("", one["title"]),
-                refdomain="std",
-                reftype="doc",
-                reftarget=f"/notebooks/{one['name']}",
-                refdoc=self.env.docname,
-                refexplicit=True,
-            )
-            commit = (one["commit"] or "none")[:12] + (" +changes" if one["dirty"] else "")
-            rows.append(
-                row(
-                    [
-                        nodes.paragraph("", "", link),
-                        one["run"],
-                        str(one["parameters"].get("model")),
-                        when(one["started"]),
-                        duration(one["duration_s"]),
-                        nodes.literal("", commit),
-                    ]
-                )
-            )
-        header = ["Page", "Run", "Model", "Executed", "Took", "Commit"]
-        return [self.table(header, rows, ["executions"])]
+        return self.show("executions", self.facts["executions"])
 
 
 class DataDictionary(FactsDirective):
@@ -304,22 +301,7 @@ class DataDictionary(FactsDirective):
     def run(self) -> list[nodes.Node]:
         from sanitygap.experiments import TABLES
 
-        return [
-            details(
-                f"<code>{escape(name)}</code> {escape(entry.summary.replace('`', ''))}",
-                [
-                    self.table(
-                        ["Column", "Meaning"],
-                        [
-                            row([nodes.literal("", column), meaning])
-                            for column, meaning in entry.columns.items()
-                        ],
-                        [f"columns-{name}", "columns"],
-                    )
-                ],
-            )
-            for name, entry in sorted(TABLES.items())
-        ]
+        return self.show("data_dictionary", sorted(TABLES.items()))
 
 
 class CitationDirective(FactsDirective):
@@ -327,46 +309,123 @@ class CitationDirective(FactsDirective):
 
     def run(self) -> list[nodes.Node]:
         citation = self.facts["citation"]
-        entry = nodes.literal_block(citation["bibtex"], citation["bibtex"], language="bibtex")
-        return [*self.markdown(citation["sentence"]), entry]
+        return self.parse_text_to_nodes(
+            f"{citation['sentence']}\n\n```bibtex\n{citation['bibtex']}\n```"
+        )
 
 
-def row(cells: Sequence[Cell], classes: Sequence[str] = ()) -> nodes.row:
-    """A row of a table from nodes or plain text."""
-    made = nodes.row(classes=list(classes))
-    for cell in cells:
-        if isinstance(cell, str):
-            cell = nodes.paragraph("", cell)
-        content = [cell] if isinstance(cell, nodes.Node) else list(cell)
-        if content and isinstance(content[0], nodes.literal | nodes.inline):
-            content = [nodes.paragraph("", "", *content)]
-        made += nodes.entry("", *content)
-    return made
+class RecordedRuns(FactsDirective):
+    """The runs whose verdicts the site shows: about what, when and from which commit."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = self.facts["runs"]
+        return self.show("runs", rows) if rows else self.sentence("No run is recorded here.")
 
 
-def badge(verdict: str) -> nodes.inline:
-    """A verdict as sign and word; the colour only repeats what the word says."""
-    shown = VERDICTS[verdict]
-    return nodes.inline(
-        "",
-        "",
-        nodes.raw("", f'<span aria-hidden="true">{shown.sign}</span>', format="html"),
-        nodes.Text(f" {verdict}"),
-        classes=["verdict", f"verdict-{shown.tone}"],
+class Amendments(FactsDirective):
+    """Every change of a criterion, newest first: what, why, and the verdicts before and after."""
+
+    def run(self) -> list[nodes.Node]:
+        entries = [
+            self.entry(number, one) for number, one in enumerate(self.facts["amendments"], 1)
+        ]
+        if not entries:
+            return self.sentence("No criterion was changed.")
+        return self.show("amendments", entries[::-1])
+
+    def entry(self, number: int, one: Mapping[str, Any]) -> dict[str, Any]:
+        """One change, with its verdicts in recorded runs: claim -> run -> before and after."""
+        pairs = {
+            claim: {
+                run: (told["before"].get(run), after)
+                for run, after in self.after(claim, told).items()
+            }
+            for claim, told in one["verdicts"].items()
+        }
+        steps = [pair for of_claim in pairs.values() for pair in of_claim.values()]
+        return {
+            **one,
+            "number": number,
+            "pairs": pairs,
+            "runs": sorted({run for of_claim in pairs.values() for run in of_claim}),
+            "steps": plural(len(steps), "verdict"),
+            "moved": sum(before != after for before, after in steps),
+        }
+
+    def after(self, claim: str, told: Mapping[str, Any]) -> dict[str, str | None]:
+        """Recorded run -> its verdict after the change, in the order of the runs' names."""
+        after = told["after"]
+        if after is None:  # no later change: the present verdict is the outcome
+            recorded = {one["name"] for one in self.facts["runs"] if one["recorded"]}
+            recorded |= set(told["before"])
+            rows = self.claims.get(claim, [])
+            after = {one["run"]: one["verdict"] for one in rows if one["run"] in recorded}
+        return {run: after.get(run) for run in sorted({*told["before"], *after})}
+
+
+class Changes(FactsDirective):
+    """What changed in the recorded results, from the history of their files."""
+
+    def run(self) -> list[nodes.Node]:
+        entries = self.facts["changes"]
+        return self.show("changes", entries) if entries else self.sentence(NO_HISTORY)
+
+
+class Drift(FactsDirective):
+    """Where the shown run and the recorded one of its model differ beyond chance."""
+
+    def run(self) -> list[nodes.Node]:
+        parts = {"notes": [], "old": {}, "rows": [], **self.facts["drift"]}
+        if not any(parts.values()):
+            return self.sentence("There is nothing to compare this run with.")
+        return self.show("drift", parts["notes"], parts["old"], parts["rows"])
+
+
+class RecordedClaims(FactsDirective):
+    """What the earlier recording of each claim said, beside the present one."""
+
+    def run(self) -> list[nodes.Node]:
+        groups = {}
+        for run, claims in by_run(self.facts["recorded_claims"]):
+            moved = [one for one in claims if one["before"]]
+            moved.sort(key=lambda one: one["before"]["verdict"] == one["now"]["verdict"])
+            verdicts = sum(one["before"]["verdict"] != one["now"]["verdict"] for one in moved)
+            groups[run] = {"total": len(claims), "moved": moved, "verdicts": verdicts}
+        return self.show("recorded_claims", groups) if groups else self.sentence(NO_HISTORY)
+
+
+class RecordedTables(FactsDirective):
+    """How the values of each recorded table differ from those of the recording before."""
+
+    def run(self) -> list[nodes.Node]:
+        groups = {}
+        for run, tables in by_run(self.facts["recorded_tables"]):
+            again = [one for one in tables if one["before"]]
+            again.sort(key=lambda one: not one["changed"])
+            changed = sum(bool(one["changed"]) for one in again)
+            groups[run] = {"total": len(tables), "again": again, "changed": changed}
+        return self.show("recorded_tables", groups) if groups else self.sentence(NO_HISTORY)
+
+
+def count_verdicts(claims: Iterable[Sequence[Row]], pair: tuple[str, str]) -> Counter[str]:
+    """How many claims have which verdict in a run; those without one are ``not-run``."""
+    return Counter(
+        next(
+            (
+                one["verdict"]
+                for one in rows
+                if of_a_run(one) and (one["run"], one["model"]) == pair
+            ),
+            "not-run",
+        )
+        for rows in claims
     )
 
 
-def verdict_line(verdict: str, model: str | None) -> nodes.paragraph:
-    """A verdict, with the model it was reached on."""
-    line = nodes.paragraph("", "", badge(verdict))
-    if model:
-        line += _shown_on(model)
-    return line
-
-
-def _shown_on(model: str) -> nodes.inline:
-    """What a cell is about; on a wide screen the head of the column says it."""
-    return nodes.inline("", f" {model}", classes=["shown-on"])
+def by_run(recorded: Sequence[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Every run with its entries."""
+    for run in dict.fromkeys(one["run"] for one in recorded):
+        yield run, [one for one in recorded if one["run"] == run]
 
 
 def percentage(share: float) -> str:
@@ -390,11 +449,6 @@ def conditions(numbers: Mapping[str, float]) -> str:
     return ", ".join(words)
 
 
-def networks_line(one: Mapping[str, Any]) -> nodes.paragraph:
-    """Which networks a verdict is about that is not about the network of a run."""
-    return nodes.paragraph("", f"about {one['networks']}", classes=["networks"])
-
-
 def of_a_run(one: Mapping[str, Any]) -> bool:
     """Whether a row of the ledger comes from a run; a model of the paper may wait for one."""
     return bool(one["run"] and one["model"])
@@ -408,13 +462,29 @@ def run_in_words(run: Mapping[str, Any] | None, name: str) -> str:
     return f"{kind}, {run['n_images']} images"
 
 
-def details(summary: str, body: Sequence[nodes.Node]) -> nodes.Node:
-    """A part that unfolds on demand, in plain HTML, so that it works without scripts."""
-    if not body:
-        return nodes.inline()
-    return nodes.container(
-        "",
-        nodes.raw("", f"<details><summary>{summary}</summary>", format="html"),
-        *body,
-        nodes.raw("", "</details>", format="html"),
-    )
+def short_commit(commit: str) -> str:
+    """A commit as people read it: twelve characters, and whether files differed from it."""
+    head, _, changes = commit.partition("+")
+    return (head[:12] or "none") + (" +changes" if changes else "")
+
+
+def substance_in_words(found: Sequence[Sequence[str]]) -> str:
+    """How many of the claims that a sentence rests on hold."""
+    return standing([Substance(*values) for values in found])
+
+
+TEMPLATES = Environment(
+    loader=PackageLoader("sanitygap", "data"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+)
+TEMPLATES.filters |= {"md": markdown, "inline": inline, "commit": short_commit}
+TEMPLATES.globals |= {
+    "PAPERS": PAPERS,
+    "VERDICTS": VERDICTS,
+    "duration": duration,
+    "percentage": percentage,
+    "place": place,
+    "plural": plural,
+    "query": query,
+    "standing": substance_in_words,
+    "when": when,
+}

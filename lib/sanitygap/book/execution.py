@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import shlex
 import sys
 import tempfile
@@ -17,31 +18,17 @@ from typing import Any
 import psutil
 from tqdm import tqdm
 
+from sanitygap import fingerprint
+from sanitygap.book.gatekeeper import STAMP, checksums
 from sanitygap.book.kernels import KERNEL, kernels, logging_reads
-from sanitygap.book.localpaths import LocalPaths, map_strings
 from sanitygap.book.project import Project
-from sanitygap.book.publishable import KERNELSPEC, publishable
-from sanitygap.book.stamp import STAMP, checksums
+from sanitygap.book.publishable import KERNELSPEC, LocalPaths, map_strings, publishable
 from sanitygap.errors import NotRecordedError, UsageError
 from sanitygap.files import file_sha256
-from sanitygap.fingerprint import of_library
 from sanitygap.provenance import checked_out
 
 COMMAND_OPTIONS = ("run", "profile", "model", "images", "n_images", "device", "seed")
 """Parameters that every notebook has; each is an option of ``sanitygap execute``."""
-
-PACKAGES = (
-    "sanitygap",
-    "torch",
-    "torchvision",
-    "zennit",
-    "captum",
-    "numpy",
-    "scipy",
-    "pandas",
-    "scikit-image",
-    "statsmodels",
-)
 
 
 def execute(
@@ -149,7 +136,7 @@ def _prepare(source: Path, values: Mapping[str, Any]) -> Any:
     notebook.metadata[STAMP] = {
         "source": f"notebooks/{source.name}",
         "source_sha256": file_sha256(source),
-        "library_sha256": of_library(),
+        "library_sha256": fingerprint.of_library(),
         "parameters": {**known, **values},
     }
     return notebook
@@ -310,14 +297,9 @@ def _end_page(path: Path, message: str, anew: str) -> None:
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python and of the packages that the numbers depend on."""
-    found = {"python": ".".join(map(str, sys.version_info[:3]))}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    """The versions of Python, of this package and of the libraries that numbers depend on."""
+    own = {"python": platform.python_version(), "sanitygap": metadata.version("sanitygap")}
+    return own | fingerprint.versions()
 
 
 def command(notebook: str, parameters: Mapping[str, Any]) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
 
 from sanitygap.book.project import Project
-from sanitygap.book.recordings import recorded_claims, recorded_tables
 from sanitygap.claims.amendments import amended_verdicts, load_amendments, load_earlier
 from sanitygap.errors import UsageError
 from sanitygap.files import git_output
@@ -23,7 +28,7 @@ def results(project: Project, run: str) -> dict[str, Any]:
 
     Returns:
         ``runs`` (:func:`shown_runs`), ``recorded_claims``, ``recorded_tables`` (see
-        :mod:`sanitygap.book.recordings`), ``amendments`` (see
+        :mod:`sanitygap.book.results`), ``amendments`` (see
         :mod:`sanitygap.claims.amendments`), ``changes`` (:func:`changes`) and ``drift``
         (:func:`drift`).
     """
@@ -161,3 +166,203 @@ def drift(project: Project, run: str) -> dict[str, Any]:
     )
     shown = ["score", "method", "live", "recorded", "p_holm", "verdict"]
     return {**told, "rows": rows[shown].to_dict("records")}
+
+
+UNCHANGED = 1e-4
+"""Relative difference up to which two numbers count as the same."""
+
+NO_RESULTS = ("seconds",)
+"""Columns that tell how a row was made, not what was found."""
+
+
+class State(NamedTuple):
+    """A file as it was recorded: ``commit`` is empty for what only lies in the folder."""
+
+    commit: str
+    date: str
+    blob: str
+
+
+def recorded_claims(root: Path, runs: Sequence[str]) -> list[dict[str, Any]]:
+    """Every claim of these runs, with its last two recordings that say different things.
+
+    Args:
+        root: the checkout.
+        runs: names of runs.
+
+    Returns:
+        ``run``, ``claim``, ``now`` and ``before``: mappings with ``date``, ``verdict``,
+        ``evidence`` and ``n_images``; ``before`` is None where the claim was recorded once, or
+        always in the same words. Empty outside git.
+    """
+    found = []
+    for run in runs:
+        path = f"data/runs/{run}/verdicts.json"
+        said: dict[str, list[dict[str, Any]]] = {}
+        last: set[str] = set()
+        for state in history(root, [path]).get(path, []):
+            records = _records(_content(root, path, state))
+            last = {str(record["claim"]) for record in records}
+            for record in records:
+                kept = ("verdict", "evidence", "n_images")
+                shown = {"date": state.date, **{key: record.get(key) for key in kept}}
+                states = said.setdefault(str(record["claim"]), [])
+                if not states or any(states[-1][key] != shown[key] for key in kept):
+                    states.append(shown)
+        found += [
+            {
+                "run": run,
+                "claim": claim,
+                "now": states[-1],
+                "before": states[-2] if len(states) > 1 else None,
+            }
+            for claim, states in said.items()
+            if claim in last
+        ]
+    return found
+
+
+def recorded_tables(root: Path, runs: Sequence[str]) -> list[dict[str, Any]]:
+    """Every table of these runs, with its last two recordings.
+
+    Args:
+        root: the checkout.
+        runs: names of runs.
+
+    Returns:
+        ``run``, ``table``, ``now``, ``before`` (mappings with ``date``, ``rows`` and ``images``;
+        ``before`` is None where it was recorded once) and, of two, what :func:`difference` says.
+        Empty outside git.
+    """
+    found = []
+    for run in runs:
+        paths = sorted((root / "data" / "runs" / run).glob("*.parquet"))
+        names = [path.relative_to(root).as_posix() for path in paths]
+        states = history(root, [f"data/runs/{run}"])
+        for name in names:
+            held = states.get(name, [])[-2:]
+            if not held:
+                continue
+            frames = [pd.read_parquet(io.BytesIO(_content(root, name, state))) for state in held]
+            shapes = [
+                {"date": state.date, "rows": len(frame), "images": _images(frame)}
+                for state, frame in zip(held, frames, strict=True)
+            ]
+            entry = {"run": run, "table": Path(name).stem, "now": shapes[-1], "before": None}
+            if len(frames) > 1:
+                entry |= {"before": shapes[0], **difference(*frames)}
+            found.append(entry)
+    return found
+
+
+def difference(before: pd.DataFrame, now: pd.DataFrame) -> dict[str, Any]:
+    """How the values of a table changed where both recordings hold the same row.
+
+    Rows are the same if all their columns that are no measurements agree: names, whole numbers
+    and, where these do not tell all rows apart, fractions that are the same set in both, such as
+    the strengths of a noise.
+
+    Returns:
+        ``paired``: rows that both hold, None where rows cannot be told apart; ``changed``: those
+        of them with a value that differs; ``column``: the measured column whose mean moved most,
+        in units of its spread, with its means over the paired rows, ``mean_before`` and
+        ``mean_now``, or None where nothing changed.
+    """
+    shared = [str(c) for c in now if c in before and c not in NO_RESULTS]
+    values = [c for c in shared if all(_measured(frame[c]) for frame in (before, now))]
+    keys = [c for c in shared if c not in values and not _pictured(now[c])]
+    if any(_ambiguous(frame, keys) for frame in (before, now)):
+        keys += [c for c in values if set(before[c].dropna()) == set(now[c].dropna())]
+        values = [c for c in values if c not in keys]
+    nothing = {"column": None, "mean_before": None, "mean_now": None}
+    if any(_ambiguous(frame, keys) for frame in (before, now)):
+        return {"paired": None, "changed": None, **nothing}
+    first, second = (
+        frame[[*keys, *values]].assign(**{c: frame[c].astype(str) for c in keys})
+        for frame in (before, now)
+    )
+    both = first.merge(second, on=keys, suffixes=(" before", " now"))
+    old, new = (both[[f"{c} {when}" for c in values]].to_numpy(float) for when in ("before", "now"))
+    same = np.isclose(old, new, rtol=UNCHANGED, atol=1e-12, equal_nan=True)
+    told = {"paired": len(both), "changed": int((~same).any(axis=1).sum())}
+    if same.all():
+        return {**told, **nothing}
+    known = np.isfinite(old) & np.isfinite(new)
+    shifts = {}
+    for place, column in enumerate(values):
+        a, b = (side[known[:, place], place] for side in (old, new))
+        if len(a) and not same[:, place].all():
+            means = float(a.mean()), float(b.mean())
+            shifts[column] = (abs(means[1] - means[0]) / (float(b.std()) or 1.0), *means)
+    if not shifts:  # a value is there in one recording only
+        return {**told, **nothing}
+    column = max(shifts, key=lambda name: shifts[name][0])
+    _, mean_before, mean_now = shifts[column]
+    return {**told, "column": column, "mean_before": mean_before, "mean_now": mean_now}
+
+
+def history(root: Path, paths: Sequence[str]) -> dict[str, list[State]]:
+    """The recorded states of files, oldest first; the last is what lies in the folder now.
+
+    Args:
+        root: the checkout.
+        paths: files or folders below it.
+    """
+    lines = git_output(
+        root, "log", "--format=%H %cI", "--raw", "--no-abbrev", "--no-renames", "--reverse",
+        "--", *paths,
+    ).decode()  # fmt: skip
+    found: dict[str, list[State]] = {}
+    commit = date = ""
+    for line in filter(None, lines.splitlines()):
+        if not line.startswith(":"):
+            commit, _, date = line.partition(" ")
+            continue
+        about, _, path = line.partition("\t")
+        blob = about.split()[3]
+        states = found.setdefault(path, [])
+        if blob.strip("0") and (not states or states[-1].blob != blob):
+            states.append(State(commit, date, blob))
+    for path, states in found.items():
+        file = root / path
+        if file.is_file() and (not states or states[-1].blob != blob_id(file.read_bytes())):
+            states.append(State("", "not committed", ""))
+    return {path: states for path, states in found.items() if states and (root / path).is_file()}
+
+
+def blob_id(content: bytes) -> str:
+    """The name under which git keeps a file with this content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _content(root: Path, path: str, state: State) -> bytes:
+    if state.blob:
+        return git_output(root, "cat-file", "blob", state.blob)
+    return (root / path).read_bytes()
+
+
+def _records(content: bytes) -> list[Mapping[str, Any]]:
+    """The records of a ``verdicts.json``; none where it is not one."""
+    try:
+        return [one for one in json.loads(content) if {"claim", "verdict"} <= set(one)]
+    except (ValueError, TypeError):
+        return []
+
+
+def _ambiguous(table: pd.DataFrame, keys: Sequence[str]) -> bool:
+    """Whether these columns do not tell the rows of a table apart."""
+    return not keys or bool(table[list(keys)].astype(str).duplicated().any())
+
+
+def _measured(column: pd.Series) -> bool:
+    """Whether a column holds what was measured, and not what a row is about."""
+    return pd.api.types.is_float_dtype(column) or pd.api.types.is_bool_dtype(column)
+
+
+def _pictured(column: pd.Series) -> bool:
+    """Whether a column holds pictures or maps as bytes, which name no row."""
+    return any(isinstance(value, bytes) for value in column)
+
+
+def _images(table: pd.DataFrame) -> int | None:
+    return int(table["image"].nunique()) if "image" in table else None

@@ -47,28 +47,40 @@ from bs4 import BeautifulSoup
 from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
 from sphinx.domains.std import StandardDomain
+from sphinx.util.nodes import make_refnode
 
-from sanitygap.book import directives, history_page, ledger_page, part_page
-from sanitygap.book.citable import as_script, entries
-from sanitygap.book.citation import Citation
+from sanitygap.book import directives
+from sanitygap.book.citation import Citation, as_script, entries
 from sanitygap.book.directives import run_in_words
 
 DIRECTIVES = {
     "verdict-counts": directives.VerdictCounts,
     "verdict-meanings": directives.VerdictMeanings,
     "verdicts": directives.Verdicts,
-    "ledger": ledger_page.Ledger,
-    "part": part_page.PartPages,
+    "ledger": directives.Ledger,
+    "part": directives.PartPages,
     "data-dictionary": directives.DataDictionary,
     "executions": directives.Executions,
-    "runs": history_page.RecordedRuns,
-    "amendments": history_page.Amendments,
-    "changes": history_page.Changes,
-    "recorded-claims": history_page.RecordedClaims,
-    "recorded-tables": history_page.RecordedTables,
-    "drift": history_page.Drift,
+    "runs": directives.RecordedRuns,
+    "amendments": directives.Amendments,
+    "changes": directives.Changes,
+    "recorded-claims": directives.RecordedClaims,
+    "recorded-tables": directives.RecordedTables,
+    "drift": directives.Drift,
     "citation": directives.CitationDirective,
 }
+
+
+class claim_place(nodes.Inline, nodes.Element):  # noqa: N801 (docutils names nodes this way)
+    """Where the book treats a claim; becomes a link when all labels are known."""
+
+
+def claim_place_role(
+    _name: str, _rawtext: str, text: str, *_rest: Any
+) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+    """The role ``{claim-place}``: a claim and its notebook."""
+    claim, _, notebook = text.partition(" ")
+    return [claim_place(claim=claim, notebook=notebook)], []
 
 
 @cache
@@ -149,6 +161,29 @@ def _has_id(node: nodes.Node, name: str) -> bool:
     return isinstance(node, nodes.Element) and node["ids"] == [name]
 
 
+def link_places(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Turn every place of a claim into a link: to the label with the claim's id, else to the page.
+
+    A claim whose notebook is not part of this book gets no link.
+    """
+    standard = app.env.get_domain("std")
+    labels = {
+        **{name: tuple(found) for name, found in standard.data["anonlabels"].items()},
+        **{
+            name.lower(): (found["docname"], found["ids"][0])
+            for name, found in getattr(app.env, "proof_list", {}).items()
+        },
+    }
+    for node in list(doctree.findall(claim_place)):
+        page = f"notebooks/{node['notebook']}"
+        target = labels.get(node["claim"].lower(), (page, ""))
+        if target[0] not in app.env.found_docs:
+            node.replace_self(nodes.inline("", "no chapter yet", classes=["no-chapter"]))
+            continue
+        text = nodes.inline("", f"see {app.env.titles[target[0]].astext()}")
+        node.replace_self(make_refnode(app.builder, docname, target[0], target[1], text))
+
+
 def leave_out_thebe(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
@@ -165,12 +200,13 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_config_value("sanitygap_facts", None, "env")
     # Formulas may stand in a table that a notebook made, which Sphinx cannot know.
     app.set_html_assets_policy("always")
-    app.add_node(directives.claim_place)
+    app.add_node(claim_place)
+    app.add_role("claim-place", claim_place_role)
     for name, directive in DIRECTIVES.items():
         app.add_directive(name, directive)
     app.connect("doctree-read", number_proofs)
     app.connect("doctree-read", note_labels)
-    app.connect("doctree-resolved", ledger_page.link_places)
+    app.connect("doctree-resolved", link_places)
     app.connect("html-page-context", complete_page)
     app.connect("html-page-context", leave_out_thebe, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

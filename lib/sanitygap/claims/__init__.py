@@ -6,15 +6,6 @@ refuses what it may not return; :func:`write_verdicts` keeps the result with the
 :func:`collect` lists every claim with the verdicts of all runs.
 """
 
-from sanitygap.claims.judging import (
-    Criterion,
-    CriterionContext,
-    criterion,
-    find_criterion,
-    in_order,
-    judge,
-    registry,
-)
 from sanitygap.claims.ledger import (
     Audit,
     Claim,
@@ -28,15 +19,24 @@ from sanitygap.claims.ledger import (
 from sanitygap.claims.records import Record, collect, read_verdicts, write_verdicts
 from sanitygap.claims.verdicts import (
     ALLOWED,
+    VERDICTS,
+    Criterion,
+    CriterionContext,
     Value,
     Verdict,
     check_value,
     combine,
+    criterion,
+    find_criterion,
+    in_order,
+    judge,
+    registry,
     verdict_from_interval,
 )
 
 __all__ = [
     "ALLOWED",
+    "VERDICTS",
     "Audit",
     "Claim",
     "Criterion",

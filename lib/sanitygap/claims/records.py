@@ -15,7 +15,6 @@ from typing import Any
 
 from pydantic import Field
 
-from sanitygap.claims.judging import CriterionContext, registry
 from sanitygap.claims.ledger import (
     Text,
     find_claim,
@@ -25,7 +24,7 @@ from sanitygap.claims.ledger import (
     validated,
     why_not_run,
 )
-from sanitygap.claims.verdicts import Value, Verdict, check_value
+from sanitygap.claims.verdicts import CriterionContext, Value, Verdict, check_value, registry
 from sanitygap.errors import UsageError, unknown_name
 from sanitygap.files import file_sha256, read_json, write_atomically
 from sanitygap.fingerprint import of_function

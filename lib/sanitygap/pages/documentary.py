@@ -5,9 +5,9 @@ import itertools
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import collect, find_claim, load_claims
 from sanitygap.claims.documentary import SUMMARY, load_entries, substance
+from sanitygap.claims.verdicts import VERDICTS
 from sanitygap.criteria.documentary import STATISTICS, family_scores
 from sanitygap.criteria.gap import CONTROLS
 from sanitygap.figures.plate import Plate

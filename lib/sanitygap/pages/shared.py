@@ -7,8 +7,8 @@ import pandas as pd
 from IPython.display import Markdown, display
 from pandas.io.formats.style import Styler
 
-from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import find_claim
+from sanitygap.claims.verdicts import VERDICTS
 from sanitygap.comparison import compare_runs, recorded_runs
 from sanitygap.figures.methods import label
 from sanitygap.runs import Study

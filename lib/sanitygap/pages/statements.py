@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
-from sanitygap.book.verdicts import VERDICTS
 from sanitygap.claims import load_claims, registry
+from sanitygap.claims.verdicts import VERDICTS
 from sanitygap.criteria.theory.activations import PAIRS, frequencies, handed_on
 from sanitygap.figures.plate import Plate
 from sanitygap.figures.theory_networks import redrawn_layers
