@@ -11,6 +11,7 @@ import torch
 
 from sanitygap import archive, files, runs
 from sanitygap.claims import Criterion, Verdict, read_verdicts
+from sanitygap.claims import verdicts as judging
 from sanitygap.errors import DamagedError, UsageError
 from sanitygap.runs import Study, open_run
 from tests.models.tiny import TINY, Tiny, photographs, project
@@ -411,7 +412,7 @@ def criteria(monkeypatch) -> dict[str, tuple[str, ...]]:
             claim: Criterion(claim, names, lambda t, c: None) for claim, names in tables.items()
         }
 
-    for room in (runs, verdicts, archive):
+    for room in (runs, judging, archive):
         monkeypatch.setattr(room, "find_criterion", lambda claim: made()[claim])
     monkeypatch.setattr(runs, "registry", made)
     return tables

@@ -153,7 +153,7 @@ def test_a_figure_about_one_network_is_not_judged_from_another(judge, model):
     verdict = judge(overtaking_table(0.02, 0.01), CriterionContext(model, "photos", 12))
     assert verdict.value == "not-run"
     assert model in verdict.reason
-    assert f"sanitygap execute activations --profile full --model {OWN[judge]}" in verdict.reason
+    assert f"sanitygap execute theorem-2 --profile full --model {OWN[judge]}" in verdict.reason
     assert (
         criteria.appendix_i(
             overtaking_table(0.02, 0.01), CriterionContext(model, "photos", 12)
@@ -176,23 +176,23 @@ def shares(layers: list[float], negative: float = 0.0, spread: float = 0.0):
     return {"activation-sparsity": pd.DataFrame(rows)}
 
 
-@pytest.mark.parametrize("judge", [criteria.appendix_j, criteria.figure_app7])
-def test_sparsity_criteria(judge):
-    assert judge(shares([0.4, 0.5, 0.1]), CONTEXT).value == "reproduced"
-    assert judge(shares([0.4, 0.1, 0.1]), CONTEXT).value == "not-reproduced"
-    assert judge(shares([0.5, 0.3, 0.1], spread=0.02), CONTEXT).value == "undecided"
+def test_sparsity_criteria():
+    assert criteria.sparsity(shares([0.4, 0.5, 0.1]), CONTEXT).value == "reproduced"
+    assert criteria.sparsity(shares([0.4, 0.1, 0.1]), CONTEXT).value == "not-reproduced"
+    assert criteria.sparsity(shares([0.5, 0.3, 0.1], spread=0.02), CONTEXT).value == "undecided"
 
 
-@pytest.mark.parametrize("judge", [criteria.appendix_j, criteria.figure_app7])
-def test_sparsity_of_the_swish_network(judge):
+def test_sparsity_of_the_swish_network():
     own = CriterionContext("your_module:efficientnet_b0", "imagenet-val:x", 1000)
-    assert judge(shares(SWISH, negative=0.2), own).value == "reproduced"
-    assert judge(shares([0.5, *SWISH[1:]], negative=0.2), own).value == "not-reproduced"
-    assert judge(shares([*SWISH[:-1], 0.1], negative=0.2), own).value == "not-reproduced"
+    assert criteria.sparsity(shares(SWISH, negative=0.2), own).value == "reproduced"
+    assert criteria.sparsity(shares([0.5, *SWISH[1:]], negative=0.2), own).value == "not-reproduced"
+    assert (
+        criteria.sparsity(shares([*SWISH[:-1], 0.1], negative=0.2), own).value == "not-reproduced"
+    )
     close = [*SWISH[:-1], 0.2]
-    assert judge(shares(close, negative=0.2, spread=0.01), own).value == "undecided"
+    assert criteria.sparsity(shares(close, negative=0.2, spread=0.01), own).value == "undecided"
     with pytest.raises(UndefinedStatisticError, match="layer 11"):
-        judge(shares(SWISH[:8], negative=0.2), own)
+        criteria.sparsity(shares(SWISH[:8], negative=0.2), own)
 
 
 def evidence_table(negative: int = 0, images: int = 200, leak: float = 1.0):
