@@ -18,7 +18,6 @@ import pandas as pd
 import torch
 
 from sanitygap.attribution import attribute
-from sanitygap.experiments import TABLES
 from sanitygap.faithfulness import occlusion_curves
 from sanitygap.images import ImageSet, load_images
 from sanitygap.models import Explainable, Stage, load_model
@@ -26,6 +25,7 @@ from sanitygap.randomization import RandomTwin, Step, steps
 from sanitygap.similarity import pearson, ranks, spearman
 from sanitygap.table import Batch, Context
 from sanitygap.table import Part as TablePart
+from sanitygap.tables import TABLES
 
 MODEL = "squeezenet1_1"
 METHOD = "gradient"

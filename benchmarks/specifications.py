@@ -19,14 +19,14 @@ import torch
 import typer
 
 from sanitygap.attribution import Sampling, unpooled
-from sanitygap.experiments import TABLES
-from sanitygap.experiments.specifications import METHODS
+from sanitygap.chapters.gap.measure import METHODS
 from sanitygap.files import write_atomically
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.provenance import processor
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.table import Context
+from sanitygap.tables import TABLES
 
 STEPS = 3
 POINTS = 50

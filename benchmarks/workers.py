@@ -141,7 +141,7 @@ def peak_memory() -> float:
 def _context() -> multiprocessing.context.BaseContext:
     """Processes that share no memory with this one; libraries are imported once for all."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sanitygap.experiments", "quantus"])
+    context.set_forkserver_preload(["sanitygap.tables", "quantus"])
     return context
 
 

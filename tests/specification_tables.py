@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from sanitygap import multiverse
-from sanitygap.multiverse import GRADIENTS, GUIDED, LRP_VARIANTS
+from sanitygap.chapters.gap import multiverse
+from sanitygap.chapters.gap.multiverse import GRADIENTS, GUIDED, LRP_VARIANTS
 from sanitygap.reductions import REDUCTIONS
 
 IMAGES = 40

@@ -6,16 +6,16 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
+from sanitygap.chapters.adebayo_definitions.measure import TOPICS
+from sanitygap.chapters.randomization.judge import calibrated, printed
+from sanitygap.chapters.randomization.measure_calibration import simulated_nulls
 from sanitygap.claims import CriterionContext, find_claim, judge
-from sanitygap.criteria.adebayo_controls import calibrated, printed
-from sanitygap.experiments import TABLES
-from sanitygap.experiments.method_definitions import TOPICS
-from sanitygap.experiments.metric_calibration import simulated_nulls
+from sanitygap.grey_networks import explainable, network
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.randomization import RandomTwin, Redraw
-from sanitygap.small_networks.mnist_networks import explainable, network
 from sanitygap.table import Context
+from sanitygap.tables import TABLES
 from tests import synthetic
 from tests.models.tiny import TINY, photographs
 

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sanitygap.chapters.randomization.judge import moved, rank_changes
+from sanitygap.chapters.repairs.judge import false_alarms
 from sanitygap.claims import CriterionContext, Verdict, judge
-from sanitygap.criteria.binary_test import false_alarms
-from sanitygap.criteria.task_dependence import moved, rank_changes
 from sanitygap.inference import paired_permutation_test
 from tests.synthetic import table as made
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from sanitygap.attribution import attribute
-from sanitygap.experiments import TABLES
-from sanitygap.experiments.outlier_images import FeatureCloud, respond
+from sanitygap.chapters.occlusion.measure import FeatureCloud, respond
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.table import Context
+from sanitygap.tables import TABLES
 from tests.models.tiny import TINY, photographs
 
 #: settings that make the tables small
@@ -69,8 +69,8 @@ def test_retest_of_deterministic_methods_is_the_same_map(context):
 
 def test_the_null_uses_the_next_images_of_the_set(context):
     """The correlation with image 1's activity, found for image 0, with one other image asked."""
-    from sanitygap.preservation.activated_regions import kept_features, spread
-    from sanitygap.preservation.feature_maps import energy
+    from sanitygap.chapters.theorem_2.measure import kept_features, spread
+    from sanitygap.partition import energy
     from sanitygap.randomization import RandomTwin
     from sanitygap.similarity import pearson, ranks
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from sanitygap.chapters import load_criteria
 from sanitygap.claims import (
     Criterion,
     CriterionContext,
@@ -30,13 +31,12 @@ from sanitygap.claims import (
 )
 from sanitygap.claims.records import OUTDATED
 from sanitygap.claims.verdicts import _CRITERIA
-from sanitygap.criteria import load_criteria
 from sanitygap.errors import UsageError
-from sanitygap.experiments import TABLES
 from sanitygap.images import load_images
 from sanitygap.inference import paired_difference, rank_agreement
 from sanitygap.scores import need_methods
 from sanitygap.table import Context
+from sanitygap.tables import TABLES
 
 SURROGATE = CriterionContext("squeezenet1_1", "photos", 12)
 PAPER = CriterionContext(
@@ -50,7 +50,7 @@ def criteria(monkeypatch):
     """The registry, emptied for the test and restored after it."""
     saved = dict(_CRITERIA)
     _CRITERIA.clear()
-    monkeypatch.setattr("sanitygap.criteria.load_criteria", lambda: [])
+    monkeypatch.setattr("sanitygap.chapters.load_criteria", lambda: [])
     yield _CRITERIA
     _CRITERIA.clear()
     _CRITERIA.update(saved)
@@ -316,10 +316,10 @@ def test_a_broken_criteria_module_is_not_skipped(tmp_path, monkeypatch):
     package = tmp_path / "broken"
     package.mkdir()
     (package / "__init__.py").write_text("import there_is_no_such_module", encoding="utf-8")
-    monkeypatch.setattr("sanitygap.criteria.__path__", [str(tmp_path)])
+    monkeypatch.setattr("sanitygap.chapters.__path__", [str(tmp_path)])
     with pytest.raises(ModuleNotFoundError, match="there_is_no_such_module"):
         load_criteria()
-    assert "sanitygap.criteria.broken" not in sys.modules
+    assert "sanitygap.chapters.broken" not in sys.modules
 
 
 # ---- what runs keep

@@ -5,6 +5,7 @@ import re
 import pandas as pd
 import pytest
 
+from sanitygap.chapters.summary.judge import anchored
 from sanitygap.claims import (
     CriterionContext,
     Verdict,
@@ -24,7 +25,6 @@ from sanitygap.claims.documentary import (
     occurrences,
     plain,
 )
-from sanitygap.criteria.documentary import anchored
 
 PAPER_TEXT = """\
 # A Title of Words

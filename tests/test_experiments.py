@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from sanitygap import table as room
-from sanitygap.experiments import TABLES
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.table import PROFILES, Context
+from sanitygap.tables import TABLES
 from tests.models.tiny import TINY, photographs
 
 #: settings that make tables small, of each kind of measuring function

@@ -47,17 +47,17 @@ def edit(package: Path, module: str, old: str, new: str) -> None:
     ],
 )
 def test_every_edit_that_moves_numbers_is_seen(package, module, old, new):
-    before = fingerprint.of_module("sanitygap.experiments.noise_curve")
+    before = fingerprint.of_module("sanitygap.chapters.theorem_1.measure")
     edit(package, module, old, new)
-    assert fingerprint.of_module("sanitygap.experiments.noise_curve") != before
+    assert fingerprint.of_module("sanitygap.chapters.theorem_1.measure") != before
 
 
 def test_words_and_other_topics_are_not_seen(package):
-    before = fingerprint.of_module("sanitygap.experiments.noise_curve")
+    before = fingerprint.of_module("sanitygap.chapters.theorem_1.measure")
     edit(package, "noise", '"""', '"""Other words. ')
     edit(package, "pages/noise", "def ", "def other_")
     edit(package, "axioms/balance", "def ", "def other_")
-    assert fingerprint.of_module("sanitygap.experiments.noise_curve") == before
+    assert fingerprint.of_module("sanitygap.chapters.theorem_1.measure") == before
 
 
 def test_templates_and_lists_belong_to_the_library(package):

@@ -3,14 +3,9 @@
 import pandas as pd
 import pytest
 
+from sanitygap.chapters.gap.judge import SPECIFICATIONS
 from sanitygap.claims import CriterionContext, judge
-from sanitygap.criteria.gap import (
-    FIGURE_METHODS,
-    GUIDED,
-    LRP,
-    RANGES,
-    SPECIFICATIONS,
-)
+from sanitygap.judge import FIGURE_METHODS, GUIDED, LRP, RANGES
 from sanitygap.reductions import REDUCTIONS
 from tests.specification_tables import EVERYWHERE, TIED, occlusion_table, randomization_table
 from tests.specification_tables import METHODS as SPECIFIED

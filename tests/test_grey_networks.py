@@ -4,19 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from sanitygap import training
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.errors import UsageError
-from sanitygap.small_networks import training
-from sanitygap.small_networks.mnist_networks import (
-    GreyImages,
-    as_inputs,
-    cnn,
-    explainable,
-    labels_of,
-    mlp,
-    network,
-)
-from sanitygap.small_networks.training import Recipe, correct, train
+from sanitygap.grey_networks import GreyImages, as_inputs, cnn, explainable, labels_of, mlp, network
+from sanitygap.training import Recipe, correct, train
 
 
 def numbers(module: nn.Module) -> list[tuple[int, ...]]:

@@ -9,16 +9,16 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from sanitygap.experiments import TABLES
-from sanitygap.experiments import mprt_variants as mprt
-from sanitygap.experiments.ipr_test import changed_layers, paper_layers
-from sanitygap.experiments.mprt_variants import DRAWS
-from sanitygap.experiments.sensitivity_limits import moved_weights
+from sanitygap.chapters.randomization import measure as mprt
+from sanitygap.chapters.randomization.measure import DRAWS
+from sanitygap.chapters.sriram.measure import changed_layers, paper_layers
+from sanitygap.chapters.sriram.measure_limits import moved_weights
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.models.explainable import Stage
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.table import Context
+from sanitygap.tables import TABLES
 from tests.models.tiny import TINY, photographs
 
 

@@ -6,18 +6,18 @@ import pytest
 import torch
 
 from sanitygap.attribution import attribute
+from sanitygap.chapters.irrelevance import judge as criteria
+from sanitygap.chapters.irrelevance.judge import beyond_null
+from sanitygap.chapters.irrelevance.measure import smoothed
 from sanitygap.claims import CriterionContext, find_claim, judge
-from sanitygap.criteria import irrelevance as criteria
-from sanitygap.criteria.gap import FIGURE_METHODS
-from sanitygap.criteria.irrelevance import beyond_null
-from sanitygap.experiments import TABLES
-from sanitygap.experiments.irrelevance import smoothed
 from sanitygap.images import load_images
+from sanitygap.judge import FIGURE_METHODS
 from sanitygap.models import load_model
-from sanitygap.preservation.partition import cut_model, feature_sum
+from sanitygap.partition import cut_model, feature_sum
 from sanitygap.randomization import RandomTwin
 from sanitygap.similarity import pearson
 from sanitygap.table import Context
+from sanitygap.tables import TABLES
 from tests import synthetic
 from tests.models.tiny import TINY, photographs
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from sanitygap.axioms.statements import statements
+from sanitygap.chapters.axioms.judge import NAMES
+from sanitygap.chapters.axioms.judge_formal import published
 from sanitygap.claims import CriterionContext, find_claim, judge
-from sanitygap.criteria.khakzar_formal import published
-from sanitygap.criteria.khakzar_methods import NAMES
 from tests import synthetic
 
 

@@ -8,8 +8,8 @@ from matplotlib.colors import to_rgb
 from scipy.optimize import minimize
 
 from sanitygap.attribution import METHODS
+from sanitygap.chapters.gap.plots import contradictions
 from sanitygap.figures.methods import family, label_ends, spread, styles
-from sanitygap.figures.pairs import contradictions
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from sanitygap import multiverse
+from sanitygap.chapters.gap import multiverse
+from sanitygap.chapters.gap.multiverse import GRADIENTS, GUIDED, OCCLUSION, Gap
 from sanitygap.claims import CriterionContext, judge
-from sanitygap.multiverse import GRADIENTS, GUIDED, OCCLUSION, Gap
 from tests.specification_tables import (
     CANCELLED,
     EVERYWHERE,

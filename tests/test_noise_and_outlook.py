@@ -8,16 +8,16 @@ from torch import nn
 from zennit.layer import Sum
 
 from sanitygap.attribution import attribute
-from sanitygap.experiments import TABLES
-from sanitygap.experiments.outlook import response
-from sanitygap.experiments.randomization_test import random_share
+from sanitygap.chapters.repairs.measure import response
 from sanitygap.faithfulness import occlusion_curves
 from sanitygap.images import load_images
 from sanitygap.models import Explainable, Preprocessing, Stage, load_model
 from sanitygap.randomization import RandomTwin, steps
+from sanitygap.randomization_test import random_share
 from sanitygap.seeds import normal
 from sanitygap.similarity import Reference, pearson
 from sanitygap.table import Context, Part
+from sanitygap.tables import TABLES
 from tests.models.tiny import TINY, photographs
 
 #: settings that fit the tiny network

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from sanitygap.chapters.gap.judge import SPECIFICATIONS
 from sanitygap.claims import CriterionContext, judge, read_verdicts, registry
-from sanitygap.criteria.gap import SPECIFICATIONS
 from sanitygap.runs import Study
 
 ROOT = Path(__file__).parents[1]

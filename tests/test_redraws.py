@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sanitygap.pages.redraws import seed_numbers
+from sanitygap.chapters.randomization.show import seed_numbers
 
 
 def rows(seed: int, values: dict[str, list[float]], stages: tuple[str, ...]) -> pd.DataFrame:

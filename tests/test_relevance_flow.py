@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from sanitygap.experiments import TABLES
-from sanitygap.experiments.relevance_flow import METHODS
+from sanitygap.chapters.attribution_maps.measure import METHODS
+from sanitygap.chapters.attribution_maps.show import relevance_sums
 from sanitygap.images import load_images
 from sanitygap.models import load_model
-from sanitygap.pages.maps import relevance_sums
 from sanitygap.table import Context
+from sanitygap.tables import TABLES
 from tests.models.tiny import TINY, photographs
 
 

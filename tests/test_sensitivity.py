@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import nn
 
-from sanitygap.sensitivity import anchors, architectures, group_tests, printed, proofs, scores
+from sanitygap.chapters.sriram import anchors, architectures, printed, proofs, scores
+from sanitygap.chapters.sriram import printed as group_tests
 
 
 def ipr_rows(ssim: dict[str, np.ndarray], sign: str = "signed") -> pd.DataFrame:

@@ -6,14 +6,14 @@ import torch
 from scipy.stats import kendalltau
 from torch import nn
 
+from sanitygap.chapters.randomization.measure import FIGURE_2, measured
 from sanitygap.claims import CriterionContext, judge
 from sanitygap.errors import UsageError
-from sanitygap.experiments import TABLES
-from sanitygap.experiments.setup import FIGURE_2, measured
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.randomization import Redraw
 from sanitygap.table import Context
+from sanitygap.tables import TABLES
 from tests import synthetic
 from tests.conftest import make_explainable
 from tests.models.tiny import TINY, photographs

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from sanitygap.pages.shared import display_table, marked
+from sanitygap.pages import marked
+from sanitygap.show import display_table
 
 
 def test_marks_of_the_ledger_become_html():

@@ -6,15 +6,15 @@ import pytest
 import torch
 from scipy.stats import pearsonr
 
+from sanitygap.chapters.skips import small_networks as residual_networks
 from sanitygap.claims import CriterionContext, find_claim, judge
-from sanitygap.experiments import TABLES
 from sanitygap.images import load_images
 from sanitygap.models import load_model
-from sanitygap.preservation.partition import centred
-from sanitygap.preservation.skips import one_layer
+from sanitygap.partition import centred
 from sanitygap.randomization import RandomTwin
-from sanitygap.small_networks import residual_networks
+from sanitygap.residual_blocks import one_layer
 from sanitygap.table import Context
+from sanitygap.tables import TABLES
 from tests import synthetic
 from tests.conftest import make_explainable
 from tests.models.tiny import TINY, photographs

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sanitygap.chapters.sriram.scores import METHODS
 from sanitygap.claims import CriterionContext, Verdict, find_criterion, judge
-from sanitygap.experiments import TABLES
-from sanitygap.sensitivity.scores import METHODS
 from sanitygap.table import Context
+from sanitygap.tables import TABLES
 from tests import synthetic
 from tests.synthetic import grown, put
 
@@ -293,7 +293,7 @@ def test_intervals_cover():
 
 
 def versions(hooked: float = 0.0, own: float = 0.0, refused: str = "") -> pd.DataFrame:
-    from sanitygap.experiments.captum_comparison import VERSIONS
+    from sanitygap.chapters.sriram.measure import VERSIONS
 
     return pd.DataFrame(
         [

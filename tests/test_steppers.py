@@ -10,13 +10,13 @@ import torch
 from skimage.metrics import structural_similarity
 
 from sanitygap.book.stage import _page
-from sanitygap.experiments.example_maps import ExampleMaps
-from sanitygap.experiments.example_occlusion import example_occlusion
+from sanitygap.chapters.attribution_maps.measure import ExampleMaps
+from sanitygap.chapters.attribution_maps.show import stage_similarities
+from sanitygap.chapters.occlusion.measure import example_occlusion
 from sanitygap.faithfulness import blurred, occlusion_curves, occlusion_steps
 from sanitygap.figures.stepper import EVERY_METHOD, Panel, Regions, Stepper
 from sanitygap.images import ImageSet, load_images
 from sanitygap.models import Explainable
-from sanitygap.pages.maps import stage_similarities
 from tests.book.test_pages import CITATION, STAMP
 
 METHODS = ["gradient", "noise"]

@@ -201,8 +201,8 @@ def test_selected_images_keep_their_names_and_seeds(context):
 
 
 def test_every_table_is_in_the_data_dictionary_and_nothing_else_is():
-    from sanitygap import experiments
+    from sanitygap import tables
 
-    assert set(table.data_dictionary()) - {"measured"} == set(experiments.TABLES) - {"measured"}
+    assert set(table.data_dictionary()) - {"measured"} == set(tables.TABLES) - {"measured"}
     for name, columns in table.data_dictionary().items():
         assert all(str(meaning).strip() for meaning in columns.values()), name

@@ -136,3 +136,11 @@ class Scaled:
             scores["hog_pearson"] = pearson(self.features, other.features)
             scores["hog_spearman"] = spearman(self.features.float(), other.features.float())
         return scores
+
+
+def scaled(values: torch.Tensor, measures_hog: bool = True) -> dict[str, Scaled]:
+    """Maps of values ``(N, C, H, W)`` in both scalings."""
+    return {name: Scaled(scale(values), measures_hog) for name, scale in SCALINGS.items()}
+
+
+SCALES = {"absolute": "absolute maps", "diverging": "signed maps"}

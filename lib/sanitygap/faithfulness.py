@@ -279,3 +279,8 @@ def replacement_curves(
         for values in (scores.softmax(1), scores)
     )
     return OcclusionCurves(softmax, logit)
+
+
+def counts_of(regions: int, every: int) -> list[int]:
+    """After how many replaced regions the prediction is taken; the first and last always."""
+    return [*range(0, regions, every), regions]

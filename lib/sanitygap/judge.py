@@ -13,12 +13,13 @@ from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Se
 from typing import Any, Literal, NoReturn
 
 import pandas as pd
+from scipy.stats import kendalltau
 
 from sanitygap.claims import CriterionContext, Value, Verdict, combine, verdict_from_interval
 from sanitygap.claims import criterion as criterion
 from sanitygap.claims.verdicts import Unjudged
 from sanitygap.inference import Interval, paired_difference
-from sanitygap.scores import need_methods
+from sanitygap.scores import need_methods, randomization_scores
 
 Tables = Mapping[str, pd.DataFrame]
 Context = CriterionContext
@@ -358,3 +359,41 @@ def graded(
     return formal(met, evidence, numbers, reason).model_copy(
         update={"value": value if met else "false"}
     )
+
+
+def at_step(table: pd.DataFrame, step: int, value: str) -> pd.DataFrame:
+    """Scores of one step of the top-down order, signed maps: images x methods."""
+    return scores_by(rows_of(table, step=step, sign="signed", order="top-down"), value)
+
+
+def last_step(table: pd.DataFrame) -> int:
+    """The deepest step of the top-down order."""
+    return int(table.loc[table["order"] == "top-down", "step"].max())
+
+
+def orderings(table: pd.DataFrame) -> dict[str, float]:
+    """Kendall's tau between the orderings of the methods by SSIM, for each choice of L."""
+    means = {
+        name: randomization_scores(table, name).drop(columns=list(CONTROLS), errors="ignore").mean()
+        for name in RANGES
+    }
+    base = means["ssim"]
+    return {
+        name: float(kendalltau(base, values[base.index]).statistic)
+        for name, values in means.items()
+        if name != "ssim"
+    }
+
+
+def nearest(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of ``randomization-specifications`` as the paper describes its maps.
+
+    Signed maps, relevance that starts with 1, biases in no denominator, normalisation layers reset
+    with the others; all seeds.
+    """
+    return rows_of(table, start="one", reduction="signed", norms="reset")
+
+
+def at_stage(table: pd.DataFrame, step: int, value: str) -> pd.DataFrame:
+    """Scores of one step, images x methods, averaged over seeds."""
+    return scores_by(rows_of(table, step=step), value)

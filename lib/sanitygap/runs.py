@@ -32,7 +32,6 @@ from sanitygap.claims import (
     write_verdicts,
 )
 from sanitygap.errors import DamagedError, NotRecordedError, UsageError, unknown_name
-from sanitygap.experiments import TABLES
 from sanitygap.files import (
     content_sha256,
     file_sha256,
@@ -49,6 +48,7 @@ from sanitygap.models import Explainable, load_model
 from sanitygap.provenance import commit, provenance
 from sanitygap.settings import Settings, parse_shard
 from sanitygap.table import Context, Part, Table, find_table
+from sanitygap.tables import TABLES
 
 #: images of a profile where none are asked for; None means all
 IMAGES_OF_PROFILE = {"smoke": 2, "quick": 12, "full": None}

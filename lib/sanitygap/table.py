@@ -470,3 +470,9 @@ def find_table(name: str) -> Table:
     if name not in TABLES:
         raise unknown_name("table", name, list(TABLES))
     return TABLES[name]
+
+
+def whole_batches(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
+    """Parts by batches of images, which are told how many images the table is about."""
+    for positions in context.positions(arguments["max_images"]):
+        yield Piece(arguments, positions)

@@ -18,8 +18,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from sanitygap import runs
 from sanitygap.axioms.metrics import metric_of
 from sanitygap.book import Project
+from sanitygap.chapters.attribution_maps import show as steppers
+from sanitygap.chapters.axioms import show as axioms
 from sanitygap.errors import NotRecordedError
-from sanitygap.pages import axioms, steppers
 from tests.book.one_process import leave_figures_undrawn, run_chapter
 from tests.book.toy import CHECKOUT
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from sanitygap.attribution.applicable import CONDITIONAL
-from sanitygap.experiments import TABLES
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.table import Context
+from sanitygap.tables import TABLES
 from tests.book.one_process import run_methods
 from tests.book.torchvision_small import SIZES
 from tests.book.toy import CHECKOUT

@@ -4,13 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sanitygap.experiments.activated_regions import cuts
+from sanitygap.chapters.theorem_2.measure import above_activations, cuts, kept_features, mass_ratio
 from sanitygap.models import Explainable, Preprocessing, Stage
-from sanitygap.preservation.activated_regions import (
-    above_activations,
-    kept_features,
-    mass_ratio,
-)
 
 
 def test_kept_features_are_what_flows_into_the_stage(small, inputs):

@@ -6,9 +6,9 @@ from torch import nn
 from torch.nn import functional
 
 from sanitygap.attribution.applicable import defined, undefined
+from sanitygap.chapters.theorem_2.measure import layers_of
 from sanitygap.errors import UsageError
-from sanitygap.experiments.activation_tables import layers_of
-from sanitygap.experiments.randomization_test import CORE_METHODS
+from sanitygap.randomization_test import CORE_METHODS
 from tests.conftest import make_explainable
 
 

@@ -26,8 +26,8 @@ from sanitygap.axioms.prior import DecoderPrior
 from sanitygap.axioms.recipes import ORIGINAL, Recipe
 from sanitygap.axioms.samples import outputs
 from sanitygap.axioms.scenarios import BOTH, FIRST, GOAL_ONLY, NONE, SCENARIOS, SECOND, holds
+from sanitygap.chapters.axioms.measure_examples import axioms_toy
 from sanitygap.errors import UsageError
-from sanitygap.experiments.axiom_pictures import axioms_toy
 from sanitygap.models.explainable import Explainable, Preprocessing, Stage
 
 CPU = torch.device("cpu")

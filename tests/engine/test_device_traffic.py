@@ -8,10 +8,10 @@ import torch
 
 from sanitygap.attribution import METHODS, Sampling
 from sanitygap.attribution.method import Request
-from sanitygap.experiments import TABLES
 from sanitygap.images import load_images
 from sanitygap.models import Explainable, Preprocessing
 from sanitygap.table import Context
+from sanitygap.tables import TABLES
 from tests.conftest import SmallNet, make_explainable
 
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from sanitygap.errors import UsageError
 from sanitygap.models import Explainable, Preprocessing, Stage
-from sanitygap.preservation.feature_maps import feature_map, last_spatial_module
+from sanitygap.partition import feature_map, last_spatial_module
 from tests.conftest import make_explainable
 
 

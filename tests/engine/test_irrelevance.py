@@ -9,17 +9,17 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.experiments.irrelevance import (
+from sanitygap.chapters.irrelevance.measure import (
     Compared,
     low_relevance_auc,
+    planted_model,
     tile_responses,
     tile_sums,
     with_changed_tiles,
 )
 from sanitygap.models import Explainable
-from sanitygap.preservation.partition import cut_model
+from sanitygap.partition import cut_model
 from sanitygap.randomization import RandomTwin
-from sanitygap.small_networks.planted import planted_model
 from tests.conftest import make_explainable
 
 

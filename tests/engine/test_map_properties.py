@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sanitygap.experiments.map_properties import focus, gini, mosaics, quadrant
+from sanitygap.chapters.gap.measure import focus, gini, mosaics, quadrant
 
 
 def test_gini_of_equal_values_and_of_one_value():

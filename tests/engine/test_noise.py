@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sanitygap.attribution import attribute
-from sanitygap.experiments.noise_curve import autocorrelation, mixture
+from sanitygap.chapters.theorem_1.measure import autocorrelation, mixture
 
 KEYS = [11, 22, 33, 44]
 

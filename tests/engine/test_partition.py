@@ -9,14 +9,7 @@ from torch import nn
 from sanitygap.attribution import attribute
 from sanitygap.errors import UsageError
 from sanitygap.models import Explainable, Preprocessing, load_model
-from sanitygap.preservation.partition import (
-    Features,
-    below,
-    cut_model,
-    feature_sum,
-    resumed,
-    stage_outputs,
-)
+from sanitygap.partition import Features, below, cut_model, feature_sum, resumed, stage_outputs
 from tests.conftest import make_explainable
 
 SIZE = 32

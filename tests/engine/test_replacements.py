@@ -6,9 +6,15 @@ import scipy.stats
 import torch
 from sklearn.covariance import LedoitWolf
 
-from sanitygap.experiments.outlier_images import FeatureCloud, color_change, respond
-from sanitygap.faithfulness import blurred, occlusion_curves, occlusion_steps, replacement_curves
-from sanitygap.replacements import REPLACEMENTS, replaced
+from sanitygap.chapters.occlusion.measure import FeatureCloud, color_change, respond
+from sanitygap.faithfulness import (
+    blurred,
+    occlusion_curves,
+    occlusion_steps,
+    replaced,
+    replacement_curves,
+)
+from sanitygap.replacements import REPLACEMENTS
 
 SEEDS = [3, 4, 5, 6]
 

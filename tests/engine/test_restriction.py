@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sanitygap.experiments.outlook import mean_where, responsive, window_scores
+from sanitygap.chapters.repairs.measure import mean_where, responsive, window_scores
 from sanitygap.similarity import Reference
 
 

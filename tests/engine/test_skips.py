@@ -9,7 +9,8 @@ from zennit.layer import Sum
 
 from sanitygap.attribution import attribute
 from sanitygap.models import Explainable, Preprocessing, load_model
-from sanitygap.preservation.skips import (
+from sanitygap.randomization import RandomTwin
+from sanitygap.residual_blocks import (
     LinearTop,
     addends,
     blocks_of,
@@ -21,7 +22,6 @@ from sanitygap.preservation.skips import (
     redrawn_layer,
     residual_blocks,
 )
-from sanitygap.randomization import RandomTwin
 from tests.conftest import make_explainable
 
 SIZE = 32

@@ -7,11 +7,11 @@ from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 
 from sanitygap.attribution import Sampling, unpooled
-from sanitygap.experiments import TABLES
 from sanitygap.images import ImageSet
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.table import Context
+from sanitygap.tables import TABLES
 
 METHODS = ("gradient", "guided-backprop", "lrp-epsilon-plus", "lrp-epsilon-plus@biases", "noise")
 REDUCE = {

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sanitygap.small_networks import tasks
-from sanitygap.small_networks.tasks import TASKS, accuracy, examples, trained_network
+from sanitygap.chapters.randomization import small_tasks as tasks
+from sanitygap.chapters.randomization.small_tasks import TASKS, accuracy, examples, trained_network
 
 
 @pytest.mark.parametrize("task", list(TASKS))

@@ -13,7 +13,6 @@ from torchvision.models import VGG
 from sanitygap.attribution import attribute
 from sanitygap.attribution.lrp import PRESETS
 from sanitygap.attribution.lrp_rules import recorded_flow
-from sanitygap.experiments import TABLES
 from sanitygap.images import load_images
 from sanitygap.models import Explainable, Preprocessing
 from sanitygap.models.canonizers import FunctionRules, canonizers_for, merge_pairs
@@ -22,6 +21,7 @@ from sanitygap.models.efficientnet_lite import EfficientNetLite0
 from sanitygap.models.loading import weights_sha256
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.table import Context
+from sanitygap.tables import TABLES
 
 
 @pytest.mark.parametrize("name", list(PRESETS))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
-from sanitygap import experiments  # noqa: F401  (it registers the tables)
+from sanitygap import tables  # noqa: F401  (it registers them)
 from sanitygap.table import Context, find_table
 
 

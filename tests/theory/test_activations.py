@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from sanitygap import activations
+from sanitygap.chapters.theorem_2 import activations
+from sanitygap.chapters.theorem_2 import judge_activations as criteria
+from sanitygap.chapters.theorem_2.theory import cauchy_tail
 from sanitygap.claims import CriterionContext
-from sanitygap.criteria.theory import activations as criteria
 from sanitygap.inference import UndefinedStatisticError
-from sanitygap.theory.overtaking import cauchy_tail
 
 
 class Reused(nn.Module):

@@ -3,8 +3,9 @@
 import pandas as pd
 import pytest
 
+from sanitygap.chapters.properties import judge as monotonicity
+from sanitygap.chapters.theorem_2 import judge as overtaking
 from sanitygap.claims import find_criterion
-from sanitygap.criteria.theory import monotonicity, overtaking
 from tests.synthetic import Change, grown, put
 
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from sanitygap.attribution.gradient import input_gradient
-from sanitygap.experiments import TABLES
-from sanitygap.experiments import map_normalizers as room
+from sanitygap.chapters.theorems_3_4 import quantiles as room
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.table import Context
+from sanitygap.tables import TABLES
 from tests.models.tiny import TINY, photographs
 
 SMALL = {"path_steps": 2, "resamples": 5}

@@ -7,7 +7,7 @@ from hypothesis import find, given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from sanitygap.theory import monotonicity
+from sanitygap.chapters.properties import measure as monotonicity
 from sanitygap.theory.shapley import coalitions, shapley_values
 
 ANY = st.lists(st.integers(-3, 3), min_size=3, max_size=3)

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sanitygap.chapters.gap import judge as gap
+from sanitygap.chapters.theorems_3_4 import judge as criteria
+from sanitygap.chapters.theorems_3_4 import mse
 from sanitygap.claims import CriterionContext
-from sanitygap.criteria import gap
-from sanitygap.criteria.theory import mse as criteria
-from sanitygap.theory import mse
 
 MEANS = st.floats(-3, 3)
 SPREADS = st.floats(0.05, 3)

@@ -7,8 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from sanitygap.theory import overtaking
-from sanitygap.theory.overtaking import Activations, claimed_probabilities, exact_probabilities
+from sanitygap.chapters.theorem_2 import theory as overtaking
+from sanitygap.chapters.theorem_2.theory import (
+    Activations,
+    claimed_probabilities,
+    exact_probabilities,
+)
 
 SIZES = st.integers(1, 30)
 RATIOS = st.floats(0.1, 20)

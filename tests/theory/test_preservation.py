@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sanitygap.theory import irrelevance
+from sanitygap.chapters.irrelevance import theory as irrelevance
 
 
 @pytest.mark.parametrize("case", irrelevance.CASES)

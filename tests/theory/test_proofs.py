@@ -6,15 +6,8 @@ import pytest
 import sympy
 from z3 import Not, Reals
 
-from sanitygap import experiments  # noqa: F401  (it registers the tables)
-from sanitygap.theory.proofs.prover import (
-    COLUMNS,
-    STATEMENTS,
-    Identity,
-    Implication,
-    absolute,
-    decide,
-)
+from sanitygap import tables  # noqa: F401  (it registers them)
+from sanitygap.theory.prover import COLUMNS, STATEMENTS, Identity, Implication, absolute, decide
 
 
 @pytest.mark.parametrize("name", STATEMENTS)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from scipy import stats
 
+from sanitygap.chapters.theorems_3_4 import judge as criteria
+from sanitygap.chapters.theorems_3_4 import quantiles
 from sanitygap.claims import CriterionContext
-from sanitygap.criteria.theory import quantiles as criteria
-from sanitygap.theory import quantiles
 
 
 @pytest.mark.parametrize("p", [0.5, 0.75])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, rankdata, spearmanr
 
-from sanitygap.theory import rank
+from sanitygap.chapters.theorems_3_4 import rank
 
 VALUES = st.integers(-20, 20)
 

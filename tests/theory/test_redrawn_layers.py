@@ -7,11 +7,11 @@ import torch
 from torch import nn
 from torch.nn.functional import unfold
 
-from sanitygap.activations import HIGH_ENDS, LOW_ENDS, FedLayer, fed_layers
-from sanitygap.experiments import TABLES
+from sanitygap.chapters.theorem_2.activations import HIGH_ENDS, LOW_ENDS, FedLayer, fed_layers
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.table import Context
+from sanitygap.tables import TABLES
 from tests.models.tiny import TINY, photographs
 
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sanitygap.chapters.theorem_1 import judge as criteria
+from sanitygap.chapters.theorem_1 import theory as ssim
 from sanitygap.claims import CriterionContext
-from sanitygap.criteria.gap import RANGES
-from sanitygap.criteria.theory import ssim as criteria
-from sanitygap.theory import ssim
+from sanitygap.judge import RANGES
 
 MEANS = st.floats(-5, 5)
 SPREADS = st.floats(0.01, 5)

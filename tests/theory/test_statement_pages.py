@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sanitygap.pages import statements
+from sanitygap import statements
 from tests.fake_study import FakeStudy
 
 

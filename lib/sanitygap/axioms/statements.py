@@ -18,7 +18,7 @@ import z3
 from sanitygap.axioms.balance import moving_average
 from sanitygap.axioms.metrics import METRICS, Metric
 from sanitygap.axioms.scenarios import relative_change
-from sanitygap.theory.proofs.prover import Implication
+from sanitygap.theory.prover import Implication
 from sanitygap.theory.shapley import coalitions, shapley_values
 
 Row = tuple[str, str, str, float]

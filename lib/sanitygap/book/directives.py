@@ -299,7 +299,7 @@ class DataDictionary(FactsDirective):
     """Every table of a run, and what its columns mean."""
 
     def run(self) -> list[nodes.Node]:
-        from sanitygap.experiments import TABLES
+        from sanitygap.tables import TABLES
 
         return self.show("data_dictionary", sorted(TABLES.items()))
 

@@ -46,7 +46,9 @@ def serve() -> None:
     address = sys.argv[1]
     import ipykernel.kernelapp  # noqa: F401
 
-    from sanitygap import pages  # noqa: F401
+    from sanitygap.chapters import load_figures
+
+    load_figures()
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the kernels
     with socket.socket(socket.AF_UNIX) as server:

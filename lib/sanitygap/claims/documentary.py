@@ -32,6 +32,7 @@ from sanitygap.claims.ledger import (
     one_line,
     validated,
 )
+from sanitygap.claims.verdicts import Value, Verdict
 from sanitygap.errors import UsageError
 from sanitygap.files import file_sha256, write_atomically
 
@@ -305,3 +306,33 @@ if __name__ == "__main__":
         main(sys.argv[1:])
     except UsageError as problem:
         sys.exit(f"sanitygap: {problem}")
+
+
+def anchored(entry: Entry, concordance: Concordance) -> Verdict:
+    """Whether the pieces of a sentence stand where they should; numbers count them."""
+    grades = [(part, *concordance.grade(part)) for part in entry.parts]
+    stated = sum(grade == "stated" for _, grade, _ in grades)
+    absent = sum(grade == "absent" for _, grade, _ in grades)
+    value: Value = "holds" if stated == len(grades) else "caveat"
+    missing = [
+        f"“{part.says}” is only mentioned in {', '.join(where)}"
+        if grade == "mentioned"
+        else f"“{part.says}” is not in {', '.join(part.stated_in)}"
+        for part, grade, where in grades
+        if grade != "stated"
+    ]
+    places = dict.fromkeys(
+        name for _, grade, where in grades for name in where if grade != "absent"
+    )
+    evidence = f"{stated} of {len(grades)} pieces of the statement stand where they should"
+    evidence += f" (found in {', '.join(places)})." if places else "."
+    return Verdict(
+        value="false" if absent == len(grades) else value,
+        evidence=evidence,
+        reason="; ".join(missing) + ("." if missing else ""),
+        numbers={"pieces": len(grades), "stated": stated, "absent": absent},
+    )
+
+
+def find_entry(name: str) -> Entry:
+    return next(entry for entry in load_entries() if entry.id == name)

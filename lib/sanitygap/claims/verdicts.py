@@ -243,8 +243,8 @@ def criterion(
 
 
 def registry() -> Mapping[str, Criterion]:
-    """Claim id -> criterion, complete: every module of :mod:`sanitygap.criteria` is loaded."""
-    from sanitygap.criteria import load_criteria  # its modules import this one
+    """Claim id -> criterion, complete: every module of :mod:`sanitygap.chapters` is loaded."""
+    from sanitygap.chapters import load_criteria  # its modules import this one
 
     load_criteria()
     return MappingProxyType(_CRITERIA)

@@ -1,0 +1,1 @@
+"""adebayo_definitions"""

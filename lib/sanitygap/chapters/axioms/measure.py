@@ -1,0 +1,420 @@
+"""Generated features: the sets that experiments share, and how well they do what they should."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, get_args
+
+import pandas as pd
+import torch
+from pydantic import NonNegativeInt, PositiveInt
+
+from sanitygap import fingerprint
+from sanitygap.attribution import Sampling, attribute
+from sanitygap.axioms import layers, metrics, placement, store
+from sanitygap.axioms.metrics import region_sums, shared_sums
+from sanitygap.axioms.placement import composed, regions, to_inputs
+from sanitygap.axioms.recipes import Recipe
+from sanitygap.axioms.samples import Sample, outputs
+from sanitygap.axioms.scenarios import COALITIONS, NONE, SCENARIOS, Scenario, find_scenario
+from sanitygap.files import file_sha256
+from sanitygap.seeds import stable_seed
+from sanitygap.table import Context, Cut, Piece, columns_of, cut_by, table
+from sanitygap.theory.shapley import shapley_values
+
+Source = Literal["kept", "new"]
+
+#: samples that are generated, kept and resumed together
+BLOCK = 8
+
+#: steps of an optimisation after which a sample is given up
+STEPS = Recipe.max_steps
+
+#: the paper's nine methods, in the order of its Table 1
+PAPER_METHODS = (
+    "grad-cam", "grad-cam-plus-plus", "gradient", "fullgrad", "guided-backprop",
+    "integrated-gradients", "deepshap", "iba", "extremal-perturbation",
+)  # fmt: skip
+
+
+EXTREMAL = "extremal-perturbation"
+
+
+def sized(methods: Sequence[str], extremal_steps: int) -> list[str]:
+    """Names of methods, with the number of steps of extremal perturbation."""
+    return [f"{name}@{extremal_steps}" if name == EXTREMAL else name for name in methods]
+
+
+def plain(name: str) -> str:
+    """A method's name as tables have it: without the number of steps."""
+    return EXTREMAL if name.startswith(f"{EXTREMAL}@") else name
+
+
+def sample_sets(
+    context: Context, scenario: Scenario, first: int, samples: int, source: Source, recipe: Recipe
+) -> Iterator[list[Sample]]:
+    """The samples of a scenario, set by set; accepted or not.
+
+    Args:
+        context: model and seed.
+        scenario: what the patches have to do.
+        first, samples: numbers of the new ones that are tried, from ``first`` to below
+            ``samples``; a set that is carried is taken whole.
+        source: ``kept`` takes the set that the project carries for this network, if it has one.
+        recipe: of the generation.
+    """
+    carried = store.kept(context.model, scenario) if source == "kept" else None
+    if carried is not None:
+        yield store.read(carried)
+        return
+    code = fingerprint.of_module(store)
+    for start in range(first, samples, BLOCK):
+        numbers = range(start, min(start + BLOCK, samples))
+        yield store.features(
+            context.model, scenario, numbers, recipe, context.seed, code, progress=True
+        )
+
+
+def accepted(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
+    """The accepted samples of a set, at most ``limit`` of them."""
+    return [sample for sample in samples if sample.accepted][:limit]
+
+
+def checksum(context: Context, scenario: Scenario, source: Source) -> str | None:
+    """SHA-256 of the set that is carried for a scenario; None if new ones are made."""
+    carried = store.kept(context.model, scenario) if source == "kept" else None
+    return None if carried is None else file_sha256(carried)
+
+
+def set_pieces(
+    context: Context, scenario: Scenario, arguments: Mapping[str, Any]
+) -> Iterator[Piece]:
+    """Pieces of a table with the arguments of :func:`sample_sets`, one a set."""
+    carried = checksum(context, scenario, arguments["source"])
+    if carried is not None:
+        yield Piece(arguments, also=carried)
+        return
+    for start in range(arguments["first"], arguments["samples"], BLOCK):
+        end = min(start + BLOCK, arguments["samples"])
+        yield Piece({**arguments, "first": start, "samples": end})
+
+
+def cut_sets(*names: str) -> Cut:
+    """Cut a table by the scenarios ``which``, their sets, and the items of other parameters."""
+
+    def cut(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
+        for name in arguments["which"]:
+            shared = {**arguments, "which": (name,)}
+            for one in set_pieces(context, find_scenario(name), shared):
+                for piece in cut_by(False, names)(context, one.arguments):
+                    yield replace(piece, also=one.also)
+
+    return cut
+
+
+@table(
+    "axioms-samples",
+    cut=cut_sets(),
+    smoke={"samples": 1, "draws": 2, "max_steps": 2, "limit": 1},
+    quick={"samples": 4, "max_steps": 4},
+    full={"source": "new"},
+)
+def axioms_samples(
+    context: Context,
+    samples: PositiveInt = 1000,
+    draws: PositiveInt = 10,
+    source: Source = "kept",
+    max_steps: PositiveInt = STEPS,
+    limit: int | None = None,
+    which: Sequence[str] = tuple(SCENARIOS),
+    first: NonNegativeInt = 0,
+) -> Iterator[pd.DataFrame]:
+    """Outputs for every coalition of generated patches, on fresh backgrounds and positions.
+
+    Args:
+        context: model and seed.
+        samples: attempts a scenario; those that were given up are in the table too.
+        draws: fresh backgrounds an accepted sample; of the others, only one bare background.
+        source: ``kept`` or ``new``, see :func:`sample_sets`.
+        max_steps: of the optimisation, after which a sample is given up.
+        limit: measure at most that many accepted samples of a set; all by default.
+        which: scenarios.
+        first: number of the first attempt.
+    """
+    recipe = Recipe(max_steps=max_steps)
+    for scenario in map(find_scenario, which):
+        carried = store.kept(context.model, scenario) if source == "kept" else None
+        used = store.read_recipe(carried) if carried else recipe
+        for made in sample_sets(context, scenario, first, samples, source, recipe):
+            chosen = accepted(made, limit) + [sample for sample in made if not sample.accepted]
+            yield fresh_outputs(context, scenario, chosen, draws, given_up=0).assign(
+                softmax_least=used.softmax, change_most=used.change,
+                reference_least=used.least_reference, source="kept" if carried else "new",
+            )  # fmt: skip
+
+
+def described(sample: Sample) -> dict[str, Any]:
+    """What the table says of a sample, whatever is measured on it."""
+    class_a, class_b = sample.classes
+    return {
+        "scenario": sample.scenario,
+        "sample": sample.number,
+        "class_a": class_a,
+        "class_b": class_b,
+        "accepted": sample.accepted,
+        "steps": sample.steps,
+        "seconds": sample.seconds,
+        "side": sample.patches.shape[-1],
+    }
+
+
+def fresh_outputs(
+    context: Context,
+    scenario: Scenario,
+    samples: Sequence[Sample],
+    draws: int,
+    given_up: int | None = None,
+) -> pd.DataFrame:
+    """Outputs of some samples for every coalition on fresh backgrounds and positions.
+
+    Args:
+        context: model and seed.
+        scenario: of the samples.
+        samples: accepted or not.
+        draws: fresh backgrounds a sample.
+        given_up: likewise for samples that are not accepted; 0 is one bare background.
+    """
+    model, rows = context.model, []
+    given_up = draws if given_up is None else given_up
+    for sample in samples:
+        size = model.preprocessing.size
+        shown = draws if sample.accepted else given_up
+        places = [
+            sample.place(size, context.seed, ("fresh", draw)) for draw in range(max(1, shown))
+        ]
+        pixels = sample.pixels.to(model.device)
+        logits, softmax = outputs(model, scenario, pixels, sample.classes, places)
+        for draw in range(len(places)):
+            for coalition in scenario.coalitions if shown else (NONE,):
+                a, b = (float(value) for value in logits[draw, coalition])
+                p, q = (float(value) for value in softmax[draw, coalition])
+                rows.append(
+                    described(sample)
+                    | {"draw": draw, "coalition": COALITIONS[coalition]}
+                    | {"logit_a": a, "logit_b": b, "softmax_a": p, "softmax_b": q}
+                )
+    return pd.DataFrame(rows)
+
+
+#: beside the paper's methods: those of Binder et al., and controls
+FURTHER = (
+    "gradient-x-input", "lrp-epsilon-plus", "lrp-alpha2-beta1", "lrp-gamma-box", "noise", "edges",
+)  # fmt: skip
+
+#: explainers that need no pixels: the same everywhere, and exact Shapley values of the patches
+Reference = Literal["uniform", "patch-shapley"]
+REFERENCES: tuple[Reference, ...] = get_args(Reference)
+
+
+def cut_scores(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
+    """Parts of the table of scores: a set, a background, and what makes the maps."""
+    yield from cut_sets("backgrounds", "methods")(context, {**arguments, "references": ()})
+    yield from cut_sets("backgrounds")(context, {**arguments, "methods": ()})
+
+
+@table(
+    "axioms-scores",
+    cut=cut_scores,
+    smoke={"source": "new", "samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
+    quick={"samples": 4, "limit": 2, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
+    full={"source": "new"},
+)
+def axioms_scores(
+    context: Context,
+    samples: PositiveInt = 1000,
+    methods: Sequence[str] = (*PAPER_METHODS, *FURTHER),
+    backgrounds: Sequence[str] = ("noise",),
+    source: Source = "kept",
+    max_steps: PositiveInt = STEPS,
+    path_steps: PositiveInt = 50,
+    extremal_steps: PositiveInt = 800,
+    limit: int | None = None,
+    which: Sequence[str] = tuple(SCENARIOS),
+    first: NonNegativeInt = 0,
+    references: Sequence[Reference] = REFERENCES,
+) -> Iterator[pd.DataFrame]:
+    """How attribution maps of generated inputs spread over the patches.
+
+    Only accepted samples are scored. A set without any gives no rows.
+
+    Args:
+        context: model and seed.
+        samples: attempts a scenario, as in ``axioms-samples``.
+        methods: attribution methods and controls.
+        backgrounds: what the patches lie on; see :func:`sanitygap.axioms.placement.draw_place`.
+        source, max_steps, first: of the generation, as in ``axioms-samples``.
+        path_steps: points of integrated gradients.
+        extremal_steps: steps of extremal perturbation.
+        limit: score at most that many accepted samples of a set; all by default.
+        which: scenarios.
+        references: explainers that need no pixels.
+    """
+    recipe, sampling = Recipe(max_steps=max_steps), Sampling(path_steps)
+    names = sized(methods, extremal_steps)
+    yield empty_scores()
+    for scenario in map(find_scenario, which):
+        for made in sample_sets(context, scenario, first, samples, source, recipe):
+            chosen = accepted(made, limit)
+            for background in backgrounds:
+                if names:
+                    yield from scored(context, scenario, chosen, names, sampling, background)
+                if references:
+                    yield from reference_rows(context, scenario, chosen, background, references)
+
+
+def scored(
+    context: Context,
+    scenario: Scenario,
+    samples: Sequence[Sample],
+    names: Sequence[str],
+    sampling: Sampling,
+    background: str = "noise",
+) -> Iterator[pd.DataFrame]:
+    """Sums over the patches of the maps of some methods."""
+    model = context.model
+    size = model.preprocessing.size
+    for start in range(0, len(samples), context.batch_size):
+        part = samples[start : start + context.batch_size]
+        places = [s.place(size, context.seed, "scored", background) for s in part]
+        everything = scenario.members(scenario.coalitions[-1])
+        pixels = torch.stack(
+            [composed(p, s.pixels, everything) for p, s in zip(places, part, strict=True)]
+        )
+        inputs = to_inputs(model.preprocessing, pixels.to(model.device))
+        keys = [stable_seed(context.seed, scenario.name, s.number) for s in part]
+        maps: dict[str, dict[int, torch.Tensor]] = {name: {} for name in names}
+        for output in scenario.explained:
+            targets = torch.tensor([s.classes[output] for s in part], device=model.device)
+            again = [stable_seed(key, output) for key in keys]
+            made = attribute(model, inputs, targets, names, again, sampling, context.batch_size)
+            for name, values in made.items():
+                maps[name][output] = values.cpu()
+        for name, found in maps.items():
+            yield map_rows(scenario, part, places, found, plain(name), background)
+
+
+def empty_scores() -> pd.DataFrame:
+    """A table of scores without rows, with the right types."""
+    words = ("scenario", "background", "method", "sign", "output")
+    types = {name: "str" if name in words else "float64" for name in columns_of("axioms-scores")}
+    return pd.DataFrame({n: pd.Series(dtype=t) for n, t in types.items()}).astype({"sample": int})
+
+
+def map_rows(
+    scenario: Scenario,
+    samples: Sequence[Sample],
+    places: Sequence[placement.Place],
+    maps: Mapping[int, torch.Tensor],
+    method: str,
+    background: str,
+) -> pd.DataFrame:
+    """One row a sample, sign and explained output from the maps ``(N, H, W)`` of each output."""
+    side = samples[0].patches.shape[-1]
+    masks = torch.stack([regions(place, side) for place in places])
+    pixels = masks[0, 0].numel()
+    distance = [_distance(place) for place in places]
+    frames = []
+    for sign in metrics.SIGNS:
+        shown = {o: values.abs() if sign == "absolute" else values for o, values in maps.items()}
+        both = len(shown) == 2
+        shared = shared_sums(shown[0], shown[1], masks) if both else {}
+        for output, values in shown.items():
+            sums = region_sums(values, masks) | shared
+            frame = pd.DataFrame({name: found.numpy() for name, found in sums.items()})
+            frame = frame.assign(
+                scenario=scenario.name,
+                sample=[sample.number for sample in samples],
+                background=background,
+                method=method,
+                sign=sign,
+                output="ab"[output],
+                inside=float(side * side),
+                rest=float(pixels - side * side * masks.shape[1]),
+                distance=distance,
+            )
+            frames.append(frame.reindex(columns=list(columns_of("axioms-scores"))))
+    return pd.concat(frames, ignore_index=True).astype(empty_scores().dtypes.to_dict())
+
+
+def _distance(place: placement.Place) -> float:
+    if len(place.corners) < 2:
+        return float("nan")
+    (a, b), (c, d) = place.corners
+    return float(((a - c) ** 2 + (b - d) ** 2) ** 0.5)
+
+
+def reference_rows(
+    context: Context,
+    scenario: Scenario,
+    samples: Sequence[Sample],
+    background: str,
+    references: Sequence[Reference],
+) -> Iterator[pd.DataFrame]:
+    """Rows of the explainers that need no pixels: uniform, and exact Shapley values of patches."""
+    model = context.model
+    size = model.preprocessing.size
+    for sample in samples:
+        place = sample.place(size, context.seed, "scored", background)
+        pixels = sample.pixels.to(model.device)
+        logits, _ = outputs(model, scenario, pixels, sample.classes, [place])
+        masks = regions(place, sample.patches.shape[-1])
+        shares = shapley_values(logits[0].T)  # outputs x patches
+        for name in references:
+            maps = {}
+            for output in scenario.explained:
+                if name == "uniform":
+                    maps[output] = torch.ones(1, size, size, dtype=torch.float64)
+                else:
+                    spread = (
+                        shares[output][:, None, None] * masks / masks.sum((1, 2))[:, None, None]
+                    )
+                    maps[output] = spread.sum(0)[None]
+            yield map_rows(scenario, [sample], [place], maps, name, background)
+
+
+@table(
+    "axioms-layers",
+    cut=cut_sets("methods"),
+    smoke={"source": "new", "samples": 1, "max_steps": 2},
+    # two samples have no correlation of levels, so the scenario single would show nothing
+    quick={"samples": 4, "limit": 2, "max_steps": 4, "which": ("null", "double")},
+    full={"source": "new"},
+)
+def axioms_layers(
+    context: Context,
+    samples: PositiveInt = 1000,
+    methods: Sequence[str] = ("iba", "grad-cam-plus-plus"),
+    depths: PositiveInt = layers.DEPTHS,
+    source: Source = "kept",
+    max_steps: PositiveInt = STEPS,
+    limit: int | None = None,
+    which: Sequence[str] = ("null", "single", "double"),
+    first: NonNegativeInt = 0,
+) -> Iterator[pd.DataFrame]:
+    """The scores of methods that look at one layer, at layers of four resolutions.
+
+    Args:
+        context: model and seed.
+        samples, source, max_steps, limit, which, first: as in ``axioms-scores``.
+        methods: methods that take a layer.
+        depths: how many resolutions, the last ones.
+    """
+    recipe = Recipe(max_steps=max_steps)
+    named = list(enumerate(layers.resolution_layers(context.model, depths), start=1))
+    yield empty_scores().assign(layer="", depth=1)
+    for scenario in map(find_scenario, which):
+        for made in sample_sets(context, scenario, first, samples, source, recipe):
+            for method in methods:
+                for depth, layer in named:
+                    chosen, names = accepted(made, limit), [f"{method}@{layer}"]
+                    for rows in scored(context, scenario, chosen, names, Sampling()):
+                        yield rows.assign(layer=layer, depth=depth)
