@@ -5,7 +5,6 @@ import re
 import pandas as pd
 import pytest
 
-from sanitygap.chapters.summary.judge import anchored
 from sanitygap.claims import (
     CriterionContext,
     Verdict,
@@ -19,6 +18,7 @@ from sanitygap.claims.documentary import (
     Concordance,
     Entry,
     Part,
+    anchored,
     as_csv,
     counts,
     load_entries,

@@ -293,7 +293,7 @@ def test_intervals_cover():
 
 
 def versions(hooked: float = 0.0, own: float = 0.0, refused: str = "") -> pd.DataFrame:
-    from sanitygap.chapters.sriram.measure import VERSIONS
+    from sanitygap.chapters.sriram.scores import VERSIONS
 
     return pd.DataFrame(
         [

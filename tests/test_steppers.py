@@ -11,7 +11,7 @@ from skimage.metrics import structural_similarity
 
 from sanitygap.book.stage import _page
 from sanitygap.chapters.attribution_maps.measure import ExampleMaps
-from sanitygap.chapters.attribution_maps.show import stage_similarities
+from sanitygap.chapters.attribution_maps.pictures import stage_similarities
 from sanitygap.chapters.occlusion.measure import example_occlusion
 from sanitygap.faithfulness import blurred, occlusion_curves, occlusion_steps
 from sanitygap.figures.stepper import EVERY_METHOD, Panel, Regions, Stepper

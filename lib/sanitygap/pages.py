@@ -3,7 +3,6 @@
 import re
 from html import escape
 
-import numpy as np
 import pandas as pd
 from IPython.display import Markdown, display
 from pandas.io.formats.style import Styler
@@ -14,7 +13,6 @@ from sanitygap.claims.verdicts import VERDICTS
 from sanitygap.comparison import compare_runs, recorded_runs
 from sanitygap.figures.methods import label
 from sanitygap.judge import orderings
-from sanitygap.models import Explainable
 from sanitygap.runs import Study
 from sanitygap.scores import randomization_scores
 from sanitygap.show import (  # noqa: F401  (other pages still take them from here)
@@ -32,7 +30,6 @@ from sanitygap.show import (  # noqa: F401  (other pages still take them from he
     text_table,
     with_intervals,
 )
-from sanitygap.table import Batch, Context
 
 
 def verdicts(study: Study, *claims: str) -> Styler:
@@ -159,25 +156,3 @@ def range_sensitivity(study: Study) -> Styler:
         means.rename_axis("method").reset_index(),
         f"Mean SSIM over the steps, for four ranges L. {show.about(study, 'randomization')}.",
     )
-
-
-def pictured(study: Study, count: int) -> tuple[Explainable, Context, Batch]:
-    """A few images to be looked at: the run's; the embedded photographs where it is recorded."""
-    model = study.model
-    images = show.pictured_images(study)
-    shown = images[: min(count, len(images))]
-    context = Context(lambda: model, lambda: shown, study.settings.seed)
-    return model, context, context.batch(range(len(shown)))
-
-
-def seen(model: Explainable, batch: Batch) -> list[np.ndarray]:
-    """What the model sees, RGB ``(H, W, 3)`` in ``[0, 1]``."""
-    return list(model.preprocessing.to_rgb(batch.inputs).permute(0, 2, 3, 1).cpu().numpy())
-
-
-def row_names(model: Explainable, batch: Batch) -> list[str]:
-    """File name and explained class of each image."""
-    return [
-        f"{name}\n“{model.class_name(int(target))}”"
-        for name, target in zip(batch.names, batch.targets, strict=True)
-    ]

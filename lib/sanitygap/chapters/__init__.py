@@ -1,14 +1,15 @@
 """The chapters: a folder each, with what measures its tables, judges its claims and shows them.
 
 Modules whose names begin with ``judge`` hold criteria, with ``show`` what notebooks call, with
-``plots`` drawings. All others measure, or are what a measurement rests on.
+``plots`` drawings, and ``pictures`` the few figures of single photographs that run the network as
+a page is executed. All others measure, or are what a measurement rests on.
 """
 
 import importlib
 import pkgutil
 from collections.abc import Iterator
 
-OTHERS = ("judge", "plots", "show")
+OTHERS = ("judge", "pictures", "plots", "show")
 
 
 def modules() -> Iterator[tuple[str, str]]:
@@ -35,7 +36,7 @@ def load_criteria() -> None:
 def load_figures() -> None:
     """Import whatever notebooks call, so that kernels which are forked later share it."""
     for name, leaf in modules():
-        if leaf.startswith("show"):
+        if leaf.startswith(("pictures", "show")):
             importlib.import_module(name)
 
 

@@ -1,14 +1,9 @@
 """Pages about the parameter randomisation test of Adebayo et al. (2018)."""
 
-from typing import Any
-
-import numpy as np
 import pandas as pd
-import torch
 from pandas.io.formats.style import Styler
 
 from sanitygap.adebayo_metrics import SCALES
-from sanitygap.attribution import Sampling, attribute
 from sanitygap.chapters.adebayo.judge import (
     CNN_ACCURACY,
     MEASURES,
@@ -17,13 +12,9 @@ from sanitygap.chapters.adebayo.judge import (
     last,
     one_test,
 )
-from sanitygap.figures.maps import map_grid, stage_grid
-from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Plate
-from sanitygap.grey_networks import Plan, grey_images, grey_network
 from sanitygap.inference import proportion_interval
 from sanitygap.judge import rows_of
-from sanitygap.randomization import RandomTwin, Redraw, steps
 from sanitygap.runs import Study
 from sanitygap.show import (
     BANDS,
@@ -36,19 +27,11 @@ from sanitygap.show import (
     shows,
     with_intervals,
 )
-from sanitygap.similarity import Reference
 from sanitygap.words import plural
 
 #: test accuracy that the appendix states for MNIST, in percent
 STATED = {"CNN": CNN_ACCURACY, "MLP": MLP_ACCURACY}
 
-#: profile -> by what the widths of the network in pictures are divided, and its epochs
-PICTURED = {"smoke": (8, 4), "quick": (4, 6), "full": (4, 6)}
-
-PICTURED_METHODS = (
-    "gradient", "gradient-x-input", "guided-backprop", "grad-cam", "integrated-gradients",
-    "lrp-epsilon",
-)  # fmt: skip
 
 ORDERS = {"bottom-up": "bottom-up (reverse)", "independent": "independent"}
 
@@ -60,15 +43,6 @@ def choice_label(order: str, weights: str, explained: str) -> str:
     """A choice in words, without what is as in the first one."""
     other = "class of the random network" if explained == "random" else ""
     return ", ".join(filter(None, [weights.replace("-", " "), ORDERS.get(order, ""), other]))
-
-
-def pictured_network(study: Study, labels: str = "true", seed: int = 0) -> Plan:
-    """The plan of the small CNN that pictures are about: trained on the embedded digits."""
-    shrink, epochs = PICTURED[study.settings.profile]
-    if labels == "random":
-        return Plan("digits", "CNN", "random", seed, 200, 40, shrink)
-    few = 400 if study.settings.profile == "smoke" else None
-    return Plan("digits", "CNN", "true", seed, epochs, few, shrink)
 
 
 @shows("trained-networks")
@@ -100,39 +74,6 @@ def network_table(study: Study, purpose: str = "accuracy") -> Styler:
         rows,
         f"Networks of Appendix B, trained with Adam; {about(study, 'trained-networks')}. Brackets: "
         "95 % Wilson intervals over test images.",
-    )
-
-
-@shows()
-def digit_stages(study: Study) -> Plate:
-    """Maps of one digit as the small CNN is redrawn from the top."""
-    trained = grey_network(study.context, pictured_network(study))
-    images = grey_images(study.context, "digits").test[:1]
-    model, seed = trained.model, study.settings.seed
-    inputs = model.prepare([images.open(0)])
-    targets, sampling = model.predict(inputs), Sampling(10, 10)
-    twin = RandomTwin(model, seed, Redraw("truncated-normal"))
-    maps: dict[str, dict[str, torch.Tensor]] = {method: {} for method in PICTURED_METHODS}
-    rows: list[dict[str, Any]] = []
-    cascade = {step.name: step.stages for step in steps(model.stages, "top-down")}
-    for name, stages in {"trained": (), **cascade}.items():
-        with twin.redrawn(stages):
-            values = attribute(model, inputs, targets, PICTURED_METHODS, images.keys, sampling)
-        for method in PICTURED_METHODS:
-            maps[method][name] = values[method]
-            score = float(Reference(maps[method]["trained"]).compare(values[method])["ssim"])
-            if name != "trained" and np.isfinite(score):  # a Grad-CAM map may be zero everywhere
-                rows.append({"method": method, "step": name, "ssim": score})
-    rows.sort(key=lambda score: PICTURED_METHODS.index(score["method"]))
-    return stage_grid(
-        np.asarray(images.open(0).resize((28, 28))),
-        {m: {step: values[0].cpu() for step, values in row.items()} for m, row in maps.items()},
-        "Signed maps of one digit as a small CNN, trained on the embedded digits, is redrawn from "
-        "the logits downwards with a truncated normal (standard deviation 0.01). Under each map "
-        "its SSIM with the trained network's, unless one of both is zero everywhere. Test accuracy "
-        f"{trained.test_right} of {trained.test_images}. One image, one seed ({seed}): a picture, "
-        "not a measurement.",
-        pd.DataFrame(rows),
     )
 
 
@@ -228,43 +169,6 @@ def metric_agreement(study: Study) -> Styler:
         "Means of the similarities at the deepest step, truncated normal. ssim and hog_pearson are "
         "those of the appendix, ssim_gaussian and hog_spearman those of the authors' code. "
         f"{about(study, 'parameter-test')}.",
-    )
-
-
-LABEL_METHODS = ("gradient", "gradient-x-input", "guided-backprop", "grad-cam")
-
-#: pictured digits
-DIGITS = {"smoke": 1, "quick": 3, "full": 3}
-
-NETWORKS = {"true": ("true", 0), "again": ("true", 1000), "random": ("random", 0)}
-
-
-@shows()
-def label_pictures(study: Study) -> Plate:
-    """Digits and their maps by networks with true, again true, and random labels."""
-    images = grey_images(study.context, "digits").test[: DIGITS[study.settings.profile]]
-    maps, targets, words = {}, None, []
-    for name, (labels, seed) in NETWORKS.items():
-        trained = grey_network(study.context, pictured_network(study, labels, seed))
-        inputs = trained.model.prepare([images.open(place) for place in range(len(images))])
-        if targets is None:
-            targets = trained.model.predict(inputs)
-        maps[name] = attribute(
-            trained.model, inputs, targets, LABEL_METHODS, images.keys, Sampling(10, 10)
-        )
-        words.append(f"{name} {trained.test_right / trained.test_images:.0%}")
-    pictures = [np.asarray(images.open(place).resize((28, 28))) for place in range(len(images))]
-    return map_grid(
-        pictures,
-        {
-            f"{name} {label(method)}": maps[name][method].cpu()
-            for method in LABEL_METHODS
-            for name in NETWORKS
-        },
-        [f"digit {kind}" for kind in images.labels],
-        "Signed maps of digits by three small CNNs: trained on true labels, on true labels again "
-        "from another seed (again), and on random labels. All maps explain the class that the "
-        f"first one predicts. Test accuracy: {', '.join(words)}. A picture, not a measurement.",
     )
 
 

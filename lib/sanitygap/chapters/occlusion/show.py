@@ -3,27 +3,19 @@
 from typing import Any
 
 import pandas as pd
-import torch
 from pandas.io.formats.style import Styler
 
 from sanitygap import show
-from sanitygap.attribution import Sampling
 from sanitygap.chapters.occlusion.judge import comparisons, scores_by_replacement, swaps
-from sanitygap.chapters.occlusion.measure import example_occlusion
-from sanitygap.faithfulness import BLUR, REGIONS, occlusion_steps, replaced
-from sanitygap.figures.maps import map_colors
+from sanitygap.faithfulness import REGIONS
 from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Plate
-from sanitygap.figures.rank_lines import picture_row, rank_lines, ranked
-from sanitygap.figures.stepper import EVERY_METHOD, SCALE, VIEW_HEIGHTS, Panel, Regions, Stepper
+from sanitygap.figures.rank_lines import rank_lines, ranked
 from sanitygap.inference import UndefinedStatisticError
 from sanitygap.judge import FIGURE_METHODS
-from sanitygap.randomization_test import CORE_METHODS
 from sanitygap.reductions import REDUCTIONS, Reduction
-from sanitygap.replacements import REPLACEMENTS
 from sanitygap.runs import Study
 from sanitygap.scores import UNSIGNED, ranked_by
-from sanitygap.seeds import normal, stable_seed
 from sanitygap.words import listed, plural
 
 
@@ -106,32 +98,6 @@ STATISTICS = {
 }
 
 
-@show.shows()
-def replacement_pictures(study: Study, photo: int = 0) -> Plate:
-    """One photograph with 30 regions in random order replaced in each way."""
-    model = study.model
-    images = show.pictured_images(study)
-    inputs = model.prepare([images.open(photo)])
-    seed = stable_seed(study.settings.seed, images.keys[photo])
-    order = occlusion_steps(normal(tuple(inputs.shape[2:]), [seed], inputs), 15)
-    pictures, rows = {"unchanged": inputs}, []
-    for name, make in REPLACEMENTS.items():
-        pictures[name] = replaced(inputs, make(model, inputs, [seed]), order, REGIONS)
-    for name, changed in pictures.items():
-        with torch.no_grad():
-            probability = model.module(changed).softmax(1)[0, model.predict(inputs)[0]]
-        rows.append({"replacement": name, "softmax": float(probability)})
-    return picture_row(
-        {name: model.preprocessing.to_rgb(x)[0].cpu() for name, x in pictures.items()},
-        [f"{row['softmax']:.2f}" for row in rows],
-        f"“{images.names[photo]}” with {REGIONS} regions of 15 × 15 pixels, in random order, "
-        "replaced in five ways; below each the probability of the class that "
-        f"{study.settings.public()['model']} predicts for the photograph. One image: a picture, "
-        "not a measurement.",
-        pd.DataFrame(rows),
-    )
-
-
 @show.shows(OUTLIERS)
 def outlier_plate(study: Study) -> Plate:
     """How far replaced images are from ordinary ones, by four statistics."""
@@ -188,65 +154,4 @@ def replacement_swaps(study: Study, most: int = 10) -> Styler:
         f"Orders of two methods that two replacements turn round: {len(turned)}, of which {beyond} "
         f"beyond chance on both sides (permutation tests over images, corrected over all pairs "
         f"and replacements); p is the larger of the two. {show.about(study, REPLACED)}.",
-    )
-
-
-#: profile -> numbers of blurred regions and points of sampling methods
-OCCLUSIONS: dict[str, tuple[tuple[int, ...], int]] = {
-    "smoke": ((1, 3), 1),
-    "quick": ((1, 2, 3, 5, 8, 12, 16, 20, 25, REGIONS), 4),
-    "full": (tuple(range(1, REGIONS + 1)), 8),
-}
-
-
-@show.shows()
-def occlusion_stepper(study: Study, position: int = 0) -> Stepper:
-    """A slider through the occlusion: one photograph as a map's highest regions are blurred."""
-    counts, points = OCCLUSIONS[study.settings.profile]
-    images = show.pictured_images(study)
-    shown = example_occlusion(
-        study.model,
-        images,
-        min(position, len(images) - 1),
-        CORE_METHODS,
-        counts,
-        study.settings.seed,
-        Sampling(points, points),
-    )
-    model, patch = show.model_of(study), shown.patch
-    tables = {
-        value: shown.scores.pivot(index="regions", columns="method", values=value)[list(shown.maps)]
-        for value in ("softmax", "logit")
-    }
-    return Stepper(
-        step="blurred regions",
-        frames=[
-            "none blurred" if not count else f"{count} region{'s' * (count > 1)} blurred"
-            for count in shown.counts
-        ],
-        panels=[
-            Panel(
-                "what the network sees",
-                {EVERY_METHOD: [shown.picture]},
-                beneath=shown.soft,
-                marks=True,
-            ),
-            Panel(
-                "map",
-                {
-                    name: [map_colors(values.numpy(), VIEW_HEIGHTS[1])]
-                    for name, values in shown.maps.items()
-                },
-                marks=True,
-            ),
-        ],
-        values=tables,
-        alt=f"The photograph “{shown.name}” as the {shown.counts[-1]} regions that a map ranks "
-        "highest are blurred one after the other, beside the map, with softmax and logit.",
-        caption=f"“{shown.name}” as regions of {patch} × {patch} pixels are replaced by a copy "
-        f"that is blurred over {BLUR} × {BLUR} pixels, those first that the method's map ranks "
-        f"highest; softmax and logit of the class “{shown.class_name}” that {model} predicts. "
-        f"{SCALE} One image, one seed ({study.settings.seed}), {points} points in sampling "
-        "methods: a picture, not a measurement.",
-        regions=Regions(shown.boxes, shown.counts, shown.soft.shape[:2]),
     )

@@ -6,7 +6,7 @@ from statistics import median
 import pandas as pd
 
 from sanitygap import judge
-from sanitygap.chapters.skips.measure import BETAS
+from sanitygap.chapters.skips import BETAS
 from sanitygap.inference import Interval, bootstrap, bootstrap_mean
 from sanitygap.judge import Context, Tables, Verdict, by_image, condition, criterion, rows_of
 

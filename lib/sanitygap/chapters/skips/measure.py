@@ -12,6 +12,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from sanitygap.attribution import Sampling, attribute
+from sanitygap.chapters.skips import BETAS
 from sanitygap.chapters.skips.small_networks import LAYERS, TRAINING_IMAGES, Digits, trained_network
 from sanitygap.images import load_images
 from sanitygap.models.explainable import Explainable
@@ -34,10 +35,6 @@ from sanitygap.residual_blocks import (
 from sanitygap.seeds import normal, stable_seed
 from sanitygap.similarity import Reference, pearson, spearman
 from sanitygap.table import Batch, Context, table
-
-#: LRP-beta in convolutions and LRP-epsilon in dense layers, with beta 0 and 1: Fig. 7 names these
-#: rules, but not beta
-BETAS = {"lrp-epsilon-plus": 0.0, "lrp-alpha2-beta1": 1.0}
 
 #: standard deviation of noise on the input over its value range
 NOISE = (0.001, 0.01, 0.1)

@@ -6,12 +6,12 @@ from scipy.stats import pearsonr, spearmanr
 
 from sanitygap import judge
 from sanitygap.chapters.sriram.judge import correlation, of_methods
-from sanitygap.chapters.sriram.measure import VERSIONS
 from sanitygap.chapters.sriram.proofs import LAYERS
 from sanitygap.chapters.sriram.scores import (
     BANDS,
     SIMILAR,
     THRESHOLD,
+    VERSIONS,
     layer_sensitivity,
     perceived,
     sensitive_for_image,

@@ -20,7 +20,7 @@ from sanitygap.attribution import Sampling, attribute
 from sanitygap.attribution.applicable import families
 from sanitygap.attribution.surrogate import SAMPLES, SURROGATES
 from sanitygap.chapters.sriram import architectures, printed, proofs
-from sanitygap.chapters.sriram.scores import METHODS
+from sanitygap.chapters.sriram.scores import METHODS, VERSIONS
 from sanitygap.errors import UsageError
 from sanitygap.models.explainable import Explainable, Preprocessing, Stage
 from sanitygap.models.stages import LAYERS, network_name, with_schedule
@@ -304,12 +304,6 @@ def jensen_shannon(n: int = 5_000, seed: int = 0) -> pd.DataFrame:
         ]
     )  # fmt: skip
 
-
-#: methods that captum has as well; its versions are called captum and the same
-VERSIONS = (
-    "gradient", "gradient-x-input", "integrated-gradients", "guided-backprop", "guided-grad-cam",
-    "deeplift",
-)  # fmt: skip
 
 #: pairs that are equal where hooks miss the activations, and should not be
 SILENT = (

@@ -161,3 +161,10 @@ def coverage(
         low, high = np.quantile(again @ population / n, [(1 - level) / 2, (1 + level) / 2])
         within += int(low <= truth <= high)
     return within / simulations
+
+
+#: methods that captum has as well; its versions are called captum and the same
+VERSIONS = (
+    "gradient", "gradient-x-input", "integrated-gradients", "guided-backprop", "guided-grad-cam",
+    "deeplift",
+)  # fmt: skip

@@ -136,30 +136,6 @@ def quantile_ratio(value_low: float, value_high: float) -> tuple[str, float]:
     return "mixed", float("nan")
 
 
-def at_mean_quantiles(table: pd.DataFrame) -> pd.DataFrame:
-    """The paper's own version: quantiles averaged over images, then one bound a layer and pair.
-
-    Args:
-        table: of :func:`overtaking`, any number of batches joined.
-
-    Returns:
-        One row a (layer_index, layer, q_high, q_low): value_high, value_low, sign, ratio, gamma,
-        bound, and `mean_bound`, the mean over images of the bounds of each image (those that have
-        one), of which the bound at the mean quantiles is no upper limit.
-    """
-    keys = ["layer_index", "layer", "q_high", "q_low"]
-    means = table.groupby(keys, sort=True).agg(
-        value_high=("value_high", "mean"),
-        value_low=("value_low", "mean"),
-        gamma=("gamma", "first"),
-        mean_bound=("bound", "mean"),
-    )
-    cases = [quantile_ratio(low, high) for high, low in means[["value_high", "value_low"]].values]
-    means["sign"], means["ratio"] = ([case[i] for case in cases] for i in (0, 1))
-    means["bound"] = cauchy_tail(means["ratio"].to_numpy(), means["gamma"].to_numpy())
-    return means.reset_index()
-
-
 def sparsity(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> pd.DataFrame:
     """Fraction of activations that are not positive, image by image (App. J).
 

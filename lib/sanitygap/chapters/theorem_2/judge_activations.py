@@ -1,11 +1,14 @@
 """Criteria for Appendices I and J, and the end of G, of Binder et al. (2022): trained networks."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 
-from sanitygap.chapters.theorem_2.activations import at_mean_quantiles
+from sanitygap.chapters.theorem_2.activations import quantile_ratio
+from sanitygap.chapters.theorem_2.theory import cauchy_tail
 from sanitygap.claims import Value, Verdict, combine, commands_for, criterion, find_claim
 from sanitygap.inference import (
     Interval,
@@ -256,3 +259,27 @@ def _more_than_half(share: Interval) -> Value:
     return (
         "reproduced" if share.low > 0.5 else "not-reproduced" if share.high <= 0.5 else "undecided"
     )
+
+
+def at_mean_quantiles(table: pd.DataFrame) -> pd.DataFrame:
+    """The paper's own version: quantiles averaged over images, then one bound a layer and pair.
+
+    Args:
+        table: of :func:`overtaking`, any number of batches joined.
+
+    Returns:
+        One row a (layer_index, layer, q_high, q_low): value_high, value_low, sign, ratio, gamma,
+        bound, and `mean_bound`, the mean over images of the bounds of each image (those that have
+        one), of which the bound at the mean quantiles is no upper limit.
+    """
+    keys = ["layer_index", "layer", "q_high", "q_low"]
+    means = table.groupby(keys, sort=True).agg(
+        value_high=("value_high", "mean"),
+        value_low=("value_low", "mean"),
+        gamma=("gamma", "first"),
+        mean_bound=("bound", "mean"),
+    )
+    cases = [quantile_ratio(low, high) for high, low in means[["value_high", "value_low"]].values]
+    means["sign"], means["ratio"] = ([case[i] for case in cases] for i in (0, 1))
+    means["bound"] = cauchy_tail(means["ratio"].to_numpy(), means["gamma"].to_numpy())
+    return means.reset_index()
