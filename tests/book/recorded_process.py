@@ -18,8 +18,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from sanitygap import runs
 from sanitygap.axioms.metrics import metric_of
 from sanitygap.book import Project
-from sanitygap.chapters.attribution_maps import show as steppers
 from sanitygap.chapters.axioms import show as axioms
+from sanitygap.chapters.occlusion import pictures
 from sanitygap.errors import NotRecordedError
 from tests.book.one_process import leave_figures_undrawn, run_chapter
 from tests.book.toy import CHECKOUT
@@ -32,7 +32,7 @@ def main(run: str, chapters: Sequence[str]) -> None:
     runs.load_model = cache(runs.load_model)
     leave_figures_undrawn()  # the smoke site draws them
     axioms.metric_of = partial(metric_of, resamples=20)  # other tests look at intervals
-    steppers.OCCLUSIONS["full"] = steppers.OCCLUSIONS["smoke"]  # of a picture, not of a table
+    pictures.OCCLUSIONS["full"] = pictures.OCCLUSIONS["smoke"]  # of a picture, not of a table
     gc.freeze()  # IPython collects garbage for every chapter, and these modules are large
     shell, project = InteractiveShell.instance(), Project(CHECKOUT)
     for chapter in chapters:
