@@ -15,20 +15,9 @@ from sanitygap.figures.methods import label
 from sanitygap.judge import orderings
 from sanitygap.runs import Study
 from sanitygap.scores import randomization_scores
-from sanitygap.show import (  # noqa: F401  (other pages still take them from here)
-    NothingToShowError,
-    about,
-    bounds,
-    columns,
+from sanitygap.show import (
     display_table,
-    model_of,
-    or_nan,
-    panel,
-    shown_agreement,
-    shown_mean,
-    shows,
     text_table,
-    with_intervals,
 )
 
 

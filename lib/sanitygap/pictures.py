@@ -5,21 +5,6 @@ import numpy as np
 from sanitygap import show
 from sanitygap.models import Explainable
 from sanitygap.runs import Study
-from sanitygap.show import (  # noqa: F401  (other pages still take them from here)
-    NothingToShowError,
-    about,
-    bounds,
-    columns,
-    display_table,
-    model_of,
-    or_nan,
-    panel,
-    shown_agreement,
-    shown_mean,
-    shows,
-    text_table,
-    with_intervals,
-)
 from sanitygap.table import Batch, Context
 
 

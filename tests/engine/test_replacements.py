@@ -7,6 +7,7 @@ import torch
 from sklearn.covariance import LedoitWolf
 
 from sanitygap.chapters.occlusion.measure import FeatureCloud, color_change, respond
+from sanitygap.chapters.occlusion.replacements import REPLACEMENTS
 from sanitygap.faithfulness import (
     blurred,
     occlusion_curves,
@@ -14,7 +15,6 @@ from sanitygap.faithfulness import (
     replaced,
     replacement_curves,
 )
-from sanitygap.replacements import REPLACEMENTS
 
 SEEDS = [3, 4, 5, 6]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -212,6 +212,7 @@ class Verdicts(FactsDirective):
             "share": None,
             "verdicts": [("not-run", "")],
             "words": "",
+            "n": span({n for one in rows.values() for n in one.get("n", ())}),
         }
         if line.part:
             share = numbers.get(f"share: {line.part}")
@@ -455,11 +456,16 @@ def of_a_run(one: Mapping[str, Any]) -> bool:
 
 
 def run_in_words(run: Mapping[str, Any] | None, name: str) -> str:
-    """Whose run it is, and on how many images."""
-    if run is None:
-        return f"run {name}"
-    kind = "recorded" if run["recorded"] else f"run {name}"
-    return f"{kind}, {run['n_images']} images"
+    """Whose run it is; on how many images each verdict rests is said beside it."""
+    return "recorded" if run and run["recorded"] else f"run {name}"
+
+
+def span(counts: Set[int]) -> str:
+    """Numbers of images in a few words."""
+    if not counts:
+        return ""
+    least, most = min(counts), max(counts)
+    return f"n = {least}" if least == most else f"n = {least} to {most}"
 
 
 def short_commit(commit: str) -> str:

@@ -90,6 +90,11 @@ class Record(Verdict):
             bool(read_json(run / "run.json").get("recorded")) or self.is_sealed(run)
         )
 
+    def counts(self, run: Path) -> list[int]:
+        """On how many images the tables rest that it was reached from, each number once."""
+        passports = (read_json(run / f"{name}.json") for name in self.tables)
+        return sorted({made["images"] for made in passports if made.get("images")})
+
     def is_sealed(self, run: Path) -> bool:
         """Whether this machine reached it, as it stands, by the criterion as it stands."""
         return read_json(_seals(run)).get(self._key) == self._seal
@@ -135,6 +140,8 @@ def seal(run: Path, records: Iterable[Record]) -> None:
 def write_verdicts(path: Path, records: Iterable[Record]) -> None:
     """Merge verdicts just reached into a ``verdicts.json``, in place of those of claim and model.
 
+    They stand in the order of the ledger.
+
     The file is written under a temporary name and renamed.
 
     Raises:
@@ -145,7 +152,8 @@ def write_verdicts(path: Path, records: Iterable[Record]) -> None:
     for record in reached:
         check_value(find_claim(record.claim), record.value)
         merged[record._key] = record
-    write_atomically(path, as_json(merged.values()))
+    places = {claim.id: place for place, claim in enumerate(load_claims())}
+    write_atomically(path, as_json(sorted(merged.values(), key=lambda one: places[one.claim])))
     seal(path.parent, reached)
 
 
@@ -164,7 +172,8 @@ def collect(runs: Sequence[Path], run: str | None = None) -> list[dict[str, Any]
 
     Returns:
         Rows with the keys ``id``, ``paper``, ``statement``, ``criterion``, ``tier``, ``notebook``,
-        ``run``, ``model``, ``verdict``, ``evidence``, ``reason`` and ``numbers``. An empirical
+        ``run``, ``model``, ``verdict``, ``evidence``, ``reason`` and ``numbers``; those of a run
+        also ``n``, on how many images the tables of the verdict rest. An empirical
         claim also has a row ``not-run`` for each of the paper's own models that no run is about,
         and any other claim without a verdict has one with no model; the reason says what it needs
         and how to run it. So does a verdict whose tables or criterion have changed since.
@@ -199,7 +208,8 @@ def collect(runs: Sequence[Path], run: str | None = None) -> list[dict[str, Any]
             }
             if not record.is_current(folder):
                 says = {"verdict": "not-run", "evidence": "", "reason": OUTDATED, "numbers": {}}
-            rows.append(shared | {"run": folder.name, "model": record.model} | says)
+            of = {"run": folder.name, "model": record.model, "n": record.counts(folder)}
+            rows.append(shared | of | says)
         missing: list[str | None] = [*models_not_run(claim, {r.model for _, r in found[claim.id]})]
         if not found[claim.id] and not missing:
             missing = [None]

@@ -17,8 +17,6 @@ from sanitygap import judge
 from sanitygap.chapters.gap import multiverse
 from sanitygap.claims.documentary import Concordance, anchored, find_entry
 from sanitygap.inference import bootstrap_mean, kendall_tau, paired_difference
-from sanitygap.judge import CONTROLS as CONTROLS
-from sanitygap.judge import FIGURE_METHODS as FIGURE_METHODS
 from sanitygap.judge import (
     GRADIENTS,
     GUIDED,
@@ -32,9 +30,9 @@ from sanitygap.judge import (
     criterion,
     last_step,
     nearest,
+    shown,
+    summary,
 )
-from sanitygap.judge import shown as shown
-from sanitygap.judge import summary as summary
 from sanitygap.scores import complete, need_methods, occlusion_scores, randomization_scores
 
 SPECIFICATIONS = ("occlusion-specifications", "randomization-specifications")

@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 
 from sanitygap.figures.methods import label, number_points, spread, styles
 from sanitygap.figures.plate import Plate
-from sanitygap.show import curves, draw_points  # noqa: F401  (other pages still take curves from here)
+from sanitygap.show import draw_points
 
 #: outcome -> colour, marker and filling: never told apart by colour alone
 OUTCOMES = {

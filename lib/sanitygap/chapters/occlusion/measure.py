@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.attribution.applicable import defined
+from sanitygap.chapters.occlusion.replacements import REPLACEMENTS
 from sanitygap.errors import UsageError, unknown_name
 from sanitygap.faithfulness import (
     REGIONS,
@@ -31,7 +32,6 @@ from sanitygap.images import ImageSet
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization_test import ALL_METHODS, CORE_METHODS
 from sanitygap.reductions import Reduction, reduce
-from sanitygap.replacements import REPLACEMENTS
 from sanitygap.seeds import normal, stable_seed
 from sanitygap.table import Batch, Context, table, whole_batches
 
@@ -166,7 +166,7 @@ def occlusion_replacements(
     Args:
         batch: images.
         methods: attribution methods and controls.
-        replace_by: names from :data:`sanitygap.replacements.REPLACEMENTS`.
+        replace_by: names from :data:`sanitygap.chapters.occlusion.replacements.REPLACEMENTS`.
         patch: side of the square regions, in pixels of a 224-pixel input.
         regions: how many are replaced.
         every: the model is asked after every so many regions.

@@ -6,13 +6,13 @@ import torch
 from sanitygap import show
 from sanitygap.attribution import Sampling
 from sanitygap.chapters.occlusion.measure import example_occlusion
+from sanitygap.chapters.occlusion.replacements import REPLACEMENTS
 from sanitygap.faithfulness import BLUR, REGIONS, occlusion_steps, replaced
 from sanitygap.figures.maps import map_colors
 from sanitygap.figures.plate import Plate
 from sanitygap.figures.rank_lines import picture_row
 from sanitygap.figures.stepper import EVERY_METHOD, SCALE, VIEW_HEIGHTS, Panel, Regions, Stepper
 from sanitygap.randomization_test import CORE_METHODS
-from sanitygap.replacements import REPLACEMENTS
 from sanitygap.runs import Study
 from sanitygap.seeds import normal, stable_seed
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from sanitygap.faithfulness import blurred, odd, replaced, scaled  # noqa: F401
+from sanitygap.faithfulness import blurred, odd, scaled
 from sanitygap.models.explainable import Explainable
 from sanitygap.seeds import generator
 
