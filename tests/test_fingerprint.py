@@ -40,7 +40,7 @@ def edit(package: Path, module: str, old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("module", "old", "new"),
     [
-        ("experiments/noise_curve", "PATCH = 15", "PATCH = 30"),  # a constant
+        ("chapters/theorem_1/measure", "PATCH = 15", "PATCH = 30"),  # a constant
         ("attribution/__init__", "reduce(", "-reduce("),  # a helper, one room away
         ("models/explainable", "argmax(1)", "argmin(1)"),
         ("seeds", "sha256", "sha1"),  # three imports away
@@ -54,8 +54,8 @@ def test_every_edit_that_moves_numbers_is_seen(package, module, old, new):
 
 def test_words_and_other_topics_are_not_seen(package):
     before = fingerprint.of_module("sanitygap.chapters.theorem_1.measure")
-    edit(package, "noise", '"""', '"""Other words. ')
-    edit(package, "pages/noise", "def ", "def other_")
+    edit(package, "seeds", '"""', '"""Other words. ')
+    edit(package, "chapters/theorem_1/show", "def ", "def other_")
     edit(package, "axioms/balance", "def ", "def other_")
     assert fingerprint.of_module("sanitygap.chapters.theorem_1.measure") == before
 
