@@ -100,8 +100,8 @@ def definitions(**values: dict[str, float]) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def measured(tiny) -> pd.DataFrame:
     quick = [topic for topic in TOPICS if topic != "integrated gradients"]  # it trains a network
-    knobs = {"networks": ("resnet18",), "repeats": 400, "topics": quick}
-    parts = TABLES["method-definitions"].parts(tiny, **knobs)
+    parameters = {"networks": ("resnet18",), "repeats": 400, "topics": quick}
+    parts = TABLES["method-definitions"].parts(tiny, **parameters)
     return pd.concat([part.compute() for part in parts], ignore_index=True)
 
 

@@ -36,8 +36,8 @@ def make_context(folder, n: int | None = None) -> Context:
     return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}", n), 0)
 
 
-def table(context: Context, name: str, **knobs) -> pd.DataFrame:
-    chunks = TABLES[name].parts(context, **{**SMALL.get(name, {}), **knobs})
+def table(context: Context, name: str, **parameters) -> pd.DataFrame:
+    chunks = TABLES[name].parts(context, **{**SMALL.get(name, {}), **parameters})
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 

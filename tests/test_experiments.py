@@ -39,8 +39,8 @@ def make_context(folder, seed: int = 0, n: int | None = None) -> Context:
     return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}", n), seed)
 
 
-def table(context: Context, name: str, **knobs) -> pd.DataFrame:
-    chunks = TABLES[name].parts(context, **SMALL[name], **knobs)
+def table(context: Context, name: str, **parameters) -> pd.DataFrame:
+    chunks = TABLES[name].parts(context, **SMALL[name], **parameters)
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 
@@ -55,8 +55,8 @@ def test_every_experiment_has_a_description_and_settings_that_it_takes(name):
     entry = TABLES[name]
     assert len(entry.summary) > 20
     assert set(entry.profiles) <= set(PROFILES)
-    for knobs in entry.profiles.values():
-        assert entry.checked(knobs) == knobs
+    for parameters in entry.profiles.values():
+        assert entry.checked(parameters) == parameters
 
 
 @pytest.mark.parametrize("name", list(SMALL))

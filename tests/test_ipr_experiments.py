@@ -28,9 +28,9 @@ def context(tmp_path_factory):
     return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}"), 0)
 
 
-def table(context: Context, name: str, **knobs) -> pd.DataFrame:
+def table(context: Context, name: str, **parameters) -> pd.DataFrame:
     entry = TABLES[name]
-    settings = {**entry.profiles["smoke"], **knobs}
+    settings = {**entry.profiles["smoke"], **parameters}
     chunks = entry.parts(context, **settings)
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 

@@ -81,12 +81,12 @@ def residual(folder):
     return make(folder, "tests.test_noise_and_outlook:residual_network")
 
 
-def chunks(context: Context, name: str, **knobs) -> list[Part]:
-    return list(TABLES[name].parts(context, **SMALL[name] | knobs))
+def chunks(context: Context, name: str, **parameters) -> list[Part]:
+    return list(TABLES[name].parts(context, **SMALL[name] | parameters))
 
 
-def table(context: Context, name: str, **knobs) -> pd.DataFrame:
-    frames = [chunk.compute() for chunk in chunks(context, name, **knobs)]
+def table(context: Context, name: str, **parameters) -> pd.DataFrame:
+    frames = [chunk.compute() for chunk in chunks(context, name, **parameters)]
     return pd.concat(frames, ignore_index=True)
 
 

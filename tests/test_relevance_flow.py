@@ -22,8 +22,8 @@ def context(tmp_path_factory):
     return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}"), 0)
 
 
-def table(context: Context, **knobs) -> pd.DataFrame:
-    chunks = TABLES["relevance-flow"].parts(context, **knobs)
+def table(context: Context, **parameters) -> pd.DataFrame:
+    chunks = TABLES["relevance-flow"].parts(context, **parameters)
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 

@@ -17,7 +17,7 @@ from sanitygap.runs import Study, open_run
 from tests.models.tiny import TINY, Tiny, photographs, project
 
 #: few steps, two passes: a table of 21 images takes a fraction of a second
-KNOBS = {"methods": ["gradient", "lrp-epsilon-plus", "noise"], "n_steps": 2}
+PARAMETERS = {"methods": ["gradient", "lrp-epsilon-plus", "noise"], "n_steps": 2}
 FAMILIES = 3
 
 
@@ -72,11 +72,11 @@ def leftovers(root: Path) -> list[Path]:
 
 
 def test_a_table_is_computed_once_and_kept(study, written, root):
-    first = study().table("randomization", **KNOBS)
+    first = study().table("randomization", **PARAMETERS)
     assert len(written) == FAMILIES * 3, "three families, chunks of 10, 10 and 1 images"
     assert len(first) == 21 * 2 * 3 * 2, "images x steps x methods x signs"
     written.clear()
-    assert same(study().table("randomization", **KNOBS), first)
+    assert same(study().table("randomization", **PARAMETERS), first)
     assert written == []
     assert leftovers(root) == []
     stored = pd.read_parquet(study().folder / "randomization.parquet")
@@ -86,7 +86,7 @@ def test_a_table_is_computed_once_and_kept(study, written, root):
 def test_nothing_of_this_machine_is_written_down(study, root, folder, tmp_path):
     torch.save(Tiny().state_dict(), tmp_path / "secret.pth")
     made = study(model=f"{TINY}@{tmp_path / 'secret.pth'}")
-    made.table("randomization", **KNOBS)
+    made.table("randomization", **PARAMETERS)
     made.table("occlusion", methods=["gradient"])
     archive.record_run("live", "reference-tiny")
     texts = [path.read_text(encoding="utf-8") for path in (root / "data").rglob("*.json")]
@@ -109,22 +109,22 @@ def strings(value) -> list[str]:
 
 
 def test_growing_keeps_what_exists(study, written):
-    few = study(n_images=10).table("randomization", **KNOBS)
+    few = study(n_images=10).table("randomization", **PARAMETERS)
     assert len(written) == FAMILIES
     written.clear()
-    more = study(n_images=20).table("randomization", **KNOBS)
+    more = study(n_images=20).table("randomization", **PARAMETERS)
     assert len(written) == FAMILIES, "only the second ten images"
     assert more["image"].nunique() == 20
     assert set(few["image"]) < set(more["image"])
     written.clear()
-    assert same(study(n_images=10).table("randomization", **KNOBS), few)
+    assert same(study(n_images=10).table("randomization", **PARAMETERS), few)
     assert written == []
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_does_not(study):
-    first = study("a").table("randomization", **KNOBS)
-    assert same(study("b").table("randomization", **KNOBS), first)
-    other = study("c", seed=1).table("randomization", **KNOBS)
+    first = study("a").table("randomization", **PARAMETERS)
+    assert same(study("b").table("randomization", **PARAMETERS), first)
+    other = study("c", seed=1).table("randomization", **PARAMETERS)
     assert not (other["ssim"] == first["ssim"]).any()
 
 
@@ -138,7 +138,7 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not(study):
     ],
 )
 def test_one_name_is_about_one_thing(study, changed, words):
-    study().table("randomization", **KNOBS)
+    study().table("randomization", **PARAMETERS)
     with pytest.raises(UsageError, match=words) as caught:
         study(**changed)
     assert "--run" in str(caught.value)
@@ -149,22 +149,22 @@ def test_other_weights_of_the_same_network_are_another_thing(study, tmp_path, wr
     for seed in (1, 2):
         torch.manual_seed(seed)
         torch.save(Tiny().state_dict(), tmp_path / f"{seed}.pth")
-    first = study(model=f"{TINY}@{tmp_path / '1.pth'}").table("randomization", **KNOBS)
+    first = study(model=f"{TINY}@{tmp_path / '1.pth'}").table("randomization", **PARAMETERS)
     second = study(model=f"{TINY}@{tmp_path / '2.pth'}")
     with pytest.raises(UsageError, match="is about other weights of"):
-        second.table("randomization", **KNOBS)
+        second.table("randomization", **PARAMETERS)
     with pytest.raises(UsageError, match="is about other weights of"):
         second.compute("occlusion")
     written.clear()
     elsewhere = study("other", model=f"{TINY}@{tmp_path / '2.pth'}")
-    table = elsewhere.table("randomization", **KNOBS)
+    table = elsewhere.table("randomization", **PARAMETERS)
     assert len(written) == FAMILIES * 3
     explained = first["method"] == "gradient"
     assert not (table["ssim"] == first["ssim"])[explained].any()
 
 
 def test_is_current_compares_the_recorded_code_with_that_installed(study, root):
-    study().table("randomization", **KNOBS)
+    study().table("randomization", **PARAMETERS)
     assert study().is_current("randomization")
     assert not study().is_current("occlusion")
     path = study().folder / "randomization.json"
@@ -177,7 +177,7 @@ def test_is_current_compares_the_recorded_code_with_that_installed(study, root):
 
 def test_a_damaged_record_is_named(study):
     made = study()
-    made.table("randomization", **KNOBS)
+    made.table("randomization", **PARAMETERS)
     (made.folder / "run.json").write_text('{"settings": ', encoding="utf-8")
     with pytest.raises(UsageError, match=r"live/run\.json is damaged"):
         study()
@@ -195,7 +195,7 @@ def test_a_process_that_dies_while_it_writes_again_and_again(
     study, monkeypatch, before, written, root
 ):
     """It dies at its first write, then at its second, its third, its first ..."""
-    expected = study("undisturbed").table("randomization", **KNOBS)
+    expected = study("undisturbed").table("randomization", **PARAMETERS)
     written.clear()
     rename, deaths = Path.replace, 0
 
@@ -213,7 +213,7 @@ def test_a_process_that_dies_while_it_writes_again_and_again(
     while deaths < 50:
         writes = 0
         try:
-            table = study().table("randomization", **KNOBS)
+            table = study().table("randomization", **PARAMETERS)
             break
         except Killed:
             deaths += 1
@@ -228,7 +228,7 @@ def test_a_process_that_dies_while_it_writes_again_and_again(
 
 def test_a_table_and_its_passport_cannot_be_of_different_settings(study, monkeypatch):
     """Killed between the two files of a new table, then asked for the old one."""
-    first = study().table("randomization", **KNOBS)
+    first = study().table("randomization", **PARAMETERS)
     write = runs.write_atomically
 
     def dying(path: Path, text: str) -> None:
@@ -239,8 +239,8 @@ def test_a_table_and_its_passport_cannot_be_of_different_settings(study, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(runs, "write_atomically", dying)
         with pytest.raises(Killed):
-            study().table("randomization", **{**KNOBS, "n_steps": 3})
-    assert same(study().table("randomization", **KNOBS), first)
+            study().table("randomization", **{**PARAMETERS, "n_steps": 3})
+    assert same(study().table("randomization", **PARAMETERS), first)
 
 
 def test_a_failed_write_leaves_no_trace(tmp_path, monkeypatch):
@@ -259,20 +259,21 @@ def test_a_failed_write_leaves_no_trace(tmp_path, monkeypatch):
 
 
 def test_shards_join_to_the_whole(study, written):
-    whole = study("whole").table("randomization", **KNOBS)
+    whole = study("whole").table("randomization", **PARAMETERS)
     written.clear()
     missing = [
-        study(f"shard-{i}", shard=f"{i}/3").compute("randomization", **KNOBS) for i in (1, 2, 3)
+        study(f"shard-{i}", shard=f"{i}/3").compute("randomization", **PARAMETERS)
+        for i in (1, 2, 3)
     ]
     assert missing == [6, 6, 6]
     assert len(written) == len({path.name for path in written}) == 9
     with pytest.raises(UsageError, match="6 of 9 parts of 'randomization' belong to other shards"):
-        study("shard-1", shard="1/3").table("randomization", **KNOBS)
+        study("shard-1", shard="1/3").table("randomization", **PARAMETERS)
     written.clear()
     assert archive.join("joined", ["shard-1", "shard-2", "shard-3"]) == 9
     assert archive.join("joined", ["shard-2"]) == 0
-    assert study("joined").compute("randomization", **KNOBS) == 0
-    assert same(study("joined").table("randomization", **KNOBS), whole)
+    assert study("joined").compute("randomization", **PARAMETERS) == 0
+    assert same(study("joined").table("randomization", **PARAMETERS), whole)
     assert written == [], "joining computes nothing"
 
 
@@ -288,7 +289,7 @@ def test_bad_shards(study, text):
 @pytest.fixture
 def recorded(study, monkeypatch):
     """A recorded run, in a place where neither its model nor its images can be loaded."""
-    table = study().table("randomization", **KNOBS)
+    table = study().table("randomization", **PARAMETERS)
     archive.record_run("live", "reference-tiny")
 
     def refuse(*_args, **_settings) -> None:
@@ -333,11 +334,11 @@ def test_a_recorded_run_is_never_changed(recorded):
 
 
 def test_recording_again_replaces_the_whole(study, root):
-    study().table("randomization", **KNOBS)
+    study().table("randomization", **PARAMETERS)
     study().table("occlusion", methods=["gradient"])
     folder = archive.record_run("live", "reference-tiny")
     assert (folder / "occlusion.parquet").is_file()
-    study("newer").table("randomization", **KNOBS)
+    study("newer").table("randomization", **PARAMETERS)
     archive.record_run("newer", "reference-tiny")
     assert not (folder / "occlusion.parquet").exists(), "a table of the older run is not kept"
     with pytest.raises(UsageError, match="that is not recorded"):
@@ -348,7 +349,7 @@ def test_recording_again_replaces_the_whole(study, root):
 @pytest.mark.parametrize("changes", range(5))
 def test_a_recording_that_is_killed_loses_no_recorded_run(study, root, monkeypatch, changes):
     """It is killed after so many changes of folders; the next one finds the run whole."""
-    study().table("randomization", **KNOBS)
+    study().table("randomization", **PARAMETERS)
     study().table("step-counts")
     folder = archive.record_run("live", "reference-tiny")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -376,11 +377,11 @@ def test_a_recording_that_is_killed_loses_no_recorded_run(study, root, monkeypat
 
 
 def test_discarding(study, root):
-    study().table("randomization", **KNOBS)
+    study().table("randomization", **PARAMETERS)
     archive.discard("live")
     assert not (root / "data/runs/live").exists()
     archive.discard("live")
-    study(seed=1).table("randomization", **KNOBS)
+    study(seed=1).table("randomization", **PARAMETERS)
     with pytest.raises(UsageError, match="cannot name a run"):
         archive.discard("..")
     assert (root / "data/runs/live").is_dir()
@@ -421,7 +422,7 @@ def criteria(monkeypatch) -> dict[str, tuple[str, ...]]:
 def test_verdicts_are_kept_with_the_run(study, judged, criteria):
     criteria["binder-gap"] = "randomization", "occlusion"
     made = study()
-    made.table("randomization", **KNOBS)
+    made.table("randomization", **PARAMETERS)
     made.table("occlusion", methods=["gradient"], max_images=4)
     rows = made.judge("binder-gap")
     assert rows.to_dict("records") == [
@@ -453,7 +454,7 @@ def test_a_verdict_is_about_the_images_of_its_tables(
     study, judged, criteria, tables, images, n_images
 ):
     criteria["binder-gap"] = tables
-    study().table("randomization", **KNOBS)
+    study().table("randomization", **PARAMETERS)
     study().table("step-counts")
     archive.record_run("live", "reference-tiny")
     study("other", images="digits", n_images=4).table("occlusion", methods=["gradient"])
@@ -473,7 +474,7 @@ def test_some_tables_are_put_into_a_recorded_run(study, judged, criteria, monkey
     criteria.update(claims)
     monkeypatch.setattr(runs, "commit", lambda: "first")
     first = study()
-    old = first.table("randomization", **KNOBS)
+    old = first.table("randomization", **PARAMETERS)
     first.table("occlusion", methods=["gradient"], max_images=4)
     first.table("step-counts")
     first.judge(*claims)
@@ -481,7 +482,7 @@ def test_some_tables_are_put_into_a_recorded_run(study, judged, criteria, monkey
     before = files.read_json(folder / "run.json")
     monkeypatch.setattr(runs, "commit", lambda: "second")
     newer = study("newer", n_images=8)
-    newer.table("randomization", **KNOBS)
+    newer.table("randomization", **PARAMETERS)
     new = newer.table("occlusion", methods=["gradient"])
     assert archive.record_run("newer", "reference-tiny", tables=["occlusion"]) == folder
     held = Study(run="reference-tiny")
@@ -501,7 +502,7 @@ def test_a_verdict_of_an_earlier_criterion_on_a_replaced_table_is_not_kept(study
     """The claim was judged on the table once, and reads another one now."""
     criteria["binder-gap"] = ("occlusion",)
     made = study()
-    made.table("randomization", **KNOBS)
+    made.table("randomization", **PARAMETERS)
     made.table("occlusion", methods=["gradient"])
     made.judge("binder-gap")
     folder = archive.record_run("live", "reference-tiny")
@@ -582,16 +583,16 @@ DAMAGES = (flip, cut, double, empty)
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_part_is_measured_again(study, damage):
-    first = study().table("randomization", **KNOBS)
+    first = study().table("randomization", **PARAMETERS)
     folder = study().folder
     damage(next((folder / "parts" / "randomization").glob("*.parquet")))
     (folder / "randomization.parquet").unlink()
-    assert same(study().table("randomization", **KNOBS), first)
+    assert same(study().table("randomization", **PARAMETERS), first)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_table_of_a_recorded_run_is_refused(study, root, damage):
-    study().table("randomization", **KNOBS)
+    study().table("randomization", **PARAMETERS)
     folder = archive.record_run("live", "kept", root)
     damage(folder / "randomization.parquet")
     with pytest.raises(DamagedError, match="was changed after it was made"):
@@ -600,11 +601,11 @@ def test_a_damaged_table_of_a_recorded_run_is_refused(study, root, damage):
 
 def test_a_study_shows_one_version_of_a_table_in_whatever_order_it_is_asked(study):
     one = study()
-    first = one.table("randomization", **KNOBS)
+    first = one.table("randomization", **PARAMETERS)
     assert same(one.table("randomization"), first)
-    assert same(one.table("randomization", **KNOBS), first)
+    assert same(one.table("randomization", **PARAMETERS), first)
     with pytest.raises(UsageError, match=r"with \{'n_steps': 2\} before"):
-        one.table("randomization", **{**KNOBS, "n_steps": 3})
+        one.table("randomization", **{**PARAMETERS, "n_steps": 3})
     other = study()
     other.table("map-properties", methods=["gradient"], path_steps=None)
     with pytest.raises(UsageError, match="one version of a table only"):

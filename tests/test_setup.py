@@ -31,8 +31,8 @@ def context(tmp_path_factory):
     return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}"), 0)
 
 
-def table(context: Context, name: str, **knobs) -> pd.DataFrame:
-    chunks = TABLES[name].parts(context, **knobs)
+def table(context: Context, name: str, **parameters) -> pd.DataFrame:
+    chunks = TABLES[name].parts(context, **parameters)
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 

@@ -45,8 +45,8 @@ def tiny(folder) -> Context:
     return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}"), 0)
 
 
-def table(context: Context, name: str, **knobs) -> pd.DataFrame:
-    chunks = TABLES[name].parts(context, **{**SMALL[name], **knobs})
+def table(context: Context, name: str, **parameters) -> pd.DataFrame:
+    chunks = TABLES[name].parts(context, **{**SMALL[name], **parameters})
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 

@@ -37,11 +37,11 @@ def described(draw: Draw, rows: pd.DataFrame, numbers: pd.DataFrame, settings: s
 def statement_plate(study: Study, table: str, draw: Draw) -> Plate:
     """A figure about a formal statement; see :func:`described`."""
     numbers, parameters = study.table(table), study.made(table)["parameters"]
-    knobs = ", ".join(f"{name} = {shown_knob(value)}" for name, value in parameters.items())
-    return described(draw, numbers, numbers, f"Simulated: {knobs}, seed {study.settings.seed}")
+    words = ", ".join(f"{name} = {parameter_in_words(value)}" for name, value in parameters.items())
+    return described(draw, numbers, numbers, f"Simulated: {words}, seed {study.settings.seed}")
 
 
-def shown_knob(value: object) -> str:
+def parameter_in_words(value: object) -> str:
     """A setting for a caption: lists without their brackets."""
     return listed(value) if isinstance(value, list | tuple) and value else str(value)
 

@@ -65,7 +65,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Project:
     folder = project.run_folder("toy")
     for name in ("step-counts", "occlusion"):
         write_table(folder / f"{name}.parquet", pd.DataFrame({"n": [1, 2]}))
-        passport = {"table": name, "images": 0, "knobs": {}, "code": {}}
+        passport = {"table": name, "images": 0, "parameters": {}, "code": {}}
         (folder / f"{name}.json").write_text(json.dumps(passport), encoding="utf-8")
     (folder / "run.json").write_text(json.dumps(RUN), encoding="utf-8")
     (folder / "verdicts.json").write_text(as_json([record("binder-fig2")]), encoding="utf-8")

@@ -30,10 +30,10 @@ def context(small: Explainable) -> Context:
     return Context(lambda: small, lambda: images, 0)
 
 
-def whole_table(name: str, context: Context, **knobs):
+def whole_table(name: str, context: Context, **parameters):
     import pandas as pd
 
-    chunks = TABLES[name].parts(context, methods=METHODS, path_steps=2, **knobs)
+    chunks = TABLES[name].parts(context, methods=METHODS, path_steps=2, **parameters)
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 

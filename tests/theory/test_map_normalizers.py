@@ -53,8 +53,8 @@ def make_context(folder, seed: int = 0) -> Context:
     return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}", 2), seed)
 
 
-def table(context: Context, **knobs) -> pd.DataFrame:
-    chunks = TABLES["map-normalizers"].parts(context, **SMALL, **knobs)
+def table(context: Context, **parameters) -> pd.DataFrame:
+    chunks = TABLES["map-normalizers"].parts(context, **SMALL, **parameters)
     return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
 
 

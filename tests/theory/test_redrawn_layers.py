@@ -125,10 +125,10 @@ def folder(tmp_path_factory):
     return photographs(tmp_path_factory.mktemp("images") / "folder")
 
 
-def table(folder, spec: str = TINY, seed: int = 0, **knobs) -> pd.DataFrame:
+def table(folder, spec: str = TINY, seed: int = 0, **parameters) -> pd.DataFrame:
     context = Context(lambda: load_model(spec), lambda: load_images(f"folder:{folder}", 3), seed)
     before = {name: value.clone() for name, value in context.model.module.state_dict().items()}
-    chunks = TABLES["redrawn-overtaking"].parts(context, **knobs)
+    chunks = TABLES["redrawn-overtaking"].parts(context, **parameters)
     found = pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
     after = context.model.module.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)

@@ -238,7 +238,7 @@ CHANCE = 0.1
 
 SMOKE = {"data": ("digits",), "shrink": 8, "epochs": 4, "train_images": 400, "memorized": 40}
 QUICK = {"data": ("digits",), "shrink": 4, "epochs": 6, "memorized": 150}
-#: random labels of all images take hours on a CPU; the knob ``memorized`` asks for more
+#: random labels of all images take hours on a CPU; the parameter ``memorized`` asks for more
 FULL = {"memorized": 2000}
 
 

@@ -191,8 +191,8 @@ def change_plate(study: Study) -> Plate:
         for value in ("error", "ssim")
     ]
     first = rows_of(table, method=table["method"].iloc[0])
-    knobs = study.made(CHANGE)["parameters"]
-    sampled = ", ".join(f"{name} = {value}" for name, value in knobs.items())
+    parameters = study.made(CHANGE)["parameters"]
+    sampled = ", ".join(f"{name} = {value}" for name, value in parameters.items())
     return change_scatter(
         pd.concat(scores, axis=1).reset_index(),
         pd.Series(show.interval(by_image(first, "attainable"))),
