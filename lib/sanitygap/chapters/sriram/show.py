@@ -226,9 +226,9 @@ def projected_times(study: Study) -> Styler:
     }
     frame = pd.DataFrame({"seconds for one image and network": times, **hours})
     frame.loc["all"] = frame.sum()
-    parameters = study.made(IPR).get("parameters", {})
+    given = study.made(IPR).get("parameters", {})
     every = "all points of the paper's scale"
-    sizes = [f"{key} {parameters[key]}" for key in ("path_steps", "lime_samples") if key in parameters]
+    sizes = [f"{key} {given[key]}" for key in ("path_steps", "lime_samples") if key in given]
     return display_table(
         frame.rename_axis("method").reset_index(),
         f"Hours for {IMAGES} images and the paper's numbers of layers, if each image and network "
