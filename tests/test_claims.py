@@ -403,7 +403,7 @@ def test_collect_lists_every_claim(tmp_path):
     for row in rows:
         assert list(row) == [
             *("id", "paper", "statement", "criterion", "tier", "notebook"),
-            *("run", "model", "verdict", "evidence", "reason", "numbers"),
+            *("run", "model", "verdict", "evidence", "reason", "numbers", "n"),
         ]
     found = [row for row in rows if row["id"] == "binder-fig2"]
     assert [(row["run"], row["model"], row["verdict"]) for row in found] == [

@@ -172,8 +172,8 @@ def collect(runs: Sequence[Path], run: str | None = None) -> list[dict[str, Any]
 
     Returns:
         Rows with the keys ``id``, ``paper``, ``statement``, ``criterion``, ``tier``, ``notebook``,
-        ``run``, ``model``, ``verdict``, ``evidence``, ``reason`` and ``numbers``; those of a run
-        also ``n``, on how many images the tables of the verdict rest. An empirical
+        ``run``, ``model``, ``verdict``, ``evidence``, ``reason``, ``numbers`` and ``n``: on how many
+        images the tables of the verdict rest, each number once. An empirical
         claim also has a row ``not-run`` for each of the paper's own models that no run is about,
         and any other claim without a verdict has one with no model; the reason says what it needs
         and how to run it. So does a verdict whose tables or criterion have changed since.
@@ -208,15 +208,15 @@ def collect(runs: Sequence[Path], run: str | None = None) -> list[dict[str, Any]
             }
             if not record.is_current(folder):
                 says = {"verdict": "not-run", "evidence": "", "reason": OUTDATED, "numbers": {}}
-            of = {"run": folder.name, "model": record.model, "n": record.counts(folder)}
-            rows.append(shared | of | says)
+            of = {"run": folder.name, "model": record.model}
+            rows.append(shared | of | says | {"n": record.counts(folder)})
         missing: list[str | None] = [*models_not_run(claim, {r.model for _, r in found[claim.id]})]
         if not found[claim.id] and not missing:
             missing = [None]
         rows += [
             shared
             | {"run": run if model is None else None, "model": model, "verdict": "not-run"}
-            | {"evidence": "", "reason": why_not_run(claim, model), "numbers": {}}
+            | {"evidence": "", "reason": why_not_run(claim, model), "numbers": {}, "n": []}
             for model in missing
         ]
     return rows
