@@ -172,8 +172,8 @@ def collect(runs: Sequence[Path], run: str | None = None) -> list[dict[str, Any]
 
     Returns:
         Rows with the keys ``id``, ``paper``, ``statement``, ``criterion``, ``tier``, ``notebook``,
-        ``run``, ``model``, ``verdict``, ``evidence``, ``reason``, ``numbers`` and ``n``: on how many
-        images the tables of the verdict rest, each number once. An empirical
+        ``run``, ``model``, ``verdict``, ``evidence``, ``reason``, ``numbers`` and ``n`` (on how
+        many images the tables of the verdict rest, each number once). An empirical
         claim also has a row ``not-run`` for each of the paper's own models that no run is about,
         and any other claim without a verdict has one with no model; the reason says what it needs
         and how to run it. So does a verdict whose tables or criterion have changed since.
