@@ -53,11 +53,12 @@ class Site:
 
     @property
     def pages(self) -> list[str]:
-        """The pages that people read, below the top."""
+        """The pages that people read, below the top; not those that only lead on."""
         return sorted(
             path.relative_to(self.folder).as_posix()
             for path in self.folder.glob("*/*.html")
             if path.parent.name in ("book", "notebooks")
+            and 'http-equiv="refresh"' not in path.read_text(encoding="utf-8")[:200]
         )
 
 
