@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from sanitygap import __version__
+from sanitygap.book import Project
 from tests.book.toy import CHECKOUT
 
 PROJECT: dict[str, Any] = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
@@ -62,3 +63,11 @@ def test_every_page_of_the_contents_exists() -> None:
 
     for name in documents(yaml.safe_load((CHECKOUT / "_toc.yml").read_text())):
         assert Path(CHECKOUT / f"{name}.md").is_file(), name
+
+
+def test_every_moved_page_leads_to_a_page() -> None:
+    sphinx = yaml.safe_load((CHECKOUT / "_config.yml").read_text())["sphinx"]
+    redirects = sphinx["config"]["redirects"]
+    pages = {(Path(old).parent / new).with_suffix("").as_posix() for old, new in redirects.items()}
+    assert pages <= {*Project(CHECKOUT).documents}
+    assert not redirects.keys() & {*Project(CHECKOUT).documents}

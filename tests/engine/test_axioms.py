@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sanitygap.axioms import balance, store
+from sanitygap.axioms import balance, scenarios, store
 from sanitygap.axioms.generate import Generation
 from sanitygap.axioms.metrics import METRICS, metric_of, region_sums, shared_sums
 from sanitygap.axioms.placement import (
@@ -105,7 +105,7 @@ def test_inputs_are_the_inverse_of_the_display_and_slopes_follow_the_chain_rule(
 
 def test_keys_weights_and_the_bent_square_equal_their_formulas():
     x, y = np.array([3.0, -2.0, 0.0, 0.0]), np.array([2.0, 4.0, 1.0, 0.0])
-    found = balance.relative_change(torch.tensor(x), torch.tensor(y)).numpy()
+    found = scenarios.relative_change(torch.tensor(x), torch.tensor(y)).numpy()
     assert found[:2] == pytest.approx(np.tanh([1 / 2, 6 / 2]))
     assert list(found[2:]) == [1.0, 0.0]
     k = torch.tensor([0.1, 0.5, 0.9])

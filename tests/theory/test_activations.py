@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from sanitygap.chapters.properties import judge as properties
 from sanitygap.chapters.theorem_2 import activations
 from sanitygap.chapters.theorem_2 import judge_activations as criteria
 from sanitygap.chapters.theorem_2.theory import cauchy_tail
@@ -69,7 +70,7 @@ def test_bound_at_mean_quantiles_is_no_upper_limit():
             "bound": cauchy_tail([np.inf, 1.0], 1.0),
         }
     )  # fmt: skip
-    row = activations.at_mean_quantiles(table).iloc[0]
+    row = criteria.at_mean_quantiles(table).iloc[0]
     assert row["bound"] == pytest.approx(0.029, abs=5e-4)
     assert row["mean_bound"] == pytest.approx(0.125)
 
@@ -210,7 +211,7 @@ def evidence_table(negative: int = 0, images: int = 200, leak: float = 1.0):
 
 
 def test_positive_evidence_criterion():
-    judge = criteria.positive_evidence
+    judge = properties.positive_evidence
     assert judge(evidence_table(0), CONTEXT).value == "reproduced"
     assert judge(evidence_table(10), CONTEXT).value == "undecided"
     assert judge(evidence_table(50), CONTEXT).value == "not-reproduced"

@@ -1,6 +1,7 @@
 """Eq. (9), App. F and App. A.2: pairs of contributions."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import find, given
@@ -59,7 +60,7 @@ def test_lrp_beta_is_not_monotone_for_mixed_signs():
 
 
 def test_beta_curve_solves_equation_10_up_to_the_cap():
-    curve = monotonicity.beta_curve(n=50, seed=0).set_index(["formula", "balance"])
+    curve = pd.concat(monotonicity.beta_curve(n=50, seed=0)).set_index(["formula", "balance"])
     for balance in curve.loc["solved"].index:
         wanted = brentq(lambda b, at=balance: b / (1 + b) - at, 0, 1e6)
         assert curve.loc[("solved", balance), "beta"] == pytest.approx(wanted, abs=1e-6)

@@ -1,6 +1,7 @@
 """Theorem 2: closed forms, and simulations through one neuron and through overtaking."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given
@@ -59,7 +60,7 @@ def test_simulation_agrees_with_the_closed_forms(table):
 
 
 def test_random_neurons_are_overtaken_in_the_wedge():
-    neurons = overtaking.random_neurons(n=4_000, seed=0)
+    neurons = pd.concat(overtaking.random_neurons(n=4_000, seed=0))
     for ratio, rows in neurons.groupby("ratio"):
         large, small = rows["large_sum"], rows["small_sum"]
         assert small.std() == pytest.approx(1, abs=0.05)

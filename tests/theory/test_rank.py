@@ -1,6 +1,7 @@
 """Theorem 3: Spearman's correlation and its conditions."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,7 +48,7 @@ def test_expected_spearman_of_a_common_envelope(table):
 
 
 def test_sign_disagreement_counts_what_a_loop_counts():
-    table = rank.sign_disagreement(n=300, seed=5, pixels=9)
+    table = pd.DataFrame(rank.sign_disagreement(n=300, seed=5, pixels=9))
     strong = table[table["dependence"] == 2.0]
     weak = table[table["dependence"] == 0.1]
     assert (weak["estimate"].to_numpy() > strong["estimate"].to_numpy()).all()

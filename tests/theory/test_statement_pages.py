@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sanitygap import statements
+from sanitygap.chapters.theorem_2 import show_activations
+from sanitygap.chapters.theorems_3_4 import show
 from tests.fake_study import FakeStudy
 
 
@@ -24,7 +25,7 @@ def redrawn() -> pd.DataFrame:
 
 
 def test_redrawn_plate_shows_the_pairs_of_the_criterion():
-    plate = statements.redrawn_plate(FakeStudy(redrawn_overtaking=redrawn()))
+    plate = show_activations.redrawn_plate(FakeStudy(redrawn_overtaking=redrawn()))
     numbers = plate.numbers.set_index(["q_high", "q_low", "layer"])
     assert set(numbers.index.droplevel("layer")) == {(0.95, 0.5), (0.85, 0.1)}
     row = numbers.loc[(0.95, 0.5, "c0")]
@@ -47,7 +48,7 @@ def test_terms_of_the_mse_add_up():
         for image in range(6) for step in (1, 4) for sign in ("signed", "absolute")
         for product in [rng.uniform() if (step, sign) != (4, "signed") else 0.3 + 0.01 * image]
     ]  # fmt: skip
-    shown = statements.mse_terms(FakeStudy(randomization=pd.DataFrame(rows))).data
+    shown = show.mse_terms(FakeStudy(randomization=pd.DataFrame(rows))).data
     assert len(shown) == 1
     row = shown.iloc[0]
     assert row["means m"].startswith("0.100 ")

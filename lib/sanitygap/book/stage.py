@@ -108,10 +108,11 @@ def _config(project: Project, address: str | None, chapters: Sequence[str]) -> s
     """The site's configuration, with what depends on its chapters and on where it is published."""
     config = yaml.safe_load(project.config.read_text(encoding="utf-8"))
     sphinx = config["sphinx"]
+    there = {*project.documents} - {f"notebooks/{name}" for name in project.notebooks} | {*chapters}
     sphinx["config"]["redirects"] = {
         old: new
         for old, new in sphinx["config"].get("redirects", {}).items()
-        if not old.startswith("notebooks/") or f"notebooks/{new.removesuffix('.html')}" in chapters
+        if (Path(old).parent / new).with_suffix("").as_posix() in there
     }
     sphinx["config"]["sanitygap_facts"] = FACTS
     if address:
