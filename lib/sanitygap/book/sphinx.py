@@ -117,7 +117,8 @@ def shown_run(facts: Mapping[str, Any]) -> str:
     run = next((one for one in facts["runs"] if one["name"] == facts["run"]), None)
     if run is None:
         return ""
-    words = f"{run['images']}, profile {run['profile']}; {run_in_words(run, run['name'])}"
+    words = f"{run['n_images']} images ({run['images']}), profile {run['profile']}; "
+    words += run_in_words(run, run["name"])
     model = html.escape(run["model"])
     return f'<p class="shown-run">This book is about <b>{model}</b> on {html.escape(words)}.</p>'
 
