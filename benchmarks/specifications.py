@@ -60,9 +60,9 @@ def main(
     def maps() -> None:
         unpooled(network, batch.inputs, batch.targets, METHODS, keys, Sampling(POINTS))
 
-    def table(name: str, **knobs: Any) -> None:
+    def table(name: str, **parameters: Any) -> None:
         fresh = Context(lambda: network, lambda: context.images, 0)  # no map is left from before
-        TABLES[name].parts(fresh, path_steps=POINTS, **knobs)[0].compute()
+        TABLES[name].parts(fresh, path_steps=POINTS, **parameters)[0].compute()
 
     def occluded() -> None:
         table("occlusion-specifications", every=every, level_images=n)

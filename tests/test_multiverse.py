@@ -87,6 +87,16 @@ def test_tau_is_that_of_the_mean_scores():
     assert row.low <= row.tau <= row.high
 
 
+def test_a_choice_that_few_images_have_takes_none_from_the_others():
+    whole = randomization_table()
+    few = whole[whole["position"] < 5].assign(norms="kept")
+    scores = multiverse.randomization_scores(pd.concat([whole, few], ignore_index=True))
+    tau = multiverse.agreement(multiverse.occlusion_scores(occlusion_table({})), scores)
+    assert tau.groupby("norms")["n"].unique().map(list).to_dict() == {
+        "kept": [5, 3], "reset": [IMAGES, IMAGES // 2],
+    }  # fmt: skip
+
+
 def test_labels_count_the_scores_of_the_prediction_where_it_is_the_label():
     occluded, _ = made_up(EVERYWHERE)
     wrong = occluded[~occluded.correct].assign(target="label", softmax=0.9)

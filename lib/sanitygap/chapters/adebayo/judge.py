@@ -1,4 +1,4 @@
-"""Criteria for the networks of Adebayo et al. (2018, Appendix B) and for random labels."""
+"""Criteria of Adebayo et al. (2018): networks, random labels, and the cascade of random weights."""
 
 import pandas as pd
 

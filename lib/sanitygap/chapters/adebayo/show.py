@@ -1,4 +1,4 @@
-"""Pages about the parameter randomisation test of Adebayo et al. (2018)."""
+"""Pages about the parameter test and the data test of Adebayo et al. (2018)."""
 
 import pandas as pd
 from pandas.io.formats.style import Styler

@@ -1,1 +1,1 @@
-"""adebayo_definitions"""
+"""Methods and similarities as Adebayo et al. (2018) define them."""

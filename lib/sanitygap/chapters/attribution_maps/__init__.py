@@ -1,1 +1,1 @@
-"""attribution_maps"""
+"""Attribution maps, where LRP's relevance goes, and the gallery."""

@@ -1,4 +1,4 @@
-"""Where the relevance of LRP goes: layer by layer, and what of it reaches the pixels."""
+"""Where LRP's relevance goes, and maps of single photographs as a network is redrawn."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

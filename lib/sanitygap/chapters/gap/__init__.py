@@ -1,1 +1,1 @@
-"""gap"""
+"""The gap between the two tests, under every specification."""

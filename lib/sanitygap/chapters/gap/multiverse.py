@@ -270,7 +270,7 @@ def agreement_of_patches(names: Sequence[str], scores: Scores, seed: int = 0) ->
         sides: list[Side] = [{(): scores.of(key | {"patch": p}, methods)} for p in (8, 15)]
         if min(len(side[()]) for side in sides) < 2:
             continue
-        common = _common(*sides)
+        common = sorted(set(sides[0][()].index) & set(sides[1][()].index))
         weights = _resamples(len(common), seed)
         small, large = (_pair_signs(side, common, weights, pairs)[()] for side in sides)
         tau = (small * large).mean(1)
@@ -285,7 +285,8 @@ def agreement(occluded: Scores, randomized: Scores, seed: int = 0) -> pd.DataFra
 
     The methods are guided backpropagation, the variant of LRP and the three gradient methods; both
     scores are lower for the better method of their test, so agreement is above 0. The images are
-    those that both tables hold, and are resampled together.
+    those that both tests hold under the specification, and are resampled together: a choice that
+    was measured on few images does not take images from the others.
 
     Returns:
         A row for each joint specification: the choices, ``tau``, ``low``, ``high``, ``n`` and
@@ -294,17 +295,18 @@ def agreement(occluded: Scores, randomized: Scores, seed: int = 0) -> pd.DataFra
     pairs = list(combinations(range(2 + len(GRADIENTS)), 2))
     rows = []
     for shared, left, right in _joint(occluded, randomized):
-        common = _common(left, right)
-        if len(common) < 2:
-            continue
-        weights = _resamples(len(common), seed)
-        first, second = (_pair_signs(side, common, weights, pairs) for side in (left, right))
-        for (own, one), (others, other) in product(first.items(), second.items()):
-            taus = (one * other).mean(1)
-            low, high = np.quantile(taus[1:], (0.025, 0.975))
-            outcome = "holds" if high < 0 else "contradicted" if low > 0 else "open"
-            found = {"tau": taus[0], "low": low, "high": high, "n": len(common), "outcome": outcome}
-            rows.append(dict((*shared, *own, *others)) | found)
+        for (ours, one), (theirs, other) in product(_by_images(left), _by_images(right)):
+            common = sorted(ours & theirs)
+            if len(common) < 2:
+                continue
+            weights = _resamples(len(common), seed)
+            first, second = (_pair_signs(side, common, weights, pairs) for side in (one, other))
+            for (own, a), (others, b) in product(first.items(), second.items()):
+                taus = (a * b).mean(1)
+                low, high = np.quantile(taus[1:], (0.025, 0.975))
+                outcome = "holds" if high < 0 else "contradicted" if low > 0 else "open"
+                found = {"tau": taus[0], "low": low, "high": high, "n": len(common)}
+                rows.append(dict((*shared, *own, *others)) | found | {"outcome": outcome})
     if not rows:
         raise UndefinedStatisticError("no specification has two images in both tests")
     return pd.DataFrame(rows)
@@ -327,10 +329,12 @@ def _joint(occluded: Scores, randomized: Scores) -> Iterator[tuple[Choices, Side
             yield shared, left, sides[1][shared]
 
 
-def _common(left: Side, right: Side) -> list[str]:
-    """The images that all tables hold."""
-    indices = [set(table.index) for table in (*left.values(), *right.values())]
-    return sorted(set.intersection(*indices))
+def _by_images(side: Side) -> list[tuple[frozenset[str], Side]]:
+    """The tables of one test, those of the same images together."""
+    groups: dict[frozenset[str], Side] = {}
+    for own, table in side.items():
+        groups.setdefault(frozenset(table.index), {})[own] = table
+    return list(groups.items())
 
 
 def _resamples(n: int, seed: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The specification curve: every set of choices in the order of what it finds, and what it is."""
+"""The specification curve, the matrix of pairs, and both scores of each method."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Figures of Eq. (3) to (6)."""
+"""Figures of Eq. (3) to (6), and of what changes where kept layers do not respond."""
 
 import pandas as pd
 from matplotlib.figure import Figure

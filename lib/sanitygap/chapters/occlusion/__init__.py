@@ -1,1 +1,1 @@
-"""occlusion"""
+"""Faithfulness by occlusion, and what replaces a region."""

@@ -1,4 +1,4 @@
-"""Faithfulness by occlusion (Samek et al. 2017; Binder et al. 2022, Fig. 1 and App. 1)."""
+"""Occlusion: curves (Samek et al. 2017; Binder et al. 2022, Fig. 1), replacements, outliers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Pages about occlusion curves (Binder et al. 2022, Fig. 1 and App. 1)."""
+"""Pages about occlusion curves (Binder et al. 2022, Fig. 1, App. 1) and about replacements."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""randomization"""
+"""The randomisation-based sanity check, its free choices, and what unrelated maps score."""

@@ -1,4 +1,4 @@
-"""Criteria for the set-up of Binder et al. (2022, App. A.1): what is stated, what is left open."""
+"""Criteria about the set-up, signed maps, the task, and what controls score."""
 
 from collections.abc import Hashable, Mapping
 from functools import cache

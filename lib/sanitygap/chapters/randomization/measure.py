@@ -1,4 +1,4 @@
-"""The set-up of Binder et al. (2022, App. A.1): steps, and ways to redraw the weights."""
+"""Ways to redraw weights, Quantus' variants of the test, and dependence on the task."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence

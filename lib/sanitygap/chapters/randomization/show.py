@@ -1,4 +1,4 @@
-"""Pages about the randomisation test and the occlusion test."""
+"""Pages about the randomisation test and what its free choices change."""
 
 from dataclasses import replace
 from itertools import product

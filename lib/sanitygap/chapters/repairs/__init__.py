@@ -1,1 +1,1 @@
-"""repairs"""
+"""Other orders, two repairs, and the check as a decision."""

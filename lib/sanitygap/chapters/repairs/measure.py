@@ -1,4 +1,4 @@
-"""The two repairs of the sanity check that Binder et al. (2022) propose in Sec. 5."""
+"""Other orders, the two repairs of Binder et al. (2022, Sec. 5), and false rejections."""
 
 import itertools
 from collections.abc import Iterator, Sequence

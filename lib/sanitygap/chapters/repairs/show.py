@@ -1,4 +1,4 @@
-"""Pages about other orders of randomisation, and about the two repairs that the paper proposes."""
+"""Pages about other orders, the two proposed repairs, and the check as a decision."""
 
 import math
 from collections.abc import Mapping

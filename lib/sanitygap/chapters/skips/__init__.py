@@ -1,4 +1,4 @@
-"""skips"""
+"""Skip connections preserve a baseline (Binder et al. 2022, Sec. 4.2)."""
 
 #: LRP-beta in convolutions and LRP-epsilon in dense layers, with beta 0 and 1: Fig. 7 names these
 #: rules, but not beta

@@ -1,4 +1,4 @@
-"""Criteria for the definitions of Sriram and Conati (2022, Sect. 3 and 4; Eq. 1-7, Table 1)."""
+"""Criteria for the definitions of Sriram and Conati (2022; Eq. 1-7) and for what tests can tell."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Pages about what texts say: the families of tests, and a summary sentence by sentence."""
+"""The page about a published summary, sentence by sentence."""
 
 from pandas.io.formats.style import Styler
 

@@ -1,1 +1,1 @@
-"""theorem_1"""
+"""Theorem 1: SSIM rewards noise; and noise of growing strength in real maps."""

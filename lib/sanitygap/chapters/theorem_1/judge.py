@@ -1,4 +1,4 @@
-"""Criteria for Eq. (1)-(2) and Theorem 1 of Binder et al. (2022): SSIM rewards zero covariance."""
+"""Criteria for Eq. (1), (2) and Theorem 1 of Binder et al. (2022), and for noise in real maps."""
 
 import math
 from itertools import combinations, product

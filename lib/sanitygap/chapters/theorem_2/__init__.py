@@ -1,1 +1,1 @@
-"""theorem_2"""
+"""Theorem 2: large activations stay ahead; in simulations and in real networks."""

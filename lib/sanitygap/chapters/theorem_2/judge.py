@@ -1,4 +1,4 @@
-"""Criteria for Theorem 2 of Binder et al. (2022): can small activations overtake large ones?"""
+"""Criteria for Theorem 2 of Binder et al. (2022), and for maps where activations are large."""
 
 import numpy as np
 import pandas as pd

@@ -1,1 +1,1 @@
-"""theorems_3_4"""
+"""Theorems 3 and 4: rank correlation, normalised error, and what maps are divided by."""

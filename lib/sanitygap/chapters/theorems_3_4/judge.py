@@ -1,4 +1,4 @@
-"""Criteria for Eq. (17) and Theorem 3 of Binder et al. (2022): Spearman rewards unrelated ranks."""
+"""Criteria for Eq. (17), Theorems 3 and 4 and Appendix D of Binder et al. (2022)."""
 
 import numpy as np
 import pandas as pd
