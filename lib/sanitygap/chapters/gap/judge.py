@@ -166,7 +166,7 @@ def over_specifications(
 
 
 def _deciding(values: pd.Series, table: pd.DataFrame, names: Sequence[str]) -> str:
-    """Which choice explains most of whether a claim holds."""
+    """Which choice explains most of whether a claim holds, and whether it is one of few images."""
     words = "The paper leaves the choices open."
     holding = table.assign(holding=(values == "holds").astype(float).to_numpy())
     if holding["holding"].nunique() == 1:
@@ -174,7 +174,12 @@ def _deciding(values: pd.Series, table: pd.DataFrame, names: Sequence[str]) -> s
     first = multiverse.deciding(holding, names, "holding").index[0]
     levels = holding.groupby(first, sort=False)["holding"].mean()
     split = ", ".join(f"{level} {share:.0%}" for level, share in levels.items())
-    return f"{words} The {first} decides most whether it holds: it does with {split}."
+    words += f" The choice of {first} decides most whether it holds: it does with {split}."
+    images = table.groupby(first, sort=False)["n"].max()
+    if images.nunique() > 1:
+        counts = ", ".join(f"{level} {n}" for level, n in images.items())
+        words += f" Its levels rest on unlike numbers of images, which is a part of it: {counts}."
+    return words
 
 
 def _figure(table: pd.DataFrame, patch: int) -> pd.DataFrame:

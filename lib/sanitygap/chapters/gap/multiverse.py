@@ -239,7 +239,7 @@ def against_noise(names: Sequence[str], scores: Scores) -> pd.DataFrame:
     """Whether all five methods do better than a random order under occlusion.
 
     Returns:
-        A row for each specification: the choices, and ``noise`` with the outcome.
+        A row for each specification: the choices, ``noise`` with the outcome, and ``n`` images.
     """
     rows = []
     for key in specifications(names, scores):
@@ -250,7 +250,7 @@ def against_noise(names: Sequence[str], scores: Scores) -> pd.DataFrame:
         gaps = table[list(methods)].to_numpy(float) - table[["noise"]].to_numpy(float)
         _, low, high = _student(gaps)
         outcome = "holds" if (high < 0).all() else "contradicted" if (low > 0).any() else "open"
-        rows.append(key | {"noise": outcome})
+        rows.append(key | {"noise": outcome, "n": len(table)})
     return pd.DataFrame(rows)
 
 
