@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,6 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from sanitygap.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sanitygap.models.preflight import Finding
 
 app = typer.Typer(
     help="Sanity Checks, Checked: execute the book on any model, and read its claims.",
@@ -27,6 +32,10 @@ Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
 Run = Annotated[str, typer.Option("--run", help="Name of the run, a folder in data/runs.")]
 Shard = Annotated[str | None, typer.Option(help="2/4: every fourth part, from the second.")]
+Method = Annotated[
+    list[str] | None,
+    typer.Option("--method", help="A method of your own, package.module:object; repeatable."),
+]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Delete the run of that name first.")]
 
 
@@ -52,6 +61,7 @@ def execute(
     n_images: Count = None,
     device: Device = "cpu",
     seed: Seed = 0,
+    method: Method = None,
     run: Run = "live",
     jobs: Annotated[int, typer.Option(min=1, help="How many notebooks run at a time.")] = 1,
     fresh: Fresh = False,
@@ -82,12 +92,14 @@ def execute(
         "n_images": n_images,
         "device": device,
         "seed": seed,
+        "methods": method or [],
     }
     study = Study(root=project.root, run=run, **settings)
     if not study.recorded:  # unusable input is refused before any notebook starts
-        study.check()
+        for line in study.check():
+            print(f"sanitygap: {line}", file=sys.stderr)
     else:
-        settings = {key: study.settings.model_dump()[key] for key in settings}
+        settings = {key: study.settings.model_dump(mode="json")[key] for key in settings}
     written = execute_notebooks(
         project, notebooks or [], {**settings, **own}, run=run, progress=True, jobs=jobs
     )
@@ -142,16 +154,58 @@ def check_model(model: str, device: Device = "cpu") -> None:
     from sanitygap.models import load_model
     from sanitygap.models.preflight import check_model as preflight
 
-    findings = preflight(load_model(model, device))
-    show(
-        [
-            {"": "ok" if f.passed else "FAILED", "check": f.check, "detail": f.detail}
-            for f in findings
-        ]
-    )
-    failed = [finding.check for finding in findings if not finding.passed]
-    if failed:
-        raise UsageError(f"{len(failed)} of {len(findings)} checks failed: {'; '.join(failed)}")
+    _report_findings(preflight(load_model(model, device)))
+
+
+@app.command("check-method")
+def check_method(
+    method: Annotated[str, typer.Argument(help="package.module:object, or a registered name.")],
+    model: Model = "efficientnet_lite0",
+    images: Images = "photos",
+    device: Device = "cpu",
+) -> None:
+    """Try on a few images everything that the tests ask of an attribution method."""
+    from sanitygap.attribution.check import check_method as checks
+    from sanitygap.images import load_images
+    from sanitygap.models import load_model
+
+    network = load_model(model, device)
+    pictures = load_images(images)
+    inputs = network.prepare([pictures.open(place) for place in range(min(2, len(pictures)))])
+    _report_findings(checks(method, network, inputs))
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="Where to write; the run is kept there too.")],
+    model: Model = "efficientnet_lite0",
+    images: Images = "photos",
+    method: Method = None,
+    n_images: Annotated[int, typer.Option(min=2, help="At most that many images.")] = 50,
+    profile: Profile = "quick",
+    device: Device = "cpu",
+    seed: Seed = 0,
+) -> None:
+    """Test your methods beside the usual ones and controls, and write a report to cite from.
+
+    It holds a page as HTML and PDF, each figure as SVG and PDF, each table as CSV and LaTeX, and a
+    paragraph on methods with its references. It can be interrupted; the same command goes on.
+    """
+    from sanitygap.book.report import write_report
+    from sanitygap.chapters.yours.report import parts_of, references
+    from sanitygap.images import load_images
+    from sanitygap.runs import Study
+
+    count = min(n_images, len(load_images(images)))
+    study = Study(
+        folder=folder / "run", run="report", profile=profile, model=model, images=images,
+        n_images=count, device=device, seed=seed, methods=method or [],
+    )  # fmt: skip
+    for line in study.check():
+        print(f"sanitygap: {line}", file=sys.stderr)
+    parts, methods = parts_of(study)
+    for path in write_report(study, parts, methods, references(), folder):
+        print(path)
 
 
 @app.command()
@@ -174,6 +228,7 @@ def compute(
     n_images: Count = None,
     device: Device = "cpu",
     seed: Seed = 0,
+    method: Method = None,
     run: Run = "live",
     shard: Shard = None,
     parameter: Annotated[
@@ -185,7 +240,7 @@ def compute(
 
     study = Study(
         run=run, profile=profile, model=model, images=images, n_images=n_images, device=device,
-        seed=seed, shard=shard,
+        seed=seed, methods=method or [], shard=shard,
     )  # fmt: skip
     for table in tables:
         missing = study.compute(table, **_own_parameters(parameter or []))
@@ -370,6 +425,21 @@ def serve(
     serve_site(folder or Project.find().build_folder / "html", port)
 
 
+def _report_findings(findings: "Sequence[Finding]") -> None:
+    """Print what checks found.
+
+    Raises:
+        UsageError: one of them failed.
+    """
+    rows = [
+        {"": "ok" if f.passed else "FAILED", "check": f.check, "detail": f.detail} for f in findings
+    ]
+    show(rows)
+    failed = [finding.check for finding in findings if not finding.passed]
+    if failed:
+        raise UsageError(f"{len(failed)} of {len(findings)} checks failed: {'; '.join(failed)}")
+
+
 def _usable_runs(root: Path) -> list[Path]:
     """The folders of the project's runs; those that cannot be used are named on standard error."""
     from sanitygap.archive import run_records
@@ -382,14 +452,25 @@ def _usable_runs(root: Path) -> list[Path]:
 
 def _own_parameters(texts: list[str]) -> dict[str, object]:
     """``NAME=VALUE`` pairs; a value is read as JSON where it is JSON, else as text."""
-    options = ("run", "profile", "model", "images", "n_images", "device", "seed")
+    options = (
+        "run",
+        "profile",
+        "model",
+        "images",
+        "n_images",
+        "device",
+        "seed",
+        "method",
+        "methods",
+    )
     values: dict[str, object] = {}
     for text in texts:
         name, separator, value = text.partition("=")
         if not separator or not name.isidentifier():
             raise UsageError(f"a parameter is written NAME=VALUE, not {text!r}")
         if name in options:
-            raise UsageError(f"write --{name.replace('_', '-')} instead of -p {name}=")
+            option = name.removesuffix("s") if name == "methods" else name.replace("_", "-")
+            raise UsageError(f"write --{option} instead of -p {name}=")
         try:
             values[name] = json.loads(value)
         except json.JSONDecodeError:

@@ -26,6 +26,7 @@ from sanitygap.imagenet import (
     seen_sample,
     wordnet_ids,
 )
+from sanitygap.importing import from_here
 from sanitygap.seeds import stable_seed
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
@@ -203,7 +204,7 @@ def load_images(
     takes_path, needs_path = "PATH" in entry.spec, entry.spec.endswith(":PATH")
     if (colon and not (path and takes_path)) or (needs_path and not path):
         raise UsageError(f"write {entry.spec} instead of {spec}")
-    images = entry.load(spec, Path(path).expanduser() if path else None, cache)
+    images = entry.load(spec, from_here(path) if path else None, cache)
     return _readable(images if n is None else images.take(n), skip_broken)
 
 

@@ -19,6 +19,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from sanitygap import fingerprint
+from sanitygap.attribution.check import check_method
 from sanitygap.claims import (
     CriterionContext,
     Record,
@@ -45,6 +46,7 @@ from sanitygap.files import (
 )
 from sanitygap.images import ImageSet, load_images
 from sanitygap.models import Explainable, load_model
+from sanitygap.models.preflight import check_model
 from sanitygap.provenance import commit, provenance
 from sanitygap.settings import Settings, parse_shard
 from sanitygap.table import Context, Part, Table, find_table
@@ -61,7 +63,7 @@ class Study:
     """A run with the tables and verdicts that notebooks ask it for.
 
     Args:
-        run, profile, model, images, n_images, device, seed: see :class:`Settings`.
+        run, profile, model, images, n_images, device, seed, methods: see :class:`Settings`.
         root: the folder that holds ``data/runs``; found from the working directory by default.
         folder: of the run, if it is not the one of its name in ``data/runs``.
         shard: ``"2/4"`` computes every fourth part, beginning with the second.
@@ -110,9 +112,31 @@ class Study:
         """The content of ``run.json``; empty before anything was computed."""
         return read_json(self.folder / "run.json")
 
-    def check(self) -> None:
-        """Load model and images now, so that unusable ones are refused before work starts."""
-        self.model, self.images  # noqa: B018  (loading is the check)
+    def check(self) -> list[str]:
+        """Load model and images and try them, so that unusable ones are refused before work starts.
+
+        Returns:
+            What is odd about the person's own methods, a sentence each.
+
+        Raises:
+            UsageError: a model or images that cannot be loaded, a model that fails the preflight,
+                or an own method that gives no maps.
+        """
+        failed = [found for found in check_model(self.model, methods=()) if not found.passed]
+        if failed:
+            told = "; ".join(f"{found.check} ({found.detail})" for found in failed)
+            raise UsageError(
+                f"{self.model.spec} fails {len(failed)} checks: {told[:200]}; see "
+                "`sanitygap check-model`"
+            )
+        inputs = self.context.batch(range(min(2, len(self.images)))).inputs
+        odd = []
+        for name in self.settings.methods:
+            findings = check_method(name, self.model, inputs)
+            if not findings[0].passed:
+                raise UsageError(findings[0].detail)
+            odd += [f"{name}: {found.detail}" for found in findings if not found.passed]
+        return odd
 
     def table(self, name: str, **parameters: Any) -> pd.DataFrame:
         """A table of the run, computed if the run does not hold it.
@@ -132,7 +156,7 @@ class Study:
         entry = find_table(name)
         given = entry.checked(parameters)
         held = self._asked.get(name, given)
-        told, asked = (entry.arguments(self.settings.profile, these) for these in (held, given))
+        told, asked = (self._arguments(entry, these) for these in (held, given))
         if given and told != asked:
             other = {key: value for key, value in told.items() if value != asked[key]}
             raise UsageError(
@@ -142,6 +166,14 @@ class Study:
         table = self._recorded_table(entry, held) if self.recorded else self._table(entry, held)
         self._asked[name] = held
         return table
+
+    def _arguments(self, entry: Table, given: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters of a table, the run's own methods among its methods."""
+        arguments = entry.arguments(self.settings.profile, given)
+        if entry.own and not self.recorded:
+            listed = dict.fromkeys([*arguments["methods"], *self.settings.methods])
+            arguments["methods"] = tuple(listed)
+        return arguments
 
     def _table(self, entry: Table, given: Mapping[str, Any]) -> pd.DataFrame:
         """A table of a run that is not recorded."""
@@ -227,7 +259,7 @@ class Study:
     def _judged(self, claims: Iterable[str], known: Mapping[str, Verdict]) -> dict[str, Record]:
         """Claim -> its verdict, each after those it rests on; ``known`` are verdicts of others."""
         needed = {name for claim in claims for name in find_criterion(claim).tables}
-        tables = {name: self.table(name) for name in sorted(needed)}
+        tables = {name: self._of_papers(self.table(name)) for name in sorted(needed)}
         verdicts, records = dict(known), {}
         for claim in in_order(claims):
             found = find_criterion(claim)
@@ -244,6 +276,12 @@ class Study:
             hashes = {name: file_sha256(self.folder / f"{name}.parquet") for name in found.tables}
             records[claim] = Record.of(claim, verdicts[claim], context, hashes)
         return records
+
+    def _of_papers(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A table without a person's own methods: no claim of a paper is about those."""
+        if not self.settings.methods or "method" not in table:
+            return table
+        return table[~table["method"].isin(self.settings.methods)].reset_index(drop=True)
 
     def _image_specs(self, about: Iterable[Mapping[Any, Any]]) -> str:
         """The images that tables are about, as their passports say: a recorded run may mix them."""
@@ -275,10 +313,10 @@ class Study:
         return bool(made.get("fingerprint") == fingerprint.of_function(TABLES[name].measure))
 
     def _model_and_weights(self) -> str:
-        """The public model spec, with a mark where weights were given, for the ledger."""
+        """The public model spec, which says where the weights are random, for the ledger."""
         spec = str(self.settings.public()["model"])
-        trained = self.record.get("model", {}).get("pretrained", False)
-        return f"{spec}@weights" if trained else spec
+        trained = self.record.get("model", {}).get("pretrained", True)
+        return spec if trained or spec.endswith("@random") else f"{spec}@random"
 
     def _recorded_table(self, entry: Table, given: Mapping[str, Any]) -> pd.DataFrame:
         path = self.folder / f"{entry.name}.parquet"
@@ -304,7 +342,7 @@ class Study:
         with locked(self.folder / "parts", "run"):
             self._begin()
         folder = self.folder / "parts" / entry.name
-        arguments = entry.arguments(self.settings.profile, given)
+        arguments = self._arguments(entry, given)
         parts = {
             folder / f"{part.id}.parquet": part for part in entry.parts(self.context, **arguments)
         }
@@ -347,7 +385,7 @@ class Study:
             made = {
                 "table": entry.name,
                 "settings": self.settings.public(),
-                "parameters": entry.arguments(self.settings.profile, given),
+                "parameters": self._arguments(entry, given),
                 "images": len({position for part in parts for position in part.images}),
                 "rows": len(table),
                 "seconds": round(seconds, 1),

@@ -3,9 +3,10 @@
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from sanitygap.errors import UsageError
+from sanitygap.importing import is_own
 
 
 class Settings(BaseModel):
@@ -19,6 +20,7 @@ class Settings(BaseModel):
         n_images: how many images; the profile decides if None.
         device: torch device.
         seed: of every random draw.
+        methods: attribution methods of a person's own, ``package.module:object``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,11 +32,26 @@ class Settings(BaseModel):
     n_images: int | None = Field(default=None, ge=1)
     device: str = "cpu"
     seed: int = Field(default=0, ge=0)
+    methods: tuple[str, ...] = ()
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        """None and a single name are lists too, as notebooks and people write them."""
+        return () if given is None else (given,) if isinstance(given, str) else given
+
+    @field_validator("methods")
+    @classmethod
+    def _own(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for name in given:
+            if not is_own(name):
+                raise ValueError("write a method of your own as package.module:object")
+        return tuple(dict.fromkeys(given))
 
     def public(self) -> dict[str, Any]:
         """The settings as they are stored: a person's folders and files are left out."""
         settings = self.model_dump()
-        settings["model"] = self.model.partition("@")[0]
+        settings["model"] = public_model(self.model)
         kind, separator, _ = self.images.partition(":")
         settings["images"] = kind if separator else self.images
         return settings
@@ -57,6 +74,12 @@ class Settings(BaseModel):
                     "and underscores"
                 ) from None
             raise UsageError(f"setting {place!r}: {first['msg']}, not {first['input']!r}") from None
+
+
+def public_model(spec: str) -> str:
+    """A model spec without the path of a weights file; names of weights and ``@random`` stay."""
+    name, _, weights = spec.partition("@")
+    return spec if re.fullmatch(r"random|[A-Z][A-Z0-9_]*", weights) else name
 
 
 def parse_shard(text: str | None) -> tuple[int, int]:

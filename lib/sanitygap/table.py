@@ -26,6 +26,7 @@ from sanitygap.attribution import Sampling, attribute, unpooled
 from sanitygap.attribution.applicable import families
 from sanitygap.errors import UsageError, unknown_name
 from sanitygap.images import ImageSet
+from sanitygap.importing import is_own, source_sha256
 from sanitygap.models.explainable import Explainable
 from sanitygap.seeds import stable_seed
 
@@ -223,6 +224,7 @@ class Table:
         cut: how its parameters are cut into those of its parts.
         everything: whether a part looks at images beyond its own.
         modelled: whether its numbers depend on the model.
+        own: whether a person's own methods are measured with its methods.
     """
 
     name: str
@@ -231,6 +233,7 @@ class Table:
     cut: Cut = field(repr=False)
     everything: bool
     modelled: bool
+    own: bool = False
 
     @property
     def summary(self) -> str:
@@ -320,6 +323,11 @@ class Part:
         """Places of its images."""
         return self.piece.positions
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Its attribution methods."""
+        return tuple(self.piece.arguments.get("methods") or ())
+
     @cached_property
     def id(self) -> str:
         """Its address: a hash over all that determines its numbers."""
@@ -335,7 +343,8 @@ class Part:
             "model": context.model_address if table.modelled else None,
             "images": [context.images.digests[position] for position in seen],
         }
-        text = json.dumps(identity, sort_keys=True, default=str)
+        own = {name: source_sha256(name) for name in self.methods if is_own(name)}
+        text = json.dumps(identity | ({"own": own} if own else {}), sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def compute(self) -> pd.DataFrame:
@@ -433,6 +442,7 @@ def table(
     full: Mapping[str, Any] | None = None,
     everything: bool = False,
     modelled: bool | None = None,
+    own: bool | None = None,
 ) -> Callable[[Function], Function]:
     """Register a measuring function.
 
@@ -444,10 +454,13 @@ def table(
         everything: whether a part looks at images beyond its own.
         modelled: whether its numbers depend on the model; by default if it takes a batch or the
             context.
+        own: whether a person's own methods are measured with its methods; by default if it has
+            methods and takes a batch.
     """
 
     def register(measure: Function) -> Function:
-        first = next(iter(inspect.signature(measure).parameters), None)
+        takes = inspect.signature(measure).parameters
+        first = next(iter(takes), None)
         TABLES[name] = Table(
             name,
             measure,
@@ -455,6 +468,7 @@ def table(
             cut or cut_by(first == "batch", by),
             everything,
             first in ("batch", "context") if modelled is None else modelled,
+            first == "batch" and "methods" in takes if own is None else own,
         )
         return measure
 

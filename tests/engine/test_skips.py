@@ -30,7 +30,7 @@ SIZE = 32
 @pytest.fixture(scope="module")
 def resnet() -> Explainable:
     """ResNet-18 with random weights, for small images."""
-    model = load_model("torchvision:resnet18")
+    model = load_model("torchvision:resnet18@random")
     return replace(model, preprocessing=Preprocessing(size=SIZE, resize=SIZE))
 
 

@@ -31,6 +31,7 @@ class Tiny(nn.Module):
         self.fc = nn.Linear(32, 5)
         self.preprocessing = Preprocessing(size=SIZE, resize=SIZE)
         self.class_names = ("ant", "bee", "cat", "dog", "elk")
+        self.pretrained = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.relu1(self.norm1(self.conv1(x)))
@@ -41,6 +42,13 @@ class Tiny(nn.Module):
 def network() -> nn.Module:
     """The tiny network; its weights are drawn from the seed that ``load_model`` sets."""
     return Tiny()
+
+
+def drawn_anew() -> nn.Module:
+    """The tiny network, which does not say that it is untrained."""
+    net = Tiny()
+    del net.pretrained
+    return net
 
 
 class Changed(Tiny):
@@ -93,7 +101,9 @@ def only_single_images() -> nn.Module:
 
 def wrong_size() -> nn.Module:
     """Made for 32 pixels, but says nothing of it, so it gets 224."""
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 30 * 30, 5))
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 30 * 30, 5))
+    net.pretrained = False
+    return net
 
 
 class Assertive(nn.Module):
@@ -102,6 +112,7 @@ class Assertive(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.fc = nn.Linear(3, 5)
+        self.pretrained = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         torch._assert(x.shape[-1] == 48, "Wrong image height!")

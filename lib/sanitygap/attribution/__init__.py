@@ -20,6 +20,7 @@ from sanitygap.attribution import (  # noqa: F401  (they register methods)
     surrogate,
 )
 from sanitygap.attribution.method import METHODS, Method, Pass, Request, Sampling
+from sanitygap.attribution.own import own_method
 from sanitygap.errors import UsageError, unknown_name
 from sanitygap.models.explainable import Explainable
 from sanitygap.reductions import Reduction, reduce
@@ -56,13 +57,16 @@ def select(names: Sequence[str]) -> list[Method]:
     Args:
         names: from the registry; ``grad-cam@layer3`` is Grad-CAM at the layer of that name,
             ``lime@200`` is LIME with 200 samples, ``lrp-z-plus@biases`` LRP with biases in its
-            denominators.
+            denominators, and ``package.module:object`` is one of your own.
 
     Raises:
-        UsageError: for a name that is not in the registry.
+        UsageError: for a name that is not in the registry, and for no module of your own.
     """
     chosen = []
     for name in names:
+        if ":" in name:
+            chosen.append(own_method(name))
+            continue
         known, separator, choice = name.partition("@")
         if known not in METHODS:
             raise unknown_name("method", known, list(METHODS))

@@ -9,6 +9,7 @@ import torch
 from sanitygap.attribution import select
 from sanitygap.attribution.method import Method, Request, Sampling
 from sanitygap.errors import UsageError
+from sanitygap.importing import is_own
 from sanitygap.models.explainable import Explainable
 
 CONDITIONAL = (
@@ -23,7 +24,8 @@ _FOUND: weakref.WeakKeyDictionary[torch.nn.Module, dict[str, str]] = weakref.Wea
 def undefined(model: Explainable, methods: Sequence[str]) -> dict[str, str]:
     """The methods among these that are not defined for a network, each with the reason.
 
-    A method of :data:`CONDITIONAL` is tried on one random input; the answers are kept.
+    A method of :data:`CONDITIONAL` or of a person's own is tried on one random input; the answers
+    are kept.
 
     Args:
         model: the network.
@@ -34,7 +36,8 @@ def undefined(model: Explainable, methods: Sequence[str]) -> dict[str, str]:
     """
     known = _FOUND.setdefault(model.module, {})
     for method in select(methods):
-        if method.name.partition("@")[0] in CONDITIONAL and method.name not in known:
+        conditional = method.name.partition("@")[0] in CONDITIONAL or is_own(method.name)
+        if conditional and method.name not in known:
             known[method.name] = _refusal(model, method)
     return {name: known[name] for name in methods if known.get(name)}
 

@@ -25,10 +25,14 @@ from sanitygap.book.project import Project
 from sanitygap.book.publishable import KERNELSPEC, LocalPaths, map_strings, publishable
 from sanitygap.errors import NotRecordedError, UsageError
 from sanitygap.files import file_sha256
+from sanitygap.importing import telling_kernels
 from sanitygap.provenance import checked_out
 
-COMMAND_OPTIONS = ("run", "profile", "model", "images", "n_images", "device", "seed")
-"""Parameters that every notebook has; each is an option of ``sanitygap execute``."""
+COMMAND_OPTIONS = ("run", "profile", "model", "images", "n_images", "device", "seed", "methods")
+"""Parameters that every notebook has; each is an option of ``sanitygap execute``.
+
+One of them may be repeated: ``--method`` gives the items of ``methods``.
+"""
 
 
 def execute(
@@ -81,7 +85,7 @@ def execute(
             return str(failure)
         return None
 
-    with kernels(max(1, (os.cpu_count() or 1) // jobs), len(names)):
+    with telling_kernels(), kernels(max(1, (os.cpu_count() or 1) // jobs), len(names)):
         if jobs == 1:
             failures = [run_one(name, progress) for name in names]
         else:
@@ -305,8 +309,10 @@ def versions() -> dict[str, str]:
 def command(notebook: str, parameters: Mapping[str, Any]) -> str:
     """The command line that executes a notebook with the same parameters again."""
     words = ["sanitygap", "execute", notebook]
+    for method in parameters.get("methods") or ():
+        words += ["--method", str(method)]
     for name in COMMAND_OPTIONS:
-        if parameters.get(name) is not None:
+        if name != "methods" and parameters.get(name) is not None:
             words += [f"--{name.replace('_', '-')}", str(parameters[name])]
     return shlex.join(words)
 

@@ -70,7 +70,7 @@ class Faithful(Strict):
     """The paper's own setting, in the words of the command line.
 
     Attributes:
-        models: model specs without weights; empty if the page trains its own, or needs none.
+        models: model specs; empty if the page trains its own, or needs none.
         images: image spec; None if the claim needs no images.
         n_images: how many images the paper used; None if it does not say.
     """
@@ -80,14 +80,14 @@ class Faithful(Strict):
     n_images: int | None = Field(default=None, ge=1)
 
     def has_model(self, spec: str) -> bool:
-        """Whether a spec names one of these architectures, with trained weights given.
+        """Whether a spec names one of these architectures, with trained weights.
 
         That the weights are the paper's cannot be seen from the spec; the run records their
         checksum.
         """
         name, _, weights = spec.partition("@")
         own = any(is_architecture(name, model) for model in self.models)
-        return not self.models or (own and bool(weights or not _of_library(name)))
+        return not self.models or (own and weights != "random")
 
     def has_images(self, spec: str, n_images: int) -> bool:
         """Whether a spec names the paper's kind of images, and at least as many of them."""

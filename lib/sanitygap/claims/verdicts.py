@@ -19,6 +19,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from sanitygap.claims.ledger import Claim, Strict, find_claim
 from sanitygap.errors import LackingMethodError, UsageError
 from sanitygap.inference import UndefinedStatisticError
+from sanitygap.settings import public_model
 
 FormalValue = Literal["holds", "caveat", "slip", "false"]
 EmpiricalValue = Literal["reproduced", "direction", "not-reproduced"]
@@ -184,7 +185,7 @@ class CriterionContext:
         """
         own = claim.faithful
         return cls(
-            model.partition("@")[0],
+            public_model(model),
             images.partition(":")[0],
             n_images,
             tuple(seeds),

@@ -74,6 +74,9 @@ class Family:
     mark: str
 
 
+#: the colour of methods of a person's own: none of the families comes near it
+OWN = ("#a3002b", "#ff5c7c")
+
 #: hues of Okabe and Ito's palette, which people with colour vision deficiencies tell apart
 FAMILIES = (
     Family(("0.15", "0.6"),
@@ -103,11 +106,15 @@ def label(method: str) -> str:
     known, _, choice = method.partition("@")
     if choice == "biases" and known in LABELS:
         return f"{LABELS[known]}, biases counted"
+    if ":" in method:  # of a person's own
+        return f"{method.rpartition(':')[2]} (own)"
     return LABELS.get(method, method)
 
 
 def family(method: str) -> Family:
     """The family that a method belongs to; the last one takes what no other does."""
+    if ":" in method:
+        return Family(OWN, (), "")
     listed = [one for one in FAMILIES if method in one.members]
     # from the last to the first: Grad-CAM is no gradient
     alike = [one for one in reversed(FAMILIES) if one.mark and one.mark in method]
@@ -126,10 +133,11 @@ def styles(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
             place = own.members.index(method)
         else:
             place = zlib.crc32(method.encode()) % len(MARKERS)
+        number = FAMILIES.index(own) if own in FAMILIES else len(FAMILIES)
         shades = sns.blend_palette(own.colors, max(len(own.members), 2))
         made[method] = {
             "color": shades[place % len(shades)],
-            "marker": MARKERS[(place + 3 * FAMILIES.index(own)) % len(MARKERS)],
+            "marker": MARKERS[(place + 3 * number) % len(MARKERS)],
             "linestyle": ":" if own is FAMILIES[0] else LINES[place % len(LINES)],
         }
     return made

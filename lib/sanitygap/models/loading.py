@@ -1,11 +1,11 @@
 """Model specs: which network a text names, and how it is loaded."""
 
 import hashlib
-import importlib
+import pickle
+import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from sanitygap.errors import UsageError, unknown_name
+from sanitygap.files import file_sha256
+from sanitygap.importing import from_here, is_own, load_own, place_of_failure
 from sanitygap.models import cifar_resnet
 from sanitygap.models.canonizers import canonizers_for
 from sanitygap.models.efficientnet_lite import PREPROCESSING as EFFICIENTNET_PREPROCESSING
@@ -24,6 +26,7 @@ from sanitygap.models.hooks import hooked
 from sanitygap.models.squeezenet import PREPROCESSING as SQUEEZENET_PREPROCESSING
 from sanitygap.models.squeezenet import pretrained_squeezenet1_1
 from sanitygap.models.stages import AUXILIARY, stages_for
+from sanitygap.settings import public_model
 
 
 @dataclass(frozen=True)
@@ -77,46 +80,73 @@ CONVERTED = ("inception_v3", "googlenet")
 
 FORMS = (
     f"{', '.join(NAMED)}, torchvision:NAME, timm:NAME or package.module:factory, each with an "
-    "optional @weights.pth"
+    "optional @weights.pth or @random"
 )
+
+#: behind the @ of a spec: the untrained network
+RANDOM = "random"
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network as a spec asks for it.
+
+    Attributes:
+        module: the network.
+        preprocessing: from a photograph to its input.
+        pretrained: whether its weights are trained ones.
+        file: of weights that are still to be loaded into it.
+    """
+
+    module: nn.Module
+    preprocessing: Preprocessing
+    pretrained: bool
+    file: str = ""
 
 
 def load_model(spec: str, device: str = "cpu", seed: int = 0) -> Explainable:
     """Load the network that a spec names.
 
+    A name without ``@`` is the trained network: published weights are downloaded by the library
+    that knows the name, checked by their checksum, and kept in its cache. ``@random`` asks for the
+    untrained network, ``@IMAGENET1K_V2`` for other published weights of torchvision.
+
     Args:
         spec: a key of :data:`NAMED`, ``torchvision:NAME``, ``timm:NAME`` or
-            ``package.module:factory``, each with an optional ``@PATH`` to a state dictionary.
+            ``package.module:factory``, each with an optional ``@random`` or ``@PATH`` to a state
+            dictionary.
         device: a torch device such as ``cpu`` or ``cuda``.
-        seed: seeds the initial weights of a network for which no weights are given.
+        seed: seeds the initial weights of an untrained network.
 
     Returns:
         The network in evaluation mode, channels-last, with parameters that need no gradient.
 
     Raises:
         UsageError: unknown spec, unreadable or unfitting weights, no network for a download,
-            unavailable device, or a network that does not map its input to logits.
+            unavailable device, a factory that gives untrained weights without a word, or a network
+            that does not map its input to logits.
     """
     source, separator, weights = spec.partition("@")
     if separator and not weights:
-        raise UsageError(f"{spec!r} names no weights file; write its path after @, or leave @ out")
+        raise UsageError(f"{spec!r} names no weights; write a path or random after @")
     _check_device(device)
-    network, preprocessing, pretrained = _build(source, load_trained=not weights, seed=seed)
-    if weights:
-        _load_weights(network, Path(weights).expanduser())
+    built = _build(source, weights, seed)
+    network = built.module
+    if built.file:
+        _load_weights(network, from_here(built.file))
     network = network.eval().requires_grad_(False).to(device)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    example, classes = _checked_example(network, preprocessing, source, device)
+    example, classes = _checked_example(network, built.preprocessing, source, device)
     return Explainable(
-        spec=source,
+        spec=public_model(spec),
         module=network,
-        preprocessing=preprocessing,
+        preprocessing=built.preprocessing,
         stages=stages_for(network, example),
         class_names=_class_names(network, classes),
         canonizers=canonizers_for(network, example),
         final_activation=final_activation(network, example),
         weights_sha256=weights_sha256(network),
-        pretrained=pretrained or bool(weights),
+        pretrained=built.pretrained,
     )
 
 
@@ -124,10 +154,12 @@ def model_specs() -> list[dict[str, str]]:
     """What can be written as a model spec, with a description of each form."""
     rows = [{"spec": name, "what": entry.description} for name, entry in NAMED.items()]
     rows += [
-        {"spec": "torchvision:NAME", "what": "an architecture of torchvision, random weights"},
-        {"spec": "timm:NAME", "what": "an architecture of timm (extra `timm`), random weights"},
+        {"spec": "torchvision:NAME", "what": "of torchvision, ImageNet weights, downloaded"},
+        {"spec": "torchvision:NAME@IMAGENET1K_V2", "what": "the same with other published weights"},
+        {"spec": "timm:NAME", "what": "of timm (extra `timm`), its weights, downloaded"},
         {"spec": "package.module:factory", "what": "your own: a function that returns a module"},
         {"spec": "SPEC@weights.pth", "what": "any of these with a state dictionary of its layout"},
+        {"spec": "SPEC@random", "what": "any of these untrained, which every page will say"},
     ]
     return rows
 
@@ -142,21 +174,32 @@ def weights_sha256(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _build(source: str, load_trained: bool, seed: int) -> tuple[nn.Module, Preprocessing, bool]:
-    if source in NAMED:
-        entry = NAMED[source]
-        network = entry.pretrained() if load_trained else entry.architecture()
-        return network, entry.preprocessing, load_trained
+def _build(source: str, weights: str, seed: int) -> Built:
+    """The network of a spec; ``weights`` is what stands behind its @."""
     kind, separator, name = source.partition(":")
+    file = "" if weights == RANDOM else weights
     with torch.random.fork_rng():
         torch.manual_seed(seed)
+        if source in NAMED:
+            entry = NAMED[source]
+            network = entry.architecture() if weights else entry.pretrained()
+            return Built(network, entry.preprocessing, weights != RANDOM, file)
         if kind == "torchvision" and separator:
-            return *_torchvision(name), False
+            return _torchvision(name, weights)
         if kind == "timm" and separator:
-            return *_timm(name), False
+            return _timm(name, weights)
         if separator:
-            return _own_factory(kind, name)
-    raise unknown_name("model", source, [*NAMED, "torchvision:NAME", "package.module:factory"])
+            return _own(source, weights, seed)
+    raise _unknown(source)
+
+
+def _unknown(source: str) -> UsageError:
+    """An error for what is no spec, with what was probably meant."""
+    from torchvision import models
+
+    if source in models.list_models(module=models):
+        return UsageError(f"unknown model {source!r}; did you mean torchvision:{source}?")
+    return unknown_name("model", source, [*NAMED, "torchvision:NAME", "package.module:factory"])
 
 
 def _check_device(device: str) -> None:
@@ -168,75 +211,115 @@ def _check_device(device: str) -> None:
         ) from None
 
 
-def _torchvision(name: str) -> tuple[nn.Module, Preprocessing]:
+def _torchvision(name: str, weights: str) -> Built:
     from torchvision import models
 
     known = models.list_models(module=models)
     if name not in known:
         raise unknown_name("torchvision model", name, known)
-    # the oldest weights: a later recipe for the same network may resize differently
-    published = next(iter(models.get_model_weights(name))).transforms()
-    size, resize = published.crop_size[0], published.resize_size[0]
-    if name in CONVERTED:
-        network = models.get_model(name, weights=None, aux_logits=False, init_weights=True)
-        return network, Preprocessing(size, resize, HALVES, HALVES)
-    mean, std = tuple(published.mean), tuple(published.std)
-    return models.get_model(name, weights=None), Preprocessing(size, resize, mean, std)
+    published = {entry.name: entry for entry in models.get_model_weights(name)}
+    # by default the oldest weights: those of the papers; a later recipe may resize differently
+    chosen = published.get(weights) or next(iter(published.values()))
+    trained = weights in published or not weights
+    if weights and not trained and re.fullmatch(r"[A-Z][A-Z0-9_]*", weights):
+        raise unknown_name(f"weights of torchvision:{name}", weights, list(published))
+    recipe = chosen.transforms()
+    size, resize = recipe.crop_size[0], recipe.resize_size[0]
+    options = {"aux_logits": False, "init_weights": True} if name in CONVERTED else {}
+    network = models.get_model(name, weights=None, **options)
+    mean, std = (HALVES, HALVES) if name in CONVERTED else (tuple(recipe.mean), tuple(recipe.std))
+    if trained:
+        _fit(network, _published(chosen, name), f"torchvision:{name}")
+    file = "" if trained or weights == RANDOM else weights
+    return Built(network, Preprocessing(size, resize, mean, std), weights != RANDOM, file)
 
 
-def _timm(name: str) -> tuple[nn.Module, Preprocessing]:
+def _published(weights: Any, name: str) -> dict[str, Tensor]:
+    """Weights that torchvision publishes, from its cache or downloaded and checked.
+
+    Raises:
+        UsageError: they are not in the cache and cannot be downloaded, or are damaged.
+    """
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+    advice = f"give a file as torchvision:{name}@weights.pth, or ask for torchvision:{name}@random"
+    try:
+        state: dict[str, Tensor] = weights.get_state_dict(
+            check_hash=True, weights_only=True, map_location="cpu", progress=sys.stderr.isatty()
+        )
+    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError) as error:
+        if cached.is_file():
+            raise UsageError(f"{cached.name} in torch's cache is damaged; delete it") from None
+        raise UsageError(
+            f"the trained weights of torchvision:{name} are not in the cache and cannot be "
+            f"downloaded ({_reason(error)}); {advice}"
+        ) from None
+    # the library checks what it downloads, not what it finds
+    checksum = re.search(r"-([0-9a-f]{8,})\.", cached.name)
+    if checksum and not file_sha256(cached).startswith(checksum[1]):
+        raise UsageError(f"{cached.name} in torch's cache is damaged; delete it")
+    return state
+
+
+def _timm(name: str, weights: str) -> Built:
     try:
         import timm
     except ImportError:
         raise UsageError("timm models need the extra: pip install sanitygap[timm]") from None
-    if name not in timm.list_models():
+    if name.partition(".")[0] not in timm.list_models():
         raise unknown_name("timm model", name, timm.list_models())
-    network = timm.create_model(name, pretrained=False)
+    try:
+        network = timm.create_model(name, pretrained=not weights)
+    except Exception as error:  # of timm, of the hub it asks, of the network
+        raise UsageError(
+            f"the trained weights of timm:{name} are not in the cache and cannot be downloaded "
+            f"({_reason(error)}); give a file as timm:{name}@weights.pth, or ask for "
+            f"timm:{name}@random"
+        ) from None
     config = timm.data.resolve_model_data_config(network)
     size = config["input_size"][-1]
     resize = round(size / config.get("crop_pct", 0.875))
     mean, std = (tuple(config[key]) for key in ("mean", "std"))
-    return network, Preprocessing(size=size, resize=resize, mean=mean, std=std)
+    preprocessing = Preprocessing(size=size, resize=resize, mean=mean, std=std)
+    return Built(network, preprocessing, weights != RANDOM, "" if weights == RANDOM else weights)
 
 
-@contextmanager
-def _importable_from_here() -> Iterator[None]:
-    """A person's own module beside the place where the command is run can be imported."""
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
-    try:
-        yield
-    finally:
-        if here in sys.path:
-            sys.path.remove(here)
+def _own(source: str, weights: str, seed: int) -> Built:
+    """What a person's own factory returns.
 
-
-def _own_factory(module_name: str, name: str) -> tuple[nn.Module, Preprocessing, bool]:
-    try:
-        with _importable_from_here():
-            module = importlib.import_module(module_name)
-    except Exception as error:  # a person's module may fail in any way while it is imported
-        raise UsageError(
-            f"cannot import {module_name!r} ({_reason(error)}); model specs: {FORMS}"
-        ) from error
-    factory = getattr(module, name, None)
-    if not callable(factory):
-        raise UsageError(f"{module_name!r} has no function {name!r}; name a factory of your module")
-    try:
-        made: Any = factory()
-    except Exception as error:  # likewise
-        raise UsageError(f"{module_name}:{name}() failed ({_reason(error)}); mend it") from error
-    if not isinstance(made, nn.Module):
-        raise UsageError(
-            f"{module_name}:{name} returned {type(made).__name__}; return a torch.nn.Module"
-        )
+    Whether its weights are trained is told by the attribute ``pretrained`` of the network; without
+    one, weights that differ from call to call are untrained.
+    """
+    if not is_own(source):
+        raise _unknown(source)
+    factory = load_own(source, "model")
+    made = _made(source, factory)
     preprocessing = getattr(made, "preprocessing", None) or Preprocessing()
     if not isinstance(preprocessing, Preprocessing):
         raise UsageError(
-            f"the attribute `preprocessing` of {module_name}:{name} must be a "
-            "sanitygap.models.Preprocessing"
+            f"the attribute `preprocessing` of {source} must be a sanitygap.models.Preprocessing"
         )
-    return made, preprocessing, bool(getattr(made, "pretrained", False))
+    told = getattr(made, "pretrained", None)
+    if not weights and told is None:
+        torch.manual_seed(seed + 1)
+        if weights_sha256(_made(source, factory)) != weights_sha256(made):
+            raise UsageError(
+                f"{source} draws new weights at each call, so it is untrained: load weights in it, "
+                f"name a file as {source}@weights.pth, or ask for {source}@random"
+            )
+    pretrained = weights != RANDOM and (bool(weights) or told is not False)
+    return Built(made, preprocessing, pretrained, "" if weights == RANDOM else weights)
+
+
+def _made(source: str, factory: Any) -> nn.Module:
+    if not callable(factory):
+        raise UsageError(f"{source} is no function; name a factory of your module")
+    try:
+        made: Any = factory()
+    except Exception as error:  # a person's function may fail in any way
+        raise UsageError(f"{source}() failed: {place_of_failure(error)}") from error
+    if not isinstance(made, nn.Module):
+        raise UsageError(f"{source} returned {type(made).__name__}; return a torch.nn.Module")
+    return made
 
 
 def _load_weights(network: nn.Module, path: Path) -> None:
@@ -251,19 +334,45 @@ def _load_weights(network: nn.Module, path: Path) -> None:
             f"{path} is not a weights file that can be loaded safely; "
             "save one with torch.save(model.state_dict(), path)"
         ) from None
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
+    for key in ("state_dict", "model_state_dict", "model"):  # of training scripts
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise UsageError(f"{path} holds no state dictionary; save one with model.state_dict()")
-    # torchvision's checkpoints hold the weights of auxiliary classifiers too
-    own = network.state_dict().keys()
+    _fit(network, state, path.name)
+
+
+def _fit(network: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+    """Load weights into a network.
+
+    Prefixes of wrappers go, and what belongs to auxiliary classifiers that the network lacks.
+
+    Raises:
+        UsageError: names or shapes do not fit.
+    """
+    own = network.state_dict()
+    for prefix in ("module.", "_orig_mod.", "model."):
+        if not any(name.startswith(prefix) for name in own):
+            state = {name.removeprefix(prefix): value for name, value in state.items()}
     state = {k: v for k, v in state.items() if k in own or not k.startswith(AUXILIARY)}
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise UsageError(f"the weights in {path} do not fit this model: {_reason(error)}") from None
+    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    shapes = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
+    # counters of batches came later than many files of weights
+    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    problems = {
+        "are missing": missing,
+        "are none of the model's": extra,
+        "have another shape": sorted(shapes),
+    }
+    for problem, names in problems.items():
+        if names:
+            raise UsageError(
+                f"the weights in {what} do not fit this model, which has {len(own)} entries: "
+                f"{len(names)} {problem}, such as {names[0]!r}"
+            )
+    network.load_state_dict(state, strict=False)
 
 
 def _reason(error: Exception) -> str:

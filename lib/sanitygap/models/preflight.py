@@ -49,6 +49,7 @@ def check_model(model: Explainable, methods: Sequence[str] | None = None) -> lis
     chosen = [TRIED_AS.get(name, name) for name in (METHODS if methods is None else methods)]
     checks: dict[str, Check] = {
         "finite logits": _logits,
+        "outputs are logits, not probabilities": _unnormalised,
         "an image's logits do not depend on its batch": _alone,
         "repeatable": _repeatable,
         "finite, non-zero input gradient": _input_gradient,
@@ -72,6 +73,16 @@ def check_model(model: Explainable, methods: Sequence[str] | None = None) -> lis
 def _logits(model: Explainable, inputs: Tensor) -> tuple[bool, str]:
     logits = model.module(inputs)
     return bool(torch.isfinite(logits).all()), f"shape {tuple(logits.shape)}"
+
+
+@torch.no_grad()
+def _unnormalised(model: Explainable, inputs: Tensor) -> tuple[bool, str]:
+    """Softmax of a softmax is nearly flat, so occlusion would see nothing."""
+    logits = model.module(inputs)
+    sums = logits.sum(1)
+    if (logits >= 0).all() and torch.allclose(sums, torch.ones_like(sums), atol=1e-3):
+        return False, "its outputs are probabilities: return what the softmax is taken of"
+    return True, f"from {logits.min():.3g} to {logits.max():.3g}"
 
 
 @torch.no_grad()

@@ -36,6 +36,7 @@ def kind(module: nn.Module) -> str:
 
 @table(
     "relevance-flow",
+    own=False,
     by=["methods"],
     smoke={"max_images": 1},
     quick={"max_images": 4},

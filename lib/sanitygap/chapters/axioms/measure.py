@@ -223,6 +223,7 @@ def cut_scores(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece
 
 @table(
     "axioms-scores",
+    own=True,
     cut=cut_scores,
     smoke={"source": "new", "samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
     quick={"samples": 4, "limit": 2, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},

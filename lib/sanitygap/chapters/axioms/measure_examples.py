@@ -100,6 +100,7 @@ def _cut(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
 
 @table(
     "axioms-examples",
+    own=True,
     cut=_cut,
     smoke={"source": "new", "samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
     quick={"samples": 4, "shown": 1, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
@@ -212,7 +213,7 @@ TOY_METHODS = (
 )  # fmt: skip
 
 
-@table("axioms-toy", smoke={"samples": 4})
+@table("axioms-toy", own=True, smoke={"samples": 4})
 def axioms_toy(
     methods: Sequence[str] = TOY_METHODS, samples: PositiveInt = 20, seed: int = 0
 ) -> Iterator[pd.DataFrame]:

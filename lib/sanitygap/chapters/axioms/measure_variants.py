@@ -120,6 +120,7 @@ CHEAP = ("grad-cam", "grad-cam-plus-plus", "gradient", "fullgrad", "guided-backp
 
 table(
     "axioms-backgrounds",
+    own=True,
     cut=cut_scores,
     smoke={"source": "new", "samples": 1, "max_steps": 2, "methods": CHEAP[:2],
            "backgrounds": ("noise",), "which": ("null",)},
@@ -135,6 +136,7 @@ CELL = 8
 
 @table(
     "axioms-agreement",
+    own=True,
     cut=lambda context, arguments: set_pieces(context, SCENARIOS["null"], arguments),
     smoke={"source": "new", "samples": 1, "max_steps": 2, "path_steps": 2, "extremal_steps": 2},
     quick={"samples": 4, "limit": 4, "max_steps": 4, "path_steps": 4, "extremal_steps": 10},
@@ -183,6 +185,7 @@ def axioms_agreement(
 
 @table(
     "axioms-edges",
+    own=False,
     by=["methods"],
     smoke={"max_images": 2},
     quick={"max_images": 12},

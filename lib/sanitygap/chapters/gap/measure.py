@@ -48,6 +48,7 @@ METHODS = (
     *LRP_VARIANTS,
     *(f"{name}@biases" for name in LRP_VARIANTS),
     "noise",
+    "edges",
 )
 
 SIMILARITIES = ("ssim", "ssim_robust", "ssim_L1", "ssim_L2", "spearman", "mse")

@@ -41,7 +41,11 @@ NOISE = (0.001, 0.01, 0.1)
 
 
 @table(
-    "skip-relevance", by=["methods"], smoke={"redraws": 1, "max_images": 2}, quick={"max_images": 2}
+    "skip-relevance",
+    own=False,
+    by=["methods"],
+    smoke={"redraws": 1, "max_images": 2},
+    quick={"max_images": 2},
 )
 def skip_relevance(
     batch: Batch, methods: Sequence[str] = tuple(BETAS), redraws: PositiveInt = 5

@@ -98,6 +98,7 @@ table(
 
 table(
     "ipr-captum",
+    own=False,
     by=["seeds", "methods"],
     smoke={"methods": SHORT_TWINS, "n_steps": 1, "max_images": 2},
     quick={"methods": TWINS, "n_steps": 2, "max_images": 4},
