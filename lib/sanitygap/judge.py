@@ -3,7 +3,7 @@
 A *condition* is a verdict on one part of a claim: an interval against a bound, a paired difference,
 something that is met or not. Joining several (:func:`all_met`, :func:`summary`, :func:`some_of`,
 :func:`one_verdict`) keeps the outcome of :func:`sanitygap.claims.combine` and says it in few words.
-What cannot be judged on a table is raised as :class:`~sanitygap.claims.verdicts.Unjudged`, which
+What cannot be judged on a table is raised as :class:`~sanitygap.claims.Unjudged`, which
 carries the verdict to be given instead.
 """
 
@@ -15,9 +15,15 @@ from typing import Any, Literal, NoReturn
 import pandas as pd
 from scipy.stats import kendalltau
 
-from sanitygap.claims import CriterionContext, Value, Verdict, combine, verdict_from_interval
+from sanitygap.claims import (
+    CriterionContext,
+    Unjudged,
+    Value,
+    Verdict,
+    combine,
+    verdict_from_interval,
+)
 from sanitygap.claims import criterion as criterion
-from sanitygap.claims.verdicts import Unjudged
 from sanitygap.inference import Interval, paired_difference
 from sanitygap.scores import need_methods, randomization_scores
 

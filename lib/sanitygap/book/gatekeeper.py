@@ -93,8 +93,7 @@ def moved_verdicts(project: Project, run: str) -> Iterator[str]:
     A run is judged anew where a seal of its verdicts is missing or broken. Then they are sealed, so
     that it is not judged at every build.
     """
-    from sanitygap.claims import read_verdicts, registry
-    from sanitygap.claims.records import seal
+    from sanitygap.claims import read_verdicts, registry, seal
     from sanitygap.runs import open_run
 
     for folder in project.shown_runs(run):

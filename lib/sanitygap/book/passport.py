@@ -26,11 +26,7 @@ NO_COMMIT = "not known: the run does not say which version of the code made it"
 
 
 def passport(
-    name: str,
-    title: str,
-    stamp: Mapping[str, Any],
-    citation: Citation,
-    works: Sequence[str] = (),
+    name: str, title: str, stamp: Mapping[str, Any], citation: Citation, works: Sequence[str] = ()
 ) -> str:
     """The passport of an executed notebook, in MyST Markdown, to stand at the end of its page.
 

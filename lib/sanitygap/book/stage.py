@@ -20,7 +20,7 @@ from sanitygap.book.citation import WORKS, Citation, read_works
 from sanitygap.book.gatekeeper import STAMP, figure_mime, figure_options
 from sanitygap.book.passport import passport
 from sanitygap.book.project import Project
-from sanitygap.claims.verdicts import VERDICTS
+from sanitygap.claims import VERDICTS
 from sanitygap.errors import UsageError, unknown_name
 from sanitygap.provenance import checked_out
 
@@ -140,12 +140,7 @@ def title_of(notebook: Any) -> str:
 
 
 def _page(
-    name: str,
-    title: str,
-    notebook: Any,
-    citation: Citation,
-    folder: Path,
-    works: Sequence[str],
+    name: str, title: str, notebook: Any, citation: Citation, folder: Path, works: Sequence[str]
 ) -> None:
     """Write one executed notebook as a page.
 

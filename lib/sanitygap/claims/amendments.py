@@ -17,10 +17,9 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field, StringConstraints
 
-from sanitygap.claims.ledger import Strict, Text, default_ledger, find_claim, one_line, validated
+from sanitygap.claims import Strict, Text, beside_ledger, default_ledger, find_claim, read_entries
 from sanitygap.errors import UsageError
 from sanitygap.files import git_output, write_atomically
 
@@ -50,17 +49,11 @@ def load_amendments(path: Path | None = None) -> list[Amendment]:
         path: a file like ``data/amendments.yml``, which is the default.
 
     Raises:
-        UsageError: no such file, not YAML, an entry with a missing, empty or wrong field, a claim
-            that the ledger lacks, or entries that are not in the order of their dates.
+        UsageError: what :func:`~sanitygap.claims.read_entries` says, a claim that the ledger lacks,
+            or entries that are not in the order of their dates.
     """
-    path = path or default_ledger().with_name("amendments.yml")
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"there is no {path.name} beside the ledger") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path.name} is not valid YAML: {one_line(error)}") from None
-    amendments = list(validated(tuple[Amendment, ...], entries, path.name))
+    path = path or beside_ledger("amendments.yml")
+    amendments = read_entries(path, Amendment)
     for claim in {claim for amendment in amendments for claim in amendment.claims}:
         find_claim(claim)
     dates = [amendment.date for amendment in amendments]
@@ -78,7 +71,7 @@ def load_earlier(path: Path | None = None) -> dict[tuple[str, str], dict[str, st
     Raises:
         UsageError: there is no such file.
     """
-    path = path or default_ledger().with_name("amended-verdicts.csv")
+    path = path or beside_ledger("amended-verdicts.csv")
     if not path.is_file():
         raise UsageError(f"there is no {path.name}; make it with python -m {_MAKER}")
     earlier: dict[tuple[str, str], dict[str, str]] = {}
@@ -152,9 +145,8 @@ def as_csv(root: Path, amendments: Sequence[Amendment]) -> str:
 
 def main() -> None:
     """Write ``data/amended-verdicts.csv`` from ``data/amendments.yml`` and the history."""
-    ledger = default_ledger()
-    text = as_csv(ledger.parents[1], load_amendments())
-    write_atomically(ledger.with_name("amended-verdicts.csv"), text)
+    text = as_csv(default_ledger().parents[1], load_amendments())
+    write_atomically(beside_ledger("amended-verdicts.csv"), text)
 
 
 _MAKER = "sanitygap.claims.amendments"

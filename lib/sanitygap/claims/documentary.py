@@ -21,18 +21,17 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import pandas as pd
-import yaml
 from pydantic import Field
 
-from sanitygap.claims.ledger import (
+from sanitygap.claims import (
     Strict,
     Text,
-    default_ledger,
+    Value,
+    Verdict,
+    beside_ledger,
     find_claim,
-    one_line,
-    validated,
-)
-from sanitygap.claims.verdicts import Value, Verdict
+    read_entries,
+)  # fmt: skip
 from sanitygap.errors import UsageError
 from sanitygap.files import file_sha256, write_atomically
 
@@ -83,7 +82,7 @@ class Concordance:
         Raises:
             UsageError: there is no such file.
         """
-        path = path or default_ledger().with_name("concordance.csv")
+        path = path or beside_ledger("concordance.csv")
         if not path.is_file():
             raise UsageError(f"there is no {path.name}; make it with python -m {_MAKER}")
         return cls(pd.read_csv(path, comment="#", keep_default_na=False))
@@ -157,15 +156,13 @@ def substance(entry: Entry, verdicts: Mapping[str, str]) -> list[Substance]:
         entry: the sentence.
         verdicts: of the run, by claim.
     """
-    found = []
-    for name in entry.rests_on:
-        networks = find_claim(name).networks
-        found.append(
-            Substance(name, "not-run", f"judged on {networks} only")
-            if networks
-            else Substance(name, verdicts.get(name, "not-run"), "")
-        )
-    return found
+    networks = {name: find_claim(name).networks for name in entry.rests_on}
+    return [
+        Substance(name, "not-run", f"judged on {trained} only")
+        if trained
+        else Substance(name, verdicts.get(name, "not-run"), "")
+        for name, trained in networks.items()
+    ]
 
 
 def standing(found: list[Substance]) -> str:
@@ -178,19 +175,13 @@ _MAKER = "sanitygap.claims.documentary"
 
 
 def load_entries(path: Path | None = None) -> list[Entry]:
-    """The entries of ``data/documentary.yml``, or of another file like it.
+    """The entries of ``data/documentary.yml``, or of another file like it; errors: read_entries."""
+    return read_entries(path or beside_ledger("documentary.yml"), Entry)
 
-    Raises:
-        UsageError: no such file, not YAML, or an entry that does not fit.
-    """
-    path = path or default_ledger().with_name("documentary.yml")
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"there is no {path.name} beside the ledger") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path.name} is not valid YAML: {one_line(error)}") from None
-    return list(validated(tuple[Entry, ...], entries, path.name))
+
+def find_entry(name: str) -> Entry:
+    """The entry of a claim."""
+    return next(entry for entry in load_entries() if entry.id == name)
 
 
 COLUMNS = ("document", "section", "term", "count")
@@ -298,14 +289,7 @@ def main(arguments: list[str]) -> None:
     texts = {name: path.read_text(encoding="utf-8") for name, path in paths.items()}
     checksums = {name: file_sha256(path) for name, path in paths.items()}
     text = as_csv(counts(texts, terms), checksums | {"terms": terms_sha256(terms)})
-    write_atomically(default_ledger().with_name("concordance.csv"), text)
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except UsageError as problem:
-        sys.exit(f"sanitygap: {problem}")
+    write_atomically(beside_ledger("concordance.csv"), text)
 
 
 def anchored(entry: Entry, concordance: Concordance) -> Verdict:
@@ -334,5 +318,8 @@ def anchored(entry: Entry, concordance: Concordance) -> Verdict:
     )
 
 
-def find_entry(name: str) -> Entry:
-    return next(entry for entry in load_entries() if entry.id == name)
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except UsageError as problem:
+        sys.exit(f"sanitygap: {problem}")

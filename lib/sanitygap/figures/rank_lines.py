@@ -67,10 +67,7 @@ def rank_lines(numbers: pd.DataFrame, *, ylabel: str, caption: str) -> Plate:
 
 
 def picture_row(
-    pictures: Mapping[str, torch.Tensor],
-    notes: Sequence[str],
-    caption: str,
-    numbers: pd.DataFrame,
+    pictures: Mapping[str, torch.Tensor], notes: Sequence[str], caption: str, numbers: pd.DataFrame
 ) -> Plate:
     """Pictures with a title above and a note below each.
 

@@ -27,10 +27,7 @@ BUDGET = 600_000
 EVERY_METHOD = ""
 
 TEMPLATES = Environment(
-    loader=PackageLoader("sanitygap", "data"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
+    loader=PackageLoader("sanitygap", "data"), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
 
 Box = tuple[int, int, int, int]

@@ -2,13 +2,10 @@
 
 from pandas.io.formats.style import Styler
 
-from sanitygap.claims import load_claims, registry
-from sanitygap.claims.verdicts import VERDICTS
+from sanitygap.claims import VERDICTS, load_claims, registry
 from sanitygap.pages import marked
 from sanitygap.runs import Study
-from sanitygap.show import (
-    text_table,
-)
+from sanitygap.show import text_table
 
 
 def audit(study: Study) -> Styler:

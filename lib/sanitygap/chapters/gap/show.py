@@ -448,8 +448,7 @@ def _decided(table: pd.DataFrame, decided: pd.Series, value: str, outcome: str) 
 def gap_plate(study: Study) -> Plate:
     """Methods by both scores and both ranks."""
     scores = complete(
-        ssim_scores(study.table("randomization")),
-        softmax_scores(study.table("occlusion")),
+        ssim_scores(study.table("randomization")), softmax_scores(study.table("occlusion"))
     )
     columns = []
     for name, table in zip(BOTH, scores, strict=True):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from sanitygap import judge
-from sanitygap.claims.ledger import default_ledger
+from sanitygap.claims import default_ledger
 from sanitygap.errors import UsageError
 from sanitygap.inference import Interval, bootstrap_mean, rank_agreement
 from sanitygap.judge import (

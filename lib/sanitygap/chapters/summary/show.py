@@ -2,9 +2,8 @@
 
 from pandas.io.formats.style import Styler
 
-from sanitygap.claims import collect, find_claim, load_claims
+from sanitygap.claims import VERDICTS, collect, find_claim, load_claims
 from sanitygap.claims.documentary import SUMMARY, load_entries, substance
-from sanitygap.claims.verdicts import VERDICTS
 from sanitygap.runs import Study
 from sanitygap.show import text_table
 
