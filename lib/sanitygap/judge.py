@@ -24,8 +24,8 @@ from sanitygap.claims import (
     verdict_from_interval,
 )
 from sanitygap.claims import criterion as criterion
-from sanitygap.inference import Interval, paired_difference
-from sanitygap.scores import need_methods, randomization_scores
+from sanitygap.inference import Interval, holm, paired_difference
+from sanitygap.scores import complete, need_methods, randomization_scores
 
 Tables = Mapping[str, pd.DataFrame]
 Context = CriterionContext
@@ -403,3 +403,15 @@ def nearest(table: pd.DataFrame) -> pd.DataFrame:
 def at_stage(table: pd.DataFrame, step: int, value: str) -> pd.DataFrame:
     """Scores of one step, images x methods, averaged over seeds."""
     return scores_by(rows_of(table, step=step), value)
+
+
+def adjusted(pvalues: Iterable[float]) -> list[float]:
+    """P-values of a family of comparisons, in their order, corrected with Holm's method."""
+    return list(holm({str(place): p for place, p in enumerate(pvalues)}).values())
+
+
+def figure_methods(*scores: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
+    """Score tables cut to the methods of the paper's figures and the images that all have."""
+    return complete(
+        *(table[[name for name in FIGURE_METHODS if name in table]] for table in scores)
+    )

@@ -19,10 +19,16 @@ import psutil
 from tqdm import tqdm
 
 from sanitygap import fingerprint
-from sanitygap.book.gatekeeper import STAMP, checksums
+from sanitygap.book.gatekeeper import (
+    KERNELSPEC,
+    STAMP,
+    LocalPaths,
+    checksums,
+    map_strings,
+    publishable,
+)
 from sanitygap.book.kernels import KERNEL, kernels, logging_reads
 from sanitygap.book.project import Project
-from sanitygap.book.publishable import KERNELSPEC, LocalPaths, map_strings, publishable
 from sanitygap.errors import NotRecordedError, UsageError
 from sanitygap.files import file_sha256
 from sanitygap.provenance import checked_out

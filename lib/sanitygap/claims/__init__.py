@@ -36,7 +36,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     model_validator,
-)  # fmt: skip
+)
 
 from sanitygap.errors import LackingMethodError, UsageError, unknown_name
 from sanitygap.files import file_sha256, read_json, write_atomically

@@ -31,7 +31,7 @@ from sanitygap.claims import (
     beside_ledger,
     find_claim,
     read_entries,
-)  # fmt: skip
+)
 from sanitygap.errors import UsageError
 from sanitygap.files import file_sha256, write_atomically
 

@@ -253,7 +253,7 @@ def data_uri(jpeg: bytes) -> str:
     """The address of a JPEG file that is written into the page itself.
 
     The slashes of base64 are percent-encoded, so that no chance run of letters between two of
-    them is taken for a folder of this machine (see :mod:`sanitygap.book.publishable`).
+    them is taken for a folder of this machine (see :mod:`sanitygap.book.gatekeeper`).
     """
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode().replace("/", "%2F")
 

@@ -54,18 +54,6 @@ class Examples:
         return ImageSet(spec, names, tuple(map(int, self.labels)), tuple(self.images))
 
 
-def _black(rng: np.random.Generator, train: bool) -> Pixels:
-    return np.zeros((SIZE, SIZE, 3))
-
-
-def _noise(rng: np.random.Generator, train: bool) -> Pixels:
-    return rng.random((SIZE, SIZE, 3))
-
-
-def _texture(rng: np.random.Generator, train: bool) -> Pixels:
-    return _crop(int(rng.integers(CLASSES)), rng, train)
-
-
 def _crop(photo: int, rng: np.random.Generator, train: bool) -> Pixels:
     """A random square of a photograph's left half to train, of its right half to test."""
     pixels = _photos()[photo]
@@ -111,9 +99,11 @@ def _photograph(rng: np.random.Generator, train: bool) -> tuple[Pixels, int]:
 
 #: task -> what draws an image ``(32, 32, 3)`` with values in 0 to 1, and its class
 TASKS: dict[str, Draw] = {
-    "digits": _digit_on(_black),
-    "digits on noise": _digit_on(_noise),
-    "digits on texture": _digit_on(_texture),
+    "digits": _digit_on(lambda rng, train: np.zeros((SIZE, SIZE, 3))),
+    "digits on noise": _digit_on(lambda rng, train: rng.random((SIZE, SIZE, 3))),
+    "digits on texture": _digit_on(
+        lambda rng, train: _crop(int(rng.integers(CLASSES)), rng, train)
+    ),
     "photographs": _photograph,
 }
 
