@@ -19,18 +19,11 @@ from pydantic import PositiveInt
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from sanitygap import faithfulness
 from sanitygap.attribution import Sampling
 from sanitygap.attribution.applicable import defined
 from sanitygap.errors import UsageError
-from sanitygap.faithfulness import (
-    REGIONS,
-    Tiling,
-    blurred,
-    counts_of,
-    occlusion_steps,
-    replacement_curves,
-    scaled,
-)
+from sanitygap.faithfulness import REGIONS, Tiling, blurred
 from sanitygap.randomization import NORM_LAYERS, Norms, RandomTwin, Redraw, steps
 from sanitygap.reductions import REDUCTIONS, Reduction, reduce
 from sanitygap.seeds import normal
@@ -162,19 +155,21 @@ def _scores_of_rankings(
 ) -> pd.DataFrame:
     """Mean softmax and logit of every image under every map; equal rankings are occluded once."""
     model = batch.model
-    side = scaled(patch, batch.inputs.shape[-1])
+    side = faithfulness.scaled(patch, batch.inputs.shape[-1])
     orders = torch.stack(
-        [occlusion_steps(values, side, REGIONS, tiling) for values in maps.values()]
+        [faithfulness.occlusion_steps(values, side, REGIONS, tiling) for values in maps.values()]
     )
-    counts = counts_of(REGIONS, every)
+    counts = faithfulness.counts_of(REGIONS, every)
     rows = []
     for place in range(len(batch.names)):
         distinct, which = orders[:, place].flatten(1).unique(dim=0, return_inverse=True)
         rankings = distinct.view(-1, *orders.shape[2:])
         image, target = batch.inputs[place][None], batch.targets[place][None]
         many = (len(rankings), -1, -1, -1)
-        start = replacement_curves(model, image, target, soft[place][None], rankings[:1], [0])
-        later = replacement_curves(
+        start = faithfulness.replacement_curves(
+            model, image, target, soft[place][None], rankings[:1], [0]
+        )
+        later = faithfulness.replacement_curves(
             model,
             image.expand(many),
             target.expand(len(rankings)),

@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from sanitygap.chapters.gap.measure import LRP_VARIANTS, SIMILARITIES
 from sanitygap.errors import UsageError
 from sanitygap.inference import UndefinedStatisticError
 from sanitygap.judge import GRADIENTS, GUIDED, rows_of
 
 PARTS = ("guided backpropagation", "LRP")
+LRP_VARIANTS = ("lrp-epsilon-plus", "lrp-adaptive-beta")
+SIMILARITIES = ("ssim", "ssim_robust", "ssim_L1", "ssim_L2", "spearman", "mse")
 
 #: choices that both tests share, and those of one
 SHARED = ("reduction", "variant", "start", "biases", "images")
@@ -270,7 +271,7 @@ def agreement_of_patches(names: Sequence[str], scores: Scores, seed: int = 0) ->
     for key, table in tables_of(names, scores):
         if key["patch"] != 8:
             continue
-        other = scores.of(key | {"patch": 15}, list(table))
+        other = scores.of(key | {"patch": 15}, list(map(str, table)))
         common = sorted(set(table.index) & set(other.index))
         if len(other) < 2:
             continue

@@ -14,7 +14,6 @@ from pandas.io.formats.style import Styler
 from sanitygap import show
 from sanitygap.chapters.gap import multiverse, plots
 from sanitygap.chapters.gap.judge import STATISTICS, both_scores, family_scores
-from sanitygap.chapters.gap.measure import LRP_VARIANTS
 from sanitygap.chapters.gap.multiverse import CHOICES, PARTS, READING, Gap, deciding, shares
 from sanitygap.errors import UsageError
 from sanitygap.figures.maps import rank_lines, ranked
@@ -54,7 +53,7 @@ LEVEL_WORDS: Mapping[str, Mapping[object, str]] = {
     "reduction": {
         "signed": "signed sum", "abs-sum": "|sum|", "sum-abs": "sum of |·|", "l2": "l2 norm",
     },
-    "variant": {name: label(name) for name in LRP_VARIANTS},
+    "variant": {name: label(name) for name in multiverse.LRP_VARIANTS},
     "start": {"one": "LRP starts at 1", "logit": "LRP starts at the logit"},
     "biases": {"out": "LRP without biases", "in": "LRP with biases"},
     "images": {"all": "all images", "correct": "correctly classified"},

@@ -13,22 +13,11 @@ from pydantic import PositiveInt
 from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
+from sanitygap import faithfulness
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.attribution.applicable import defined
 from sanitygap.errors import UsageError, unknown_name
-from sanitygap.faithfulness import (
-    REGIONS,
-    OcclusionCurves,
-    blurred,
-    counts_of,
-    greedy_steps,
-    occlusion_steps,
-    odd,
-    region_means,
-    replaced,
-    replacement_curves,
-    scaled,
-)
+from sanitygap.faithfulness import REGIONS, blurred, occlusion_steps, scaled
 from sanitygap.images import ImageSet
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization_test import ALL_METHODS, CORE_METHODS
@@ -50,7 +39,7 @@ def blur(model: Explainable, inputs: Tensor, seeds: Sequence[int]) -> Tensor:
 
 def wide_blur(model: Explainable, inputs: Tensor, seeds: Sequence[int]) -> Tensor:
     """Box blur of 45 of 224 pixels."""
-    return blurred(inputs, odd(scaled(WIDE_BLUR, inputs.shape[-1])))
+    return blurred(inputs, faithfulness.odd(scaled(WIDE_BLUR, inputs.shape[-1])))
 
 
 def black(model: Explainable, inputs: Tensor, seeds: Sequence[int]) -> Tensor:
@@ -81,16 +70,16 @@ REPLACEMENTS: dict[str, Replacement] = {
 }
 
 
-def untouched(batch: Batch) -> OcclusionCurves:
+def untouched(batch: Batch) -> faithfulness.OcclusionCurves:
     """The first state of all curves: nothing is replaced."""
     nothing = torch.ones_like(batch.inputs[:, 0])
     model, x = batch.model, batch.inputs
-    return replacement_curves(model, x, batch.targets, x, nothing, [0], batch.size)
+    return faithfulness.replacement_curves(model, x, batch.targets, x, nothing, [0], batch.size)
 
 
 def curve_rows(
     batch: Batch,
-    whole: OcclusionCurves,
+    whole: faithfulness.OcclusionCurves,
     substitute: Tensor,
     order: Tensor,
     counts: Sequence[int],
@@ -106,7 +95,7 @@ def curve_rows(
         counts: numbers of replaced regions, ascending from 0.
         constant: further columns.
     """
-    later = replacement_curves(
+    later = faithfulness.replacement_curves(
         batch.model, batch.inputs, batch.targets, substitute, order, counts[1:], batch.size
     )
     curves = whole.followed_by(later)
@@ -156,7 +145,7 @@ def occlusion_test(
         path_steps: points of integrated gradients.
         noisy_copies: copies in SmoothGrad.
     """
-    counts, width = counts_of(regions, every), batch.inputs.shape[-1]
+    counts, width = faithfulness.counts_of(regions, every), batch.inputs.shape[-1]
     sampling = Sampling(path_steps, noisy_copies)
     values = batch.unpooled(methods, batch.seed, "base", sampling=sampling)
     soft, whole = blurred(batch.inputs), untouched(batch)
@@ -188,8 +177,10 @@ def greedy_occlusion(
         every: the prediction is taken after every that many of them.
     """
     inputs, side = batch.inputs, scaled(patch, batch.inputs.shape[-1])
-    order = greedy_steps(batch.model, inputs, batch.targets, side, regions, batch_size=batch.size)
-    counts = counts_of(regions, every)
+    order = faithfulness.greedy_steps(
+        batch.model, inputs, batch.targets, side, regions, batch_size=batch.size
+    )
+    counts = faithfulness.counts_of(regions, every)
     return curve_rows(batch, untouched(batch), blurred(inputs), order, counts, patch=patch)
 
 
@@ -243,7 +234,7 @@ def occlusion_replacements(
     variants = [("signed", name) for name in replace_by]
     variants += [("absolute", name) for name in replace_by if name == "blur"]
     whole = untouched(batch)
-    counts, side = counts_of(regions, every), scaled(patch, inputs.shape[-1])
+    counts, side = faithfulness.counts_of(regions, every), scaled(patch, inputs.shape[-1])
     for (name, values), (ranked_by, replacement) in itertools.product(maps.items(), variants):
         ranked = values if ranked_by == "signed" else values.abs()
         order = occlusion_steps(ranked, side, counts[-1])
@@ -298,12 +289,14 @@ def color_change(
         Euclidean distance over channels between the two mean colours, and between the two
         variances, each averaged over the hidden regions, ``(N,)``.
     """
-    chosen = region_means(hidden.float(), patch) > 0.5
+    chosen = faithfulness.region_means(hidden.float(), patch) > 0.5
 
     def moments(pixels: Tensor) -> tuple[Tensor, Tensor]:
         channels = pixels.double().unbind(1)
-        means = torch.stack([region_means(values, patch) for values in channels])
-        squares = torch.stack([region_means(values.square(), patch) for values in channels])
+        means = torch.stack([faithfulness.region_means(values, patch) for values in channels])
+        squares = torch.stack(
+            [faithfulness.region_means(values.square(), patch) for values in channels]
+        )
         return means, squares - means.square()
 
     distances = [
@@ -357,7 +350,9 @@ def outlier_images(
         random_order = normal(shape, batch.seeds(seed, "random order"), inputs)
         order = occlusion_steps(random_order, side, regions)
         versions = {"none": inputs} | {
-            name: replaced(inputs, make(model, inputs, batch.seeds(seed, name)), order, regions)
+            name: faithfulness.replaced(
+                inputs, make(model, inputs, batch.seeds(seed, name)), order, regions
+            )
             for name, make in REPLACEMENTS.items()
         }
         for name, version in versions.items():
@@ -471,7 +466,7 @@ def example_occlusion(
 
     # an image for each method; nothing is hidden in the first state, whatever the method
     many = (len(order), -1, -1, -1)
-    curves = replacement_curves(
+    curves = faithfulness.replacement_curves(
         model, inputs.expand(many), target.expand(len(order)), soft.expand(many), order, wanted,
         batch_size,
     )  # fmt: skip

@@ -443,8 +443,8 @@ def random_gradient_plate(study: Study) -> Plate:
         numbers.rename(columns={"second": "row", "maps": "series"}),
         caption="Input times a random gradient, compared with three other maps. Overlap of its "
         f"strongest pixels with edges: {table['overlap'].mean():.2f}, by chance "
-        f"{table['edges'].mean():.2f}. {show.about(study, RANDOM_GRADIENT)}, {table['seed'].nunique()} "
-        f"random gradients an image. {show.BARS}",
+        f"{table['edges'].mean():.2f}. {show.about(study, RANDOM_GRADIENT)}, "
+        f"{table['seed'].nunique()} random gradients an image. {show.BARS}",
         xlabels="similarity",
         lines=dict.fromkeys(CONTROL_SIMILARITIES.values(), 0.0),
         legend="scaling",
