@@ -218,6 +218,28 @@ def with_intervals(
     return pd.DataFrame(rows)
 
 
+def by_run(
+    studies: Iterable[Study],
+    table: str,
+    choose: Callable[[pd.DataFrame], pd.DataFrame],
+    by: Sequence[str],
+    value: str,
+) -> pd.DataFrame:
+    """:func:`with_intervals` for several runs, a panel each.
+
+    Args:
+        studies: the runs.
+        table: its name.
+        choose: which of its rows.
+        by, value: columns.
+    """
+    parts = [
+        with_intervals(choose(study.table(table)), by, value).assign(panel=panel(study, table))
+        for study in studies
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
 def score_columns(scores: pd.DataFrame, name: str) -> pd.DataFrame:
     """Mean of each method with its interval, for :func:`draw_points`.
 

@@ -86,14 +86,11 @@ def stage(
         shown = [entry for key, entry in works.items() if key in own]
         _page(name, title, notebook, citation, folder / "notebooks", shown)
         executions.append({"name": name, "title": title, **notebook.metadata[STAMP]})
+    empty = ("runs", "changes", "recorded_claims", "recorded_tables", "amendments")
     facts = {
         "run": None,
-        "runs": [],
-        "changes": [],
-        "recorded_claims": [],
-        "recorded_tables": [],
-        "amendments": [],
         "drift": {},
+        **{name: [] for name in empty},
         **(results or {}),
         "claims": list(claims),
         "executions": executions,
@@ -191,14 +188,11 @@ def _leave_out_repeats(notebook: Any) -> None:
     two, only one other is left, and would be shown twice.
     """
     seen: list[Any] = []
-    kept = []
-    for cell in notebook.cells:
+    for cell in list(notebook.cells):
         figures = [output.data for output in cell.get("outputs", []) if figure_mime(output)]
         if figures and all(figure in seen for figure in figures):
-            continue
+            notebook.cells.remove(cell)
         seen += figures
-        kept.append(cell)
-    notebook.cells = kept
 
 
 def _set_figure(cell: Any, alt: str, caption: str | None, label: str) -> None:
@@ -439,18 +433,9 @@ def _jupyter_book(project: Project, source: Path) -> Path:
     work = project.build_folder / "work"
     shutil.rmtree(work, ignore_errors=True)
     log = project.build_folder / "build.log"
-    arguments = [
-        "build",
-        str(source),
-        "-n",
-        "-W",
-        "--keep-going",
-        "--all",
-        "--path-output",
-        str(work),
-    ]
+    flags = ["-n", "-W", "--keep-going", "--all", "--path-output", str(work)]
     done = subprocess.run(
-        [sys.executable, "-c", _JUPYTER_BOOK, *arguments],
+        [sys.executable, "-c", _JUPYTER_BOOK, "build", str(source), *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -290,7 +290,7 @@ def validated(kind: type[Entry], entries: Any, place: str) -> tuple[Entry, ...]:
         raise UsageError(f"{place}, {about}{field}{first['msg']}; correct the file") from None
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: object) -> str:
     """The message of an error without line breaks."""
     return " ".join(str(error).split())
 

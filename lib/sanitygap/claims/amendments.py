@@ -8,8 +8,6 @@ them too. Whoever adds an amendment makes that file again::
     python -m sanitygap.claims.amendments
 """
 
-import csv
-import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
+import pandas as pd
 from pydantic import Field, StringConstraints
 
 from sanitygap.claims import Strict, Text, beside_ledger, default_ledger, find_claim, read_entries
@@ -75,9 +74,8 @@ def load_earlier(path: Path | None = None) -> dict[tuple[str, str], dict[str, st
     if not path.is_file():
         raise UsageError(f"there is no {path.name}; make it with python -m {_MAKER}")
     earlier: dict[tuple[str, str], dict[str, str]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            earlier.setdefault((row["until"], row["claim"]), {})[row["run"]] = row["verdict"]
+    for row in pd.read_csv(path, dtype=str).to_dict("records"):
+        earlier.setdefault((row["until"], row["claim"]), {})[row["run"]] = row["verdict"]
     return earlier
 
 
@@ -132,15 +130,13 @@ def verdicts_at(root: Path, commit: str) -> dict[tuple[str, str], str]:
 
 def as_csv(root: Path, amendments: Sequence[Amendment]) -> str:
     """The verdicts before each amendment as text, from the history of a checkout."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows = []
     for until in dict.fromkeys(amendment.until for amendment in amendments):
         wanted = {claim for a in amendments if a.until == until for claim in a.claims}
         for (claim, run), verdict in sorted(verdicts_at(root, until).items()):
             if claim in wanted:
-                writer.writerow((until, claim, run, verdict))
-    return text.getvalue()
+                rows.append((until, claim, run, verdict))
+    return pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, lineterminator="\n")
 
 
 def main() -> None:

@@ -10,9 +10,7 @@ can make it again::
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -267,13 +265,9 @@ def terms_sha256(terms: Iterable[str]) -> str:
 
 def as_csv(rows: Iterable[tuple[str, str, str, int]], checksums: Mapping[str, str]) -> str:
     """The concordance as text, with the SHA-256 of what it was made from."""
-    text = io.StringIO()
-    for document, digest in checksums.items():
-        text.write(f"# {document} sha256 {digest}\n")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(rows)
-    return text.getvalue()
+    head = "".join(f"# {document} sha256 {digest}\n" for document, digest in checksums.items())
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return head + table.to_csv(index=False, lineterminator="\n")
 
 
 def main(arguments: list[str]) -> None:

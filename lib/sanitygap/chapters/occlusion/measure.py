@@ -116,13 +116,9 @@ def curve_rows(
     by=["methods"],
     smoke={"methods": CORE_METHODS, "path_steps": 2, "noisy_copies": 2, "regions": 3},
     quick={
-        "methods": CORE_METHODS,
-        "path_steps": 8,
-        "noisy_copies": 8,
-        "patches": (15,),
-        "every": 2,
+        "methods": CORE_METHODS, "path_steps": 8, "noisy_copies": 8, "patches": (15,), "every": 2,
     },
-)
+)  # fmt: skip
 def occlusion_test(
     batch: Batch,
     methods: Sequence[str] = ALL_METHODS,

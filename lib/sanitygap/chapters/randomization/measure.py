@@ -523,26 +523,18 @@ TASK_METHODS = (
     "task-dependence",
     by=["trained_on"],
     smoke={
-        "networks": 1,
-        "epochs": 1,
-        "examples_to_train": 200,
-        "examples_to_test": 10,
-        "path_steps": 2,
-        "noisy_copies": 2,
+        "networks": 1, "epochs": 1, "examples_to_train": 200, "examples_to_test": 10,
+        "path_steps": 2, "noisy_copies": 2,
     },
     quick={
-        "networks": 2,
-        "epochs": 4,
-        "examples_to_train": 1000,
-        "examples_to_test": 40,
-        "path_steps": 5,
-        "noisy_copies": 5,
+        "networks": 2, "epochs": 4, "examples_to_train": 1000, "examples_to_test": 40,
+        "path_steps": 5, "noisy_copies": 5,
     },
-)
+)  # fmt: skip
 def task_dependence(
     seed: int,
     trained_on: Sequence[str] = tuple(TASKS),
-    methods: Sequence[str] = TASK_METHODS,
+    methods: Sequence[str] = TASK_METHODS,  # fmt: skip
     networks: int = 5,
     epochs: int = 12,
     examples_to_train: int = 2000,

@@ -31,21 +31,22 @@ def randomization_curves(
     studies: list[Study], similarity: str = "ssim", sign: str = "signed"
 ) -> Plate:
     """Similarity against the depth of top-down randomisation (Binder et al., Fig. 2)."""
-    frames, ticks = [], {}
-    for study in studies:
-        table = study.table("randomization")
-        rows = table[(table["sign"] == sign) & (table["order"] == "top-down")]
-        numbers = show.with_intervals(rows, ("method", "step", "steps", "stage"), similarity)
-        numbers["depth"] = 100 * numbers["step"] / numbers["steps"]
-        frames.append(numbers.assign(panel=show.panel(study, "randomization")))
-        ticks = dict(zip(numbers["depth"], numbers["stage"], strict=True))
+    numbers = show.by_run(
+        studies,
+        "randomization",
+        lambda table: rows_of(table, sign=sign, order="top-down"),
+        ("method", "step", "steps", "stage"),
+        similarity,
+    )
+    numbers["depth"] = 100 * numbers["step"] / numbers["steps"]
     alone = len(studies) == 1
+    ticks = dict(zip(numbers["depth"], numbers["stage"], strict=True)) if alone else None
     return show.curves(
-        pd.concat(frames, ignore_index=True),
+        numbers,
         "depth",
         xlabel="stage reached from the top" if alone else "stages redrawn, % of all",
         ylabel=SIMILARITY_LABELS[similarity],
-        ticks=ticks if alone else None,
+        ticks=ticks,
         caption=f"Top-down randomisation, {sign} maps: {SIMILARITY_LABELS[similarity]} against "
         f"depth. {show.about_all(studies, 'randomization', 'Bands')}",
     )

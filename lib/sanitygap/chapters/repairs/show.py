@@ -62,14 +62,9 @@ def order_plate(study: Study) -> Plate:
 @show.shows_several(INDEPENDENT)
 def independent_curves(studies: list[Study]) -> Plate:
     """Similarity when one stage alone is redrawn, stage by stage."""
-    frames = []
-    for study in studies:
-        rows = signed(study.table(INDEPENDENT))
-        numbers = show.with_intervals(rows, ("method", "step", "steps"), "ssim")
-        numbers["depth"] = 100 * numbers["step"] / numbers["steps"]
-        frames.append(numbers.assign(panel=show.panel(study, INDEPENDENT)))
+    numbers = show.by_run(studies, INDEPENDENT, signed, ("method", "step", "steps"), "ssim")
     return show.curves(
-        pd.concat(frames, ignore_index=True),
+        numbers.assign(depth=100 * numbers["step"] / numbers["steps"]),
         "depth",
         xlabel="the redrawn stage, % of the way from the output to the input",
         ylabel="SSIM (low: passes the sanity check)",
