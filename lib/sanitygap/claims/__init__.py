@@ -195,13 +195,13 @@ def _read_entries(path: Path, _changed: int, kind: type[Entry]) -> tuple[Entry, 
     return validated(kind, entries, path.name)
 
 
-def find_claim(claim_id: str, path: Path | None = None) -> Claim:
+def find_claim(claim_id: str) -> Claim:
     """The claim with an id.
 
     Raises:
         UsageError: there is no such claim; the message names similar ones.
     """
-    claims = {claim.id: claim for claim in load_claims(path)}
+    claims = {claim.id: claim for claim in load_claims()}
     if claim_id not in claims:
         raise unknown_name("claim", claim_id, list(claims))
     return claims[claim_id]
@@ -221,15 +221,15 @@ def why_not_run(claim: Claim, model: str | None = None) -> str:
     return f"Not computed in the chosen runs.{needs} Run `{commands}`."
 
 
-def commands_for(claim: Claim, run: str = "mine", model: str | None = None) -> list[str]:
+def commands_for(claim: Claim, model: str | None = None) -> list[str]:
     """The shell commands that compute a claim in the paper's own setting, one for each model.
 
-    ``WEIGHTS`` and ``PATH`` in them stand for files of the person who runs them. Empty if no
+    The run is called ``mine``, with the model's name where the paper has several. ``WEIGHTS`` and
+    ``PATH`` in them stand for files of the person who runs them. Empty if no
     notebook computes the claim.
 
     Args:
         claim: the claim.
-        run: name of the run, followed by the model's where the paper has several.
         model: only the command for this one of the paper's own models.
     """
     if claim.notebook is None:
@@ -245,7 +245,7 @@ def commands_for(claim: Claim, run: str = "mine", model: str | None = None) -> l
         if own.n_images:
             words += ["--n-images", str(own.n_images)]
         several = spec and len(own.models) > 1
-        words += ["--run", f"{run}-{spec.rpartition(':')[2]}" if spec and several else run]
+        words += ["--run", f"mine-{spec.rpartition(':')[2]}" if spec and several else "mine"]
         commands.append(shlex.join(words))
     return commands
 

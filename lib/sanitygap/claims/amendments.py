@@ -61,16 +61,13 @@ def load_amendments(path: Path | None = None) -> list[Amendment]:
     return amendments
 
 
-def load_earlier(path: Path | None = None) -> dict[tuple[str, str], dict[str, str]]:
+def load_earlier() -> dict[tuple[str, str], dict[str, str]]:
     """The verdicts before each amendment: commit and claim -> run -> verdict.
 
-    Args:
-        path: a file like ``data/amended-verdicts.csv``, which is the default.
-
     Raises:
-        UsageError: there is no such file.
+        UsageError: there is no ``data/amended-verdicts.csv``.
     """
-    path = path or beside_ledger("amended-verdicts.csv")
+    path = beside_ledger("amended-verdicts.csv")
     if not path.is_file():
         raise UsageError(f"there is no {path.name}; make it with python -m {_MAKER}")
     earlier: dict[tuple[str, str], dict[str, str]] = {}

@@ -172,9 +172,9 @@ def standing(found: list[Substance]) -> str:
 _MAKER = "sanitygap.claims.documentary"
 
 
-def load_entries(path: Path | None = None) -> list[Entry]:
-    """The entries of ``data/documentary.yml``, or of another file like it; errors: read_entries."""
-    return read_entries(path or beside_ledger("documentary.yml"), Entry)
+def load_entries() -> list[Entry]:
+    """The entries of ``data/documentary.yml``."""
+    return read_entries(beside_ledger("documentary.yml"), Entry)
 
 
 def find_entry(name: str) -> Entry:

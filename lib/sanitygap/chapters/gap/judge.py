@@ -46,14 +46,9 @@ def fig2(tables: Tables, context: Context) -> Verdict:
     if not steps:
         return judge.not_run("the table holds no step beyond the classifier")
     judged = {name: _differences(table, steps, column) for column, name in judge.RANGES.items()}
-    numbers = {
-        key: sum(verdict.numbers[key] for verdict in judged.values())
-        for key in ("held", "against", "open")
-    } | {
-        f"{key}, L = {name}": count
-        for name, verdict in judged.items()
-        for key, count in verdict.numbers.items()
-    }
+    keys = ("held", "against", "open")
+    numbers = {key: sum(verdict.numbers[key] for verdict in judged.values()) for key in keys}
+    numbers |= {f"{key}, L = {name}": v.numbers[key] for name, v in judged.items() for key in keys}
     evidence = " ".join(f"L = {name}: {verdict.evidence}" for name, verdict in judged.items())
     value, reason = next(iter(judged.values())).value, ""
     if len({verdict.value for verdict in judged.values()}) > 1:
@@ -213,19 +208,14 @@ def _over_occlusion(outcomes: pd.DataFrame, parts: Sequence[str], patch: int) ->
     return over_specifications(every, outcomes, multiverse.OCCLUSION, words)
 
 
-def both_scores(
-    tables: Tables, methods: Sequence[str] | None = None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Randomisation and occlusion scores of the same images and methods.
+def both_scores(tables: Tables) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Randomisation and occlusion scores of the same images and methods, without controls.
 
     Args:
         tables: ``randomization`` and ``occlusion``.
-        methods: all that are no controls by default.
     """
     scores = randomization_scores(tables["randomization"]), occlusion_scores(tables["occlusion"])
-    random, occluded = complete(
-        *(table[list(methods or judge.methods_of(table))] for table in scores)
-    )
+    random, occluded = complete(*(table[judge.methods_of(table)] for table in scores))
     return random, occluded
 
 

@@ -159,9 +159,7 @@ def as_inputs(images: NDArray[np.uint8]) -> torch.Tensor:
     return (pixels - mean) / std
 
 
-def trained_network(
-    task: str, seed: int, epochs: int, count: int = 2000, batch_size: int = 50
-) -> Explainable:
+def trained_network(task: str, seed: int, epochs: int, count: int = 2000) -> Explainable:
     """The small network trained on a task with Adam (learning rate 0.002), on the CPU.
 
     Args:
@@ -169,7 +167,6 @@ def trained_network(
         seed: of initial weights, examples and their order.
         epochs: passes through the examples.
         count: number of examples.
-        batch_size: examples in one step.
 
     Returns:
         The network with one randomisation stage for each of its four layers.
@@ -183,7 +180,7 @@ def trained_network(
     source = torch.Generator().manual_seed(stable_seed(seed, "order"))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.002)
     for _ in range(epochs):
-        for chosen in torch.randperm(count, generator=source).split(batch_size):
+        for chosen in torch.randperm(count, generator=source).split(50):
             descend(network, optimizer, inputs, labels, chosen)
     return explained_by_layers(f"small network, {task}", network, PREPROCESSING)
 
@@ -280,10 +277,10 @@ def measured(model: Explainable, redraw: Redraw, seed: int) -> dict[str, object]
     }
 
 
-def _powers(value: Tensor, part: int = 2**22) -> tuple[float, float]:
+def _powers(value: Tensor) -> tuple[float, float]:
     """Sums of the squares and of the fourth powers, in parts that fit into memory."""
     second = fourth = 0.0
-    for values in value.flatten().split(part):
+    for values in value.flatten().split(2**22):
         squares = values.double().square()
         second, fourth = second + float(squares.sum()), fourth + float(squares.square().sum())
     return second, fourth

@@ -207,12 +207,11 @@ def smallest_p(images: int) -> float:
     return max(0.5**images, 1 / (RESAMPLES + 1))
 
 
-def effects(table: pd.DataFrame, value: str = "ssim") -> pd.DataFrame:
+def effects(table: pd.DataFrame) -> pd.DataFrame:
     """The test of each method at each step: is its map less similar than when asked again?
 
     Args:
         table: the table ``test-retest``.
-        value: ``ssim`` or ``spearman``.
 
     Returns:
         One row a method and step: ``retest`` and ``randomized`` (means over images), ``n`` and
@@ -220,7 +219,7 @@ def effects(table: pd.DataFrame, value: str = "ssim") -> pd.DataFrame:
     """
     rows = []
     for method, part in table.groupby("method", sort=False):
-        means = judge.scores_by(part, value, "step")
+        means = judge.scores_by(part, "ssim", "step")
         for step in means.columns.drop([0]):
             pair = means[[step, 0]].dropna()
             rows.append(
