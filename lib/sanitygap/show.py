@@ -225,7 +225,7 @@ def by_run(
     by: Sequence[str],
     value: str,
 ) -> pd.DataFrame:
-    """:func:`with_intervals` for several runs, a panel each.
+    """:func:`with_intervals` for several runs, a panel each; with ``depth``, the step in % of all.
 
     Args:
         studies: the runs.
@@ -233,10 +233,12 @@ def by_run(
         choose: which of its rows.
         by, value: columns.
     """
-    parts = [
-        with_intervals(choose(study.table(table)), by, value).assign(panel=panel(study, table))
-        for study in studies
-    ]
+    parts = []
+    for study in studies:
+        rows = with_intervals(choose(study.table(table)), by, value)
+        if "steps" in rows:
+            rows["depth"] = 100 * rows["step"] / rows["steps"]
+        parts.append(rows.assign(panel=panel(study, table)))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -188,11 +188,14 @@ def _leave_out_repeats(notebook: Any) -> None:
     two, only one other is left, and would be shown twice.
     """
     seen: list[Any] = []
-    for cell in list(notebook.cells):
+    kept = []
+    for cell in notebook.cells:
         figures = [output.data for output in cell.get("outputs", []) if figure_mime(output)]
         if figures and all(figure in seen for figure in figures):
-            notebook.cells.remove(cell)
+            continue
         seen += figures
+        kept.append(cell)
+    notebook.cells = kept
 
 
 def _set_figure(cell: Any, alt: str, caption: str | None, label: str) -> None:

@@ -433,10 +433,11 @@ def gap_plate(study: Study) -> Plate:
         randomization_scores(study.table("randomization")),
         occlusion_scores(study.table("occlusion")),
     )
-    means = [show.score_columns(table, name) for name, table in zip(BOTH, scores, strict=True)]
-    numbers = pd.concat(means, axis=1).reset_index()
-    for name in BOTH:
-        numbers[f"{name}_rank"] = numbers[name].rank()
+    parts = []
+    for name, table in zip(BOTH, scores, strict=True):
+        means = show.score_columns(table, name)
+        parts.append(means.assign(**{f"{name}_rank": means[name].rank()}))
+    numbers = pd.concat(parts, axis=1).reset_index()
     if numbers.isna().any(axis=None):
         raise UndefinedStatisticError(f"fewer than 2 images have a score for all {len(numbers)}")
     return plots.gap_scatter(

@@ -38,7 +38,6 @@ def randomization_curves(
         ("method", "step", "steps", "stage"),
         similarity,
     )
-    numbers["depth"] = 100 * numbers["step"] / numbers["steps"]
     alone = len(studies) == 1
     ticks = dict(zip(numbers["depth"], numbers["stage"], strict=True)) if alone else None
     return show.curves(

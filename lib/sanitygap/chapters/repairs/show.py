@@ -62,9 +62,8 @@ def order_plate(study: Study) -> Plate:
 @show.shows_several(INDEPENDENT)
 def independent_curves(studies: list[Study]) -> Plate:
     """Similarity when one stage alone is redrawn, stage by stage."""
-    numbers = show.by_run(studies, INDEPENDENT, signed, ("method", "step", "steps"), "ssim")
     return show.curves(
-        numbers.assign(depth=100 * numbers["step"] / numbers["steps"]),
+        show.by_run(studies, INDEPENDENT, signed, ("method", "step", "steps"), "ssim"),
         "depth",
         xlabel="the redrawn stage, % of the way from the output to the input",
         ylabel="SSIM (low: passes the sanity check)",
