@@ -147,7 +147,8 @@ def specifications(names: Sequence[str], scores: Scores) -> Iterator[dict[str, o
         scores: of the test.
     """
     columns = scores.values.columns
-    held = {str(name): list(columns.get_level_values(name).unique()) for name in columns.names}
+    known = map(str, columns.names)
+    held = {name: list(columns.get_level_values(name).unique()) for name in known}
     own: dict[str, list[Any]] = {
         "variant": [name for name in LRP_VARIANTS if name in held["method"]],
         "start": ["one", "logit"],

@@ -213,13 +213,15 @@ def rank_changes(scores: Mapping[str, pd.DataFrame], resamples: int = RESAMPLES)
     level = 1 - 0.05 / (len(pairs) * len(methods))
     rows = []
     for one, other in pairs:
-        ends = np.quantile(drawn[other] - drawn[one], [(1 - level) / 2, (1 + level) / 2], axis=0)
-        images, moves = min(len(scores[one]), len(scores[other])), observed[other] - observed[one]
+        moves = drawn[other] - drawn[one]
+        low, high = np.quantile(moves, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        images = min(len(scores[one]), len(scores[other]))
         for number, method in enumerate(methods):
-            change = Interval(moves[number], *ends[:, number].tolist(), images, level)
+            before, after = float(observed[one][number]), float(observed[other][number])
+            bounds = float(low[number]), float(high[number])
             rows.append(
-                {"method": str(method), "one": one, "other": other, "change": change,
-                 "rank_one": observed[one][number], "rank_other": observed[other][number]}
+                {"method": str(method), "one": one, "other": other, "rank_one": before,
+                 "rank_other": after, "change": Interval(after - before, *bounds, images, level)}
             )  # fmt: skip
     return pd.DataFrame(rows)
 
