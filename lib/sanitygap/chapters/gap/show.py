@@ -202,7 +202,7 @@ def gap_table(studies: list[Study]) -> Styler:
         for reduction, words in LEVEL_WORDS["reduction"].items():
             for method in (GUIDED, *show.distinct(nearest["variant"])):
                 part, variant = PARTS[1], method
-                tau = _tau(taus, reduction=reduction, LRP=method)
+                tau = _tau(taus, reduction=reduction, variant=method)
                 if method == GUIDED:
                     part, variant, tau = PARTS[0], READING["variant"], ""
                 own = rows_of(nearest, reduction=reduction, variant=variant, part=part)
@@ -221,7 +221,7 @@ def gap_table(studies: list[Study]) -> Styler:
         "intervals; below 0 as the paper claims. Kendall's τ between the rankings of five methods "
         "by randomisation (SSIM, L = 2) and by occlusion, 95 % bootstrap interval over images; "
         "below 0 as the paper claims. All else in the reading nearest to the paper: "
-        f"{nearest_words('reduction', 'LRP')}. {behind}",
+        f"{nearest_words('reduction', 'variant')}. {behind}",
     )
 
 
