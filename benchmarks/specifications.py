@@ -19,7 +19,7 @@ import torch
 import typer
 
 from sanitygap.attribution import Sampling, unpooled
-from sanitygap.chapters.gap.measure import METHODS
+from sanitygap.specifications import METHODS
 from sanitygap.files import write_atomically
 from sanitygap.images import load_images
 from sanitygap.models import load_model

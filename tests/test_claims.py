@@ -13,6 +13,8 @@ import yaml
 
 from sanitygap.chapters import load_criteria
 from sanitygap.claims import (
+    _CRITERIA,
+    OUTDATED,
     Criterion,
     CriterionContext,
     Record,
@@ -29,8 +31,6 @@ from sanitygap.claims import (
     verdict_from_interval,
     write_verdicts,
 )
-from sanitygap.claims.records import OUTDATED
-from sanitygap.claims.verdicts import _CRITERIA
 from sanitygap.errors import UsageError
 from sanitygap.images import load_images
 from sanitygap.inference import paired_difference, rank_agreement
@@ -133,7 +133,7 @@ def test_a_bad_file_is_refused(tmp_path):
     (tmp_path / "claims.yml").write_text("- id: [unclosed", encoding="utf-8")
     with pytest.raises(UsageError, match="not valid YAML"):
         load_claims(tmp_path / "claims.yml")
-    with pytest.raises(UsageError, match="no ledger"):
+    with pytest.raises(UsageError, match="no file"):
         load_claims(tmp_path / "absent.yml")
 
 

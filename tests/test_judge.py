@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sanitygap import judge
-from sanitygap.claims.verdicts import Unjudged
+from sanitygap.claims import Unjudged
 from sanitygap.inference import Interval
 from sanitygap.judge import Verdict
 

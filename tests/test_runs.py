@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from sanitygap import archive, files, runs
+from sanitygap import claims as judging
 from sanitygap.claims import Criterion, Verdict, read_verdicts
-from sanitygap.claims import verdicts as judging
 from sanitygap.errors import DamagedError, UsageError
 from sanitygap.runs import Study, open_run
 from tests.models.tiny import TINY, Tiny, photographs, project

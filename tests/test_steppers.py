@@ -9,7 +9,7 @@ import pytest
 import torch
 from skimage.metrics import structural_similarity
 
-from sanitygap.book.stage import _page
+from sanitygap.book.site import _page
 from sanitygap.chapters.attribution_maps.measure import ExampleMaps
 from sanitygap.chapters.attribution_maps.pictures import stage_similarities
 from sanitygap.chapters.occlusion.measure import example_occlusion

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sanitygap.claims import Record, find_criterion, read_verdicts
-from sanitygap.claims.records import as_json
+from sanitygap.claims import Record, as_json, find_criterion, read_verdicts
 from sanitygap.errors import UsageError
 from sanitygap.files import find_root, read_json, replacing, write_atomically
 from sanitygap.settings import Settings

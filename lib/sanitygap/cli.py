@@ -192,7 +192,8 @@ def report(
     paragraph on methods with its references. It can be interrupted; the same command goes on.
     """
     from sanitygap.book.report import write_report
-    from sanitygap.chapters.yours.report import parts_of, references
+    from sanitygap.chapters.yours.measure import seconds
+    from sanitygap.chapters.yours.show_report import parts_of, references
     from sanitygap.images import load_images
     from sanitygap.runs import Study
 
@@ -203,6 +204,8 @@ def report(
     )  # fmt: skip
     for line in study.check():
         print(f"sanitygap: {line}", file=sys.stderr)
+    minutes = max(1, round(seconds(study.context) / 60))
+    print(f"sanitygap: both tests take about {minutes} min", file=sys.stderr)
     parts, methods = parts_of(study)
     for path in write_report(study, parts, methods, references(), folder):
         print(path)

@@ -3,7 +3,7 @@
 A *condition* is a verdict on one part of a claim: an interval against a bound, a paired difference,
 something that is met or not. Joining several (:func:`all_met`, :func:`summary`, :func:`some_of`,
 :func:`one_verdict`) keeps the outcome of :func:`sanitygap.claims.combine` and says it in few words.
-What cannot be judged on a table is raised as :class:`~sanitygap.claims.verdicts.Unjudged`, which
+What cannot be judged on a table is raised as :class:`~sanitygap.claims.Unjudged`, which
 carries the verdict to be given instead.
 """
 
@@ -15,11 +15,17 @@ from typing import Any, Literal, NoReturn
 import pandas as pd
 from scipy.stats import kendalltau
 
-from sanitygap.claims import CriterionContext, Value, Verdict, combine, verdict_from_interval
+from sanitygap.claims import (
+    CriterionContext,
+    Unjudged,
+    Value,
+    Verdict,
+    combine,
+    verdict_from_interval,
+)
 from sanitygap.claims import criterion as criterion
-from sanitygap.claims.verdicts import Unjudged
-from sanitygap.inference import Interval, paired_difference
-from sanitygap.scores import need_methods, randomization_scores
+from sanitygap.inference import Interval, holm, paired_difference
+from sanitygap.scores import complete, need_methods, randomization_scores
 
 Tables = Mapping[str, pd.DataFrame]
 Context = CriterionContext
@@ -397,3 +403,15 @@ def nearest(table: pd.DataFrame) -> pd.DataFrame:
 def at_stage(table: pd.DataFrame, step: int, value: str) -> pd.DataFrame:
     """Scores of one step, images x methods, averaged over seeds."""
     return scores_by(rows_of(table, step=step), value)
+
+
+def adjusted(pvalues: Iterable[float]) -> list[float]:
+    """P-values of a family of comparisons, in their order, corrected with Holm's method."""
+    return list(holm({str(place): p for place, p in enumerate(pvalues)}).values())
+
+
+def figure_methods(*scores: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
+    """Score tables cut to the methods of the paper's figures and the images that all have."""
+    return complete(
+        *(table[[name for name in FIGURE_METHODS if name in table]] for table in scores)
+    )

@@ -8,17 +8,13 @@ from IPython.display import Markdown, display
 from pandas.io.formats.style import Styler
 
 from sanitygap import show
-from sanitygap.claims import find_claim
-from sanitygap.claims.verdicts import VERDICTS
+from sanitygap.claims import VERDICTS, find_claim
 from sanitygap.comparison import compare_runs, recorded_runs
 from sanitygap.figures.methods import label
 from sanitygap.judge import orderings
 from sanitygap.runs import Study
 from sanitygap.scores import randomization_scores
-from sanitygap.show import (
-    display_table,
-    text_table,
-)
+from sanitygap.show import display_table, text_table
 
 
 def verdicts(study: Study, *claims: str) -> Styler:

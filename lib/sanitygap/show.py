@@ -218,6 +218,30 @@ def with_intervals(
     return pd.DataFrame(rows)
 
 
+def by_run(
+    studies: Iterable[Study],
+    table: str,
+    choose: Callable[[pd.DataFrame], pd.DataFrame],
+    by: Sequence[str],
+    value: str,
+) -> pd.DataFrame:
+    """:func:`with_intervals` for several runs, a panel each; with ``depth``, the step in % of all.
+
+    Args:
+        studies: the runs.
+        table: its name.
+        choose: which of its rows.
+        by, value: columns.
+    """
+    parts = []
+    for study in studies:
+        rows = with_intervals(choose(study.table(table)), by, value)
+        if "steps" in rows:
+            rows["depth"] = 100 * rows["step"] / rows["steps"]
+        parts.append(rows.assign(panel=panel(study, table)))
+    return pd.concat(parts, ignore_index=True)
+
+
 def score_columns(scores: pd.DataFrame, name: str) -> pd.DataFrame:
     """Mean of each method with its interval, for :func:`draw_points`.
 

@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from sanitygap.book.stage import Names, shown_names
+from sanitygap.book.site import Names, shown_names
 from sanitygap.errors import UsageError
 
 

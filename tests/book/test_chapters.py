@@ -8,8 +8,7 @@ import pytest
 
 from sanitygap.book import Project
 from sanitygap.book.execution import COMMAND_OPTIONS
-from sanitygap.book.gatekeeper import STAMP
-from sanitygap.book.publishable import LocalPaths
+from sanitygap.book.gatekeeper import STAMP, LocalPaths
 from tests.book.smoke import RUN, smoke_project
 from tests.book.toy import CHECKOUT
 

@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from pybtex.database import parse_string
 
 from sanitygap.book.citation import WORKS, Citation, as_script, entries, latex, parts, read_works
-from sanitygap.book.directives import PAPERS
+from sanitygap.book.sphinx import PAPERS
 from sanitygap.claims import load_claims
 from tests.book.toy import ADDRESS, CHECKOUT
 

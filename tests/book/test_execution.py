@@ -10,8 +10,7 @@ import nbformat
 import pytest
 
 from sanitygap.book import Project, execute, gate
-from sanitygap.book.gatekeeper import STAMP, problems
-from sanitygap.book.publishable import LocalPaths
+from sanitygap.book.gatekeeper import STAMP, LocalPaths, problems
 from sanitygap.errors import NotRecordedError, UsageError
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from sanitygap.book import Project, gate
 from sanitygap.book.gatekeeper import STAMP, moved_verdicts
-from sanitygap.claims.records import as_json
+from sanitygap.claims import as_json
 from sanitygap.errors import UsageError
 from sanitygap.runs import Study
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sanitygap.book.citation import Citation
-from sanitygap.book.publishable import LocalPaths
+from sanitygap.book.gatekeeper import LocalPaths
 
 CITATION = Citation(("A Person", "A Group"), "A Book", "1.2", 2026)
 

@@ -7,11 +7,8 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 
 from sanitygap.book import Project, build
-from sanitygap.book.site import ledger_rows
-from sanitygap.book.stage import stage
-from sanitygap.claims import read_verdicts
-from sanitygap.claims.records import seal
-from sanitygap.claims.verdicts import VERDICTS
+from sanitygap.book.site import ledger_rows, stage
+from sanitygap.claims import VERDICTS, read_verdicts, seal
 from sanitygap.errors import UsageError
 from tests.book.toy import ADDRESS, execute_all, invented_claims, make_project
 

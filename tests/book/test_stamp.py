@@ -14,8 +14,7 @@ import pytest
 from sanitygap import fingerprint
 from sanitygap.book import Project, execute, gate
 from sanitygap.book.gatekeeper import STAMP
-from sanitygap.claims import Record
-from sanitygap.claims.records import as_json
+from sanitygap.claims import Record, as_json
 from sanitygap.errors import UsageError
 from sanitygap.files import write_table
 

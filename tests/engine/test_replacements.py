@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from sklearn.covariance import LedoitWolf
 
-from sanitygap.chapters.occlusion.measure import FeatureCloud, color_change, respond
-from sanitygap.chapters.occlusion.replacements import REPLACEMENTS
+from sanitygap.chapters.occlusion.measure import REPLACEMENTS, color_change, respond
 from sanitygap.faithfulness import (
     blurred,
     occlusion_curves,
@@ -74,16 +72,6 @@ def test_response_is_what_flows_into_the_classifier(small, inputs):
     probabilities = net(inputs).softmax(1).numpy()
     assert np.allclose(response.entropy, scipy.stats.entropy(probabilities, axis=1), atol=1e-5)
     assert not small.module.fc._forward_pre_hooks
-
-
-@pytest.mark.parametrize(("count", "size"), [(2, 7), (2, 512), (12, 40), (200, 5)])
-def test_distance_is_scikit_learns(count, size):
-    source = torch.Generator().manual_seed(count)
-    features = torch.randn(count, size, generator=source).relu()
-    points = torch.randn(3, size, generator=source)
-    expected = LedoitWolf().fit(features.double().numpy()).mahalanobis(points.double().numpy())
-    found = FeatureCloud(features).distance(points)
-    np.testing.assert_allclose(found, np.sqrt(expected), rtol=1e-6)
 
 
 def test_color_change_equals_a_loop_over_hidden_tiles(maps):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from sanitygap.chapters.randomization import small_tasks as tasks
-from sanitygap.chapters.randomization.small_tasks import TASKS, accuracy, examples, trained_network
+from sanitygap.chapters.randomization import measure as tasks
+from sanitygap.chapters.randomization.measure import TASKS, accuracy, examples, trained_network
 
 
 @pytest.mark.parametrize("task", list(TASKS))

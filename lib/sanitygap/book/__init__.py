@@ -7,9 +7,8 @@ the checkout they work in. The packages they need come with the extra ``sanityga
 """
 
 from sanitygap.book.execution import execute
-from sanitygap.book.gatekeeper import gate
+from sanitygap.book.gatekeeper import check_links, gate
 from sanitygap.book.project import Project
-from sanitygap.book.publishable import check_links
 from sanitygap.book.site import build
 
 __all__ = ["Project", "build", "check_links", "execute", "gate"]

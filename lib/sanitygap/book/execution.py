@@ -19,10 +19,17 @@ import psutil
 from tqdm import tqdm
 
 from sanitygap import fingerprint
-from sanitygap.book.gatekeeper import STAMP, checksums
+from sanitygap.book.gatekeeper import (
+    KERNELSPEC,
+    STAMP,
+    LocalPaths,
+    checksums,
+    map_strings,
+    publishable,
+)
 from sanitygap.book.kernels import KERNEL, kernels, logging_reads
 from sanitygap.book.project import Project
-from sanitygap.book.publishable import KERNELSPEC, LocalPaths, map_strings, publishable
+from sanitygap.claims import one_line
 from sanitygap.errors import NotRecordedError, UsageError
 from sanitygap.files import file_sha256
 from sanitygap.importing import telling_kernels
@@ -186,9 +193,9 @@ def _execute_one(
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-    page = folder / f"{name}.ipynb"
-    partial = folder / f".{name}.partial.ipynb"
-    failed = folder / f"{name}.failed.ipynb"
+    page, partial, failed = (
+        folder / f"{file}.ipynb" for file in (name, f".{name}.partial", f"{name}.failed")
+    )
     local = LocalPaths(project.root)
     commit, dirty = checked_out(project.root)
     started = datetime.now(UTC)
@@ -245,28 +252,22 @@ def _execute_one(
                     raise
                 settings = project.run_record(values["run"]).get("settings", {})
                 anew = command(name, {**settings, "run": "mine"})
-                _end_page(partial, _one_line(error.evalue), anew)
+                _end_page(partial, one_line(error.evalue), anew)
             opened = log.read_text(encoding="utf-8").splitlines()
         stamp([Path(path) for path in opened])
         partial.replace(page)
-    except papermill.PapermillExecutionError as error:
+    except BaseException as error:
         keep_failed()
-        raise UsageError(
-            f"notebook {name!r} failed in cell {error.exec_count}: "
-            f"{error.ename}: {_one_line(error.evalue)} (see {_shown(project, failed)})"
-        ) from error
-    except (CellTimeoutError, DeadKernelError) as error:
-        keep_failed()
-        what = (
-            f"a cell took more than {timeout} s"
-            if isinstance(error, CellTimeoutError)
-            else ("the kernel died, perhaps for want of memory")
-        )
-        raise UsageError(f"notebook {name!r} failed: {what} (see {_shown(project, failed)})") from (
-            error
-        )
-    except BaseException:
-        keep_failed()
+        see = f"(see {_shown(project, failed)})"
+        if isinstance(error, papermill.PapermillExecutionError):
+            what = f"{error.ename}: {one_line(error.evalue)}"
+            words = f"notebook {name!r} failed in cell {error.exec_count}: {what} {see}"
+            raise UsageError(words) from error
+        if isinstance(error, CellTimeoutError | DeadKernelError):
+            late = f"a cell took more than {timeout} s"
+            dead = "the kernel died, perhaps for want of memory"
+            what = late if isinstance(error, CellTimeoutError) else dead
+            raise UsageError(f"notebook {name!r} failed: {what} {see}") from error
         raise
     failed.unlink(missing_ok=True)
 
@@ -315,10 +316,6 @@ def command(notebook: str, parameters: Mapping[str, Any]) -> str:
         if name != "methods" and parameters.get(name) is not None:
             words += [f"--{name.replace('_', '-')}", str(parameters[name])]
     return shlex.join(words)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(str(text).split())
 
 
 def _shown(project: Project, path: Path) -> str:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from posixpath import normpath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -106,7 +107,7 @@ def _move(
         if address is None or urlsplit(address).scheme or address.startswith("//"):
             continue
         parts = urlsplit(address)
-        path = _normal(base / unquote(parts.path)) if parts.path else f"{page}.html"
+        path = _below(base / unquote(parts.path)) if parts.path else f"{page}.html"
         target = path.removesuffix(".html")
         if target in pages:
             anchor = f"--{parts.fragment}" if parts.fragment else ""
@@ -115,15 +116,9 @@ def _move(
             element[key] = path + (f"?{parts.query}" if parts.query else "")
 
 
-def _normal(path: PurePosixPath) -> str:
-    """A path without ``..``."""
-    kept: list[str] = []
-    for part in path.parts:
-        if part == ".." and kept:
-            kept.pop()
-        elif part not in (".", ".."):
-            kept.append(part)
-    return "/".join(kept)
+def _below(path: PurePosixPath) -> str:
+    """A path without ``..``, and never above the site."""
+    return normpath(f"/{path}").lstrip("/")
 
 
 def print_pdf(site: Path, pages: Sequence[str], out: Path) -> Path:

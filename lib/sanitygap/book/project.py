@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from sanitygap.errors import UsageError, unknown_name
+from sanitygap.archive import run_folder, run_record, run_records
+from sanitygap.errors import unknown_name
 from sanitygap.files import find_root
-
-_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+from sanitygap.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ class Project:
         Raises:
             UsageError: the name of the run cannot be the name of a folder.
         """
-        return self.pages / "_executed" / checked_run_name(run)
+        return self.pages / "_executed" / Settings.checked(run=run).run
 
     @property
     def data(self) -> Path:
@@ -119,7 +118,7 @@ class Project:
         Raises:
             UsageError: the name cannot be the name of a folder.
         """
-        return self.data / "runs" / checked_run_name(run)
+        return run_folder(run, self.root)
 
     def run_record(self, run: str) -> dict[str, Any]:
         """The settings and provenance of a run, as its study wrote them; empty before it did.
@@ -127,8 +126,6 @@ class Project:
         Raises:
             UsageError: the name cannot be the name of a folder, or the file is damaged.
         """
-        from sanitygap.archive import run_record
-
         return run_record(self.run_folder(run))
 
     def shown_runs(self, run: str) -> list[Path]:
@@ -137,25 +134,10 @@ class Project:
         These are the recorded runs, sorted by name, and the run itself where it is not recorded.
         A damaged one is left out.
         """
-        from sanitygap.archive import run_records
-
         records, _ = run_records(self.root)
         return [
             folder for folder, record in records.items() if folder.name == run or record["recorded"]
         ]
-
-
-def checked_run_name(run: str) -> str:
-    """The name itself, if it can be the name of a folder.
-
-    Raises:
-        UsageError: it holds anything but letters, digits, dots, hyphens and underscores.
-    """
-    if not _RUN_NAME.fullmatch(run):
-        raise UsageError(
-            f"{run!r} cannot name a run: use letters, digits, dots, hyphens and underscores"
-        )
-    return run
 
 
 def _documents(toc: object) -> list[str]:

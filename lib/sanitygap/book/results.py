@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,18 +81,11 @@ def changes(root: Path) -> list[dict[str, Any]]:
         number of claims) and ``moved`` (id, verdict before, verdict after; None where there is
         none). The first record of a run has moved nothing. Empty outside git.
     """
-    lines = git_output(
-        root, "log", "--format=%H %cI", "--name-only", "--reverse", "--", GLOB
-    ).decode()
     before: dict[str, dict[str, str]] = {}
     found: list[dict[str, Any]] = []
-    commit = date = ""
-    for line in filter(None, lines.splitlines()):
-        if not line.startswith("data/"):
-            commit, _, date = line.partition(" ")
-            continue
-        run = Path(line).parent.name
-        verdicts = _verdicts(git_output(root, "show", f"{commit}:{line}"))
+    for commit, date, path, blob in _log(root, GLOB):
+        run = Path(path).parent.name
+        verdicts = _verdicts(git_output(root, "cat-file", "blob", blob))
         old = before.get(run)
         before[run] = verdicts
         moved = [
@@ -113,12 +106,24 @@ def changes(root: Path) -> list[dict[str, Any]]:
     return found[::-1]
 
 
+def _log(root: Path, *paths: str) -> Iterator[tuple[str, str, str, str]]:
+    """Commit, date, path and blob of every change of files, oldest first; a deleted one has 0s."""
+    lines = git_output(
+        root, "log", "--format=%H %cI", "--raw", "--no-abbrev", "--no-renames", "--reverse",
+        "--", *paths,
+    ).decode()  # fmt: skip
+    commit = date = ""
+    for line in filter(None, lines.splitlines()):
+        if line.startswith(":"):
+            about, _, path = line.partition("\t")
+            yield commit, date, path, about.split()[3]
+        else:
+            commit, _, date = line.partition(" ")
+
+
 def _verdicts(text: bytes) -> dict[str, str]:
-    """Claim -> verdict of a ``verdicts.json``; empty where it was deleted or is not one."""
-    try:
-        return {one["claim"]: one["verdict"] for one in json.loads(text)}
-    except (ValueError, TypeError, KeyError):
-        return {}
+    """Claim -> verdict of a ``verdicts.json``."""
+    return {one["claim"]: one["verdict"] for one in _records(text)}
 
 
 def drift(project: Project, run: str) -> dict[str, Any]:
@@ -308,18 +313,8 @@ def history(root: Path, paths: Sequence[str]) -> dict[str, list[State]]:
         root: the checkout.
         paths: files or folders below it.
     """
-    lines = git_output(
-        root, "log", "--format=%H %cI", "--raw", "--no-abbrev", "--no-renames", "--reverse",
-        "--", *paths,
-    ).decode()  # fmt: skip
     found: dict[str, list[State]] = {}
-    commit = date = ""
-    for line in filter(None, lines.splitlines()):
-        if not line.startswith(":"):
-            commit, _, date = line.partition(" ")
-            continue
-        about, _, path = line.partition("\t")
-        blob = about.split()[3]
+    for commit, date, path, blob in _log(root, *paths):
         states = found.setdefault(path, [])
         if blob.strip("0") and (not states or states[-1].blob != blob):
             states.append(State(commit, date, blob))
@@ -342,7 +337,7 @@ def _content(root: Path, path: str, state: State) -> bytes:
 
 
 def _records(content: bytes) -> list[Mapping[str, Any]]:
-    """The records of a ``verdicts.json``; none where it is not one."""
+    """The records of a ``verdicts.json``; none where it was deleted or is not one."""
     try:
         return [one for one in json.loads(content) if {"claim", "verdict"} <= set(one)]
     except (ValueError, TypeError):

@@ -1,24 +1,355 @@
-"""Build the site from executed notebooks, strictly, and show it on this machine."""
+"""Assemble the site from prose, executed notebooks and the facts about them; build and serve it.
+
+Figures and tables get names that stay when another one is put before them.
+"""
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from sanitygap.book.gatekeeper import gate
+import yaml
+
+from sanitygap.book.citation import WORKS, Citation, passport, read_works
+from sanitygap.book.gatekeeper import STAMP, check_links, figure_mime, figure_options, gate
 from sanitygap.book.project import Project
-from sanitygap.book.publishable import check_links
 from sanitygap.book.results import results
-from sanitygap.book.stage import stage
-from sanitygap.errors import UsageError
+from sanitygap.claims import VERDICTS
+from sanitygap.errors import UsageError, unknown_name
+from sanitygap.provenance import checked_out
+
+FACTS = "site.json"
+"""The file, beside the pages, that the Sphinx extension reads claims and executions from."""
+
+TABLE = "sanitygap-table"
+"""The class of the tables that pages show."""
+
+NEED_ADDRESS = {"sphinxext.opengraph": "ogp_", "sphinx_sitemap": "sitemap_"}
+"""Extensions that write absolute addresses -> how the names of their settings start."""
+
+
+def stage(
+    project: Project,
+    notebooks: Mapping[str, Any],
+    claims: Sequence[Mapping[str, Any]],
+    address: str | None = None,
+    results: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write the source tree of the site.
+
+    A chapter keeps the address ``notebooks/NAME.html`` whichever run it shows, so that a link to
+    it stays valid: its executed copy takes the place of its Markdown source.
+
+    Args:
+        project: the checkout.
+        notebooks: name -> executed notebook that passed the gate.
+        claims: one mapping for each claim and run, as ``sanitygap.claims.collect`` returns them.
+        address: where the site will be published, if known.
+        results: what :func:`sanitygap.book.results.results` tells about the runs.
+
+    Returns:
+        The folder to build from, under ``_build``.
+
+    Raises:
+        UsageError: a verdict that the pages have no sign for.
+    """
+    if unknown := {row["verdict"] for row in claims} - set(VERDICTS):
+        raise unknown_name("verdict", min(unknown), list(VERDICTS))
+    folder = project.build_folder / "source"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(
+        project.pages, folder / "book", ignore=shutil.ignore_patterns("_executed", ".*")
+    )
+    shutil.copy(project.toc, folder)
+    config = _config(project, address, [f"notebooks/{name}" for name in notebooks])
+    (folder / "_config.yml").write_text(config, encoding="utf-8")
+
+    citation = Citation.read(project.root / "CITATION.cff", address, checked_out(project.root)[0])
+    works = read_works((project.pages / "references.bib").read_text(encoding="utf-8"))
+    (folder / "notebooks").mkdir()
+    executions = []
+    for name, notebook in notebooks.items():
+        title = title_of(notebook)
+        papers = {row["paper"] for row in claims if row["notebook"] == name}
+        own = {key for paper in papers for key in WORKS[paper]}
+        shown = [entry for key, entry in works.items() if key in own]
+        _page(name, title, notebook, citation, folder / "notebooks", shown)
+        executions.append({"name": name, "title": title, **notebook.metadata[STAMP]})
+    empty = ("runs", "changes", "recorded_claims", "recorded_tables", "amendments")
+    facts = {
+        "run": None,
+        "drift": {},
+        **{name: [] for name in empty},
+        **(results or {}),
+        "claims": list(claims),
+        "executions": executions,
+        "parts": project.parts,
+        "citation": {
+            "of": asdict(citation),
+            "sentence": citation.sentence(),
+            "bibtex": citation.bibtex("sanitygap"),
+            "works": works,
+        },
+    }
+    (folder / FACTS).write_text(json.dumps(facts, default=str), encoding="utf-8")
+    return folder
+
+
+def _config(project: Project, address: str | None, chapters: Sequence[str]) -> str:
+    """The site's configuration, with what depends on its chapters and on where it is published."""
+    config = yaml.safe_load(project.config.read_text(encoding="utf-8"))
+    sphinx = config["sphinx"]
+    there = {*project.documents} - {f"notebooks/{name}" for name in project.notebooks} | {*chapters}
+    sphinx["config"]["redirects"] = {
+        old: new
+        for old, new in sphinx["config"].get("redirects", {}).items()
+        if (Path(old).parent / new).with_suffix("").as_posix() in there
+    }
+    sphinx["config"]["sanitygap_facts"] = FACTS
+    if address:
+        address = f"{address.rstrip('/')}/"  # or the last folder would be taken for a file
+        sphinx["config"] |= {"html_baseurl": address, "ogp_site_url": address}
+    else:
+        sphinx["extra_extensions"] = [
+            name for name in sphinx["extra_extensions"] if name not in NEED_ADDRESS
+        ]
+        prefixes = tuple(NEED_ADDRESS.values())
+        sphinx["config"] = {
+            key: value for key, value in sphinx["config"].items() if not key.startswith(prefixes)
+        }
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+
+
+def title_of(notebook: Any) -> str:
+    """The first heading of a notebook, as plain text."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and (
+            match := re.search(r"^#\s+(.+?)\s*$", cell.source, re.MULTILINE)
+        ):
+            return re.sub(r"[`*$]|\{\w+\}", "", match.group(1))
+    return "Untitled"
+
+
+def _page(
+    name: str, title: str, notebook: Any, citation: Citation, folder: Path, works: Sequence[str]
+) -> None:
+    """Write one executed notebook as a page.
+
+    Figures get alternative text and a caption, figures and tables an id that stays (see
+    :class:`~sanitygap.book.site.Names`), and the page a passport.
+    """
+    import nbformat
+
+    _leave_out_repeats(notebook)
+    names = Names(notebook, name)
+    for place, cell in enumerate(notebook.cells):
+        shown = 0
+        for output in cell.get("outputs", []):
+            if mime := figure_mime(output):
+                options = figure_options(cell, output)
+                label = options.get("name") or f"fig-{names.name(place, shown)}"
+                shown += 1
+                caption = options.get("caption")
+                if caption and "csv" in options:
+                    table = folder / "data" / f"{label}.csv"
+                    table.parent.mkdir(exist_ok=True)
+                    table.write_text(options["csv"], encoding="utf-8")
+                    caption += f" {{download}}`Numbers (CSV) <data/{table.name}>`"
+                _set_figure(cell, options["alt"], caption, label)
+                # A view that readers step through is HTML with a picture for other formats. Text
+                # would be shown beside a picture.
+                kinds = [kind for kind in ("text/html", mime) if kind in output.data]
+                output.data = {kind: output.data[kind] for kind in kinds}
+            elif TABLE in (html := output.get("data", {}).get("text/html", "")):
+                # pandas gives a table another id in every execution
+                label = f"table-{names.name(place, shown)}"
+                output.data["text/html"] = f'<div class="citable-table" id="{label}">{html}</div>'
+                shown += 1
+    page = passport(name, title, notebook.metadata[STAMP], citation, works)
+    notebook.cells.append(nbformat.v4.new_markdown_cell(page, id="passport"))
+    nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+def _leave_out_repeats(notebook: Any) -> None:
+    """Take out cells that show a figure which the page shows already.
+
+    Chapters set two recorded runs beside the run that they are about. Where that is one of the
+    two, only one other is left, and would be shown twice.
+    """
+    seen: list[Any] = []
+    kept = []
+    for cell in notebook.cells:
+        figures = [output.data for output in cell.get("outputs", []) if figure_mime(output)]
+        if figures and all(figure in seen for figure in figures):
+            continue
+        seen += figures
+        kept.append(cell)
+    notebook.cells = kept
+
+
+def _set_figure(cell: Any, alt: str, caption: str | None, label: str) -> None:
+    """Put alt text, caption and label where myst-nb reads them: in the metadata of the cell."""
+    options = {
+        key: dict(value) if isinstance(value, Mapping) else value
+        for key, value in cell.metadata.get("mystnb", {}).items()
+    }
+    options["image"] = {**options.get("image", {}), "alt": " ".join(alt.split())}
+    if caption:
+        options["figure"] = {**options.get("figure", {}), "caption": caption, "name": label}
+    cell.metadata["mystnb"] = options
+
+
+BY_SECTION = ("verdicts", "definition_table")
+"""Functions that are given a list of claims: what they show is called after its section."""
+
+PLACES = {0: "first", -1: "last"}
+"""What the ends of a list are called."""
+
+_LABEL = re.compile(r"^\(([\w.-]+)\)=\s*$", re.MULTILINE)
+_HEADING = re.compile(r"^(#+)\s+(.+?)\s*$", re.MULTILINE)
+
+
+class Names:
+    """Names for what the cells of one chapter show.
+
+    A name is made from what the source says: the function that a cell calls and the constants it
+    is given, or the label of its section. Nothing is counted but the outputs of one call. A name
+    in the metadata of a cell (``mystnb: {figure: {name: …}}``) wins over this one.
+
+    A name begins with the chapter's, or with that of the section around it which has sections of
+    its own: such a section was a chapter once, or could be one.
+
+    Args:
+        notebook: the chapter, with its Markdown cells.
+        chapter: its name.
+    """
+
+    def __init__(self, notebook: Any, chapter: str = "") -> None:
+        self._of_cell: dict[int, list[str]] = {}
+        self._given: dict[str, int] = {}
+        section, part = "page", chapter
+        divided = _divided(notebook)
+        for number, cell in enumerate(notebook.cells):
+            if cell.cell_type == "markdown":
+                for depth, name in _sections(cell.source):
+                    section = name
+                    if depth <= 2:
+                        part = name if name in divided else chapter
+            elif cell.cell_type == "code":
+                self._of_cell[number] = [
+                    f"{part}-{name}" if part else name for name in shown_names(cell.source, section)
+                ]
+
+    def name(self, cell: int, output: int) -> str:
+        """The name of one output.
+
+        Args:
+            cell: place of the cell in the notebook.
+            output: how many figures or tables the cell showed before it.
+
+        Raises:
+            UsageError: another cell of the chapter shows something of the same name.
+        """
+        names = self._of_cell[cell]
+        last = len(names) - 1
+        name = names[min(output, last)]
+        if output > last:
+            name += f"-{output - last + 1}"
+        if self._given.setdefault(name, cell) != cell:
+            raise UsageError(
+                f"two cells show {name!r}; give one of them a name of its own in its metadata "
+                "(mystnb: {figure: {name: …}})"
+            )
+        return name
+
+
+def shown_names(source: str, section: str) -> Iterator[str]:
+    """Names of what the last line of a cell shows, such as ``gap-plate-references-last``.
+
+    Args:
+        source: Python code.
+        section: name of the section that the cell stands in.
+    """
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:  # a magic of IPython
+        body = []
+    last = body[-1] if body else None
+    calls: list[ast.expr] = [last.value] if isinstance(last, ast.Expr) else []
+    if calls and isinstance(calls[0], ast.Call) and _called(calls[0]) == "display":
+        calls = calls[0].args
+    for call in calls:
+        words = _words(call) if isinstance(call, ast.Call) else []
+        by_section = not words or words[0] in BY_SECTION
+        name = "-".join([*words[:1], section] if by_section else words)
+        yield slug(name)
+    if not calls:
+        yield slug(section)
+
+
+def _words(node: ast.expr) -> list[str]:
+    """The function that is called and what tells this call from others: constants and calls."""
+    if isinstance(node, ast.Constant):
+        return [str(node.value)]
+    if isinstance(node, ast.Starred):
+        return _words(node.value)
+    if isinstance(node, ast.List | ast.Tuple):
+        return [word for element in node.elts for word in _words(element)]
+    if isinstance(node, ast.Subscript):
+        place = ast.unparse(node.slice)
+        number = int(place) if re.fullmatch(r"-?\d+", place) else None
+        return [*_words(node.value), PLACES.get(number, place) if number is not None else place]
+    if not isinstance(node, ast.Call):
+        return []
+    words = [_called(node)]
+    for argument in node.args:
+        words += _words(argument)
+    for keyword in node.keywords:
+        words += [keyword.arg or "", *_words(keyword.value)]
+    return words
+
+
+def _called(call: ast.Call) -> str:
+    return ast.unparse(call.func).rpartition(".")[2]
+
+
+def _sections(source: str) -> Iterator[tuple[int, str]]:
+    """Depth of each section that a Markdown cell begins, and its label, or else its heading."""
+    end = 0
+    for heading in _HEADING.finditer(source):
+        labels = _LABEL.findall(source, end, heading.start() + 1)
+        own = [label for label in labels if label.startswith("sec-")]
+        yield len(heading[1]), (own or labels or [heading[2]])[-1].removeprefix("sec-")
+        end = heading.end()
+
+
+def _divided(notebook: Any) -> set[str]:
+    """Names of the sections of the second depth that have sections of their own."""
+    divided, around = set(), None
+    for cell in notebook.cells:
+        for depth, name in _sections(cell.source) if cell.cell_type == "markdown" else ():
+            if depth <= 2:
+                around = name if depth == 2 else None
+            elif around:
+                divided.add(around)
+    return divided
+
+
+def slug(text: str) -> str:
+    """A text as it stands in an address: small letters, digits and single hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
 
 _JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
@@ -105,18 +436,9 @@ def _jupyter_book(project: Project, source: Path) -> Path:
     work = project.build_folder / "work"
     shutil.rmtree(work, ignore_errors=True)
     log = project.build_folder / "build.log"
-    arguments = [
-        "build",
-        str(source),
-        "-n",
-        "-W",
-        "--keep-going",
-        "--all",
-        "--path-output",
-        str(work),
-    ]
+    flags = ["-n", "-W", "--keep-going", "--all", "--path-output", str(work)]
     done = subprocess.run(
-        [sys.executable, "-c", _JUPYTER_BOOK, *arguments],
+        [sys.executable, "-c", _JUPYTER_BOOK, "build", str(source), *flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -8,8 +8,6 @@ them too. Whoever adds an amendment makes that file again::
     python -m sanitygap.claims.amendments
 """
 
-import csv
-import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,10 +15,10 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
+import pandas as pd
 from pydantic import Field, StringConstraints
 
-from sanitygap.claims.ledger import Strict, Text, default_ledger, find_claim, one_line, validated
+from sanitygap.claims import Strict, Text, beside_ledger, default_ledger, find_claim, read_entries
 from sanitygap.errors import UsageError
 from sanitygap.files import git_output, write_atomically
 
@@ -50,17 +48,11 @@ def load_amendments(path: Path | None = None) -> list[Amendment]:
         path: a file like ``data/amendments.yml``, which is the default.
 
     Raises:
-        UsageError: no such file, not YAML, an entry with a missing, empty or wrong field, a claim
-            that the ledger lacks, or entries that are not in the order of their dates.
+        UsageError: what :func:`~sanitygap.claims.read_entries` says, a claim that the ledger lacks,
+            or entries that are not in the order of their dates.
     """
-    path = path or default_ledger().with_name("amendments.yml")
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"there is no {path.name} beside the ledger") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path.name} is not valid YAML: {one_line(error)}") from None
-    amendments = list(validated(tuple[Amendment, ...], entries, path.name))
+    path = path or beside_ledger("amendments.yml")
+    amendments = read_entries(path, Amendment)
     for claim in {claim for amendment in amendments for claim in amendment.claims}:
         find_claim(claim)
     dates = [amendment.date for amendment in amendments]
@@ -69,22 +61,18 @@ def load_amendments(path: Path | None = None) -> list[Amendment]:
     return amendments
 
 
-def load_earlier(path: Path | None = None) -> dict[tuple[str, str], dict[str, str]]:
+def load_earlier() -> dict[tuple[str, str], dict[str, str]]:
     """The verdicts before each amendment: commit and claim -> run -> verdict.
 
-    Args:
-        path: a file like ``data/amended-verdicts.csv``, which is the default.
-
     Raises:
-        UsageError: there is no such file.
+        UsageError: there is no ``data/amended-verdicts.csv``.
     """
-    path = path or default_ledger().with_name("amended-verdicts.csv")
+    path = beside_ledger("amended-verdicts.csv")
     if not path.is_file():
         raise UsageError(f"there is no {path.name}; make it with python -m {_MAKER}")
     earlier: dict[tuple[str, str], dict[str, str]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            earlier.setdefault((row["until"], row["claim"]), {})[row["run"]] = row["verdict"]
+    for row in pd.read_csv(path, dtype=str).to_dict("records"):
+        earlier.setdefault((row["until"], row["claim"]), {})[row["run"]] = row["verdict"]
     return earlier
 
 
@@ -139,22 +127,19 @@ def verdicts_at(root: Path, commit: str) -> dict[tuple[str, str], str]:
 
 def as_csv(root: Path, amendments: Sequence[Amendment]) -> str:
     """The verdicts before each amendment as text, from the history of a checkout."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    rows = []
     for until in dict.fromkeys(amendment.until for amendment in amendments):
         wanted = {claim for a in amendments if a.until == until for claim in a.claims}
         for (claim, run), verdict in sorted(verdicts_at(root, until).items()):
             if claim in wanted:
-                writer.writerow((until, claim, run, verdict))
-    return text.getvalue()
+                rows.append((until, claim, run, verdict))
+    return pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, lineterminator="\n")
 
 
 def main() -> None:
     """Write ``data/amended-verdicts.csv`` from ``data/amendments.yml`` and the history."""
-    ledger = default_ledger()
-    text = as_csv(ledger.parents[1], load_amendments())
-    write_atomically(ledger.with_name("amended-verdicts.csv"), text)
+    text = as_csv(default_ledger().parents[1], load_amendments())
+    write_atomically(beside_ledger("amended-verdicts.csv"), text)
 
 
 _MAKER = "sanitygap.claims.amendments"

@@ -10,9 +10,7 @@ can make it again::
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,18 +19,17 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import pandas as pd
-import yaml
 from pydantic import Field
 
-from sanitygap.claims.ledger import (
+from sanitygap.claims import (
     Strict,
     Text,
-    default_ledger,
+    Value,
+    Verdict,
+    beside_ledger,
     find_claim,
-    one_line,
-    validated,
+    read_entries,
 )
-from sanitygap.claims.verdicts import Value, Verdict
 from sanitygap.errors import UsageError
 from sanitygap.files import file_sha256, write_atomically
 
@@ -83,7 +80,7 @@ class Concordance:
         Raises:
             UsageError: there is no such file.
         """
-        path = path or default_ledger().with_name("concordance.csv")
+        path = path or beside_ledger("concordance.csv")
         if not path.is_file():
             raise UsageError(f"there is no {path.name}; make it with python -m {_MAKER}")
         return cls(pd.read_csv(path, comment="#", keep_default_na=False))
@@ -157,15 +154,13 @@ def substance(entry: Entry, verdicts: Mapping[str, str]) -> list[Substance]:
         entry: the sentence.
         verdicts: of the run, by claim.
     """
-    found = []
-    for name in entry.rests_on:
-        networks = find_claim(name).networks
-        found.append(
-            Substance(name, "not-run", f"judged on {networks} only")
-            if networks
-            else Substance(name, verdicts.get(name, "not-run"), "")
-        )
-    return found
+    networks = {name: find_claim(name).networks for name in entry.rests_on}
+    return [
+        Substance(name, "not-run", f"judged on {trained} only")
+        if trained
+        else Substance(name, verdicts.get(name, "not-run"), "")
+        for name, trained in networks.items()
+    ]
 
 
 def standing(found: list[Substance]) -> str:
@@ -177,20 +172,14 @@ def standing(found: list[Substance]) -> str:
 _MAKER = "sanitygap.claims.documentary"
 
 
-def load_entries(path: Path | None = None) -> list[Entry]:
-    """The entries of ``data/documentary.yml``, or of another file like it.
+def load_entries() -> list[Entry]:
+    """The entries of ``data/documentary.yml``."""
+    return read_entries(beside_ledger("documentary.yml"), Entry)
 
-    Raises:
-        UsageError: no such file, not YAML, or an entry that does not fit.
-    """
-    path = path or default_ledger().with_name("documentary.yml")
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"there is no {path.name} beside the ledger") from None
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path.name} is not valid YAML: {one_line(error)}") from None
-    return list(validated(tuple[Entry, ...], entries, path.name))
+
+def find_entry(name: str) -> Entry:
+    """The entry of a claim."""
+    return next(entry for entry in load_entries() if entry.id == name)
 
 
 COLUMNS = ("document", "section", "term", "count")
@@ -276,13 +265,9 @@ def terms_sha256(terms: Iterable[str]) -> str:
 
 def as_csv(rows: Iterable[tuple[str, str, str, int]], checksums: Mapping[str, str]) -> str:
     """The concordance as text, with the SHA-256 of what it was made from."""
-    text = io.StringIO()
-    for document, digest in checksums.items():
-        text.write(f"# {document} sha256 {digest}\n")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(rows)
-    return text.getvalue()
+    head = "".join(f"# {document} sha256 {digest}\n" for document, digest in checksums.items())
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return head + table.to_csv(index=False, lineterminator="\n")
 
 
 def main(arguments: list[str]) -> None:
@@ -298,14 +283,7 @@ def main(arguments: list[str]) -> None:
     texts = {name: path.read_text(encoding="utf-8") for name, path in paths.items()}
     checksums = {name: file_sha256(path) for name, path in paths.items()}
     text = as_csv(counts(texts, terms), checksums | {"terms": terms_sha256(terms)})
-    write_atomically(default_ledger().with_name("concordance.csv"), text)
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except UsageError as problem:
-        sys.exit(f"sanitygap: {problem}")
+    write_atomically(beside_ledger("concordance.csv"), text)
 
 
 def anchored(entry: Entry, concordance: Concordance) -> Verdict:
@@ -334,5 +312,8 @@ def anchored(entry: Entry, concordance: Concordance) -> Verdict:
     )
 
 
-def find_entry(name: str) -> Entry:
-    return next(entry for entry in load_entries() if entry.id == name)
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except UsageError as problem:
+        sys.exit(f"sanitygap: {problem}")

@@ -1,56 +1,18 @@
 """How figures name and draw methods: one label, colour, marker and line each, in every figure."""
 
 import zlib
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import seaborn as sns
+import yaml
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
-
-LABELS = {
-    "gradient": "gradient",
-    "gradient-x-input": "gradient × input",
-    "integrated-gradients": "integrated gradients",
-    "smoothgrad": "SmoothGrad",
-    "vargrad": "VarGrad",
-    "guided-backprop": "guided backpropagation",
-    "lrp-epsilon-plus": "LRP ε-plus",
-    "lrp-alpha2-beta1": "LRP α2β1",
-    "lrp-gamma-box": "LRP γ-box",
-    "lrp-zero": "LRP-0",
-    "lrp-epsilon": "LRP-ε",
-    "lrp-gamma": "LRP-γ",
-    "lrp-z-plus": "LRP z-plus",
-    "lrp-adaptive-beta": "LRP adaptive β",
-    "lrp-adaptive-beta-printed": "LRP adaptive β, as printed",
-    "deeplift": "DeepLIFT",
-    "grad-cam": "Grad-CAM",
-    "grad-cam-plus-plus": "Grad-CAM++",
-    "guided-grad-cam": "guided Grad-CAM",
-    "captum-guided-backprop": "guided backpropagation, captum",
-    "captum-guided-grad-cam": "guided Grad-CAM, captum",
-    "captum-deeplift": "DeepLIFT, captum",
-    "lime": "LIME",
-    "lime-ridge": "LIME, ridge",
-    "occlusion": "occlusion map",
-    "perturbation-mask": "perturbation mask",
-    "fullgrad": "FullGrad",
-    "deepshap": "DeepSHAP",
-    "iba": "IBA",
-    "extremal-perturbation": "extremal perturbation",
-    "greedy-order": "greedy order (bound)",
-    "noise": "noise (control)",
-    "noise-fixed": "fixed noise (control)",
-    "noise-x-input": "noise × input (control)",
-    "edges": "edges (control)",
-    "centre": "centre (control)",
-    "uniform": "uniform (control)",
-    "patch-shapley": "Shapley value of the patches",
-}
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*", "<", ">", "h", "8")
 LINES = ("-", "--", "-.")
@@ -65,40 +27,21 @@ class Family:
 
     Attributes:
         colors: from dark to light; members lie between, in their order.
-        members: the methods, in a fixed order. New ones go to the end.
+        members: method -> label, in a fixed order.
         mark: a method with this in its name belongs to the family although it is not listed.
     """
 
     colors: tuple[str, str]
-    members: tuple[str, ...]
+    members: dict[str, str]
     mark: str
 
 
 #: the colour of methods of a person's own: none of the families comes near it
 OWN = ("#a3002b", "#ff5c7c")
 
-#: hues of Okabe and Ito's palette, which people with colour vision deficiencies tell apart
-FAMILIES = (
-    Family(("0.15", "0.6"),
-           ("noise", "edges", "noise-fixed", "noise-x-input", "centre", "greedy-order"),
-           "noise"),
-    Family(("#003f66", "#2a93d1"),
-           ("gradient", "gradient-x-input", "integrated-gradients", "smoothgrad", "vargrad"),
-           "grad"),
-    Family(("#b34a00", "#e8772e"),
-           ("guided-backprop", "deconvnet", "captum-guided-backprop"),
-           "guided"),
-    Family(("#00543d", "#4cc9a0"),
-           ("lrp-epsilon-plus", "lrp-alpha2-beta1", "lrp-gamma-box", "lrp-zero", "lrp-epsilon",
-            "lrp-gamma", "lrp-z-plus", "lrp-adaptive-beta", "lrp-adaptive-beta-printed"),
-           "lrp"),
-    Family(("#8a2f66", "#dc9cc3"),
-           ("grad-cam", "grad-cam-plus-plus", "guided-grad-cam", "captum-guided-grad-cam"), "cam"),
-    Family(("#8a6100", "#e0ac3a"),
-           ("deeplift", "captum-deeplift", "lime", "lime-ridge", "occlusion",
-            "perturbation-mask", "fullgrad", "deepshap", "iba", "extremal-perturbation"),
-           ""),
-)  # fmt: skip
+_READ = yaml.safe_load(files("sanitygap").joinpath("data/methods.yml").read_text(encoding="utf-8"))
+FAMILIES = tuple(Family(tuple(entry.pop("colors")), **entry) for entry in _READ["families"])
+LABELS: dict[str, str] = dict(ChainMap(_READ["others"], *(family.members for family in FAMILIES)))
 
 
 def label(method: str) -> str:
@@ -114,7 +57,7 @@ def label(method: str) -> str:
 def family(method: str) -> Family:
     """The family that a method belongs to; the last one takes what no other does."""
     if ":" in method:
-        return Family(OWN, (), "")
+        return Family(OWN, {}, "")
     listed = [one for one in FAMILIES if method in one.members]
     # from the last to the first: Grad-CAM is no gradient
     alike = [one for one in reversed(FAMILIES) if one.mark and one.mark in method]
@@ -130,7 +73,7 @@ def styles(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
     for method in methods:
         own = family(method)
         if method in own.members:
-            place = own.members.index(method)
+            place = list(own.members).index(method)
         else:
             place = zlib.crc32(method.encode()) % len(MARKERS)
         number = FAMILIES.index(own) if own in FAMILIES else len(FAMILIES)

@@ -7,8 +7,8 @@ The page holds everything: one strip of pictures a method and the tables of the 
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from textwrap import fill
 
 import numpy as np
@@ -27,10 +27,7 @@ BUDGET = 600_000
 EVERY_METHOD = ""
 
 TEMPLATES = Environment(
-    loader=PackageLoader("sanitygap", "data"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
+    loader=PackageLoader("sanitygap", "data"), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )
 
 Box = tuple[int, int, int, int]
@@ -120,58 +117,19 @@ class Stepper(Interactive):
         row = panel.row(method)
         shown = row[frame if len(row) > 1 else 0].copy()
         if panel.beneath is not None and self.regions is not None:
-            for left, top, width, height in self._marked(method, frame):
+            marked = self.regions.boxes[method][: self.regions.counts[frame]]
+            for left, top, width, height in marked:
                 place = slice(top, top + height), slice(left, left + width)
                 shown[place] = panel.beneath[place]
         return shown
 
-    def _marked(self, method: str, frame: int) -> Sequence[Box]:
-        assert self.regions is not None
-        return self.regions.boxes[method][: self.regions.counts[frame]]
-
     def html(self) -> str:
         """The figure as a part of a page, complete without a script."""
-        panels = []
-        for panel in self.panels:
-            files = strips(panel.pictures, BUDGET)
-            panels.append(
-                {
-                    "title": panel.title,
-                    "size": next(iter(panel.pictures.values()))[0].shape[:2],
-                    "marks": panel.marks,
-                    "pictures": [
-                        {
-                            "method": method,
-                            "label": label(method) if method else "",
-                            "frames": len(panel.pictures[method]),
-                            "address": data_uri(file),
-                            "alt": self._alt(panel, method),
-                        }
-                        for method, file in files.items()
-                    ],
-                    "beneath": None
-                    if panel.beneath is None
-                    else data_uri(strips({"": [panel.beneath]}, BUDGET)[""]),
-                }
-            )
-        return TEMPLATES.get_template("stepper.html").render(
-            step=self.step,
-            frames=list(self.frames),
-            panels=panels,
-            methods={method: label(method) for method in self.methods},
-            tables={
-                title: [[shown_number(value) for value in row] for row in table.to_numpy(float)]
-                for title, table in self.values.items()
-            },
-            regions=self.regions
-            and {
-                "boxes": {method: list(boxes) for method, boxes in self.regions.boxes.items()},
-                "counts": list(self.regions.counts),
-                "size": list(self.regions.size),
-            },
-        )
+        regions = self.regions and asdict(self.regions)
+        return TEMPLATES.get_template("stepper.html").render(view=self, regions=regions)
 
-    def _alt(self, panel: Panel, method: str) -> str:
+    def words(self, panel: Panel, method: str) -> str:
+        """What the pictures of one method in a panel are."""
         words = ": ".join(filter(None, [label(method) if method else "", panel.title]))
         if len(panel.pictures[method]) > 1:
             words += f", {len(self.frames)} pictures from {self.frames[0]} to {self.frames[-1]}"
@@ -179,19 +137,12 @@ class Stepper(Interactive):
 
     def still(self) -> Plate:
         """Every method's first and last frame, for formats without a slider."""
-        still = [panel for panel in self.panels if not panel.moves]
-        columns = [(panel, 0, panel.title) for panel in still]
-        columns += [
-            (panel, frame, self.frames[frame])
-            for panel in self.panels
-            if panel.moves
-            for frame in (0, len(self.frames) - 1)
-        ]
+        ends = (0, len(self.frames) - 1)
+        columns = [(panel, 0, panel.title) for panel in self.panels if not panel.moves]
+        moving = [panel for panel in self.panels if panel.moves]
+        columns += [(panel, end, self.frames[end]) for panel in moving for end in ends]
         figure = picture_grid(
-            [
-                [self.picture(panel, method, frame) for panel, frame, _ in columns]
-                for method in self.methods
-            ],
+            [[self.picture(one, name, end) for one, end, _ in columns] for name in self.methods],
             labels=[label(method) for method in self.methods],
             titles=[fill(title, 16) for _, _, title in columns],
             size=(1.2, 1.07),
@@ -256,10 +207,17 @@ def data_uri(jpeg: bytes) -> str:
     """The address of a JPEG file that is written into the page itself.
 
     The slashes of base64 are percent-encoded, so that no chance run of letters between two of
-    them is taken for a folder of this machine (see :mod:`sanitygap.book.publishable`).
+    them is taken for a folder of this machine (see :mod:`sanitygap.book.gatekeeper`).
     """
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode().replace("/", "%2F")
 
+
+TEMPLATES.globals |= {
+    "data_uri": data_uri,
+    "label": label,
+    "number": shown_number,
+    "strips": partial(strips, budget=BUDGET),
+}
 
 #: at most that many pictures a method -> pixels of their height; longer views have smaller ones
 VIEW_HEIGHTS = {1: 160, 12: 96, 1000: 80}

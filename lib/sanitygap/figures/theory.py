@@ -13,12 +13,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sanitygap.show import (
-    bar_lengths,
-    distinct,
-    dots,
-    panel_axes,
-)
+from sanitygap.show import bar_lengths, distinct, dots, panel_axes
 
 REFERENCE: dict[str, Any] = {"color": "0.35", "linestyle": "--", "linewidth": 1.2}
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")

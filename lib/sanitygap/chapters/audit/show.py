@@ -2,13 +2,10 @@
 
 from pandas.io.formats.style import Styler
 
-from sanitygap.claims import load_claims, registry
-from sanitygap.claims.verdicts import VERDICTS
+from sanitygap import show
+from sanitygap.claims import VERDICTS, load_claims, registry
 from sanitygap.pages import marked
 from sanitygap.runs import Study
-from sanitygap.show import (
-    text_table,
-)
 
 
 def audit(study: Study) -> Styler:
@@ -33,7 +30,7 @@ def audit(study: Study) -> Styler:
                 "corrected statement": marked(corrected or "–"),
             }
         )
-    return text_table(
+    return show.text_table(
         rows,
         f"{len(rows)} formal statements, judged on the tables of the run {study.settings.run}.",
     )

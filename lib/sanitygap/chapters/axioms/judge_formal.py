@@ -6,8 +6,7 @@ from functools import wraps
 import pandas as pd
 from scipy.stats import spearmanr
 
-from sanitygap.claims import Verdict, criterion
-from sanitygap.claims.ledger import default_ledger
+from sanitygap.claims import Verdict, criterion, default_ledger
 from sanitygap.inference import paired_difference
 from sanitygap.judge import Context, Tables, formal, graded, no_data, rows_of
 

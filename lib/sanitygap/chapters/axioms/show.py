@@ -26,9 +26,9 @@ from sanitygap.chapters.axioms.judge_formal import QUANTITIES, published
 from sanitygap.chapters.axioms.measure import REFERENCES
 from sanitygap.chapters.axioms.measure_examples import from_png
 from sanitygap.chapters.axioms.plots import SYMBOLS, MapRow, bars, map_rows
+from sanitygap.figures.maps import rank_lines
 from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Plate
-from sanitygap.figures.rank_lines import rank_lines
 from sanitygap.inference import proportion_interval
 from sanitygap.judge import CONTROLS
 from sanitygap.pages import side_by_side

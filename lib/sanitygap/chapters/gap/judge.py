@@ -17,22 +17,7 @@ from sanitygap import judge
 from sanitygap.chapters.gap import multiverse
 from sanitygap.claims.documentary import Concordance, anchored, find_entry
 from sanitygap.inference import bootstrap_mean, kendall_tau, paired_difference
-from sanitygap.judge import (
-    GRADIENTS,
-    GUIDED,
-    LRP,
-    RANGES,
-    Context,
-    Tables,
-    Verdict,
-    at_stage,
-    at_step,
-    criterion,
-    last_step,
-    nearest,
-    shown,
-    summary,
-)
+from sanitygap.judge import Context, Tables, Verdict, criterion
 from sanitygap.scores import complete, need_methods, occlusion_scores, randomization_scores
 
 SPECIFICATIONS = ("occlusion-specifications", "randomization-specifications")
@@ -41,32 +26,29 @@ SPECIFICATIONS = ("occlusion-specifications", "randomization-specifications")
 def _differences(table: pd.DataFrame, steps: Sequence[int], similarity: str) -> Verdict:
     """Guided backpropagation and LRP above every gradient method, at every one of these steps."""
     verdicts = [
-        judge.difference(at_stage(table, step, similarity), method, other, "above", f"step {step}")
+        judge.difference(
+            judge.at_stage(table, step, similarity), method, other, "above", f"step {step}"
+        )
         for step in steps
-        for method in (GUIDED, LRP)
-        for other in GRADIENTS
+        for method in (judge.GUIDED, judge.LRP)
+        for other in judge.GRADIENTS
     ]
-    return summary(verdicts, f"SSIM, {len(steps)} steps beyond the classifier")
+    return judge.summary(verdicts, f"SSIM, {len(steps)} steps beyond the classifier")
 
 
 @criterion("binder-app2", tables=("randomization-specifications",))
 @criterion("binder-fig2", tables=("randomization-specifications",))
 def fig2(tables: Tables, context: Context) -> Verdict:
     """The claim's own differences under each data range; other methods have no part in it."""
-    table = nearest(tables["randomization-specifications"])
+    table = judge.nearest(tables["randomization-specifications"])
     _need_all(table)
     steps = sorted(step for step in table["step"].unique() if step > 1)
     if not steps:
         return judge.not_run("the table holds no step beyond the classifier")
-    judged = {name: _differences(table, steps, column) for column, name in RANGES.items()}
-    numbers = {
-        key: sum(verdict.numbers[key] for verdict in judged.values())
-        for key in ("held", "against", "open")
-    } | {
-        f"{key}, L = {name}": count
-        for name, verdict in judged.items()
-        for key, count in verdict.numbers.items()
-    }
+    judged = {name: _differences(table, steps, column) for column, name in judge.RANGES.items()}
+    keys = ("held", "against", "open")
+    numbers = {key: sum(verdict.numbers[key] for verdict in judged.values()) for key in keys}
+    numbers |= {f"{key}, L = {name}": v.numbers[key] for name, v in judged.items() for key in keys}
     evidence = " ".join(f"L = {name}: {verdict.evidence}" for name, verdict in judged.items())
     value, reason = next(iter(judged.values())).value, ""
     if len({verdict.value for verdict in judged.values()}) > 1:
@@ -84,7 +66,7 @@ def fig2(tables: Tables, context: Context) -> Verdict:
 
 def _need_all(table: pd.DataFrame) -> None:
     """Let pass a table with all methods that the claims name."""
-    names = sorted({GUIDED, LRP, *GRADIENTS})
+    names = sorted({judge.GUIDED, judge.LRP, *judge.GRADIENTS})
     judge.need_all(set(table["method"]), names, "the table lacks {}")
 
 
@@ -95,9 +77,9 @@ def _sample(table: pd.DataFrame) -> str:
 
 @criterion("binder-app3", tables=("randomization-specifications", "randomization"))
 def app3(tables: Tables, context: Context) -> Verdict:
-    table = nearest(tables["randomization-specifications"])
+    table = judge.nearest(tables["randomization-specifications"])
     _need_all(table)
-    deepest = at_stage(table, int(table["step"].max()), "mse")
+    deepest = judge.at_stage(table, int(table["step"].max()), "mse")
     verdicts = []
     for method in ("gradient", "integrated-gradients"):
         interval = bootstrap_mean(deepest[method].dropna())
@@ -105,7 +87,7 @@ def app3(tables: Tables, context: Context) -> Verdict:
         words += f"{interval.high:.3f}] {_sample(table)}"
         inside = 1.8 <= interval.estimate <= 2.05 and interval.high >= 1.9
         verdicts.append(judge.measured(inside, words, {f"mse {method}": interval.estimate}))
-    for method in (GUIDED, LRP):
+    for method in (judge.GUIDED, judge.LRP):
         verdicts.append(judge.difference(deepest, method, "gradient", "below", "deepest step"))
     products = tables["randomization"]
     gap = float((products["mse"] - (2 - 2 * products["product"])).abs().max())
@@ -116,8 +98,8 @@ def app3(tables: Tables, context: Context) -> Verdict:
 @criterion("binder-thm4-two", tables=("randomization",))
 def theorem_4_two(tables: Tables, context: Context) -> Verdict:
     table = tables["randomization"]
-    step = last_step(table)
-    product, means = at_step(table, step, "product"), at_step(table, step, "means")
+    step = judge.last_step(table)
+    product, means = judge.at_step(table, step, "product"), judge.at_step(table, step, "means")
     verdicts = []
     for method in ("gradient", "integrated-gradients"):
         need_methods(means, method)
@@ -128,8 +110,8 @@ def theorem_4_two(tables: Tables, context: Context) -> Verdict:
         verdicts.append(
             judge.measured(
                 small_mean and small_covariance,
-                f"{method} at the deepest step: product of means {shown(mean)}, "
-                f"covariance {shown(covariance)}.",
+                f"{method} at the deepest step: product of means {judge.shown(mean)}, "
+                f"covariance {judge.shown(covariance)}.",
                 {f"means {method}": mean.estimate, f"cov {method}": covariance.estimate},
             )
         )
@@ -226,19 +208,14 @@ def _over_occlusion(outcomes: pd.DataFrame, parts: Sequence[str], patch: int) ->
     return over_specifications(every, outcomes, multiverse.OCCLUSION, words)
 
 
-def both_scores(
-    tables: Tables, methods: Sequence[str] | None = None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Randomisation and occlusion scores of the same images and methods.
+def both_scores(tables: Tables) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Randomisation and occlusion scores of the same images and methods, without controls.
 
     Args:
         tables: ``randomization`` and ``occlusion``.
-        methods: all that are no controls by default.
     """
     scores = randomization_scores(tables["randomization"]), occlusion_scores(tables["occlusion"])
-    random, occluded = complete(
-        *(table[list(methods or judge.methods_of(table))] for table in scores)
-    )
+    random, occluded = complete(*(table[judge.methods_of(table)] for table in scores))
     return random, occluded
 
 

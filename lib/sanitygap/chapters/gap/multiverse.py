@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations, product
+from functools import cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,8 @@ from scipy import stats
 
 from sanitygap.errors import UsageError
 from sanitygap.inference import UndefinedStatisticError
+from sanitygap.judge import GRADIENTS, GUIDED, rows_of
 
-GUIDED = "guided-backprop"
-GRADIENTS = ("gradient", "gradient-x-input", "integrated-gradients")
 PARTS = ("guided backpropagation", "LRP")
 LRP_VARIANTS = ("lrp-epsilon-plus", "lrp-adaptive-beta")
 SIMILARITIES = ("ssim", "ssim_robust", "ssim_L1", "ssim_L2", "spearman", "mse")
@@ -79,21 +79,18 @@ class Scores:
         rows = self.values
         if key["images"] == "correct":
             rows = rows[self.correct.reindex(rows.index).fillna(False).astype(bool)]
-        columns = {}
+        columns, further = {}, [key[str(name)] for name in rows.columns.names[3:]]
         for method in methods:
             lrp = method.startswith("lrp-")
             name = f"{method}@biases" if lrp and key["biases"] == "in" else method
             # the start is a sign, which only a signed map of LRP shows
             start = key["start"] if lrp and key["reduction"] == "signed" else "one"
             reduction = key["reduction"] if method != "noise" else "signed"
-            levels = (name, start, reduction, *self._further(key))
+            levels = (name, start, reduction, *further)
             if levels not in rows.columns:
                 return pd.DataFrame()
             columns[method] = rows[levels]
         return pd.DataFrame(columns).dropna()
-
-    def _further(self, key: Mapping[str, object]) -> tuple[object, ...]:
-        return tuple(key[str(name)] for name in self.values.columns.names[3:])
 
 
 def occlusion_scores(table: pd.DataFrame) -> Scores:
@@ -150,11 +147,9 @@ def specifications(names: Sequence[str], scores: Scores) -> Iterator[dict[str, o
         scores: of the test.
     """
     columns = scores.values.columns
-    held: dict[str, list[object]] = {
-        str(name): list(dict.fromkeys(columns.get_level_values(place)))
-        for place, name in enumerate(columns.names)
-    }
-    own: dict[str, list[object]] = {
+    known = map(str, columns.names)
+    held = {name: list(columns.get_level_values(name).unique()) for name in known}
+    own: dict[str, list[Any]] = {
         "variant": [name for name in LRP_VARIANTS if name in held["method"]],
         "start": ["one", "logit"],
         "biases": ["out", "in"],
@@ -166,6 +161,27 @@ def specifications(names: Sequence[str], scores: Scores) -> Iterator[dict[str, o
         if key.get("target") == "label" and key["images"] == "correct":
             continue  # the prediction is the label there
         yield key
+
+
+def tables_of(
+    names: Sequence[str], scores: Scores, *more: str
+) -> Iterator[tuple[dict[str, object], pd.DataFrame]]:
+    """Each specification that has two images or more, with its scores of five methods.
+
+    Args:
+        names: :data:`OCCLUSION` or :data:`RANDOMIZATION`.
+        scores: of the test.
+        more: methods besides guided backpropagation, the variant of LRP and the gradient methods.
+    """
+    for key in specifications(names, scores):
+        table = scores.of(key, (GUIDED, str(key["variant"]), *GRADIENTS, *more))
+        if len(table) >= 2:
+            yield key, table
+
+
+def _outcome(claimed: Any, other: Any) -> Any:
+    """``holds`` where what is claimed is met, ``contradicted`` where its opposite is."""
+    return np.select([claimed, other], ["holds", "contradicted"], "open")
 
 
 def _student(gaps: np.ndarray) -> tuple[Any, Any, Any]:
@@ -187,11 +203,7 @@ def differences(names: Sequence[str], scores: Scores) -> pd.DataFrame:
         ``high``, and ``n`` images.
     """
     rows = []
-    for key in specifications(names, scores):
-        variant = str(key["variant"])
-        table = scores.of(key, (GUIDED, variant, *GRADIENTS))
-        if len(table) < 2:
-            continue
+    for key, table in tables_of(names, scores):
         values = table.to_numpy(float)
         for place, part in enumerate(PARTS):
             for other, against in enumerate(GRADIENTS, start=2):
@@ -229,8 +241,7 @@ def outcomes(found: pd.DataFrame, names: Sequence[str], claimed: int) -> pd.Data
     groups = signed.groupby([*names, "part"], sort=False)
     weakest = signed.loc[groups["margin"].idxmin()].set_index([*names, "part"])
     held = groups["margin_low"].min() > 0
-    against = groups["margin_high"].min() < 0
-    outcome = np.select([held, against], ["holds", "contradicted"], "open")
+    outcome = _outcome(held, groups["margin_high"].min() < 0)
     table = pd.DataFrame({"outcome": outcome}, index=held.index)
     return table.join(weakest[["margin", "margin_low", "margin_high", "n"]]).reset_index()
 
@@ -242,45 +253,36 @@ def against_noise(names: Sequence[str], scores: Scores) -> pd.DataFrame:
         A row for each specification: the choices, ``noise`` with the outcome, and ``n`` images.
     """
     rows = []
-    for key in specifications(names, scores):
-        methods = (GUIDED, str(key["variant"]), *GRADIENTS)
-        table = scores.of(key, (*methods, "noise"))
-        if len(table) < 2:
-            continue
-        gaps = table[list(methods)].to_numpy(float) - table[["noise"]].to_numpy(float)
+    for key, table in tables_of(names, scores, "noise"):
+        gaps = table.drop(columns="noise").to_numpy(float) - table[["noise"]].to_numpy(float)
         _, low, high = _student(gaps)
-        outcome = "holds" if (high < 0).all() else "contradicted" if (low > 0).any() else "open"
+        outcome = str(_outcome((high < 0).all(), (low > 0).any()))
         rows.append(key | {"noise": outcome, "n": len(table)})
     return pd.DataFrame(rows)
 
 
-def agreement_of_patches(names: Sequence[str], scores: Scores, seed: int = 0) -> pd.DataFrame:
+def agreement_of_patches(names: Sequence[str], scores: Scores) -> pd.DataFrame:
     """Whether regions of 8 and of 15 pixels rank five methods alike: Kendall's tau above 0.
 
     Returns:
         A row for each specification with regions of 8 pixels: the choices, ``tau``, its bootstrap
         interval ``low`` and ``high``, and ``agreement`` with the outcome.
     """
-    pairs = list(combinations(range(2 + len(GRADIENTS)), 2))
     rows = []
-    for key in specifications(names, scores):
+    for key, table in tables_of(names, scores):
         if key["patch"] != 8:
             continue
-        methods = (GUIDED, str(key["variant"]), *GRADIENTS)
-        sides: list[Side] = [{(): scores.of(key | {"patch": p}, methods)} for p in (8, 15)]
-        if min(len(side[()]) for side in sides) < 2:
+        other = scores.of(key | {"patch": 15}, list(map(str, table)))
+        common = sorted(set(table.index) & set(other.index))
+        if len(other) < 2:
             continue
-        common = sorted(set(sides[0][()].index) & set(sides[1][()].index))
-        weights = _resamples(len(common), seed)
-        small, large = (_pair_signs(side, common, weights, pairs)[()] for side in sides)
-        tau = (small * large).mean(1)
-        low, high = np.quantile(tau[1:], (0.025, 0.975))
-        outcome = "holds" if low > 0 else "contradicted" if high < 0 else "open"
-        rows.append(key | {"tau": tau[0], "low": low, "high": high, "agreement": outcome})
+        tau, low, high = _tau(*(_pair_signs(side.loc[common]) for side in (table, other)))
+        outcome = str(_outcome(low > 0, high < 0))
+        rows.append(key | {"tau": tau, "low": low, "high": high, "agreement": outcome})
     return pd.DataFrame(rows)
 
 
-def agreement(occluded: Scores, randomized: Scores, seed: int = 0) -> pd.DataFrame:
+def agreement(occluded: Scores, randomized: Scores) -> pd.DataFrame:
     """Kendall's tau between both rankings of five methods, under every joint specification.
 
     The methods are guided backpropagation, the variant of LRP and the three gradient methods; both
@@ -292,20 +294,20 @@ def agreement(occluded: Scores, randomized: Scores, seed: int = 0) -> pd.DataFra
         A row for each joint specification: the choices, ``tau``, ``low``, ``high``, ``n`` and
         ``outcome`` of the claim that tau is below 0.
     """
-    pairs = list(combinations(range(2 + len(GRADIENTS)), 2))
     rows = []
     for shared, left, right in _joint(occluded, randomized):
         for (ours, one), (theirs, other) in product(_by_images(left), _by_images(right)):
             common = sorted(ours & theirs)
             if len(common) < 2:
                 continue
-            weights = _resamples(len(common), seed)
-            first, second = (_pair_signs(side, common, weights, pairs) for side in (one, other))
+            first, second = (
+                {own: _pair_signs(table.loc[common]) for own, table in side.items()}
+                for side in (one, other)
+            )
             for (own, a), (others, b) in product(first.items(), second.items()):
-                taus = (a * b).mean(1)
-                low, high = np.quantile(taus[1:], (0.025, 0.975))
-                outcome = "holds" if high < 0 else "contradicted" if low > 0 else "open"
-                found = {"tau": taus[0], "low": low, "high": high, "n": len(common)}
+                tau, low, high = _tau(a, b)
+                found = {"tau": tau, "low": low, "high": high, "n": len(common)}
+                outcome = str(_outcome(high < 0, low > 0))
                 rows.append(dict((*shared, *own, *others)) | found | {"outcome": outcome})
     if not rows:
         raise UndefinedStatisticError("no specification has two images in both tests")
@@ -317,12 +319,10 @@ def _joint(occluded: Scores, randomized: Scores) -> Iterator[tuple[Choices, Side
     sides: list[dict[Choices, Side]] = []
     for names, scores in ((OCCLUSION, occluded), (RANDOMIZATION, randomized)):
         groups: dict[Choices, Side] = {}
-        for key in specifications(names, scores):
-            table = scores.of(key, (GUIDED, str(key["variant"]), *GRADIENTS))
+        for key, table in tables_of(names, scores):
             shared = tuple((name, key[name]) for name in SHARED)
             own = tuple((name, key[name]) for name in names if name not in SHARED)
-            if len(table) >= 2:
-                groups.setdefault(shared, {})[own] = table
+            groups.setdefault(shared, {})[own] = table
         sides.append(groups)
     for shared, left in sides[0].items():
         if shared in sides[1]:
@@ -337,23 +337,25 @@ def _by_images(side: Side) -> list[tuple[frozenset[str], Side]]:
     return list(groups.items())
 
 
-def _resamples(n: int, seed: int) -> np.ndarray:
+@cache
+def _resamples(n: int) -> np.ndarray:
     """Weights of images, ``(1 + RESAMPLES, n)``: first all alike, then a bootstrap."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     counts = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES)
     return np.vstack([np.ones(n), counts]) / n
 
 
-def _pair_signs(
-    side: Side, images: Sequence[str], weights: np.ndarray, pairs: Sequence[tuple[int, int]]
-) -> dict[Choices, np.ndarray]:
-    """Own choices -> signs of all pairs' differences, ``(1 + RESAMPLES, pairs)``."""
-    first, second = (list(places) for places in zip(*pairs, strict=True))
-    signs = {}
-    for own, table in side.items():
-        means = weights @ table.loc[list(images)].to_numpy(float)
-        signs[own] = np.sign(means[:, first] - means[:, second])
-    return signs
+def _pair_signs(table: pd.DataFrame) -> np.ndarray:
+    """Signs of all pairs' differences, ``(1 + RESAMPLES, pairs)``."""
+    first, second = np.triu_indices(table.shape[1], k=1)
+    means = _resamples(len(table)) @ table.to_numpy(float)
+    return np.sign(means[:, first] - means[:, second])
+
+
+def _tau(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    """Kendall's tau of two rankings by the signs of their pairs, with its 95 % interval."""
+    taus = (first * second).mean(1)
+    return taus[0], *np.quantile(taus[1:], (0.025, 0.975))
 
 
 @dataclass(frozen=True)
@@ -416,7 +418,7 @@ def _content(table: pd.DataFrame) -> int:
 def all_of(outcomes: pd.DataFrame) -> pd.Series:
     """One outcome a row, of several that are all claimed."""
     held, against = (outcomes == "holds").all(axis=1), (outcomes == "contradicted").any(axis=1)
-    return pd.Series(np.select([held, against], ["holds", "contradicted"], "open"), outcomes.index)
+    return pd.Series(_outcome(held, against), outcomes.index)
 
 
 def shares(values: pd.Series) -> dict[str, float]:
@@ -460,9 +462,7 @@ def at(table: pd.DataFrame, names: Sequence[str], **choices: object) -> pd.DataF
         UsageError: the table has no such row.
     """
     wanted = {name: choices.get(name, READING[name]) for name in names}
-    rows = table
-    for name, value in wanted.items():
-        rows = rows[rows[name] == value]
+    rows = rows_of(table, **wanted)
     if rows.empty:
         raise UsageError(f"no specification has {wanted}; compute more of them")
     return rows

@@ -63,8 +63,10 @@ def specification_curve(
     names = [words for known in levels.values() for words in known.values()]
     axes[1, 0].set_yticks(range(len(names)), names)
     axes[1, 0].tick_params("y", labelsize=8)
+    marks = [_mark(outcome, *look) for outcome, look in OUTCOMES.items()]
+    nearest = Line2D([], [], ls=":", marker="*", color="0.1", ms=9, label="nearest to the paper")
     figure.legend(
-        handles=_legend(), loc="outside upper center", ncols=len(OUTCOMES) + 1, frameon=False
+        handles=[*marks, nearest], loc="outside upper center", ncols=len(marks) + 1, frameon=False
     )
     shown = pd.concat(list(ordered.values()), ignore_index=True)
     return Plate(figure, _words(ordered, test), caption, shown)
@@ -120,16 +122,6 @@ def _dashboard(axis: Axes, table: pd.DataFrame, levels: Levels) -> None:
         axis.axhline(edge, color="0.6", lw=0.7)
 
 
-def _legend() -> list[Line2D]:
-    made = [
-        Line2D([], [], ls="", marker=marker, color=color, mfc=color if filled else "white", ms=6,
-               label=outcome)
-        for outcome, (color, marker, filled) in OUTCOMES.items()
-    ]  # fmt: skip
-    nearest = Line2D([], [], ls=":", marker="*", color="0.1", ms=9, label="nearest to the paper")
-    return [*made, nearest]
-
-
 def _words(ordered: Mapping[str, pd.DataFrame], test: str) -> str:
     sentences = []
     for panel, table in ordered.items():
@@ -146,6 +138,9 @@ def _words(ordered: Mapping[str, pd.DataFrame], test: str) -> str:
 
 #: side of the largest triangle, as a share of a cell; the area is proportional to the difference
 LARGEST = 0.95
+
+#: side of a cell in points
+CELL = 18.0
 
 #: adjusted p-values below this are filled
 LEVEL = 0.05
@@ -174,7 +169,14 @@ def pair_matrix(numbers: pd.DataFrame, caption: str) -> Plate:
     for axis, test in zip(axes[:, 0], tests, strict=True):
         _panel(axis, numbers[numbers["test"] == test], methods, against)
         axis.set_title(test)
-    figure.legend(handles=_key(), loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    key = [
+        _mark("row higher: worse, significant", WORSE, "^", True),
+        _mark("not significant", WORSE, "^", False),
+        _mark("row lower: better, significant", BETTER, "v", True),
+        _mark("not significant", BETTER, "v", False),
+        _mark("the tests contradict each other", "0.88", "s", True),
+    ]
+    figure.legend(handles=key, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     return Plate(figure, _pair_words(numbers, tests, against), caption, numbers)
 
 
@@ -193,28 +195,19 @@ def contradictions(numbers: pd.DataFrame) -> set[frozenset[str]]:
 def _panel(
     axis: Axes, rows: pd.DataFrame, methods: list[str], against: set[frozenset[str]]
 ) -> None:
-    place = {method: number for number, method in enumerate(methods)}
-    largest = rows["difference"].abs().max() or 1.0
-    for row in rows.to_dict("records"):
-        low, high = sorted((place[row["first"]], place[row["second"]]))
-        # the row is the later method, whichever of the two the difference starts from
-        sign = 1.0 if place[row["first"]] == high else -1.0
-        difference = sign * row["difference"]
-        if frozenset((row["first"], row["second"])) in against:
-            axis.add_patch(Rectangle((low - 0.5, high - 0.5), 1, 1, color="0.88", lw=0))
-        if not np.isfinite(difference) or difference == 0:
-            continue
-        half = LARGEST * np.sqrt(abs(difference) / largest) / 2
-        tip = -half if difference > 0 else half  # the vertical axis points down
-        color = WORSE if difference > 0 else BETTER
-        axis.add_patch(
-            plt.Polygon(
-                [(low - half, high - tip), (low + half, high - tip), (low, high + tip)],
-                facecolor=color if row["p"] < LEVEL else "white",
-                edgecolor=color,
-                lw=0.9,
-            )
-        )
+    places = rows[["first", "second"]].map(methods.index)
+    low, high = places.min(axis=1), places.max(axis=1)
+    # the row is the later method, whichever of the two the difference starts from
+    difference = rows["difference"].where(places["first"] == high, -rows["difference"])
+    for pair in against:
+        left, down = sorted(map(methods.index, pair))
+        axis.add_patch(Rectangle((left - 0.5, down - 0.5), 1, 1, color="0.88", lw=0))
+    sizes = (CELL * LARGEST) ** 2 * difference.abs() / (difference.abs().max() or 1.0)
+    for marker, color, chosen in (("^", WORSE, difference > 0), ("v", BETTER, difference < 0)):
+        axis.scatter(
+            low[chosen], high[chosen], sizes[chosen], marker=marker, edgecolor=color, lw=0.9,
+            facecolor=np.where(rows["p"] < LEVEL, color, "white")[chosen],
+        )  # fmt: skip
     count = len(methods)
     axis.set(xlim=(-0.5, count - 1.5), ylim=(count - 0.5, 0.5), aspect="equal")
     axis.set_xticks(range(count - 1), map(label, methods[:-1]), rotation=90, fontsize=8)
@@ -228,20 +221,10 @@ def _panel(
         spine.set_visible(False)
 
 
-def _key() -> list[Line2D]:
-    def mark(marker: str, color: str, filled: bool, words: str) -> Line2D:
-        return Line2D(
-            [], [], linestyle="", marker=marker, color=color, label=words, ms=9,
-            markerfacecolor=color if filled else "white",
-        )  # fmt: skip
-
-    return [
-        mark("^", WORSE, True, "row higher: worse, significant"),
-        mark("^", WORSE, False, "not significant"),
-        mark("v", BETTER, True, "row lower: better, significant"),
-        mark("v", BETTER, False, "not significant"),
-        mark("s", "0.88", True, "the tests contradict each other"),
-    ]
+def _mark(words: str, color: str, marker: str, filled: bool) -> Line2D:
+    """A mark with its meaning, for a legend."""
+    face = color if filled else "white"
+    return Line2D([], [], ls="", marker=marker, color=color, mfc=face, ms=7, label=words)
 
 
 def _pair_words(numbers: pd.DataFrame, tests: list[str], against: set[frozenset[str]]) -> str:

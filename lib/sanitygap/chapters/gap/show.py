@@ -3,49 +3,28 @@
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
-from itertools import product
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from sanitygap import show
-from sanitygap.chapters.gap import plots as figures
+from sanitygap.chapters.gap import multiverse, plots
 from sanitygap.chapters.gap.judge import STATISTICS, both_scores, family_scores
-from sanitygap.chapters.gap.multiverse import (
-    CHOICES,
-    GRADIENTS,
-    GUIDED,
-    LRP_VARIANTS,
-    OCCLUSION,
-    PARTS,
-    RANDOMIZATION,
-    READING,
-    Gap,
-    Scores,
-    at,
-    deciding,
-    differences,
-    occlusion_scores,
-    shares,
-)
-from sanitygap.chapters.gap.plots import LEVEL, gap_scatter, pair_matrix
+from sanitygap.chapters.gap.multiverse import CHOICES, PARTS, READING, Gap, deciding, shares
 from sanitygap.errors import UsageError
+from sanitygap.figures.maps import rank_lines, ranked
 from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Plate
-from sanitygap.figures.rank_lines import rank_lines
-from sanitygap.inference import UndefinedStatisticError, holm
-from sanitygap.judge import CONTROLS
+from sanitygap.inference import UndefinedStatisticError
+from sanitygap.judge import CONTROLS, GRADIENTS, GUIDED, adjusted, rows_of
 from sanitygap.pages import references
 from sanitygap.rankings import PATTERNS, pairwise_tests
 from sanitygap.runs import Study
-from sanitygap.scores import complete
-from sanitygap.scores import occlusion_scores as softmax_scores
-from sanitygap.scores import randomization_scores as ssim_scores
-from sanitygap.show import about, columns, display_table, shown_agreement, shows, text_table
+from sanitygap.scores import complete, occlusion_scores, randomization_scores
 from sanitygap.words import listed, plural
 
 #: tables of all methods under one specification
@@ -74,7 +53,7 @@ LEVEL_WORDS: Mapping[str, Mapping[object, str]] = {
     "reduction": {
         "signed": "signed sum", "abs-sum": "|sum|", "sum-abs": "sum of |·|", "l2": "l2 norm",
     },
-    "variant": {name: label(name) for name in LRP_VARIANTS},
+    "variant": {name: label(name) for name in multiverse.LRP_VARIANTS},
     "start": {"one": "LRP starts at 1", "logit": "LRP starts at the logit"},
     "biases": {"out": "LRP without biases", "in": "LRP with biases"},
     "images": {"all": "all images", "correct": "correctly classified"},
@@ -89,19 +68,43 @@ LEVEL_WORDS: Mapping[str, Mapping[object, str]] = {
     "norms": {"reset": "norms redrawn", "kept": "norms kept"},
 }  # fmt: skip
 
-#: margins of one unit, for the curves: softmax under occlusion, SSIM after randomisation
-UNITS: Mapping[str, Callable[[pd.DataFrame], pd.Series]] = {
-    "occlusion": lambda table: table["output"] == "softmax",
-    "randomization": lambda table: table["similarity"].str.startswith("ssim"),
-}
 
-NAMES: Mapping[str, tuple[str, ...]] = {"occlusion": OCCLUSION, "randomization": RANDOMIZATION}
+class TestWords(NamedTuple):
+    """What pages say of a test.
 
-TEST_WORDS = {"occlusion": "occlusion", "randomization": "randomisation"}
+    Attributes:
+        name: of the test.
+        choices: that its specifications consist of.
+        unit: which rows have a margin of the curves' unit: softmax, or SSIM.
+        margin: what that margin is.
+        holds, against: what a part does where the claim holds, and where it is contradicted.
+    """
+
+    name: str
+    choices: tuple[str, ...]
+    unit: Callable[[pd.DataFrame], pd.Series]
+    margin: str
+    holds: str
+    against: str
 
 
-@dataclass(frozen=True)
-class Findings:
+TESTS: Mapping[Test, TestWords] = {
+    "occlusion": TestWords(
+        "occlusion", multiverse.OCCLUSION, lambda table: table["output"] == "softmax",
+        "softmax below the best\ngradient method",
+        "beats all three gradient methods under occlusion", "is beaten by one of them",
+    ),
+    "randomization": TestWords(
+        "randomisation", multiverse.RANDOMIZATION,
+        lambda table: table["similarity"].str.startswith("ssim"),
+        "SSIM above the most\nsimilar gradient method",
+        "stays more similar than all three gradient methods under randomisation",
+        "less similar than one of them",
+    ),
+}  # fmt: skip
+
+
+class Findings(NamedTuple):
     """What a page says about one run.
 
     Attributes:
@@ -114,6 +117,11 @@ class Findings:
     nearest: pd.DataFrame
     behind: str
 
+    @property
+    def tests(self) -> list[tuple[Test, pd.DataFrame]]:
+        """Both tests with their outcomes."""
+        return [("occlusion", self.gap.occlusion), ("randomization", self.gap.randomization)]
+
 
 @cache
 def findings(study: Study) -> Findings:
@@ -123,8 +131,9 @@ def findings(study: Study) -> Findings:
         UndefinedStatisticError: no specification has two images with all its maps.
     """
     occluded, randomized = study.table(OCCLUDED), study.table(RANDOMIZED)
-    gap, nearest = Gap.of(occluded, randomized), as_read(occlusion_scores(occluded))
-    return Findings(gap, nearest, made_with(study, occluded, randomized))
+    scores = multiverse.occlusion_scores(occluded)
+    gap, behind = Gap.of(occluded, randomized), made_with(study, occluded, randomized)
+    return Findings(gap, as_read(scores), behind)
 
 
 def each_once(studies: Iterable[Study]) -> list[Study]:
@@ -173,16 +182,14 @@ def _interval(row: Mapping[Any, Any], value: str) -> str:
     return f"{row[value]:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]".replace("-", "−")
 
 
-def as_read(scores: Scores) -> pd.DataFrame:
+def as_read(scores: multiverse.Scores) -> pd.DataFrame:
     """The claimed differences under occlusion where all but reduction and LRP is as the paper's."""
-    values = scores.values
+    values, occlusion = scores.values, multiverse.OCCLUSION
     for name in scores.values.columns.names:
-        if name in OCCLUSION and name not in ("reduction", "start"):
+        if name in occlusion and name not in ("reduction", "start"):
             values = values.loc[:, values.columns.get_level_values(name) == READING[str(name)]]
-    rows = differences(OCCLUSION, Scores(values, scores.correct))
-    for name in ("start", "biases", "images"):
-        rows = rows[rows[name] == READING[name]]
-    return rows
+    rows = multiverse.differences(occlusion, multiverse.Scores(values, scores.correct))
+    return rows_of(rows, **{name: READING[name] for name in ("start", "biases", "images")})
 
 
 @show.shows_several(OCCLUDED, RANDOMIZED)
@@ -192,43 +199,35 @@ def gap_table(studies: list[Study]) -> Styler:
     behind, rows = " ".join(findings(study).behind for study in runs), []
     for study in runs:
         nearest, taus = findings(study).nearest, findings(study).gap.tau
-        for (reduction, words), method in product(
-            LEVEL_WORDS["reduction"].items(), (GUIDED, *show.distinct(nearest["variant"]))
-        ):
-            guided = method == GUIDED
-            own = nearest[
-                (nearest["reduction"] == reduction)
-                & (nearest["variant"] == (READING["variant"] if guided else method))
-                & (nearest["part"] == PARTS[0 if guided else 1])
-            ].set_index("against")
-            if own.empty:
-                continue
-            rows.append(
-                {"network": show.model_of(study), "reduction": words, "method": label(str(method))}
-                | {
-                    f"− {label(name)}": _interval(own.to_dict("index")[name], "difference")
-                    for name in GRADIENTS
-                }
-                | {
-                    "n": str(int(own["n"].iloc[0])),
-                    "Kendall's τ, with this LRP": ""
-                    if guided
-                    else _tau(taus, reduction=reduction, LRP=method),
-                }
-            )
+        for reduction, words in LEVEL_WORDS["reduction"].items():
+            for method in (GUIDED, *show.distinct(nearest["variant"])):
+                part, variant = PARTS[1], method
+                tau = _tau(taus, reduction=reduction, variant=method)
+                if method == GUIDED:
+                    part, variant, tau = PARTS[0], READING["variant"], ""
+                own = rows_of(nearest, reduction=reduction, variant=variant, part=part)
+                if own.empty:
+                    continue
+                gaps = own.set_index("against").to_dict("index")
+                rows.append(
+                    {"network": show.model_of(study), "reduction": words, "method": label(method)}
+                    | {f"− {label(other)}": _interval(gaps[other], "difference")
+                       for other in GRADIENTS}
+                    | {"n": str(int(own["n"].iloc[0])), "Kendall's τ, with this LRP": tau}
+                )  # fmt: skip
     return show.text_table(
-        pd.DataFrame(rows),
+        rows,
         "Mean softmax under occlusion, paired differences over images with Student's 95 % "
         "intervals; below 0 as the paper claims. Kendall's τ between the rankings of five methods "
         "by randomisation (SSIM, L = 2) and by occlusion, 95 % bootstrap interval over images; "
         "below 0 as the paper claims. All else in the reading nearest to the paper: "
-        f"{nearest_words('reduction', 'LRP')}. {behind}",
+        f"{nearest_words('reduction', 'variant')}. {behind}",
     )
 
 
 def _tau(taus: pd.DataFrame, **choices: object) -> str:
     try:
-        one = at(taus, CHOICES, **choices).to_dict("records")[0]
+        one = multiverse.at(taus, CHOICES, **choices).to_dict("records")[0]
     except UsageError:  # some layers or images are missing in this run
         return "–"
     return f"{_interval(one, 'tau')} (n = {one['n']})"
@@ -246,7 +245,7 @@ def shares_table(studies: list[Study]) -> Styler:
     runs = each_once(studies)
     behind, rows = " ".join(findings(study).behind for study in runs), []
     for study in runs:
-        for test, part, values in _outcomes(findings(study).gap):
+        for test, part, values in _outcomes(findings(study)):
             share = shares(values)
             rows.append(
                 {"network": show.model_of(study), "test": test, "part": part}
@@ -261,65 +260,56 @@ def shares_table(studies: list[Study]) -> Styler:
     )
 
 
-def _outcomes(gap: Gap) -> list[tuple[str, str, pd.Series]]:
+def _outcomes(found: Findings) -> list[tuple[str, str, pd.Series]]:
     """Test, part and outcomes, one a specification; the whole claim last."""
     parts = [
-        (TEST_WORDS[test], part, table.loc[table["part"] == part, "outcome"])
-        for test, table in _tests(gap)
+        (TESTS[test].name, part, rows_of(table, part=part)["outcome"])
+        for test, table in found.tests
         for part in PARTS
     ]
-    joint = gap.joint()
+    joint = found.gap.joint()
     both = {part: part for part in PARTS} | {"tau": "τ below 0", "all": "all parts"}
     return parts + [("both", words, joint[name]) for name, words in both.items()]
-
-
-def _tests(gap: Gap) -> list[tuple[Test, pd.DataFrame]]:
-    return [("occlusion", gap.occlusion), ("randomization", gap.randomization)]
 
 
 @show.shows(OCCLUDED, RANDOMIZED)
 def specification_curve(study: Study, test: Test = "occlusion") -> Plate:
     """Every specification of one test by its margin, and below what it has chosen."""
-    names = NAMES[test]
-    table = dict(_tests(findings(study).gap))[test]
-    table = table[UNITS[test](table)].rename(columns={"part": "panel"})
-    numbers = table.assign(
-        nearest=(table[list(names)] == pd.Series(READING)[list(names)]).all(axis=1)
-    )
-    levels = {
-        name: known
+    words, names = TESTS[test], list(TESTS[test].choices)
+    table = dict(findings(study).tests)[test]
+    table = table[words.unit(table)].rename(columns={"part": "panel"})
+    nearest = (table[names] == pd.Series(READING)[names]).all(axis=1)
+    held = {
+        name: {
+            level: said for level, said in LEVEL_WORDS[name].items() if level in set(table[name])
+        }
         for name in names
-        if len(known := {k: v for k, v in LEVEL_WORDS[name].items() if k in set(table[name])}) > 1
     }
-    what = {
-        "occlusion": "softmax below the best\ngradient method",
-        "randomization": "SSIM above the most\nsimilar gradient method",
-    }[test]
-    return figures.specification_curve(
-        numbers,
-        levels,
-        ylabel=f"{what}\n(above 0: as claimed)",
-        caption=f"Specification curve of the claim under {TEST_WORDS[test]}: the smallest of the "
+    return plots.specification_curve(
+        table.assign(nearest=nearest),
+        {name: levels for name, levels in held.items() if len(levels) > 1},
+        ylabel=f"{words.margin}\n(above 0: as claimed)",
+        caption=f"Specification curve of the claim under {words.name}: the smallest of the "
         "three claimed differences, in the claimed direction, with its 95 % interval, for every "
         "set of choices, in rising order. Below: the levels of each choice, marked where a "
         "specification has them, in the colour of its outcome. A part holds if all three intervals "
         "exclude 0. Dotted line and star: the reading nearest to the paper "
         f"({listed([LEVEL_WORDS[name][READING[name]] for name in names])}). "
         f"{findings(study).behind}",
-        test=TEST_WORDS[test],
+        test=words.name,
     )
 
 
 @show.shows(OCCLUDED, RANDOMIZED)
 def deciding_choices(study: Study) -> Plate:
     """How much of the differences between specifications each choice decides by itself."""
-    gap = findings(study).gap
+    found = findings(study)
     decided = [
-        (TEST_WORDS[test], part, _margins(table, test, part))
-        for test, table in _tests(gap)
+        (TESTS[test].name, part, _margins(table, test, part))
+        for test, table in found.tests
         for part in PARTS
     ]
-    decided.append(("both", "τ", deciding(gap.tau, CHOICES, "tau")))
+    decided.append(("both", "τ", deciding(found.gap.tau, CHOICES, "tau")))
     rows = [
         {"test": test, "part": part, "choice": CHOICE_WORDS[str(name)], "share": share}
         for test, part, values in decided
@@ -339,15 +329,15 @@ def deciding_choices(study: Study) -> Plate:
         caption="Which choice decides: the share of the variance between specifications that a "
         "choice explains by itself (variance of the means of its levels). Occlusion: margin of the "
         "softmax; randomisation: margin of SSIM; both: Kendall's τ. What is missing to 100 % comes "
-        f"from choices together. {findings(study).behind}",
+        f"from choices together. {found.behind}",
     )  # fmt: skip
     return replace(plate, numbers=numbers)
 
 
 def _margins(table: pd.DataFrame, test: Test, part: str) -> pd.Series:
     """Variance shares of the margin of one part, in one unit."""
-    rows = table[(table["part"] == part) & UNITS[test](table)]
-    return deciding(rows, NAMES[test], "margin")
+    rows = rows_of(table, part=part)
+    return deciding(rows[TESTS[test].unit(rows)], TESTS[test].choices, "margin")
 
 
 def gap_in_words(studies: Study | Iterable[Study]) -> Markdown:
@@ -361,14 +351,15 @@ def _run_in_words(study: Study) -> str:
     if not show.holds(study, OCCLUDED, RANDOMIZED):
         return f"> {title}: the tables of specifications are not recorded."
     try:
-        gap = findings(study).gap
+        found = findings(study)
     except UndefinedStatisticError as error:
         return f"> {title}: this cannot be shown for this run: {error}."
     paragraphs = [
-        " ".join(_part_in_words(table[table["part"] == part], test, part) for part in PARTS)
-        for test, table in _tests(gap)
+        " ".join(_part_in_words(rows_of(table, part=part), test, part) for part in PARTS)
+        for test, table in found.tests
     ]
-    return "\n>\n".join(f"> {words}" for words in [f"{title}:", *paragraphs, _both_in_words(gap)])
+    words = [f"{title}:", *paragraphs, _both_in_words(found.gap)]
+    return "\n>\n".join(f"> {paragraph}" for paragraph in words)
 
 
 def _both_in_words(gap: Gap) -> str:
@@ -381,7 +372,7 @@ def _both_in_words(gap: Gap) -> str:
         f"claim hold together in {whole['holds']:.0%}."
     )
     try:
-        one = at(gap.tau, CHOICES).to_dict("records")[0]
+        one = multiverse.at(gap.tau, CHOICES).to_dict("records")[0]
     except UsageError:
         return f"{words} The reading nearest to the paper is not among them."
     return f"{words} In the reading nearest to the paper τ is {_interval(one, 'tau')}."
@@ -390,27 +381,18 @@ def _both_in_words(gap: Gap) -> str:
 #: levels of a choice that a sentence lists; of more it names the ends
 MOST_LEVELS = 4
 
-#: test -> what a part does where the claim holds, and where it is contradicted
-SAYS = {
-    "occlusion": ("beats all three gradient methods under occlusion", "is beaten by one of them"),
-    "randomization": (
-        "stays more similar than all three gradient methods under randomisation",
-        "less similar than one of them",
-    ),
-}
-
 
 def _part_in_words(table: pd.DataFrame, test: Test, part: str) -> str:
     share = shares(table["outcome"])
-    holds, against = SAYS[test]
     name = part[0].upper() + part[1:]
     decided = _margins(table, test, part)
     words = (
-        f"{name} {holds} in {share['holds']:.0%} of {len(table)} specifications, {against} in "
-        f"{share['contradicted']:.0%}. {_decided(table, decided, 'the margin', 'outcome')}"
+        f"{name} {TESTS[test].holds} in {share['holds']:.0%} of {len(table)} specifications, "
+        f"{TESTS[test].against} in {share['contradicted']:.0%}. "
+        f"{_decided(table, decided, 'the margin', 'outcome')}"
     )
     try:
-        one = at(table, NAMES[test]).iloc[0]
+        one = multiverse.at(table, TESTS[test].choices).iloc[0]
     except UsageError:
         return f"{words} The reading nearest to the paper is not among them."
     row = {"margin": one["margin"], "low": one["margin_low"], "high": one["margin_high"]}
@@ -448,17 +430,17 @@ def _decided(table: pd.DataFrame, decided: pd.Series, value: str, outcome: str) 
 def gap_plate(study: Study) -> Plate:
     """Methods by both scores and both ranks."""
     scores = complete(
-        ssim_scores(study.table("randomization")),
-        softmax_scores(study.table("occlusion")),
+        randomization_scores(study.table("randomization")),
+        occlusion_scores(study.table("occlusion")),
     )
-    columns = []
+    parts = []
     for name, table in zip(BOTH, scores, strict=True):
         means = show.score_columns(table, name)
-        columns.append(means.assign(**{f"{name}_rank": means[name].rank()}))
-    numbers = pd.concat(columns, axis=1).reset_index()
+        parts.append(means.assign(**{f"{name}_rank": means[name].rank()}))
+    numbers = pd.concat(parts, axis=1).reset_index()
     if numbers.isna().any(axis=None):
         raise UndefinedStatisticError(f"fewer than 2 images have a score for all {len(numbers)}")
-    return gap_scatter(
+    return plots.gap_scatter(
         numbers,
         f"Each method by its mean SSIM over all steps of top-down randomisation and by its mean "
         f"softmax over 0 to 30 blurred patches of 15, and its rank in each test. "
@@ -469,24 +451,21 @@ def gap_plate(study: Study) -> Plate:
 @show.shows(*BOTH)
 def pair_plate(study: Study) -> Plate:
     """Every pair of methods under both tests, corrected for their number."""
-    frames = []
-    for test, scores in zip(
-        ("mean SSIM after randomisation", "mean softmax under occlusion"),
-        both_scores({name: study.table(name) for name in BOTH}),
-        strict=True,
-    ):
-        frames.append(pairwise_tests(scores).assign(test=test))
+    tests = ("mean SSIM after randomisation", "mean softmax under occlusion")
+    both = both_scores({name: study.table(name) for name in BOTH})
+    frames = [
+        pairwise_tests(scores).assign(test=test) for test, scores in zip(tests, both, strict=True)
+    ]
     numbers = pd.concat(frames, ignore_index=True)
-    names = [f"{row.test}: {row.first}, {row.second}" for row in numbers.itertuples()]
-    numbers["p"] = list(holm(dict(zip(names, numbers["p"], strict=True))).values())
-    images = len(scores)
+    numbers["p"] = adjusted(numbers["p"])
+    images = len(both[0])
     smallest = min(1.0, len(numbers) * max(2.0 ** (1 - images), 1 / (PATTERNS + 1)))
-    return pair_matrix(
+    return plots.pair_matrix(
         numbers,
         "Every pair of methods in both tests: the row's method against the column's. Area of a "
         "triangle: size of the mean difference, relative to the largest in that test. Filled: "
         f"paired permutation test, Holm's correction over all {len(numbers)} comparisons, p < "
-        f"{LEVEL}; with {images} images the smallest corrected p that can occur is "
+        f"{plots.LEVEL}; with {images} images the smallest corrected p that can occur is "
         f"{smallest:.2g}. {show.about(study, 'randomization')}.",
     )
 
@@ -496,35 +475,31 @@ PROPERTIES = "map-properties"
 
 def family_table() -> Styler:
     """The glossary: each family of tests with the statistic that stands for it here."""
-    rows = pd.DataFrame(
-        [(name, MEANINGS[name], *where) for name, where in STATISTICS.items()],
-        columns=["family", "statistic (low is good)", "table", "column"],
+    rows = [(name, MEANINGS[name], *where) for name, where in STATISTICS.items()]
+    heads = ["family", "statistic (low is good)", "table", "column"]
+    return show.text_table(
+        pd.DataFrame(rows, columns=heads), "Five families of tests, one statistic each."
     )
-    return text_table(rows, "Five families of tests, one statistic each.")
 
 
 def _scores(study: Study) -> dict[str, pd.DataFrame]:
     tables = {name: study.table(name) for name in (PROPERTIES, "occlusion", "randomization")}
     scores = family_scores(tables)
-    shared = [
-        method
-        for method in scores["complexity"]
-        if all(method in table for table in scores.values()) and method not in CONTROLS
+    held = [
+        name for name in scores["complexity"] if all(name in table for table in scores.values())
     ]
+    shared = [name for name in held if name not in CONTROLS]
     return {name: table[shared] for name, table in scores.items()}
 
 
-@shows(PROPERTIES)
+@show.shows(PROPERTIES)
 def family_ranks(study: Study) -> Plate:
     """The order of the methods by each family's statistic."""
-    means = pd.DataFrame({name: table.mean() for name, table in _scores(study).items()})
-    long = means.rename_axis("method").reset_index()
-    long = long.melt("method", var_name="condition", value_name="score")
     return rank_lines(
-        long.assign(rank=long.groupby("condition", sort=False)["score"].rank()),
+        ranked(_scores(study)),
         ylabel="rank (1 = best in that test)",
         caption="Rank of each method by the statistic of each family of tests, low values first. "
-        f"{about(study, PROPERTIES)}; faithfulness and randomisation: "
+        f"{show.about(study, PROPERTIES)}; faithfulness and randomisation: "
         f"n = {study.made('occlusion')['images']} and {study.made('randomization')['images']}.",
     )
 
@@ -534,13 +509,16 @@ def family_agreement(study: Study) -> Styler:
     scores = _scores(study)
     rows = [
         {"first": first, "second": second}
-        | columns(shown_agreement(*complete(scores[first], scores[second])), "Kendall's τ")
+        | show.columns(
+            show.shown_agreement(*complete(scores[first], scores[second])), "Kendall's τ"
+        )
         for first, second in itertools.combinations(scores, 2)
     ]
-    return display_table(
+    return show.display_table(
         rows,
         f"Agreement of the rankings of {next(iter(scores.values())).shape[1]} methods, 95 % "
-        f"bootstrap intervals over the images that both tables hold. {about(study, PROPERTIES)}.",
+        "bootstrap intervals over the images that both tables hold. "
+        f"{show.about(study, PROPERTIES)}.",
     )
 
 

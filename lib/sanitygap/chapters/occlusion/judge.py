@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import pandas as pd
 
 from sanitygap import judge
-from sanitygap.inference import Interval, holm
-from sanitygap.judge import CONTROLS, Context, Tables, Value, Verdict, criterion, shown
+from sanitygap.inference import Interval
+from sanitygap.judge import Context, Tables, Value, Verdict, criterion
 from sanitygap.rankings import pairwise_tests
 
 LEVEL = 0.05
@@ -40,10 +40,10 @@ def rationale(tables: Tables, context: Context) -> Verdict:
             ("random colours", "colour variance", "color_variance"),
         )
     }
-    others = "; ".join(f"{name} {shown(interval)}" for name, interval in beside.items())
+    others = "; ".join(f"{name} {judge.shown(interval)}" for name, interval in beside.items())
     return judge.reworded(
         judge.condition(gap, 0, "below", "distance, blur - random colours"),
-        f"Mahalanobis distance of penultimate features, blur − random colours: {shown(gap)} "
+        f"Mahalanobis distance of penultimate features, blur − random colours: {judge.shown(gap)} "
         f"(n = {gap.n} images). Likewise: {others}.",
         {name: interval.estimate for name, interval in beside.items()},
     )
@@ -60,7 +60,7 @@ def scores_by_replacement(
         ranked_by: ``signed`` or ``absolute`` maps.
     """
     rows = judge.rows_of(table, ranked_by=ranked_by)
-    rows = rows[~rows["method"].isin(CONTROLS)]
+    rows = rows[~rows["method"].isin(judge.CONTROLS)]
     scores = {}
     for name, part in rows.groupby("replacement", sort=False):
         means = part.groupby(["image", "method"], sort=False)[value].mean().unstack("method")
@@ -77,8 +77,7 @@ def comparisons(scores: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """
     frames = [pairwise_tests(table).assign(replacement=name) for name, table in scores.items()]
     joined = pd.concat(frames, ignore_index=True)
-    adjusted = holm({str(index): p for index, p in joined["p"].items()})
-    return joined.assign(p=[adjusted[str(index)] for index in joined.index])
+    return joined.assign(p=judge.adjusted(joined["p"]))
 
 
 def swaps(tests: pd.DataFrame) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Occlusion: curves (Samek et al. 2017; Binder et al. 2022, Fig. 1), replacements, outliers."""
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -9,44 +10,95 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import PositiveInt
-from sklearn.covariance import ledoit_wolf_shrinkage
+from sklearn.covariance import LedoitWolf
 from torch import Tensor
 
+from sanitygap import faithfulness
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.attribution.applicable import defined
-from sanitygap.chapters.occlusion.replacements import REPLACEMENTS
 from sanitygap.errors import UsageError, unknown_name
-from sanitygap.faithfulness import (
-    REGIONS,
-    OcclusionCurves,
-    blurred,
-    counts_of,
-    greedy_steps,
-    occlusion_steps,
-    region_means,
-    replaced,
-    replacement_curves,
-    scaled,
-)
+from sanitygap.faithfulness import REGIONS, blurred, occlusion_steps, scaled
 from sanitygap.images import ImageSet
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization_test import ALL_METHODS, CORE_METHODS
 from sanitygap.reductions import Reduction, reduce
-from sanitygap.seeds import normal, stable_seed
+from sanitygap.seeds import generator, normal, stable_seed
 from sanitygap.table import Batch, Context, table, whole_batches
 
+#: side of the wide blur in pixels of a 224-pixel input: three regions, so that shapes vanish too
+WIDE_BLUR = 45
 
-def untouched(batch: Batch) -> OcclusionCurves:
+#: (model, inputs (N, 3, H, W), one seed an image) to substitutes of the inputs' shape
+Replacement = Callable[[Explainable, Tensor, Sequence[int]], Tensor]
+
+
+def blur(model: Explainable, inputs: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Box blur of 15 of 224 pixels: the paper's own choice (Binder et al. 2022, A.1)."""
+    return blurred(inputs)
+
+
+def wide_blur(model: Explainable, inputs: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Box blur of 45 of 224 pixels."""
+    return blurred(inputs, faithfulness.odd(scaled(WIDE_BLUR, inputs.shape[-1])))
+
+
+def black(model: Explainable, inputs: Tensor, seeds: Sequence[int]) -> Tensor:
+    """The colour black."""
+    low, _ = model.preprocessing.bounds()
+    return low.to(inputs).expand_as(inputs)
+
+
+def mean_color(model: Explainable, inputs: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Each image's own mean colour."""
+    return inputs.mean((2, 3), keepdim=True).expand_as(inputs)
+
+
+def uniform_noise(model: Explainable, inputs: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Colours drawn uniformly, pixel by pixel and channel by channel (Samek et al. 2017)."""
+    low, high = (bound.to(inputs) for bound in model.preprocessing.bounds())
+    shape = tuple(inputs.shape[1:])
+    shares = torch.stack([torch.rand(shape, generator=generator(seed)) for seed in seeds])
+    return low + (high - low) * shares.to(inputs)
+
+
+REPLACEMENTS: dict[str, Replacement] = {
+    "blur": blur,
+    "wide blur": wide_blur,
+    "black": black,
+    "mean colour": mean_color,
+    "random colours": uniform_noise,
+}
+
+
+def untouched(batch: Batch) -> faithfulness.OcclusionCurves:
     """The first state of all curves: nothing is replaced."""
     nothing = torch.ones_like(batch.inputs[:, 0])
     model, x = batch.model, batch.inputs
-    return replacement_curves(model, x, batch.targets, x, nothing, [0], batch.size)
+    return faithfulness.replacement_curves(model, x, batch.targets, x, nothing, [0], batch.size)
 
 
 def curve_rows(
-    batch: Batch, curves: OcclusionCurves, counts: Sequence[int], **constant: Any
+    batch: Batch,
+    whole: faithfulness.OcclusionCurves,
+    substitute: Tensor,
+    order: Tensor,
+    counts: Sequence[int],
+    **constant: Any,
 ) -> pd.DataFrame:
-    """One row an image and a number of regions."""
+    """One row an image and a number of regions, as regions are replaced in an order.
+
+    Args:
+        batch: images.
+        whole: of :func:`untouched`.
+        substitute: what is seen in place of a region, of the inputs' shape.
+        order: step in which each pixel is replaced, ``(N, H, W)``.
+        counts: numbers of replaced regions, ascending from 0.
+        constant: further columns.
+    """
+    later = faithfulness.replacement_curves(
+        batch.model, batch.inputs, batch.targets, substitute, order, counts[1:], batch.size
+    )
+    curves = whole.followed_by(later)
     return pd.DataFrame(
         {
             "image": np.repeat(batch.names, len(counts)),
@@ -64,13 +116,9 @@ def curve_rows(
     by=["methods"],
     smoke={"methods": CORE_METHODS, "path_steps": 2, "noisy_copies": 2, "regions": 3},
     quick={
-        "methods": CORE_METHODS,
-        "path_steps": 8,
-        "noisy_copies": 8,
-        "patches": (15,),
-        "every": 2,
+        "methods": CORE_METHODS, "path_steps": 8, "noisy_copies": 8, "patches": (15,), "every": 2,
     },
-)
+)  # fmt: skip
 def occlusion_test(
     batch: Batch,
     methods: Sequence[str] = ALL_METHODS,
@@ -93,24 +141,18 @@ def occlusion_test(
         path_steps: points of integrated gradients.
         noisy_copies: copies in SmoothGrad.
     """
-    model, inputs, targets, counts = (
-        batch.model, batch.inputs, batch.targets, counts_of(regions, every),
-    )  # fmt: skip
+    counts, width = faithfulness.counts_of(regions, every), batch.inputs.shape[-1]
     sampling = Sampling(path_steps, noisy_copies)
     values = batch.unpooled(methods, batch.seed, "base", sampling=sampling)
-    soft, whole = blurred(inputs), untouched(batch)
-    for name, channels in values.items():
-        for reduction in rank_by:
-            maps = reduce(channels, reduction)
-            for patch in patches:
-                order = occlusion_steps(maps, scaled(patch, inputs.shape[-1]), counts[-1])
-                later = replacement_curves(
-                    model, inputs, targets, soft, order, counts[1:], batch.size
-                )
-                yield curve_rows(
-                    batch, whole.followed_by(later), counts, method=name, reduction=reduction,
-                    patch=patch, seed=batch.seed,
-                )  # fmt: skip
+    soft, whole = blurred(batch.inputs), untouched(batch)
+    for (name, channels), reduction in itertools.product(values.items(), rank_by):
+        maps = reduce(channels, reduction)
+        for patch in patches:
+            order = occlusion_steps(maps, scaled(patch, width), counts[-1])
+            yield curve_rows(
+                batch, whole, soft, order, counts, method=name, reduction=reduction, patch=patch,
+                seed=batch.seed,
+            )  # fmt: skip
 
 
 @table(
@@ -130,12 +172,12 @@ def greedy_occlusion(
         regions: how many are replaced.
         every: the prediction is taken after every that many of them.
     """
-    model, inputs, targets = batch.model, batch.inputs, batch.targets
-    counts = counts_of(regions, every)
-    side = scaled(patch, inputs.shape[-1])
-    order = greedy_steps(model, inputs, targets, side, regions, batch_size=batch.size)
-    curves = replacement_curves(model, inputs, targets, blurred(inputs), order, counts, batch.size)
-    return curve_rows(batch, curves, counts, patch=patch)
+    inputs, side = batch.inputs, scaled(patch, batch.inputs.shape[-1])
+    order = faithfulness.greedy_steps(
+        batch.model, inputs, batch.targets, side, regions, batch_size=batch.size
+    )
+    counts = faithfulness.counts_of(regions, every)
+    return curve_rows(batch, untouched(batch), blurred(inputs), order, counts, patch=patch)
 
 
 #: the methods that the paper's figures name, and a random order
@@ -166,7 +208,7 @@ def occlusion_replacements(
     Args:
         batch: images.
         methods: attribution methods and controls.
-        replace_by: names from :data:`sanitygap.chapters.occlusion.replacements.REPLACEMENTS`.
+        replace_by: names from :data:`REPLACEMENTS`.
         patch: side of the square regions, in pixels of a 224-pixel input.
         regions: how many are replaced.
         every: the model is asked after every so many regions.
@@ -179,27 +221,23 @@ def occlusion_replacements(
     for name in replace_by:
         if name not in REPLACEMENTS:
             raise unknown_name("replacement", name, list(REPLACEMENTS))
-    model, inputs, targets, seed = batch.model, batch.inputs, batch.targets, batch.seed
+    inputs, seed = batch.inputs, batch.seed
     maps = batch.maps(methods, seed, "base", sampling=Sampling(path_steps, noisy_copies))
     substitutes = {
-        name: REPLACEMENTS[name](model, inputs, batch.seeds(seed, name)) for name in replace_by
+        name: REPLACEMENTS[name](batch.model, inputs, batch.seeds(seed, name))
+        for name in replace_by
     }
     variants = [("signed", name) for name in replace_by]
     variants += [("absolute", name) for name in replace_by if name == "blur"]
     whole = untouched(batch)
-    counts, side = counts_of(regions, every), scaled(patch, inputs.shape[-1])
-    for name, values in maps.items():
-        for ranked_by, replacement in variants:
-            order = occlusion_steps(
-                values if ranked_by == "signed" else values.abs(), side, counts[-1]
-            )
-            later = replacement_curves(
-                model, inputs, targets, substitutes[replacement], order, counts[1:], batch.size
-            )
-            yield curve_rows(
-                batch, whole.followed_by(later), counts, method=name, ranked_by=ranked_by,
-                replacement=replacement, patch=patch, seed=seed,
-            )  # fmt: skip
+    counts, side = faithfulness.counts_of(regions, every), scaled(patch, inputs.shape[-1])
+    for (name, values), (ranked_by, replacement) in itertools.product(maps.items(), variants):
+        ranked = values if ranked_by == "signed" else values.abs()
+        order = occlusion_steps(ranked, side, counts[-1])
+        yield curve_rows(
+            batch, whole, substitutes[replacement], order, counts, method=name,
+            ranked_by=ranked_by, replacement=replacement, patch=patch, seed=seed,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -233,50 +271,6 @@ def respond(model: Explainable, inputs: Tensor) -> Response:
     return Response(features.double().cpu(), entropy.cpu())
 
 
-class FeatureCloud:
-    """The features of ordinary images as one normal distribution.
-
-    The covariance is shrunk towards a multiple of the identity (Ledoit and Wolf 2004), because
-    there may be fewer images than features. It varies in the span of the images and is constant
-    outside, so its eigenvectors are those of a matrix of N x N.
-
-    Args:
-        features: of unchanged images, ``(N, D)``.
-
-    Raises:
-        UsageError: fewer than two images.
-    """
-
-    def __init__(self, features: Tensor) -> None:
-        count, size = features.shape
-        if count < 2:
-            raise UsageError("distances between features need at least two images; use more")
-        values = features.double()
-        self._centre = values.mean(0)
-        spread = values - self._centre
-        shrinkage = float(ledoit_wolf_shrinkage(values.numpy(force=True)))
-        sizes, vectors = torch.linalg.eigh(spread @ spread.T)
-        spanned = sizes > size * torch.finfo(sizes.dtype).eps * sizes[-1]
-        self._axes = (vectors[:, spanned] / sizes[spanned].sqrt()).T @ spread
-        self._outside = shrinkage * float(spread.square().mean())
-        self._along = (1 - shrinkage) / count * sizes[spanned] + self._outside
-        # what is zero up to rounding counts for nothing, as in a pseudoinverse
-        largest = max(self._along.tolist(), default=0.0)
-        self._bounded = self._outside > size * torch.finfo(sizes.dtype).eps * largest
-
-    def distance(self, features: Tensor) -> Tensor:
-        """Mahalanobis distance of features ``(N, D)`` to the centre of the cloud, ``(N,)``.
-
-        Where nothing is shrunk, as with two images, only differences within their span count.
-        """
-        off = features.double() - self._centre
-        along = (off @ self._axes.T).square()
-        squared = (along / self._along).sum(1)
-        if self._bounded:
-            squared += (off.square().sum(1) - along.sum(1)).clamp_min(0) / self._outside
-        return squared.sqrt().cpu()
-
-
 def color_change(
     original: Tensor, changed: Tensor, hidden: Tensor, patch: int
 ) -> tuple[Tensor, Tensor]:
@@ -291,12 +285,14 @@ def color_change(
         Euclidean distance over channels between the two mean colours, and between the two
         variances, each averaged over the hidden regions, ``(N,)``.
     """
-    chosen = region_means(hidden.float(), patch) > 0.5
+    chosen = faithfulness.region_means(hidden.float(), patch) > 0.5
 
     def moments(pixels: Tensor) -> tuple[Tensor, Tensor]:
         channels = pixels.double().unbind(1)
-        means = torch.stack([region_means(values, patch) for values in channels])
-        squares = torch.stack([region_means(values.square(), patch) for values in channels])
+        means = torch.stack([faithfulness.region_means(values, patch) for values in channels])
+        squares = torch.stack(
+            [faithfulness.region_means(values.square(), patch) for values in channels]
+        )
         return means, squares - means.square()
 
     distances = [
@@ -350,7 +346,9 @@ def outlier_images(
         random_order = normal(shape, batch.seeds(seed, "random order"), inputs)
         order = occlusion_steps(random_order, side, regions)
         versions = {"none": inputs} | {
-            name: replaced(inputs, make(model, inputs, batch.seeds(seed, name)), order, regions)
+            name: faithfulness.replaced(
+                inputs, make(model, inputs, batch.seeds(seed, name)), order, regions
+            )
             for name, make in REPLACEMENTS.items()
         }
         for name, version in versions.items():
@@ -358,13 +356,13 @@ def outlier_images(
             mean, variance = color_change(
                 pixels, model.preprocessing.to_rgb(version), order <= regions, side
             )
-            distances = [
-                clouds[position % len(clouds)].distance(features[None])
+            squares = [
+                clouds[position % len(clouds)].mahalanobis(features[None].numpy())
                 for position, features in zip(batch.positions, response.features, strict=True)
             ]
             values = {
                 "entropy": response.entropy,
-                "distance": torch.cat(distances),
+                "distance": torch.from_numpy(np.concatenate(squares)).sqrt(),
                 "color_mean": mean,
                 "color_variance": variance,
             }
@@ -372,8 +370,11 @@ def outlier_images(
 
 
 @lru_cache(maxsize=1)  # all parts of a table share them
-def clouds_of(context: Context, count: int) -> list[FeatureCloud]:
+def clouds_of(context: Context, count: int) -> list[LedoitWolf]:
     """For each fold, the features of the first images and their mirror images without that fold.
+
+    They are taken for one normal distribution. Its covariance is shrunk towards a multiple of the
+    identity (Ledoit and Wolf 2004), because there may be fewer images than features.
 
     Raises:
         UsageError: fewer than two images.
@@ -388,7 +389,10 @@ def clouds_of(context: Context, count: int) -> list[FeatureCloud]:
         ]
     )
     places, folds = torch.arange(count), min(FOLDS, count)
-    return [FeatureCloud(features[places % folds != fold].flatten(0, 1)) for fold in range(folds)]
+    return [
+        LedoitWolf().fit(features[places % folds != fold].flatten(0, 1).numpy())
+        for fold in range(folds)
+    ]
 
 
 @dataclass(frozen=True)
@@ -458,7 +462,7 @@ def example_occlusion(
 
     # an image for each method; nothing is hidden in the first state, whatever the method
     many = (len(order), -1, -1, -1)
-    curves = replacement_curves(
+    curves = faithfulness.replacement_curves(
         model, inputs.expand(many), target.expand(len(order)), soft.expand(many), order, wanted,
         batch_size,
     )  # fmt: skip

@@ -5,16 +5,15 @@ import torch
 
 from sanitygap import show
 from sanitygap.attribution import Sampling
-from sanitygap.chapters.occlusion.measure import example_occlusion
-from sanitygap.chapters.occlusion.replacements import REPLACEMENTS
+from sanitygap.chapters.occlusion.measure import REPLACEMENTS, example_occlusion
 from sanitygap.faithfulness import BLUR, REGIONS, occlusion_steps, replaced
-from sanitygap.figures.maps import map_colors
+from sanitygap.figures.maps import map_colors, picture_row
 from sanitygap.figures.plate import Plate
-from sanitygap.figures.rank_lines import picture_row
 from sanitygap.figures.stepper import EVERY_METHOD, SCALE, VIEW_HEIGHTS, Panel, Regions, Stepper
 from sanitygap.randomization_test import CORE_METHODS
 from sanitygap.runs import Study
 from sanitygap.seeds import normal, stable_seed
+from sanitygap.words import plural
 
 
 @show.shows()
@@ -70,27 +69,13 @@ def occlusion_stepper(study: Study, position: int = 0) -> Stepper:
         value: shown.scores.pivot(index="regions", columns="method", values=value)[list(shown.maps)]
         for value in ("softmax", "logit")
     }
+    maps = {name: map_colors(one.numpy(), VIEW_HEIGHTS[1]) for name, one in shown.maps.items()}
     return Stepper(
         step="blurred regions",
-        frames=[
-            "none blurred" if not count else f"{count} region{'s' * (count > 1)} blurred"
-            for count in shown.counts
-        ],
+        frames=[f"{plural(n, 'region')} blurred" if n else "none blurred" for n in shown.counts],
         panels=[
-            Panel(
-                "what the network sees",
-                {EVERY_METHOD: [shown.picture]},
-                beneath=shown.soft,
-                marks=True,
-            ),
-            Panel(
-                "map",
-                {
-                    name: [map_colors(values.numpy(), VIEW_HEIGHTS[1])]
-                    for name, values in shown.maps.items()
-                },
-                marks=True,
-            ),
+            Panel("what the network sees", {EVERY_METHOD: [shown.picture]}, shown.soft, True),
+            Panel("map", {name: [picture] for name, picture in maps.items()}, marks=True),
         ],
         values=tables,
         alt=f"The photograph “{shown.name}” as the {shown.counts[-1]} regions that a map ranks "

@@ -8,9 +8,9 @@ from pandas.io.formats.style import Styler
 from sanitygap import show
 from sanitygap.chapters.occlusion.judge import comparisons, scores_by_replacement, swaps
 from sanitygap.faithfulness import REGIONS
+from sanitygap.figures.maps import rank_lines, ranked
 from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Plate
-from sanitygap.figures.rank_lines import rank_lines, ranked
 from sanitygap.inference import UndefinedStatisticError
 from sanitygap.judge import FIGURE_METHODS
 from sanitygap.reductions import REDUCTIONS, Reduction

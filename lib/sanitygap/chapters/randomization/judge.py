@@ -11,20 +11,10 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from sanitygap import judge
-from sanitygap.claims.ledger import default_ledger
+from sanitygap.claims import default_ledger
 from sanitygap.errors import UsageError
 from sanitygap.inference import Interval, bootstrap_mean, rank_agreement
-from sanitygap.judge import (
-    RANGES,
-    Context,
-    Tables,
-    Value,
-    Verdict,
-    condition,
-    criterion,
-    last_step,
-    rows_of,
-)
+from sanitygap.judge import Context, Tables, Value, Verdict, criterion
 from sanitygap.scores import (
     complete,
     need_methods,
@@ -155,13 +145,13 @@ def signed_against_absolute(tables: Tables, context: Context) -> Verdict:
     need_methods(set(tables["randomization"]["method"]), METHOD)
     table, counts = over_seeds(tables["randomization"], tables["randomization-seeds"], [METHOD])
     rank = _higher(table, "spearman")
-    structural = {name: _higher(table, name) for name in RANGES}
-    last = last_step(table)
+    structural = {name: _higher(table, name) for name in judge.RANGES}
+    last = judge.last_step(table)
     end = bootstrap_mean(by_sign(table, METHOD, last, "spearman")["signed"])
     low = judge.condition(end, LOW, "below", "Signed rank correlation after the last step")
     numbers = {"signed spearman at the end": end.estimate} | {
         f"{value} absolute - signed, step {last}": excess(table, METHOD, last, value).estimate
-        for value in ("spearman", *RANGES)
+        for value in ("spearman", *judge.RANGES)
     }
     value, reason = judge.joint_value(low, rank, structural["ssim"]), ""
     ranges = {name: verdict.value for name, verdict in structural.items()}
@@ -183,23 +173,20 @@ FEWEST_TASKS = 3
 RESAMPLES = 10_000
 
 
-def scores_by_task(table: pd.DataFrame, sign: str = "signed") -> dict[str, pd.DataFrame]:
-    """Mean SSIM of each method for each task: images x methods, averaged over networks.
+def scores_by_task(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Mean SSIM of signed maps by each method for each task: images x methods, over networks.
 
     Args:
         table: the table ``task-dependence``.
-        sign: ``signed`` or ``absolute`` maps.
     """
     scores = {}
-    for task, part in judge.rows_of(table, sign=sign).groupby("task", sort=False):
+    for task, part in judge.rows_of(table, sign="signed").groupby("task", sort=False):
         wide = judge.scores_by(part, "ssim", mean=judge.strict_mean, sort=False)
         scores[str(task)] = wide.dropna()[list(dict.fromkeys(part["method"]))]
     return scores
 
 
-def rank_changes(
-    scores: Mapping[str, pd.DataFrame], resamples: int = RESAMPLES, seed: int = 0
-) -> pd.DataFrame:
+def rank_changes(scores: Mapping[str, pd.DataFrame], resamples: int = RESAMPLES) -> pd.DataFrame:
     """By how many places each method moves between each two tasks, with intervals.
 
     Images are resampled within tasks. The intervals hold together for all methods and pairs of
@@ -208,13 +195,12 @@ def rank_changes(
     Args:
         scores: task -> images x methods, the same methods in any order.
         resamples: bootstrap samples.
-        seed: of the resampling.
 
     Returns:
         One row a method and pair of tasks: ``method``, ``one``, ``other``, ``rank_one``,
         ``rank_other`` and ``change`` (an :class:`Interval` of other minus one).
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     observed: dict[str, NDArray[np.float64]] = {}
     drawn: dict[str, NDArray[np.float64]] = {}
     methods = list(next(iter(scores.values())))
@@ -231,11 +217,11 @@ def rank_changes(
         low, high = np.quantile(moves, [(1 - level) / 2, (1 + level) / 2], axis=0)
         images = min(len(scores[one]), len(scores[other]))
         for number, method in enumerate(methods):
-            before, after = observed[one][number], observed[other][number]
-            bounds = float(after - before), float(low[number]), float(high[number])
+            before, after = float(observed[one][number]), float(observed[other][number])
+            bounds = float(low[number]), float(high[number])
             rows.append(
                 {"method": str(method), "one": one, "other": other, "rank_one": before,
-                 "rank_other": after, "change": Interval(*bounds, images, level)}
+                 "rank_other": after, "change": Interval(after - before, *bounds, images, level)}
             )  # fmt: skip
     return pd.DataFrame(rows)
 
@@ -285,6 +271,9 @@ QUANTITIES = {
     "Spearman, absolute": "spearman_absolute",
     "HOG": "hog_pearson",
     "SSIM": "ssim",
+    # the two printed values of the Gaussian pair have no names; their places in the tuple do
+    "entry 1 of the tuple": "spearman",
+    "entry 2 of the tuple": "spearman_absolute",
 }
 
 #: reported method, or pair of masks -> first and second in the table
@@ -296,32 +285,29 @@ SUBJECTS = {
     "two Gaussian masks, normalised to [-1, 1]": ("Gaussian", "Gaussian"),
 }
 
-#: the two printed values of the Gaussian pair have no names; their places in the tuple do
-PRINTED_PLACES = {"entry 1 of the tuple": "spearman", "entry 2 of the tuple": "spearman_absolute"}
-
 
 @criterion("adebayo-fig10", tables=("random-gradient",))
 def figure_10(tables: Tables, context: Context) -> Verdict:
     table = tables["random-gradient"]
     judge.need_images(table)
-    rows = rows_of(table, second="another random gradient")
+    rows = judge.rows_of(table, second="another random gradient")
     absolute, signed = (
-        bootstrap_mean(rows_of(rows, maps=maps).groupby("image")["spearman"].mean().dropna())
+        bootstrap_mean(judge.rows_of(rows, maps=maps).groupby("image")["spearman"].mean().dropna())
         for maps in ("absolute", "diverging")
     )
     verdicts = [
-        condition(absolute, LEAST_ABSOLUTE, "above", "Spearman of absolute maps"),
-        condition(signed, LARGEST_SIGNED, "below", "Spearman of signed maps"),
-        condition(signed, -LARGEST_SIGNED, "above", "Spearman of signed maps, from below"),
+        judge.condition(absolute, LEAST_ABSOLUTE, "above", "Spearman of absolute maps"),
+        judge.condition(signed, LARGEST_SIGNED, "below", "Spearman of signed maps"),
+        judge.condition(signed, -LARGEST_SIGNED, "above", "Spearman of signed maps, from below"),
     ]
     verdict = judge.all_met(verdicts)
     others = ", ".join(
-        f"{name} {rows_of(table, second=name, maps='absolute')['spearman'].mean():.2f}"
+        f"{name} {judge.rows_of(table, second=name, maps='absolute')['spearman'].mean():.2f}"
         for name in ("input", "gradient-x-input")
     )
     evidence = f"{verdict.evidence} Absolute maps beside others: {others}. Overlap with edges "
     evidence += f"{table['overlap'].mean():.2f}, by chance {table['edges'].mean():.2f}."
-    hog = rows_of(rows, maps="absolute")["hog_pearson"].mean()
+    hog = judge.rows_of(rows, maps="absolute")["hog_pearson"].mean()
     if np.isfinite(hog):
         evidence += f" HOG correlation of two such maps {hog:.2f}."
     return judge.reworded(verdict, evidence)
@@ -330,7 +316,7 @@ def figure_10(tables: Tables, context: Context) -> Verdict:
 @criterion("adebayo-fig27", tables=("edge-input",))
 def figure_27(tables: Tables, context: Context) -> Verdict:
     judge.need_images(tables["edge-input"])
-    rows = rows_of(tables["edge-input"], second="map of the edges", maps="absolute")
+    rows = judge.rows_of(tables["edge-input"], second="map of the edges", maps="absolute")
     readings = {}
     for name, column in (("Spearman", "spearman"), ("SSIM", "ssim")):
         scores = judge.scores_by(rows, column)
@@ -342,7 +328,7 @@ def figure_27(tables: Tables, context: Context) -> Verdict:
             if images < 2:
                 return judge.not_run(f"{words}: only {images} images have both")
             gap = judge.paired(scores, method, "gradient")
-            verdicts.append(condition(gap, 0, "above", words))
+            verdicts.append(judge.condition(gap, 0, "above", words))
         readings[name] = judge.all_met(verdicts)
     return judge.one_verdict(readings, "how maps are compared")
 
@@ -352,9 +338,9 @@ def printed() -> pd.DataFrame:
     """The numbers of the appendix: ``subject``, ``first``, ``second``, ``column``, ``value``."""
     rows = pd.read_csv(default_ledger().with_name("reported.csv"), keep_default_na=False)
     numbers = []
-    for row in rows_of(rows, id="adebayo-calibration").to_dict("records"):
+    for row in judge.rows_of(rows, id="adebayo-calibration").to_dict("records"):
         subject = row["condition"] if row["condition"] in SUBJECTS else row["method"]
-        column = QUANTITIES.get(row["quantity"]) or PRINTED_PLACES.get(row["quantity"])
+        column = QUANTITIES.get(row["quantity"])
         if subject in SUBJECTS and column:
             first, second = SUBJECTS[subject]
             numbers.append(
@@ -374,7 +360,9 @@ def calibrated(table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for row in printed().to_dict("records"):
-        values = rows_of(table, first=row["first"], second=row["second"])[row["column"]].dropna()
+        values = judge.rows_of(table, first=row["first"], second=row["second"])[
+            row["column"]
+        ].dropna()
         if len(values) < 2:
             continue
         mean, deviation = float(values.mean()), float(values.std(ddof=1))
@@ -427,7 +415,7 @@ def meaning(tables: Tables, context: Context) -> Verdict:
     """Met if the null of smooth maps is wider in proportion to their correlation length."""
     table = tables["smooth-nulls"]
     table = table.assign(wider=table["deviation"] / table["independent"])
-    rows = rows_of(table, source="simulated")
+    rows = judge.rows_of(table, source="simulated")
     bounds = rows["deviation"] / (rows["length"] / rows["pixels"] ** 0.5)
     names = [f"filter of {pixels:g} pixels" for pixels in rows["smoothing"]]
     listed = ", ".join(
@@ -440,7 +428,7 @@ def meaning(tables: Tables, context: Context) -> Verdict:
         maps = ", ".join(f"{method} {wider:.1f}" for method, wider in means.items())
         evidence += f" Maps against themselves in shuffled blocks, times independent: {maps}."
     error = 1 / np.sqrt(2 * (rows["pairs"].min() - 1))
-    exact = abs(rows_of(rows, smoothing=0.0)["wider"].iloc[0] - 1) <= 3 * error
+    exact = abs(judge.rows_of(rows, smoothing=0.0)["wider"].iloc[0] - 1) <= 3 * error
     # "at least l / sqrt(n) times a factor in [0.5, 2]": the smallest such factor is the bound
     met = exact and bool((bounds >= 0.5).all())
     return Verdict(

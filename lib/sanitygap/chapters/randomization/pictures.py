@@ -4,12 +4,13 @@ from sanitygap import show
 from sanitygap.attribution import unpooled
 from sanitygap.attribution.applicable import defined
 from sanitygap.chapters.randomization.measure_calibration import edge_masks, thick
-from sanitygap.chapters.randomization.show_calibration import EDGE_METHODS
 from sanitygap.figures.maps import map_grid
 from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Plate
 from sanitygap.runs import Study
 from sanitygap.seeds import normal
+
+EDGE_METHODS = ("gradient", "guided-backprop", "guided-grad-cam")
 
 #: profile -> photographs in pictures
 PHOTOGRAPHS = {"smoke": 1, "quick": 2, "full": 2}

@@ -1,22 +1,23 @@
-"""Pages about the randomisation test and what its free choices change."""
+"""Pages about the randomisation test, its free choices, and maps that know nothing of the model."""
 
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
 from sanitygap import show
-from sanitygap.chapters.randomization.judge import excess, rank_changes, scores_by_task
+from sanitygap.adebayo_metrics import SCALES
+from sanitygap.chapters.randomization.judge import calibrated, excess, rank_changes, scores_by_task
 from sanitygap.chapters.randomization.measure import DRAWS
+from sanitygap.figures.maps import rank_lines, ranked
 from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Plate
-from sanitygap.figures.rank_lines import rank_lines, ranked
-from sanitygap.judge import CONTROLS, FIGURE_METHODS
+from sanitygap.judge import CONTROLS, FIGURE_METHODS, rows_of
 from sanitygap.pages import side_by_side
 from sanitygap.runs import Study
 from sanitygap.scores import complete, occlusion_scores, randomization_scores
-from sanitygap.show import about, display_table, distinct, with_intervals
 
 SIMILARITY_LABELS = {
     "ssim": "SSIM (low: passes the sanity check)",
@@ -30,21 +31,21 @@ def randomization_curves(
     studies: list[Study], similarity: str = "ssim", sign: str = "signed"
 ) -> Plate:
     """Similarity against the depth of top-down randomisation (Binder et al., Fig. 2)."""
-    frames, ticks = [], {}
-    for study in studies:
-        table = study.table("randomization")
-        rows = table[(table["sign"] == sign) & (table["order"] == "top-down")]
-        numbers = show.with_intervals(rows, ("method", "step", "steps", "stage"), similarity)
-        numbers["depth"] = 100 * numbers["step"] / numbers["steps"]
-        frames.append(numbers.assign(panel=show.panel(study, "randomization")))
-        ticks = dict(zip(numbers["depth"], numbers["stage"], strict=True))
+    numbers = show.by_run(
+        studies,
+        "randomization",
+        lambda table: rows_of(table, sign=sign, order="top-down"),
+        ("method", "step", "steps", "stage"),
+        similarity,
+    )
     alone = len(studies) == 1
+    ticks = dict(zip(numbers["depth"], numbers["stage"], strict=True)) if alone else None
     return show.curves(
-        pd.concat(frames, ignore_index=True),
+        numbers,
         "depth",
         xlabel="stage reached from the top" if alone else "stages redrawn, % of all",
         ylabel=SIMILARITY_LABELS[similarity],
-        ticks=ticks if alone else None,
+        ticks=ticks,
         caption=f"Top-down randomisation, {sign} maps: {SIMILARITY_LABELS[similarity]} against "
         f"depth. {show.about_all(studies, 'randomization', 'Bands')}",
     )
@@ -109,7 +110,7 @@ def step_counts(study: Study) -> Styler:
     shown = rows.assign(
         left_trained=100 * rows["left_trained"], paper=rows["paper"].replace(papers)
     ).rename(columns={"left_trained": "left trained, % of parameters"})
-    return display_table(
+    return show.display_table(
         shown,
         "What a step of the papers goes by, how many there are by the paper and in torchvision's "
         "networks, how many randomised models that makes, and what none of them redraws.",
@@ -120,15 +121,15 @@ def initializations(study: Study) -> Styler:
     """Mean SSIM of each method under each way to redraw that the paper's words allow."""
     rows = study.table("initializations")
     rows = rows[rows["sign"] == "signed"]
-    means = with_intervals(rows, ("method", "weights", "norms"), "ssim")
+    means = show.with_intervals(rows, ("method", "weights", "norms"), "ssim")
     means["way"] = means["weights"] + ", normalisation " + means["norms"]
     means["ssim"] = [
         f"{row.mean:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in means.itertuples()
     ]
-    return display_table(
+    return show.display_table(
         side_by_side(means, "method", "way", "ssim"),
         f"Mean SSIM over {rows['stage'].nunique()} steps of top-down randomisation, 95 % bootstrap "
-        f"intervals over images. {about(study, 'initializations')}.",
+        f"intervals over images. {show.about(study, 'initializations')}.",
     )
 
 
@@ -150,15 +151,15 @@ def configuration(study: Study) -> Styler:
         ("distribution", "He et al. (2015)", _all(rows["distribution"])),
         *((field, "not stated", _all(rows[column])) for field, column in open_fields.items()),
     ]  # fmt: skip
-    return display_table(
+    return show.display_table(
         pd.DataFrame(fields, columns=["field", "paper", "this run"]),
         "The set-up by the paper's App. A.1 and in this run, measured on the redrawn weights; "
-        f"several entries are the ways that are compared. {about(study, 'configurations')}.",
+        f"several entries are the ways that are compared. {show.about(study, 'configurations')}.",
     )
 
 
 def _all(values: pd.Series) -> str:
-    return " / ".join(distinct(f"{v:g}" if isinstance(v, float) else str(v) for v in values))
+    return " / ".join(show.distinct(f"{v:g}" if isinstance(v, float) else str(v) for v in values))
 
 
 TASKS = "task-dependence"
@@ -360,4 +361,108 @@ def efficient_table(study: Study) -> Styler:
         "Relative rise of the entropy of a map's histogram (100 bins) once all layers are random: "
         "efficient MPRT asks for a high rise and compares no maps. 95 % bootstrap intervals over "
         f"images. {show.about(study, MPRT)}.",
+    )
+
+
+CALIBRATION, NULLS = "metric-calibration", "smooth-nulls"
+RANDOM_GRADIENT, EDGES = "random-gradient", "edge-input"
+
+#: column of both tables of controls -> its words
+CONTROL_SIMILARITIES = {
+    "spearman": "Spearman correlation",
+    "hog_pearson": "HOG correlation",
+    "ssim": "SSIM",
+}
+
+
+@show.shows(CALIBRATION)
+def calibration_table(study: Study) -> Styler:
+    """Every printed number of the calibration beside its simulated distribution."""
+    found = calibrated(study.table(CALIBRATION))
+    for column, form in (
+        ("value", "+.5f"),
+        ("mean", "+.5f"),
+        ("deviation", ".5f"),
+        ("errors", ".1f"),
+    ):
+        found[column] = [format(value, form) for value in found[column]]
+    heads = {
+        "subject": "pair", "quantity": "similarity", "value": "printed", "mean": "simulated mean",
+        "deviation": "standard deviation of a pair", "errors": "distance / standard errors of 50",
+        "pairs": "pairs here",
+    }  # fmt: skip
+    sides = ", ".join(map(str, sorted(set(study.table(CALIBRATION)["side"]))))
+    return show.display_table(
+        found[list(heads)].rename(columns=heads),
+        "Printed calibration and simulation. The standard error of a mean of 50 pairs is the "
+        "standard deviation of a pair over √50. Rows of attribution methods: map against Gaussian "
+        f"mask. Sides of the maps: {sides} pixels. {show.about(study, CALIBRATION)}.",
+    )
+
+
+@show.shows(NULLS)
+def null_table(study: Study) -> Styler:
+    """How wide the null distribution of Spearman's correlation is for smooth maps."""
+    table = study.table(NULLS)
+    root = np.sqrt(table["pixels"])
+    table = table.assign(
+        ratio=table["deviation"] / table["independent"],
+        by_length=table["deviation"] / (table["length"] / root),
+    )
+    heads = {
+        "source": "source", "smoothing": "filter or block / pixels", "length": "correlation length",
+        "deviation": "standard deviation", "independent": "1/√(n−1)", "ratio": "their ratio",
+        "by_length": "over length/√n",
+    }  # fmt: skip
+    by = ["source", "smoothing"]
+    shown = table[list(heads)].groupby(by, sort=False).mean().reset_index()
+    shown["source"] = [label(str(source)) for source in shown["source"]]
+    return show.display_table(
+        shown.rename(columns=heads),
+        "Standard deviation of Spearman's correlation between maps without any relation: simulated "
+        "noise after a Gaussian filter, and maps against themselves in shuffled blocks. "
+        f"{show.about(study, NULLS)}.",
+    )
+
+
+def _similarities(table: pd.DataFrame, by: tuple[str, str]) -> pd.DataFrame:
+    """Means of the similarities that a table has, without those that are undefined throughout."""
+    held = {
+        name: words for name, words in CONTROL_SIMILARITIES.items() if table[name].notna().any()
+    }
+    return show.with_intervals(table, by, held).dropna(subset="mean")
+
+
+@show.shows(RANDOM_GRADIENT)
+def random_gradient_plate(study: Study) -> Plate:
+    """Input times a random gradient, beside another one, the input, and gradient x input."""
+    table = study.table(RANDOM_GRADIENT)
+    numbers = _similarities(table, ("second", "maps"))
+    numbers["maps"] = numbers["maps"].map(SCALES)
+    return show.dots(
+        numbers.rename(columns={"second": "row", "maps": "series"}),
+        caption="Input times a random gradient, compared with three other maps. Overlap of its "
+        f"strongest pixels with edges: {table['overlap'].mean():.2f}, by chance "
+        f"{table['edges'].mean():.2f}. {show.about(study, RANDOM_GRADIENT)}, "
+        f"{table['seed'].nunique()} random gradients an image. {show.BARS}",
+        xlabels="similarity",
+        lines=dict.fromkeys(CONTROL_SIMILARITIES.values(), 0.0),
+        legend="scaling",
+    )
+
+
+@show.shows(EDGES)
+def edge_plate(study: Study) -> Plate:
+    """Maps of images beside maps of their edges, and beside the edges themselves."""
+    table = rows_of(study.table(EDGES), maps="absolute")
+    return show.dots(
+        _similarities(table, ("method", "second")).rename(
+            columns={"method": "row", "second": "series"}
+        ),
+        caption="Absolute maps of images, compared with those of the same images with all but "
+        f"their edges set to zero ({table['edges'].mean():.0%} of the pixels are kept), and with "
+        f"the edges themselves. {show.about(study, EDGES, 'Bars')}",
+        xlabels="similarity\n(right: alike)",
+        lines=dict.fromkeys(CONTROL_SIMILARITIES.values(), 0.0),
+        legend="compared with the",
     )

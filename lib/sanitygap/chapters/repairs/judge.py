@@ -7,29 +7,17 @@ in sign. A repair with several thresholds has to work at every one that is above
 usually keeps all pixels.
 """
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from scipy.stats import permutation_test
 
 from sanitygap import judge
 from sanitygap.inference import (
     Interval,
-    holm,
     paired_difference,
     paired_permutation_test,
     proportion_interval,
 )
-from sanitygap.judge import (
-    CONTROLS,
-    FIGURE_METHODS,
-    GUIDED,
-    LRP,
-    Context,
-    Tables,
-    Value,
-    Verdict,
-    criterion,
-)
+from sanitygap.judge import Context, Tables, Value, Verdict, criterion
 from sanitygap.rankings import agreement_gain
 from sanitygap.scores import (
     UNSIGNED,
@@ -80,7 +68,9 @@ def same_draws(first: pd.DataFrame, other: pd.DataFrame) -> tuple[pd.DataFrame, 
     tables=("randomization", "randomization-seeds", "randomization-bottom-up", "feature-map"),
 )
 def bottom_up(tables: Tables, context: Context) -> Verdict:
-    rows, _ = over_seeds(tables["randomization"], tables["randomization-seeds"], [GUIDED, LRP])
+    rows, _ = over_seeds(
+        tables["randomization"], tables["randomization-seeds"], [judge.GUIDED, judge.LRP]
+    )
     top_down, from_input = same_draws(signed(rows), signed(tables["randomization-bottom-up"]))
     counts = top_down.groupby("image")["seed"].nunique()
     if counts.empty:
@@ -89,13 +79,13 @@ def bottom_up(tables: Tables, context: Context) -> Verdict:
             "compute the table randomization-bottom-up with the seeds of the table randomization."
         )
     down, up = equal_shares(top_down, from_input, "ssim")
-    need_methods(up, GUIDED, LRP)
+    need_methods(up, judge.GUIDED, judge.LRP)
     maps = tables["feature-map"]
     before, after = (judge.rows_of(maps, order=order) for order in ("top-down", "bottom-up"))
     kept, lost = equal_shares(before, after, "correlation")
     verdicts = [
         _lower(lost, kept, "correlation", "correlation of the feature map"),
-        *(_lower(up, down, name, f"SSIM of {name}") for name in (GUIDED, LRP)),
+        *(_lower(up, down, name, f"SSIM of {name}") for name in (judge.GUIDED, judge.LRP)),
     ]
     return judge.reworded(
         judge.summary(verdicts, "bottom-up below top-down at equal numbers of random parameters"),
@@ -107,12 +97,7 @@ def bottom_up(tables: Tables, context: Context) -> Verdict:
 
 def gain(new: pd.DataFrame, old: pd.DataFrame, reference: pd.DataFrame) -> tuple[Interval, int]:
     """Growth of Kendall's tau with a reference, and the number of methods that it is about."""
-    new, old, reference = complete(
-        *(
-            scores[[name for name in FIGURE_METHODS if name in scores]]
-            for scores in (new, old, reference)
-        )
-    )
+    new, old, reference = judge.figure_methods(new, old, reference)
     return agreement_gain(new, old, reference), new.shape[1]
 
 
@@ -135,13 +120,9 @@ def unsigned(occlusion: pd.DataFrame) -> bool:
 
 def _need_order(occlusion: pd.DataFrame) -> None:
     """Let pass a table ``occlusion`` with the order of absolute values."""
-    if not unsigned(occlusion):
-        judge.stop(
-            judge.not_run(
-                "The run ranked regions by signed maps only, whose means cancel; compute the table "
-                f"occlusion with the reduction {UNSIGNED}."
-            )
-        )
+    words = "The run ranked regions by signed maps only, whose means cancel; compute the table "
+    words += "occlusion with the reduction {}."
+    judge.need_all([UNSIGNED] if unsigned(occlusion) else [], [UNSIGNED], words)
 
 
 def restricted_scores(table: pd.DataFrame, threshold: float, value: str) -> pd.DataFrame:
@@ -202,7 +183,7 @@ def baseline(tables: Tables, context: Context) -> Verdict:
     own, whole = complete(residual, total)
     lower = [
         _lower(own, whole, name, f"SSIM of {name}, residual minus total")
-        for name in FIGURE_METHODS
+        for name in judge.FIGURE_METHODS
         if name in own
     ]
     joined = judge.summary([better, *lower], "tau higher, residual less similar than the whole map")
@@ -226,12 +207,11 @@ def smallest_p(images: int) -> float:
     return max(0.5**images, 1 / (RESAMPLES + 1))
 
 
-def effects(table: pd.DataFrame, value: str = "ssim") -> pd.DataFrame:
+def effects(table: pd.DataFrame) -> pd.DataFrame:
     """The test of each method at each step: is its map less similar than when asked again?
 
     Args:
         table: the table ``test-retest``.
-        value: ``ssim`` or ``spearman``.
 
     Returns:
         One row a method and step: ``retest`` and ``randomized`` (means over images), ``n`` and
@@ -239,7 +219,7 @@ def effects(table: pd.DataFrame, value: str = "ssim") -> pd.DataFrame:
     """
     rows = []
     for method, part in table.groupby("method", sort=False):
-        means = judge.scores_by(part, value, "step")
+        means = judge.scores_by(part, "ssim", "step")
         for step in means.columns.drop([0]):
             pair = means[[step, 0]].dropna()
             rows.append(
@@ -258,41 +238,25 @@ def false_alarms(table: pd.DataFrame, explainer: str) -> tuple[int, int, int]:
         explainer: a value of its column of that name.
     """
     rows = judge.rows_of(table, explainer=explainer)
-    gaps = rows.assign(gap=rows["randomized"] - rows["retest"]).pivot(
-        index="simulation", columns="image", values="gap"
+    again, randomized = (
+        rows.pivot(index="simulation", columns="image", values=name).to_numpy(float)
+        for name in ("retest", "randomized")
     )
-    pvalues = _flipped(gaps.to_numpy(dtype=np.float64))
-    return int((pvalues <= LEVEL).sum()), len(gaps), gaps.shape[1]
-
-
-def _flipped(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One-sided p-values of many sets of paired differences ``(tests, images)`` at once.
-
-    The same test as :func:`sanitygap.inference.paired_permutation_test`, for all sets together:
-    exchanging the two scores of an image flips the sign of its difference.
-    """
-    images = gaps.shape[1]
-    exact = 2**images <= RESAMPLES
-    if exact:
-        signs = 1.0 - 2.0 * ((np.arange(2**images)[:, None] >> np.arange(images)) & 1)
-    else:
-        rng = np.random.default_rng(0)
-        signs = 1.0 - 2.0 * rng.integers(2, size=(RESAMPLES, images))
-    observed = gaps.mean(axis=1)
-    # equal up to rounding counts as equal: the identity has to count itself
-    slack = 1e-12 * np.abs(gaps).max(axis=1, initial=0.0)
-    extreme = (signs @ gaps.T / images <= observed + slack).sum(axis=0)
-    return (extreme + (not exact)) / (len(signs) + (not exact))
+    pvalues = permutation_test(
+        (randomized, again), lambda a, b, axis: (a - b).mean(axis), permutation_type="samples",
+        alternative="less", n_resamples=RESAMPLES, vectorized=True, axis=1, rng=0,
+    ).pvalue  # fmt: skip
+    return int((pvalues <= LEVEL).sum()), *again.shape
 
 
 @criterion("binder-binary", tables=("test-retest", "false-rejections"))
 def binary(tables: Tables, context: Context) -> Verdict:
     """Rejects for all methods that depend on parameters, at its nominal rate for edges."""
     tests = effects(tables["test-retest"])
-    dependent = tests[~tests["method"].isin(CONTROLS)]
+    dependent = tests[~tests["method"].isin(judge.CONTROLS)]
     keys = [f"{method} {step}" for method, step in dependent[["method", "step"]].to_numpy()]
-    adjusted = holm(dict(zip(keys, dependent["p"], strict=True)))
-    missed = [name for name in keys if adjusted[name] >= LEVEL]
+    pvalues = dict(zip(keys, judge.adjusted(dependent["p"]), strict=True))
+    missed = [name for name in keys if pvalues[name] >= LEVEL]
     powerful = smallest_p(int(dependent["n"].min())) * len(dependent) < LEVEL
 
     edges = judge.rows_of(tests, method="edges")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from contextlib import suppress
+from dataclasses import replace
 
 import pandas as pd
 from pandas.io.formats.style import Styler
@@ -15,17 +15,16 @@ from sanitygap.chapters.repairs.judge import (
     effects,
     faithful_scores,
     false_alarms,
-    gain,
     restricted_scores,
     signed,
 )
-from sanitygap.chapters.repairs.plots import order_curves, tau_dots
-from sanitygap.figures.methods import label
+from sanitygap.figures.methods import label, styles
 from sanitygap.figures.plate import Plate
-from sanitygap.inference import UndefinedStatisticError, holm, proportion_interval
-from sanitygap.judge import FIGURE_METHODS, GUIDED, LRP
+from sanitygap.inference import Interval, proportion_interval
+from sanitygap.judge import GUIDED, LRP, adjusted, figure_methods
+from sanitygap.rankings import agreement_gain
 from sanitygap.runs import Study
-from sanitygap.scores import complete, randomization_scores
+from sanitygap.scores import randomization_scores
 
 BOTTOM_UP, INDEPENDENT = "randomization-bottom-up", "randomization-independent"
 RESTRICT, BASELINE = "outlook-restrict", "outlook-baseline"
@@ -63,14 +62,8 @@ def order_plate(study: Study) -> Plate:
 @show.shows_several(INDEPENDENT)
 def independent_curves(studies: list[Study]) -> Plate:
     """Similarity when one stage alone is redrawn, stage by stage."""
-    frames = []
-    for study in studies:
-        rows = signed(study.table(INDEPENDENT))
-        numbers = show.with_intervals(rows, ("method", "step", "steps"), "ssim")
-        numbers["depth"] = 100 * numbers["step"] / numbers["steps"]
-        frames.append(numbers.assign(panel=show.panel(study, INDEPENDENT)))
     return show.curves(
-        pd.concat(frames, ignore_index=True),
+        show.by_run(studies, INDEPENDENT, signed, ("method", "step", "steps"), "ssim"),
         "depth",
         xlabel="the redrawn stage, % of the way from the output to the input",
         ylabel="SSIM (low: passes the sanity check)",
@@ -90,7 +83,7 @@ def order_agreement(studies: list[Study]) -> Styler:
             for order, name in (("top-down", "randomization"), ("bottom-up", BOTTOM_UP))
         }
         numbers = agreement_numbers(scores, "top-down", faithful)
-        images, methods = _complete(scores, faithful)[0].shape
+        images, methods = figure_methods(*scores.values(), faithful)[0].shape
         numbers.insert(0, "model", show.model_of(study))
         rows.append(numbers.assign(methods=methods, images=images))
     heads = {
@@ -102,16 +95,6 @@ def order_agreement(studies: list[Study]) -> Styler:
         "Kendall's τ between the ranking by mean SSIM over all steps of an order and the "
         "occlusion ranking, and how much it exceeds that of the top-down order; 95 % bootstrap "
         "intervals over images, resampled jointly.",
-    )
-
-
-def _complete(
-    scores: Mapping[str, pd.DataFrame], faithful: pd.DataFrame
-) -> tuple[pd.DataFrame, ...]:
-    """The methods of the figures and the images that all scores have; the reference comes last."""
-    tables = (*scores.values(), faithful)
-    return complete(
-        *(table[[name for name in FIGURE_METHODS if name in table]] for table in tables)
     )
 
 
@@ -129,18 +112,15 @@ def agreement_numbers(
         One row a variant: ``variant``, ``tau``, ``low``, ``high``, ``gain``, ``gain_low``,
         ``gain_high``; no gain for the plain one and where it is undefined.
     """
-    *tables, reference = _complete(scores, faithful)
+    *tables, reference = figure_methods(*scores.values(), faithful)
     shared = dict(zip(scores, tables, strict=True))
     rows = []
     for variant, table in shared.items():
         row = {"variant": variant} | show.bounds(show.shown_agreement(table, reference), "tau")
-        row |= dict.fromkeys(("gain", "gain_low", "gain_high"), math.nan)
+        change = Interval(math.nan, math.nan, math.nan, 0)
         if variant != plain:
-            with suppress(UndefinedStatisticError):
-                change, _ = gain(table, shared[plain], reference)
-                row |= {
-                    "gain": change.estimate, "gain_low": change.low, "gain_high": change.high
-                }  # fmt: skip
+            change = show.or_nan(agreement_gain, table, shared[plain], reference)
+        row |= {"gain": change.estimate, "gain_low": change.low, "gain_high": change.high}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -158,7 +138,7 @@ def restriction_plate(study: Study) -> Plate:
         scores[f"{words} ({kept:.0%} of pixels kept)"] = restricted_scores(
             table, threshold, "restricted"
         )
-    methods = _complete(scores, faithful)[0].shape[1]
+    methods = figure_methods(*scores.values(), faithful)[0].shape[1]
     return tau_dots(
         agreement_numbers(scores, plain, faithful),
         "Repair 1. Mean SSIM of top-down randomisation over the windows whose centre pixel "
@@ -198,7 +178,7 @@ def baseline_plate(study: Study) -> Plate:
     faithful = faithful_scores(study.table("occlusion"))
     names = {"whole map": "total", "without the skip's part": "residual"}
     scores = {words: component_scores(table, component) for words, component in names.items()}
-    methods = _complete(scores, faithful)[0].shape[1]
+    methods = figure_methods(*scores.values(), faithful)[0].shape[1]
     return tau_dots(
         agreement_numbers(scores, "whole map", faithful),
         f"Repair 2: Kendall's τ over {methods} methods of Figs. 1 and 2 between the mean SSIM "
@@ -237,9 +217,7 @@ def retest_plate(study: Study) -> Plate:
 def effect_table(study: Study) -> Styler:
     """The binary test of every method: is there an effect of randomisation?"""
     tests = effects(study.table(RETEST))
-    keys = [str(index) for index in tests.index]
-    adjusted = holm(dict(zip(keys, tests["p"], strict=True)))
-    tests["p"] = [adjusted[key] for key in keys]
+    tests["p"] = adjusted(tests["p"])
     tests["effect"] = ["yes" if p < LEVEL else "not shown" for p in tests["p"]]
     shown = tests[["method", "step", "retest", "randomized", "n", "p", "effect"]]
     return show.display_table(
@@ -257,18 +235,82 @@ def alarm_table(study: Study) -> Styler:
     rows = []
     for explainer in dict.fromkeys(table["explainer"]):
         rejected, simulations, images = false_alarms(table, explainer)
-        rate = proportion_interval(rejected, simulations)
-        rows.append(
-            {
-                "explainer": explainer,
-                "simulated tests": simulations,
-                "images in a test": images,
-                "rejections": rejected,
-            }
-            | show.bounds(rate, "rate")
-        )
+        counts = {"simulated tests": simulations, "images in a test": images}
+        counts |= {"rejections": rejected}
+        rate = show.bounds(proportion_interval(rejected, simulations), "rate")
+        rows.append({"explainer": explainer} | counts | rate)
     return show.display_table(
         rows,
         f"Rejections at the nominal level of {LEVEL:.0%}, 95 % Wilson intervals. "
         f"{show.about(study, ALARMS)}.",
     )
+
+
+ORDERS = {
+    "top-down": {"linestyle": "-", "marker": "o"},
+    "bottom-up": {"linestyle": "--", "marker": "s"},
+}
+
+
+def order_curves(numbers: pd.DataFrame, start: float, caption: str) -> Plate:
+    """Similarity against the share of random parameters, for both cumulative orders.
+
+    Args:
+        numbers: columns ``what`` (the panel), ``order``, ``method``, ``share``, ``mean``, ``low``,
+            ``high``.
+        start: lowest share at which both orders are compared.
+        caption: the figure's caption.
+    """
+    panels = show.distinct(numbers["what"])
+    percent = numbers.assign(share=100 * numbers["share"])
+    figure, axes = show.panel_axes(len(panels), 2, (4.4, 3.6), sharey=True)
+    for axis, what in zip(axes, panels, strict=True):
+        rows = percent[percent["what"] == what]
+        [style] = styles(show.distinct(rows["method"])).values()
+        looks = {
+            order: {"color": style["color"], "ms": 4, **look} for order, look in ORDERS.items()
+        }
+        show.draw_curves(axis, rows, "share", series="order", looks=looks)
+        axis.axvspan(0, 100 * start, color="0.94", zorder=0)
+        axis.set_title(what, fontsize=10)
+        axis.set(xlabel="random parameters, % of all", xlim=(-2, 102))
+        if axis in axes[::2]:
+            axis.set_ylabel("similarity to the trained network")
+    axes[-1].legend(frameon=False)
+    sentences = []
+    for (name, way), rows in numbers.groupby(["what", "order"], sort=False):
+        first, last = (rows.sort_values("share").iloc[place] for place in (0, -1))
+        sentences.append(
+            f"{name}, {way}: from {first['mean']:.2f} at {first['share']:.0%} to "
+            f"{last['mean']:.2f} at {last['share']:.0%} of the parameters."
+        )
+    return Plate(figure, " ".join(sentences), caption, numbers)
+
+
+def tau_dots(numbers: pd.DataFrame, caption: str) -> Plate:
+    """Kendall's tau with the occlusion ranking, one row a variant of the randomisation score.
+
+    Args:
+        numbers: columns ``variant``, ``tau``, ``low``, ``high``, and ``gain``, ``gain_low``,
+            ``gain_high`` over the variant it repairs (NaN for that one).
+        caption: the figure's caption.
+    """
+    names = {
+        "Kendall's τ with the occlusion ranking\n(right: the tests agree)": ("tau", "low", "high"),
+        "change of τ\n(right: the repair helps)": ("gain", "gain_low", "gain_high"),
+    }
+    panels = [
+        numbers[["variant", *own]]
+        .set_axis(["row", "mean", "low", "high"], axis=1)
+        .assign(panel=words)
+        for words, own in names.items()
+    ]
+    plate = show.dots(pd.concat(panels), caption=caption, lines=dict.fromkeys(names, 0.0))
+    plate.figure.axes[0].set(xlim=(-1.05, 1.05), xticks=(-1, -0.5, 0, 0.5, 1))
+    sentences = [
+        f"{row['variant']}: tau {row['tau']:+.2f}"
+        + ("" if pd.isna(row["gain"]) else f", change {row['gain']:+.2f}")
+        for row in numbers.to_dict("records")
+    ]
+    alt = f"Agreement with the occlusion ranking: {'; '.join(sentences)}."
+    return replace(plate, alt=alt, numbers=numbers)

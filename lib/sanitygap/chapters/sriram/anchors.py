@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from sanitygap.claims import default_ledger
 from sanitygap.claims.documentary import as_csv, counts, terms_sha256
-from sanitygap.claims.ledger import default_ledger
 from sanitygap.errors import UsageError
 from sanitygap.files import file_sha256, write_atomically
 

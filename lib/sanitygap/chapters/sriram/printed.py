@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from sanitygap.claims.ledger import default_ledger
+from sanitygap.claims import default_ledger
 from sanitygap.inference import holm
 
 #: architectures behind every printed correlation

@@ -2,11 +2,10 @@
 
 from pandas.io.formats.style import Styler
 
-from sanitygap.claims import collect, find_claim, load_claims
+from sanitygap import show
+from sanitygap.claims import VERDICTS, collect, find_claim, load_claims
 from sanitygap.claims.documentary import SUMMARY, load_entries, substance
-from sanitygap.claims.verdicts import VERDICTS
 from sanitygap.runs import Study
-from sanitygap.show import text_table
 
 
 def summary_table(study: Study) -> Styler:
@@ -32,7 +31,7 @@ def summary_table(study: Study) -> Styler:
                 "substance in this run": "<br>".join(basis) or "–",
             }
         )
-    return text_table(
+    return show.text_table(
         rows,
         f"{len(rows)} sentences of the summary, judged in the run {study.settings.run}. The "
         "verdict is about the text. The last column says how the claims that a sentence rests on "

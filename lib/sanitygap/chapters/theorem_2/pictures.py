@@ -6,9 +6,9 @@ from sanitygap import show
 from sanitygap.attribution import attribute
 from sanitygap.attribution.applicable import defined
 from sanitygap.chapters.theorem_2.measure import cuts, kept_features, mass_ratio, spread
+from sanitygap.figures.maps import picture_row
 from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Plate
-from sanitygap.figures.rank_lines import picture_row
 from sanitygap.partition import energy
 from sanitygap.randomization import RandomTwin
 from sanitygap.runs import Study
