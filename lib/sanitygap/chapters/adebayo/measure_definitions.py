@@ -311,7 +311,8 @@ def smoothgrad(seed: int, repeats: int = 1000) -> Measured:
 
 def vargrad(seed: int, repeats: int = 1000, count: int = 50) -> Measured:
     """VarGrad of a quadratic and of a cubic score, and of a network beside its gradient."""
-    sigma, curvature, draws = 0.7, 1.7, {}
+    sigma, curvature = 0.7, 1.7
+    draws: dict[str, np.ndarray] = {}
     correction = count / (count - 1)  # the library divides by the number of copies
 
     def variance(subject: str, score: Any, at: float, truth: float) -> Measured:

@@ -151,8 +151,9 @@ def order_maps(
     shown, maps = explained(model, images, methods, seed, sampling)
     networks, twin = [maps("trained")], RandomTwin(model, seed)
     places: dict[frozenset[str], int] = {}
-    orders: dict[str, list[tuple[str, int]]] = {order: [] for order in ORDERS}
-    for order, adds in orders.items():
+    orders: dict[str, list[tuple[str, int]]] = {}
+    for order in ORDERS:
+        adds = orders[order] = []
         for step in steps(model.stages, order, n_steps):
             redrawn = frozenset(stage.name for stage in step.stages)
             if redrawn not in places:

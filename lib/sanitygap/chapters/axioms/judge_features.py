@@ -44,7 +44,7 @@ def outputs_of(tables: Tables, scenario: str) -> list[pd.DataFrame]:
     rows = rows_of(tables["axioms-samples"], scenario=scenario)
     each, kept = rows.drop_duplicates("sample")["accepted"], rows[rows["accepted"]]
     need_samples(
-        each.sum(),
+        int(each.sum()),
         f"{each.sum()} of {len(each)} samples of the scenario {scenario!r} were accepted.",
         f"At least {LEAST} accepted samples are needed; generate more, with more steps.",
     )
@@ -142,9 +142,8 @@ def successes(rows: pd.DataFrame) -> pd.Series:
     )
     met = first["softmax_a"] > first["softmax_least"]
     if set(rows["scenario"]) == {"single"}:
-        none = none["logit_b"]
-        change = (first["logit_b"] - none).abs()
-        smaller = first["logit_b"].abs().clip(upper=none.abs())
+        b, without = first["logit_b"], none["logit_b"]
+        change, smaller = (b - without).abs(), b.abs().clip(upper=without.abs())
         met &= np.tanh(change / smaller.where(smaller > 0, np.inf)) < first["change_most"]
         met &= (smaller > 0) | (change == 0)
     return by_sample(met.astype(float))
@@ -259,7 +258,8 @@ Values = dict[tuple[str, str], float]
 def values_of(statements: pd.DataFrame, claim: str) -> Values:
     """(case, quantity) -> value of one claim."""
     rows = rows_of(statements, claim=claim)
-    return rows.set_index(["case", "quantity"])["value"].astype(float).to_dict()
+    columns = (rows[name] for name in ("case", "quantity", "value"))
+    return {(str(case), str(name)): float(v) for case, name, v in zip(*columns, strict=True)}
 
 
 def all_of(values: Values, quantity: str) -> list[float]:

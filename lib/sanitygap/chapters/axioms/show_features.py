@@ -65,9 +65,9 @@ def feature_report(study: Study) -> Styler:
                 "mean relative change": measured["change"].mean(),
             }
         )
-    counts, few = [row["accepted"] for row in rows], ""
-    if min(counts) < 100:
-        few = f" This is a handful: {sum(counts)} accepted samples, where the paper has 1000 a "
+    counts, few = pd.DataFrame(rows)["accepted"], ""
+    if counts.min() < 100:
+        few = f" This is a handful: {counts.sum()} accepted samples, where the paper has 1000 a "
         few += "scenario."
     origin = ", ".join(sorted(set(table["source"])))
     least = " or ".join(f"{value:g}" for value in sorted(set(table["reference_least"])))
@@ -106,9 +106,9 @@ def fresh_keys(rows: pd.DataFrame, scenario: str) -> pd.DataFrame:
     softmax, change = keys(chosen, logits, softmaxes)
     least, most = rows["softmax_least"].iloc[0], rows["change_most"].iloc[0]
     holds = (softmax > least).all(1) & (change < most).all(1)
-    values = {"softmax": softmax.amin(1), "change": change.amax(1), "holds": holds.double()}
+    worst = {"softmax": softmax.amin(1), "change": change.amax(1), "holds": holds.double()}
     samples = {"sample": wide.index.get_level_values("sample")}
-    return pd.DataFrame(samples | {name: value.numpy() for name, value in values.items()})
+    return pd.DataFrame(samples | {name: value.numpy() for name, value in worst.items()})
 
 
 @show.shows("axioms-growth")

@@ -339,7 +339,8 @@ def no_bias(tables: Tables, context: Context) -> Verdict:
     words = "; ".join(f"{name}: {listed}" for name, (_, listed, _) in parts.items())
     total = pd.DataFrame([numbers for *_, numbers in parts.values()]).sum()
     evidence = f"Layers that add a bias or a shift: {words}."
-    return judge.formal(bool((total == 0).all()), evidence, total.to_dict())
+    numbers = {str(name): float(count) for name, count in total.items()}
+    return judge.formal(bool((total == 0).all()), evidence, numbers)
 
 
 @criterion("sriram-shallow", tables=("ipr-architectures",))
@@ -432,7 +433,8 @@ def seconds_of(table: pd.DataFrame) -> dict[str, float]:
     """
     rows = table[table["method"].isin(METHODS)]
     times = rows.groupby("method", sort=False)["seconds"].median()
-    return times.where(times.index != "gradient-x-input", 0.0).to_dict()
+    times = times.where(times.index != "gradient-x-input", 0.0)
+    return {str(name): float(seconds) for name, seconds in times.items()}
 
 
 def projected_hours(table: pd.DataFrame, images: int = IMAGES) -> float:

@@ -129,9 +129,9 @@ def changed_layers(model: Explainable, seed: int) -> pd.DataFrame:
     """One row a layer: what differs when it is redrawn."""
 
     def state() -> dict[str, Tensor]:
-        parts = model.module.named_parameters, model.module.named_buffers
-        named = chain(*(part(remove_duplicate=False) for part in parts))
-        return {name: tensor.clone() for name, tensor in named}
+        parameters = model.module.named_parameters(remove_duplicate=False)
+        buffers = model.module.named_buffers(remove_duplicate=False)
+        return {name: tensor.clone() for name, tensor in chain(parameters, buffers)}
 
     before, twin, rows = state(), RandomTwin(model, seed), []
     owned = {name for stage in model.stages for name in stage.modules}

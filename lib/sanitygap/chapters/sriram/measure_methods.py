@@ -144,7 +144,7 @@ def ipr_architectures() -> Iterator[dict[str, Any]]:
         network = untrained(name)
         parts = list(network.modules())
         biased = [part for part in parts if getattr(part, "bias", None) is not None]
-        counted = {
+        counted: dict[str, tuple[Any, list[nn.Module]]] = {
             "relu_modules": (nn.ReLU, parts), "convolutions": (nn.Conv2d, parts),
             "convolution_biases": (nn.Conv2d, biased), "dense_biases": (nn.Linear, biased),
             "norm_shifts": (NORM_LAYERS, biased),

@@ -77,10 +77,10 @@ def sensitivity_plate(studies: list[Study], table: str = IPR) -> Plate:
         for name, ssim in _layers(held).items():
             mean, share = _interval(scores[name]), _criteria(ssim)["meets"]
             place = {"row": name, "series": show.panel(study, table)}
-            rows += [
-                place | {"panel": "$S^I$"} | show.columns(mean),
-                place | {"panel": "Definition 2"} | show.columns(Interval(*[share] * 3, mean.n)),
-            ]
+            for title, values in (
+                ("$S^I$", mean), ("Definition 2", Interval(share, share, share, mean.n)),
+            ):  # fmt: skip
+                rows.append(place | {"panel": title} | show.columns(values))
         stages = f"{held['stage'].nunique()} of {int(held['steps'].iloc[0])} layers"
         words.append(f"{show.about(study, table)}, {stages}")
     return show.dots(
