@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from sanitygap.chapters.adebayo_definitions.measure import TOPICS
+from sanitygap.chapters.adebayo.measure_definitions import TOPICS
 from sanitygap.chapters.randomization.judge import calibrated, printed
 from sanitygap.chapters.randomization.measure_calibration import simulated_nulls
 from sanitygap.claims import CriterionContext, find_claim, judge

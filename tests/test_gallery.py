@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.chapters.attribution_maps.measure import OrderMaps, order_maps
-from sanitygap.chapters.attribution_maps.plots import Gallery
+from sanitygap.chapters.attribution_maps.pictures import Gallery, OrderMaps, order_maps
 from sanitygap.images import ImageSet, load_images
 from sanitygap.models import Explainable
 from sanitygap.randomization import RandomTwin

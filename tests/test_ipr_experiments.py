@@ -11,8 +11,7 @@ from skimage.metrics import structural_similarity
 
 from sanitygap.chapters.randomization import measure as mprt
 from sanitygap.chapters.randomization.measure import DRAWS
-from sanitygap.chapters.sriram.measure import changed_layers, paper_layers
-from sanitygap.chapters.sriram.measure_limits import moved_weights
+from sanitygap.chapters.sriram.measure import changed_layers, moved_weights, paper_layers
 from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.models.explainable import Stage

@@ -6,7 +6,7 @@ import pytest
 
 from sanitygap.axioms.statements import statements
 from sanitygap.chapters.axioms.judge import NAMES
-from sanitygap.chapters.axioms.judge_formal import published
+from sanitygap.chapters.axioms.judge_features import published
 from sanitygap.claims import CriterionContext, find_claim, judge
 from tests import synthetic
 

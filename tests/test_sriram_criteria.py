@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sanitygap.chapters.sriram.scores import METHODS
+from sanitygap.chapters.sriram.definitions import METHODS
 from sanitygap.claims import CriterionContext, Verdict, find_criterion, judge
 from sanitygap.table import Context
 from sanitygap.tables import TABLES
@@ -293,7 +293,7 @@ def test_intervals_cover():
 
 
 def versions(hooked: float = 0.0, own: float = 0.0, refused: str = "") -> pd.DataFrame:
-    from sanitygap.chapters.sriram.scores import VERSIONS
+    from sanitygap.chapters.sriram.definitions import VERSIONS
 
     return pd.DataFrame(
         [

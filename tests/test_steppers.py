@@ -10,8 +10,7 @@ import torch
 from skimage.metrics import structural_similarity
 
 from sanitygap.book.site import _page
-from sanitygap.chapters.attribution_maps.measure import ExampleMaps
-from sanitygap.chapters.attribution_maps.pictures import stage_similarities
+from sanitygap.chapters.attribution_maps.pictures import ExampleMaps, stage_similarities
 from sanitygap.chapters.occlusion.measure import example_occlusion
 from sanitygap.faithfulness import blurred, occlusion_curves, occlusion_steps
 from sanitygap.figures.stepper import EVERY_METHOD, Panel, Regions, Stepper
@@ -87,7 +86,7 @@ def test_stage_similarities_are_those_of_scikit_image() -> None:
     generator = torch.Generator().manual_seed(0)
     steps = ["trained", "down to a", "down to b"]
     maps = {step: {"gradient": torch.randn(1, 20, 20, generator=generator)} for step in steps}
-    shown = ExampleMaps([plain(0)], ["cat"], ["tabby"], steps, maps)
+    shown = ExampleMaps([plain(0)], ["cat"], ["tabby"], maps)
     found = stage_similarities(shown)["gradient"]
     base, *others = (
         (m := maps[step]["gradient"][0].double().numpy()) / np.sqrt((m**2).mean()) for step in steps

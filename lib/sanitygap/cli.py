@@ -270,7 +270,7 @@ def features(
     """Generate features for the axiom tests and keep them in data/features; can be resumed."""
     from sanitygap.axioms.recipes import Recipe
     from sanitygap.axioms.scenarios import SCENARIOS, find_scenario
-    from sanitygap.chapters.axioms.measure_variants import keep_features
+    from sanitygap.chapters.axioms.measure_examples import keep_features
     from sanitygap.models import load_model
 
     wanted = [find_scenario(name) for name in scenario or SCENARIOS]

@@ -9,7 +9,7 @@ from skimage.metrics import structural_similarity
 
 from sanitygap.adebayo_metrics import Scaled, absolute_map, diverging_map, hog
 from sanitygap.attribution import Sampling, attribute, unpooled
-from sanitygap.chapters.adebayo_definitions.judge import ONE_VALUE_A_PIXEL
+from sanitygap.chapters.adebayo.judge_definitions import ONE_VALUE_A_PIXEL
 
 
 def maps(seed: int, *shape: int) -> torch.Tensor:

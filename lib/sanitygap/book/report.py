@@ -127,7 +127,8 @@ def _print(page: Path, target: Path) -> Path | None:
         subprocess.run(
             [
                 browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer",
-                f"--user-data-dir={temporary}", f"--print-to-pdf={written.resolve()}", page.resolve().as_uri(),
+                f"--user-data-dir={temporary}", f"--print-to-pdf={written.resolve()}",
+                page.resolve().as_uri(),
             ],
             check=True, capture_output=True, timeout=120,
         )  # fmt: skip

@@ -1,5 +1,7 @@
 """Criteria of Adebayo et al. (2018): networks, random labels, and the cascade of random weights."""
 
+from itertools import product
+
 import pandas as pd
 
 from sanitygap import judge
@@ -70,21 +72,21 @@ def _accuracy(tables: Tables, network: str, stated: float, tolerance: float) -> 
     chosen = (own if len(own) else rows).iloc[0]
     accuracy = proportion_interval(int(chosen["test_right"]), int(chosen["test_images"]))
     near = abs(100 * accuracy.estimate - stated) <= tolerance
-    value: Value = "reproduced" if near else "not-reproduced"
-    reason = ""
-    if own.empty:
-        # the surrogate may speak for the claim, but its failure says nothing about MNIST
-        value = "direction" if near else "undecided"
-        width = f", 1/{chosen['shrink']} as wide" if chosen["shrink"] > 1 else ""
-        reason = f"A surrogate: {chosen['data']} in place of MNIST{width}."
-    return Verdict(
-        value=value,
-        evidence=f"{network} on {chosen['data']}, {chosen['epochs']} passes through "
+    verdict = judge.measured(
+        near,
+        f"{network} on {chosen['data']}, {chosen['epochs']} passes through "
         f"{chosen['train_images']} images: test accuracy {_percent(accuracy)} "
         f"(n = {accuracy.n}); stated {stated} %.",
-        reason=reason,
-        numbers={"accuracy": accuracy.estimate, "images": accuracy.n},
+        {"accuracy": accuracy.estimate, "images": accuracy.n},
+        value="reproduced",
     )
+    if len(own):
+        return verdict
+    # the surrogate may speak for the claim, but its failure says nothing about MNIST
+    width = f", 1/{chosen['shrink']} as wide" if chosen["shrink"] > 1 else ""
+    reason = f"A surrogate: {chosen['data']} in place of MNIST{width}."
+    value: Value = "direction" if near else "undecided"
+    return verdict.model_copy(update={"value": value, "reason": reason})
 
 
 @criterion("adebayo-cnn", tables=("trained-networks",))
@@ -104,16 +106,12 @@ def memorised(table: pd.DataFrame) -> list[Verdict]:
         name = f"{row['network']} on {row['data']}, seed {row['seed']}"
         learnt = row["train_right"] / row["train_images"]
         test = proportion_interval(int(row["test_right"]), int(row["test_images"]))
+        words = f"{name}: {learnt:.1%} of {row['train_images']} random labels learnt in "
+        words += f"{row['epochs']} passes, test accuracy {test.estimate:.1%} "
+        words += f"[{test.low:.1%}, {test.high:.1%}]."
+        numbers = {f"{name}, learnt": learnt, f"{name}, test": test.estimate}
         met = learnt > MEMORIZED and not test.excludes(CHANCE)
-        verdicts.append(
-            judge.measured(
-                met,
-                f"{name}: {learnt:.1%} of {row['train_images']} random labels learnt in "
-                f"{row['epochs']} passes, test accuracy {test.estimate:.1%} "
-                f"[{test.low:.1%}, {test.high:.1%}].",
-                {f"{name}, learnt": learnt, f"{name}, test": test.estimate},
-            )
-        )
+        verdicts.append(judge.measured(met, words, numbers))
     return verdicts
 
 
@@ -193,16 +191,16 @@ TOP_DOWN = TRUNCATED | {"order": "top-down"}
 
 def one_test(table: pd.DataFrame, **values: object) -> pd.DataFrame:
     """The rows of one network and choice, on the data set that stands first in the table."""
-    rows = table
     if "data" in table:
-        rows = rows_of(table, data=table["data"].iloc[0])
-    return rows_of(rows, **values)
+        values |= {"data": table["data"].iloc[0]}
+    return rows_of(table, **values)
 
 
 def scores(rows: pd.DataFrame, value: str = "spearman") -> pd.DataFrame:
     """One score, images x (method, scaling); seeds averaged, NaN where a map has no score."""
-    means = rows.groupby(["image", "method", "maps"], sort=False)[value].agg(judge.strict_mean)
-    return means.unstack(["method", "maps"])
+    columns = ["method", "maps"]
+    means = rows.groupby(["image", *columns], sort=False)[value].agg(judge.strict_mean)
+    return means.unstack(columns)
 
 
 def last(rows: pd.DataFrame) -> pd.DataFrame:
@@ -230,9 +228,8 @@ def beyond_gradient(scores: pd.DataFrame, what: str) -> Verdict:
 
 def from_house_table(table: pd.DataFrame) -> pd.DataFrame:
     """The table ``randomization`` of the run's model in the words of the others."""
-    rows = rows_of(table, order="top-down")
     words = {"signed": "diverging", "absolute": "absolute"}
-    return rows.assign(maps=rows["sign"].map(words))
+    return rows_of(table, order="top-down").assign(maps=table["sign"].map(words))
 
 
 def initialised_alike(
@@ -243,11 +240,10 @@ def initialised_alike(
     The criterion is met if the difference is below 0.05 with an interval inside ±0.1, refuted if
     the interval lies beyond 0.05 on either side.
     """
-    verdicts = []
-    for (method, stage, maps), part in rows[rows["weights"].isin([first, second])].groupby(
-        ["method", "stage", "maps"], sort=False
-    ):
-        if set(part["weights"]) != {first, second}:
+    verdicts, pair = [], [first, second]
+    groups = rows[rows["weights"].isin(pair)].groupby(["method", "stage", "maps"], sort=False)
+    for (method, stage, maps), part in groups:
+        if part["weights"].nunique() < 2:
             continue  # a slow method is tried with one of them only
         means = judge.scores_by(part, "spearman", "weights", judge.strict_mean).dropna()
         what = f"{prefix}{method}, {stage}, {maps}: {first} − {second}"
@@ -292,11 +288,9 @@ def cascade(tables: Tables, context: Context) -> Verdict:
         "CNN": scores(last(one_test(tables[GREY], network="CNN", **TOP_DOWN))),
         context.model: scores(last(from_house_table(tables["randomization"]))),
     }
-    verdicts = []
+    verdicts, products = [], ("gradient-x-input", "integrated-gradients")
     for name, wide in sources.items():
-        verdicts.append(beyond_gradient(wide, name))
-        for method in ("gradient-x-input", "integrated-gradients"):
-            verdicts.append(beyond_sign(wide, method, name))
+        verdicts += [beyond_gradient(wide, name), *(beyond_sign(wide, m, name) for m in products)]
     levels = "; ".join(f"{name}: {levels_of(wide)}" for name, wide in sources.items())
     words = judge.some_of(verdicts, "Spearman correlations at the last stage").evidence
     return judge.reworded(
@@ -357,20 +351,19 @@ def figure_12(tables: Tables, context: Context) -> Verdict:
         f"{network}, {data}": rows
         for (network, data), rows in grey.groupby(["network", "data"], sort=False)
     } | {context.model: from_house_table(tables["randomization"])}
-    verdicts = []
-    for name, rows in sources.items():
-        for method in ("integrated-gradients", "gradient-x-input"):
-            stages = [
-                _at_most(scores(rows_of(rows, stage=stage, method=method)).dropna(), method)
-                for stage in dict.fromkeys(rows["stage"])
-            ]
-            count, half = stages.count("direction"), len(stages) / 2
-            value: Value = "direction" if count >= half else "not-reproduced"
-            if count < half <= len(stages) - stages.count("not-reproduced"):
-                value = "undecided"
-            words = f"{name}, {method}: signed at most absolute at {count} of {len(stages)} stages."
-            numbers = {f"{name}, {method}": count / len(stages)}
-            verdicts.append(Verdict(value=value, evidence=words, numbers=numbers))
+    verdicts, methods = [], ("integrated-gradients", "gradient-x-input")
+    for (name, rows), method in product(sources.items(), methods):
+        stages = [
+            _at_most(scores(rows_of(rows, stage=stage, method=method)).dropna(), method)
+            for stage in dict.fromkeys(rows["stage"])
+        ]
+        count, half = stages.count("direction"), len(stages) / 2
+        value: Value = "direction" if count >= half else "not-reproduced"
+        if count < half <= len(stages) - stages.count("not-reproduced"):
+            value = "undecided"
+        words = f"{name}, {method}: signed at most absolute at {count} of {len(stages)} stages."
+        numbers = {f"{name}, {method}": count / len(stages)}
+        verdicts.append(Verdict(value=value, evidence=words, numbers=numbers))
     return judge.combine(verdicts)
 
 

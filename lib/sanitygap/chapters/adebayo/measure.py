@@ -5,35 +5,18 @@ the randomised network's map explains: the original one, or the one it now predi
 authors' code. Maps are scaled and compared as there (:mod:`sanitygap.adebayo_metrics`).
 """
 
-import itertools
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any, Literal
 
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from sanitygap import grey_networks as mnist_networks
+from sanitygap import grey_networks as grey
 from sanitygap.adebayo_metrics import Scaled, scaled
 from sanitygap.attribution import Sampling, unpooled
-from sanitygap.grey_networks import (
-    ARCHITECTURES,
-    NOISE_ON_COPIES,
-    Architecture,
-    Data,
-    GreyImages,
-    GreyNetwork,
-    Plan,
-    as_inputs,
-    batches_inside,
-    by_network,
-    explainable,
-    grey_images,
-    grey_network,
-    inside,
-    labelled,
-    network,
-)
+from sanitygap.grey_networks import ARCHITECTURES, Architecture, Data, Plan
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization import Order, RandomTwin, Redraw, Weights, steps
 from sanitygap.seeds import generator
@@ -79,13 +62,25 @@ SMOKE_METHODS = (
     "deeplift", "lrp-epsilon",
 )  # fmt: skip
 
-SCORES = {
-    "ssim": "SSIM in uniform windows of 5 pixels, L = 2 (appendix)",
-    "ssim_gaussian": "SSIM in Gaussian windows of 11 pixels, L = 2 (code)",
-    "spearman": "Spearman's rank correlation over pixels",
-    "hog_pearson": "Pearson correlation of HOG features (appendix); NaN below 48 pixels",
-    "hog_spearman": "Spearman correlation of HOG features (code); NaN below 48 pixels",
-}
+#: method -> its maps in both scalings
+Maps = Mapping[str, Mapping[str, Scaled]]
+
+
+def scaled_maps(*request: Any, hog: bool = True) -> Maps:
+    """What :func:`~sanitygap.attribution.unpooled` gives, in both scalings."""
+    return {name: scaled(values, hog) for name, values in unpooled(*request).items()}
+
+
+def comparisons(base: Maps, other: Maps) -> Iterator[tuple[str, str, dict[str, Tensor]]]:
+    """Method, scaling, and the scores of two maps, for all that the second one holds."""
+    for name, both in other.items():
+        for kind, values in both.items():
+            yield name, kind, base[name][kind].compare(values)
+
+
+def on_copies(path_steps: int, noisy_copies: int) -> Sampling:
+    """Sizes for networks of grey images, whose three channels get independent noise."""
+    return Sampling(path_steps, noisy_copies, Sampling().noise_level * grey.NOISE_ON_COPIES)
 
 
 @table(
@@ -134,12 +129,9 @@ def compare_choices(
     """The rows of all choices, steps and methods; choices share the maps of the trained network."""
     model = batch.model
 
-    def maps(
-        targets: torch.Tensor, step: str, names: Sequence[str]
-    ) -> dict[str, dict[str, Scaled]]:
+    def maps(targets: Tensor, step: str, names: Sequence[str]) -> Maps:
         keys = batch.seeds(seed, step)
-        values = unpooled(model, batch.inputs, targets, names, keys, sampling, batch.size)
-        return {name: scaled(found) for name, found in values.items()}
+        return scaled_maps(model, batch.inputs, targets, names, keys, sampling, batch.size)
 
     base = maps(batch.targets, "base", methods)
     for number, (order, weights, explained) in enumerate(choices):
@@ -150,14 +142,12 @@ def compare_choices(
                 predicted = model.predict(batch.inputs)
                 targets = predicted if explained == "random" else batch.targets
                 changed = maps(targets, step.name, names)
-            for name, both in changed.items():
-                for kind, other in both.items():
-                    scores = base[name][kind].compare(other)
-                    yield batch.rows(
-                        {"same_class": predicted == batch.targets, **scores}, method=name,
-                        order=order, weights=weights, explained=explained, step=step.number,
-                        steps=len(model.stages), stage=step.name, seed=seed, maps=kind,
-                    )  # fmt: skip
+            for name, kind, scores in comparisons(base, changed):
+                yield batch.rows(
+                    {"same_class": predicted == batch.targets, **scores}, method=name,
+                    order=order, weights=weights, explained=explained, step=step.number,
+                    steps=len(model.stages), stage=step.name, seed=seed, maps=kind,
+                )  # fmt: skip
 
 
 #: passes through all images of MNIST after which the networks classify more than 98 % correctly
@@ -166,7 +156,7 @@ EPOCHS: dict[Architecture, int] = {"MLP": 6, "CNN": 3}
 
 @table(
     "parameter-test-grey",
-    cut=by_network,
+    cut=grey.by_network,
     modelled=False,
     smoke={
         "data": ("digits",), "shrink": 8, "epochs": 4, "train_images": 400, "seeds": (0,),
@@ -210,20 +200,17 @@ def parameter_test_grey(
     Raises:
         UsageError: no data.
     """
-    sampling = Sampling(path_steps, noisy_copies, Sampling().noise_level * NOISE_ON_COPIES)
-    for name, architecture in itertools.product(data, architectures):
+    sampling = on_copies(path_steps, noisy_copies)
+    for name, architecture in product(data, architectures):
         chosen = [m for m in methods if architecture == "CNN" or m not in CNN_ONLY]
-        plan = Plan(
-            name, architecture, epochs=epochs or EPOCHS[architecture], count=train_images,
-            shrink=shrink,
-        )  # fmt: skip
-        trained = grey_network(context, plan)
+        passes = epochs or EPOCHS[architecture]
+        plan = Plan(name, architecture, epochs=passes, count=train_images, shrink=shrink)
+        trained = grey.grey_network(context, plan)
         accuracy = trained.test_right / trained.test_images
-        shown = grey_images(context, name).test.take(test_images, context.seed)
-        for batch in batches_inside(context, trained.model, shown):
-            for seed in seeds:
-                for rows in compare_choices(batch, chosen, seed, choices, None, sampling):
-                    yield rows.assign(data=name, network=architecture, accuracy=accuracy)
+        shown = grey.grey_images(context, name).test.take(test_images, context.seed)
+        for batch, seed in product(grey.batches_inside(context, trained.model, shown), seeds):
+            for rows in compare_choices(batch, chosen, seed, choices, None, sampling):
+                yield rows.assign(data=name, network=architecture, accuracy=accuracy)
 
 
 #: passes through the images within which random labels have to be learnt
@@ -231,10 +218,6 @@ MOST_EPOCHS = 200
 
 #: the number added to a seed for the second network with true labels
 OTHER = 1000
-
-#: the share of test images of ten classes that a guess gets right
-CHANCE = 0.1
-
 
 SMOKE = {"data": ("digits",), "shrink": 8, "epochs": 4, "train_images": 400, "memorized": 40}
 QUICK = {"data": ("digits",), "shrink": 4, "epochs": 6, "memorized": 150}
@@ -253,17 +236,15 @@ def plans(
 ) -> list[tuple[Plan, Plan, Plan]]:
     """For each data set, network and seed: true labels, true labels again, random labels."""
     found = []
-    for name in data:
-        for architecture in architectures:
-            passes = epochs or EPOCHS[architecture]
-            for seed in seeds:
-                plan = Plan(name, architecture, "true", seed, passes, train_images, shrink)
-                again = labelled(plan, "true", seed + OTHER, passes)
-                found.append((plan, again, labelled(plan, "random", seed, most_epochs)))
+    for name, architecture, seed in product(data, architectures, seeds):
+        passes = epochs or EPOCHS[architecture]
+        plan = Plan(name, architecture, "true", seed, passes, train_images, shrink)
+        again = grey.labelled(plan, "true", seed + OTHER, passes)
+        found.append((plan, again, grey.labelled(plan, "random", seed, most_epochs)))
     return found
 
 
-@table("trained-networks", cut=by_network, modelled=False, smoke=SMOKE, quick=QUICK, full=FULL,
+@table("trained-networks", cut=grey.by_network, modelled=False, smoke=SMOKE, quick=QUICK, full=FULL,
        )  # fmt: skip
 def trained_networks(
     context: Context,
@@ -292,36 +273,24 @@ def trained_networks(
     Raises:
         UsageError: no data.
     """
-    common = (data, architectures, shrink, epochs, most_epochs)
-    for triple in plans(*common, train_images, seeds):
-        yield record(grey_network(context, triple[0]), "accuracy")
-    for triple in plans(*common, memorized or train_images, seeds):
-        for plan in triple:
-            yield record(grey_network(context, plan), "labels")
-
-
-def record(network: GreyNetwork, purpose: str) -> dict[str, object]:
-    """One row of the table of networks."""
-    plan, trained = network.plan, network.trained
-    return {
-        "data": plan.data,
-        "network": plan.architecture,
-        "purpose": purpose,
-        "labels": plan.labels,
-        "seed": plan.seed,
-        "shrink": plan.shrink,
-        "parameters": sum(p.numel() for p in network.model.module.parameters()),
-        "epochs": trained.epochs,
-        "train_images": trained.images,
-        "train_right": trained.right,
-        "test_images": network.test_images,
-        "test_right": network.test_right,
-    }
+    for purpose, count in (("accuracy", train_images), ("labels", memorized or train_images)):
+        for triple in plans(data, architectures, shrink, epochs, most_epochs, count, seeds):
+            for plan in triple if purpose == "labels" else triple[:1]:
+                network = grey.grey_network(context, plan)
+                weights, trained = network.model.module.parameters(), network.trained
+                yield {
+                    "data": plan.data, "network": plan.architecture, "purpose": purpose,
+                    "labels": plan.labels, "seed": plan.seed, "shrink": plan.shrink,
+                    "parameters": sum(values.numel() for values in weights),
+                    "epochs": trained.epochs, "train_images": trained.images,
+                    "train_right": trained.right, "test_images": network.test_images,
+                    "test_right": network.test_right,
+                }  # fmt: skip
 
 
 @table(
     "data-randomization",
-    cut=by_network,
+    cut=grey.by_network,
     modelled=False,
     smoke=SMOKE | {"test_images": 4, "path_steps": 2, "noisy_copies": 2},
     quick=QUICK | {"test_images": 30, "path_steps": 5, "noisy_copies": 5},
@@ -359,31 +328,27 @@ def data_randomization(
     Raises:
         UsageError: no data.
     """
-    sampling = Sampling(path_steps, noisy_copies, Sampling().noise_level * NOISE_ON_COPIES)
-    count = memorized or train_images
+    sampling, count = on_copies(path_steps, noisy_copies), memorized or train_images
     for triple in plans(data, architectures, shrink, epochs, most_epochs, count, seeds):
         plan = triple[0]
         chosen = [m for m in methods if plan.architecture == "CNN" or not m.endswith("grad-cam")]
-        first, *others = (grey_network(context, each).model for each in triple)
-        shown = grey_images(context, plan.data).test.take(test_images, context.seed)
-        for batch in batches_inside(context, first, shown):
+        first, *others = (grey.grey_network(context, each).model for each in triple)
+        shown = grey.grey_images(context, plan.data).test.take(test_images, context.seed)
+        for batch in grey.batches_inside(context, first, shown):
 
-            def maps(model: Explainable, name: str) -> dict[str, dict[str, Scaled]]:
+            def maps(model: Explainable, name: str) -> Maps:
                 keys = batch.seeds(plan.seed, name)  # noqa: B023  (called in this pass only)
-                inputs, targets = batch.inputs, batch.targets  # noqa: B023
-                values = unpooled(model, inputs, targets, chosen, keys, sampling, 5 * BATCH)  # noqa: B023
-                return {method: scaled(found, False) for method, found in values.items()}
+                asked = (batch.inputs, batch.targets, chosen, keys)  # noqa: B023
+                return scaled_maps(model, *asked, sampling, 5 * BATCH, hog=False)
 
             base = maps(first, "true labels")
             for compared, model in zip(("true labels again", "random labels"), others, strict=True):
                 same = {"same_class": model.predict(batch.inputs) == batch.targets}
-                for method, both in maps(model, compared).items():
-                    for kind, other in both.items():
-                        yield batch.rows(
-                            same | base[method][kind].compare(other), method=method,
-                            compared=compared, maps=kind, data=plan.data,
-                            network=plan.architecture, seed=plan.seed,
-                        )  # fmt: skip
+                for method, kind, scores in comparisons(base, maps(model, compared)):
+                    yield batch.rows(
+                        same | scores, method=method, compared=compared, maps=kind,
+                        data=plan.data, network=plan.architecture, seed=plan.seed,
+                    )  # fmt: skip
 
 
 AGE_METHODS = ("gradient", "guided-backprop")
@@ -415,21 +380,20 @@ def regression_surrogate(
     Yields:
         One row a test image, method, comparison, seed and scaling.
     """
-    data = GreyImages.load("digits")
+    data = grey.GreyImages.load("digits")
     model = regression_network(data, context.seed, epochs, shrink)
-    truth = mnist_networks.labels_of(data.test).float()
+    truth, mean = grey.labels_of(data.test).float(), grey.labels_of(data.train).float().mean()
     with torch.no_grad():
-        error = float((model.module(as_inputs(data.test))[:, 0] - truth).abs().mean())
-    guess = float(mnist_networks.labels_of(data.train).float().mean())
+        error = (model.module(grey.as_inputs(data.test))[:, 0] - truth).abs().mean()
+    errors = {"error": float(error), "error_of_mean": float((float(mean) - truth).abs().mean())}
     shown = data.test.take(test_images, context.seed)
-    own = inside(context, model, shown)
-    batch = own.batch(range(len(shown)))
+    batch = grey.inside(context, model, shown).batch(range(len(shown)))
 
-    def maps() -> dict[str, dict[str, Scaled]]:
-        values = unpooled(model, batch.inputs, batch.targets, AGE_METHODS, batch.keys)
-        return {name: scaled(found, False) for name, found in values.items()}
+    def maps() -> Maps:
+        asked = (batch.inputs, batch.targets, AGE_METHODS, batch.keys)
+        return scaled_maps(model, *asked, hog=False)
 
-    def random(seed: int) -> dict[str, dict[str, Scaled]]:
+    def random(seed: int) -> Maps:
         with RandomTwin(model, seed, Redraw("truncated-normal")).redrawn(model.stages):
             return maps()
 
@@ -437,25 +401,21 @@ def regression_surrogate(
     for seed in seeds:
         one, other = random(seed), random(seed + 1000)
         for compared, first in (("random network", trained), ("two random networks", other)):
-            for method in AGE_METHODS:
-                for kind, values in first[method].items():
-                    found = values.compare(one[method][kind])
-                    kept = {name: v for name, v in found.items() if not name.startswith("hog")}
-                    yield batch.rows(
-                        kept, method=method, compared=compared, maps=kind, seed=seed,
-                        error=error, error_of_mean=float((guess - truth).abs().mean()),
-                    )  # fmt: skip
+            for method, kind, scores in comparisons(first, one):
+                kept = {name: v for name, v in scores.items() if not name.startswith("hog")}
+                about = {"method": method, "compared": compared, "maps": kind, "seed": seed}
+                yield batch.rows(kept, **about, **errors)
 
 
-def regression_network(data: GreyImages, seed: int, epochs: int, shrink: int) -> Explainable:
+def regression_network(data: grey.GreyImages, seed: int, epochs: int, shrink: int) -> Explainable:
     """The CNN with one output, trained to estimate a digit with an L1 and an L2 loss in sum."""
-    module = network("CNN", seed, shrink)
+    module = grey.network("CNN", seed, shrink)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         last = module.get_submodule("logits")
         assert isinstance(last, nn.Linear)
         module.logits = nn.Linear(last.in_features, 1)
-    inputs, truth = as_inputs(data.train), mnist_networks.labels_of(data.train).float()
+    inputs, truth = grey.as_inputs(data.train), grey.labels_of(data.train).float()
     optimizer = torch.optim.Adam(module.parameters(), RATE)
     source = generator(seed, "regression")
     for _ in range(epochs):
@@ -465,7 +425,7 @@ def regression_network(data: GreyImages, seed: int, epochs: int, shrink: int) ->
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-    return explainable("CNN", module, "value of a digit")
+    return grey.explainable("CNN", module, "value of a digit")
 
 
 @table("top-5")
@@ -477,15 +437,11 @@ def top_5(batch: Batch) -> pd.DataFrame:
     """
     with torch.no_grad():
         logits = batch.model.module(batch.inputs)
-    best = logits.topk(min(5, logits.shape[1]), dim=1).indices.tolist()
+    best = logits.topk(min(5, logits.shape[1]), dim=1).indices.cpu()
+    labels = torch.tensor([-1 if label is None else label for label in batch.labels])[:, None]
 
-    def found(first: int) -> torch.Tensor:
-        return torch.tensor(
-            [
-                float("nan") if label is None else float(label in classes[:first])
-                for label, classes in zip(batch.labels, best, strict=True)
-            ],
-            dtype=torch.float64,
-        )
+    def found(first: int) -> Tensor:
+        right = (best[:, :first] == labels).any(1).double()
+        return right.where(labels[:, 0] >= 0, torch.nan)
 
     return batch.rows({"top_1": found(1), "top_5": found(5)})

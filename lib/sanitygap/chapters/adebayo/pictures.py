@@ -1,10 +1,7 @@
 """Digits and their maps, computed as the page is executed."""
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
-import torch
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.figures.maps import map_grid, stage_grid
@@ -13,9 +10,7 @@ from sanitygap.figures.plate import Plate
 from sanitygap.grey_networks import Plan, grey_images, grey_network
 from sanitygap.randomization import RandomTwin, Redraw, steps
 from sanitygap.runs import Study
-from sanitygap.show import (
-    shows,
-)
+from sanitygap.show import shows
 from sanitygap.similarity import Reference
 
 #: profile -> by what the widths of the network in pictures are divided, and its epochs
@@ -46,27 +41,25 @@ def digit_stages(study: Study) -> Plate:
     inputs = model.prepare([images.open(0)])
     targets, sampling = model.predict(inputs), Sampling(10, 10)
     twin = RandomTwin(model, seed, Redraw("truncated-normal"))
-    maps: dict[str, dict[str, torch.Tensor]] = {method: {} for method in PICTURED_METHODS}
-    rows: list[dict[str, Any]] = []
-    cascade = {step.name: step.stages for step in steps(model.stages, "top-down")}
+    cascade, maps = {step.name: step.stages for step in steps(model.stages, "top-down")}, {}
     for name, stages in {"trained": (), **cascade}.items():
         with twin.redrawn(stages):
-            values = attribute(model, inputs, targets, PICTURED_METHODS, images.keys, sampling)
-        for method in PICTURED_METHODS:
-            maps[method][name] = values[method]
-            score = float(Reference(maps[method]["trained"]).compare(values[method])["ssim"])
-            if name != "trained" and np.isfinite(score):  # a Grad-CAM map may be zero everywhere
-                rows.append({"method": method, "step": name, "ssim": score})
-    rows.sort(key=lambda score: PICTURED_METHODS.index(score["method"]))
+            asked = (inputs, targets, PICTURED_METHODS, images.keys, sampling)
+            maps[name] = attribute(model, *asked)
+    rows = []
+    for method in PICTURED_METHODS:
+        trained_map = Reference(maps["trained"][method])
+        rows += [(method, s, float(trained_map.compare(maps[s][method])["ssim"])) for s in cascade]
+    numbers = pd.DataFrame(rows, columns=["method", "step", "ssim"])
     return stage_grid(
         np.asarray(images.open(0).resize((28, 28))),
-        {m: {step: values[0].cpu() for step, values in row.items()} for m, row in maps.items()},
+        {m: {step: values[m][0].cpu() for step, values in maps.items()} for m in PICTURED_METHODS},
         "Signed maps of one digit as a small CNN, trained on the embedded digits, is redrawn from "
         "the logits downwards with a truncated normal (standard deviation 0.01). Under each map "
         "its SSIM with the trained network's, unless one of both is zero everywhere. Test accuracy "
         f"{trained.test_right} of {trained.test_images}. One image, one seed ({seed}): a picture, "
         "not a measurement.",
-        pd.DataFrame(rows),
+        numbers.dropna(ignore_index=True),  # a Grad-CAM map may be zero everywhere
     )
 
 

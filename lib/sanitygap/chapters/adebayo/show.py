@@ -1,8 +1,9 @@
-"""Pages about the parameter test and the data test of Adebayo et al. (2018)."""
+"""Pages about the tests of Adebayo et al. (2018), and about the definitions of its appendix."""
 
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from sanitygap import show
 from sanitygap.adebayo_metrics import SCALES
 from sanitygap.chapters.adebayo.judge import (
     CNN_ACCURACY,
@@ -16,17 +17,6 @@ from sanitygap.figures.plate import Plate
 from sanitygap.inference import proportion_interval
 from sanitygap.judge import rows_of
 from sanitygap.runs import Study
-from sanitygap.show import (
-    BANDS,
-    BARS,
-    about,
-    curves,
-    display_table,
-    dots,
-    require,
-    shows,
-    with_intervals,
-)
 from sanitygap.words import plural
 
 #: test accuracy that the appendix states for MNIST, in percent
@@ -45,7 +35,7 @@ def choice_label(order: str, weights: str, explained: str) -> str:
     return ", ".join(filter(None, [weights.replace("-", " "), ORDERS.get(order, ""), other]))
 
 
-@shows("trained-networks")
+@show.shows("trained-networks")
 def network_table(study: Study, purpose: str = "accuracy") -> Styler:
     """The networks of the appendix with their accuracy, beside what the appendix states.
 
@@ -70,17 +60,17 @@ def network_table(study: Study, purpose: str = "accuracy") -> Styler:
             }
             | (stated if purpose == "accuracy" else {})
         )
-    return display_table(
+    return show.display_table(
         rows,
-        f"Networks of Appendix B, trained with Adam; {about(study, 'trained-networks')}. Brackets: "
-        "95 % Wilson intervals over test images.",
+        f"Networks of Appendix B, trained with Adam; {show.about(study, 'trained-networks')}. "
+        "Brackets: 95 % Wilson intervals over test images.",
     )
 
 
 def _both_scales(rows: pd.DataFrame, by: tuple[str, ...], before: str = "") -> pd.DataFrame:
     """Rank correlations of absolute and of signed maps, with intervals, a panel each."""
     parts = [
-        with_intervals(
+        show.with_intervals(
             rows_of(rows, maps=maps).dropna(subset=["spearman"]), by, {"spearman": before + words}
         )
         for maps, words in SCALES.items()
@@ -88,7 +78,7 @@ def _both_scales(rows: pd.DataFrame, by: tuple[str, ...], before: str = "") -> p
     return pd.concat(parts, ignore_index=True)
 
 
-@shows("parameter-test-grey")
+@show.shows("parameter-test-grey")
 def cascade_plate(study: Study, network: str = "CNN") -> Plate:
     """Rank correlation over the cascade, absolute and signed (Fig. 12).
 
@@ -99,7 +89,7 @@ def cascade_plate(study: Study, network: str = "CNN") -> Plate:
     name = "parameter-test-grey"
     table = one_test(study.table(name), network=network, **TOP_DOWN)
     numbers = _both_scales(table, ("method", "step", "stage"), f"{network}, ")
-    return curves(
+    return show.curves(
         numbers,
         "step",
         xlabel="random layers, from the logits downwards",
@@ -107,12 +97,12 @@ def cascade_plate(study: Study, network: str = "CNN") -> Plate:
         ticks=dict(zip(numbers["step"].astype(float), numbers["stage"], strict=True)),
         caption="Rank correlation of maps before and after cascading randomisation with a truncated"
         f" normal, trained on {table['data'].iloc[0]}. {table['image'].nunique()} test images, "
-        f"{plural(table['seed'].nunique(), 'redraw')}, averaged first. {about(study, name)}. "
-        f"{BANDS}",
+        f"{plural(table['seed'].nunique(), 'redraw')}, averaged first. {show.about(study, name)}. "
+        f"{show.BANDS}",
     )
 
 
-@shows()
+@show.shows()
 def choice_plate(study: Study, table: str = "parameter-test") -> Plate:
     """Each choice that the test leaves open, with the whole network random.
 
@@ -120,7 +110,7 @@ def choice_plate(study: Study, table: str = "parameter-test") -> Plate:
         study: the run.
         table: ``parameter-test``, on the run's model, or ``parameter-test-grey``, on the CNN.
     """
-    require(study, table)
+    show.require(study, table)
     rows = study.table(table)
     if "network" in rows:
         rows = one_test(rows_of(rows, network="CNN"))
@@ -131,18 +121,18 @@ def choice_plate(study: Study, table: str = "parameter-test") -> Plate:
     numbers = _both_scales(ends, ("method", *choice))
     numbers["series"] = [choice_label(*row) for row in numbers[choice].to_numpy()]
     zero = int(ends["spearman"].isna().sum())
-    return dots(
+    return show.dots(
         numbers.rename(columns={"method": "row"}),
         caption="Rank correlation with the whole network random, for each choice. "
         f"{zero} of {len(ends)} comparisons have no value, because a map is zero everywhere. "
-        f"{about(study, table)}. {BARS}",
+        f"{show.about(study, table)}. {show.BARS}",
         xlabels="Spearman correlation\n(left: the map changes)",
         lines=dict.fromkeys(SCALES.values(), 0.0),
         legend="choice",
     )
 
 
-@shows("parameter-test-grey")
+@show.shows("parameter-test-grey")
 def independent_table(study: Study) -> Styler:
     """One layer random at a time: rank correlation of each method, from the output to the input."""
     name = "parameter-test-grey"
@@ -151,28 +141,28 @@ def independent_table(study: Study) -> Styler:
         index=["method", "maps"], columns=["step", "stage"], values="spearman", sort=False
     )
     wide.columns = wide.columns.get_level_values("stage")
-    return display_table(
+    return show.display_table(
         wide.rename(SCALES, level="maps").reset_index(),
         "Mean Spearman correlation with one layer of the CNN random, from the output to the input. "
-        f"{about(study, name)}.",
+        f"{show.about(study, name)}.",
     )
 
 
-@shows("parameter-test")
+@show.shows("parameter-test")
 def metric_agreement(study: Study) -> Styler:
     """The five similarities beside each other, with the whole network random."""
     rows = rows_of(study.table("parameter-test"), **TOP_DOWN)
     rows = rows[rows["step"] == rows["step"].max()]
     means = rows.groupby(["method", "maps"], sort=False)[SCORES].mean()
-    return display_table(
+    return show.display_table(
         means.rename(SCALES, level="maps").reset_index(),
         "Means of the similarities at the deepest step, truncated normal. ssim and hog_pearson are "
         "those of the appendix, ssim_gaussian and hog_spearman those of the authors' code. "
-        f"{about(study, 'parameter-test')}.",
+        f"{show.about(study, 'parameter-test')}.",
     )
 
 
-@shows("data-randomization")
+@show.shows("data-randomization")
 def label_plate(study: Study, network: str = "CNN") -> Plate:
     """Similarity of maps: to a network with random labels, and to another one with true labels.
 
@@ -185,44 +175,64 @@ def label_plate(study: Study, network: str = "CNN") -> Plate:
     data, by = table["data"].iloc[0], ("method", "compared")
     table = rows_of(table, data=data)
     frames = [
-        with_intervals(rows_of(table, maps=maps).dropna(subset=[column]), by, {column: words})
+        show.with_intervals(rows_of(table, maps=maps).dropna(subset=[column]), by, {column: words})
         for words, (column, maps) in MEASURES.items()
     ]
     return _compared(
-        pd.concat(frames, ignore_index=True),
+        frames,
         f"Similarity of the maps of the {network} trained on true labels to those of two others, "
-        f"on {table['image'].nunique()} test images of {data}. {about(study, name)}. {BARS}",
+        f"on {table['image'].nunique()} test images of {data}. {show.about(study, name)}. "
+        f"{show.BARS}",
         "similarity\n(left: the maps differ)", 0.0, "compared with a network of",
     )  # fmt: skip
 
 
-@shows("regression-surrogate")
+@show.shows("regression-surrogate")
 def bone_age_plate(study: Study) -> Plate:
     """Fig. 7 in numbers, on a surrogate: trained and random regression networks."""
     name = "regression-surrogate"
     table = rows_of(study.table(name), maps="absolute")
     panels = {"spearman": "Spearman, absolute maps", "ssim": "SSIM, absolute maps"}
     frames = [
-        with_intervals(table.dropna(subset=[column]), ("method", "compared"), {column: words})
+        show.with_intervals(table.dropna(subset=[column]), ("method", "compared"), {column: words})
         for column, words in panels.items()
     ]
     error, guess = table["error"].iloc[0], table["error_of_mean"].iloc[0]
     return _compared(
-        pd.concat(frames, ignore_index=True),
+        frames,
         "Maps of a network that estimates the value of a digit, beside those of the same "
         f"network with all weights random. Mean absolute error {error:.2f}; always guessing the "
-        f"mean gives {guess:.2f}. {about(study, name)}. {BARS[:-1]} "
+        f"mean gives {guess:.2f}. {show.about(study, name)}. {show.BARS[:-1]} "
         f"({table['image'].nunique()} digits, {table['seed'].nunique()} draws).",
         "similarity", 0.5, "compared",
     )  # fmt: skip
 
 
-def _compared(numbers: pd.DataFrame, caption: str, xlabel: str, line: float, legend: str) -> Plate:
+def _compared(
+    frames: list[pd.DataFrame], caption: str, xlabel: str, line: float, legend: str
+) -> Plate:
     """Similarities to other networks: columns ``method``, ``compared`` and ``panel``."""
-    return dots(
+    numbers = pd.concat(frames, ignore_index=True)
+    return show.dots(
         numbers.rename(columns={"method": "row", "compared": "series"}),
-        caption=caption,
-        xlabels=xlabel,
-        lines=dict.fromkeys(numbers["panel"], line),
-        legend=legend,
-    )
+        caption=caption, xlabels=xlabel, lines=dict.fromkeys(numbers["panel"], line), legend=legend,
+    )  # fmt: skip
+
+
+@show.shows("method-definitions")
+def definition_table(study: Study, *claims: str) -> Styler:
+    """The measured quantities behind some definitions of the appendix.
+
+    Args:
+        study: the run.
+        claims: ids in the ledger.
+    """
+    table = study.table("method-definitions")
+    rows = table[table["claim"].isin(claims)]
+    if claims == ("adebayo-metrics",):
+        rows = rows.groupby(["quantity", "subject"], sort=False)["value"].mean().reset_index()
+    if claims == ("adebayo-def",):
+        rows = rows_of(rows, quantity="channels")
+    rows = rows.assign(value=rows["value"].map("{:.4g}".format))
+    rows = rows.drop(columns="claim", errors="ignore")
+    return show.display_table(rows, f"Measured; {show.about(study, 'method-definitions')}.")

@@ -1,15 +1,13 @@
-"""Pages that show attribution maps."""
+"""Pages about where LRP's relevance goes."""
 
+import numpy as np
 import pandas as pd
 from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from sanitygap import show
-from sanitygap.chapters.attribution_maps.measure import (
-    INPUT,
-)
-from sanitygap.chapters.attribution_maps.plots import relevance_lines
-from sanitygap.figures.methods import label
+from sanitygap.chapters.attribution_maps.measure import INPUT
+from sanitygap.figures.methods import label, styles
 from sanitygap.figures.plate import Plate
 from sanitygap.runs import Study
 from sanitygap.words import listed, plural
@@ -133,12 +131,50 @@ def relevance_plate(study: Study) -> Plate:
         frames.append(grouped["left"].agg(median="median", low="min", high="max").reset_index())
     numbers = pd.concat(frames, ignore_index=True)
     numbers = numbers[numbers["module"] != INPUT]
-    return relevance_lines(
-        numbers,
+    methods = show.distinct(numbers["method"])
+    figure, [axis] = show.panel_axes(1, 1, (8.6, 3.6))
+    last = numbers.sort_values("depth").groupby("method", sort=False)["median"].last()
+    looks = {
+        method: {"color": style["color"], "ls": "--" if number else "-",
+                 "label": f"{label(method)}: {last[method]:.2%} at the pixels"}
+        for number, (method, style) in enumerate(styles(methods).items())
+    }  # fmt: skip
+    show.draw_curves(axis, numbers, "depth", looks=looks, value="median")
+    for number, (method, look) in enumerate(looks.items()):
+        marked = numbers[(numbers["method"] == method) & (numbers["kind"] == "depthwise")]
+        color = look["color"]
+        axis.plot(
+            marked["depth"], marked["median"], "o", color=color, ms=5,
+            mfc="white" if number else color,
+            label="_" if number or marked.empty else "depthwise convolutions",
+        )  # fmt: skip
+    axis.set(
+        xlabel="modules, from the output to the input", ylabel="share not yet kept",
+        ylim=(-0.03, 1.05),
+    )  # fmt: skip
+    axis.legend(frameon=False, loc="upper right" if numbers["median"].min() < 0.5 else "lower left")
+    return Plate(
+        figure,
+        _words(numbers),
         "What is left of LRP's 1 after each convolution and each dense layer has kept its part, "
         "from the output on the left to the input on the right. Lines: medians over images; bands: "
         f"from the lowest to the highest. {show.about(study, FLOW)}.",
+        numbers,
     )
+
+
+def _words(numbers: pd.DataFrame) -> str:
+    sentences = ["Lines of the relevance that is not yet kept, from the output to the input."]
+    for method, rows in numbers.groupby("method", sort=False):
+        rows = rows.sort_values("depth")
+        left = rows["median"].to_numpy()
+        lost = -np.diff(left, prepend=1.0)
+        place = int(lost.argmax())
+        sentences.append(
+            f"{label(str(method))}: 1 to {left[-1]:.4f}, the largest step {lost[place]:.4f} at "
+            f"{rows['module'].iloc[place]}."
+        )
+    return " ".join(sentences)
 
 
 def _with_range(values: pd.Series) -> str:

@@ -3,6 +3,7 @@
 All of them read the sums that maps have over the patches of accepted samples.
 """
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,26 +12,9 @@ from scipy.stats import spearmanr
 
 from sanitygap import judge
 from sanitygap.axioms.metrics import METRICS, metric_of, wide
-from sanitygap.chapters.axioms.judge_features import LEAST
-from sanitygap.chapters.axioms.judge_formal import QUANTITIES, published, table2_trends
-from sanitygap.claims import Value, combine
+from sanitygap.chapters.axioms.judge_features import LEAST, QUANTITIES, published, table2_trends
 from sanitygap.inference import RESAMPLES, Interval, bootstrap, kendall_tau
-from sanitygap.judge import (
-    Context,
-    Tables,
-    Verdict,
-    criterion,
-    measured,
-    no_data,
-    not_run,
-    paired,
-    reproduced,
-    reworded,
-    rows_of,
-    shown,
-    stop,
-    summary,
-)
+from sanitygap.judge import Context, Tables, Value, Verdict, criterion, paired, reproduced, shown
 from sanitygap.scores import over_seeds, randomization_scores, seeds_in_words
 from sanitygap.words import plural
 
@@ -38,36 +22,32 @@ SCORES = ("axioms-scores",)
 
 #: the paper's names -> ours
 NAMES = {
-    "GradCAM": "grad-cam",
-    "GradCAM++": "grad-cam-plus-plus",
-    "Gradient": "gradient",
-    "FullGrad": "fullgrad",
-    "GuidedBackProp": "guided-backprop",
-    "IntegratedGradient": "integrated-gradients",
-    "DeepSHAP": "deepshap",
-    "IBA": "iba",
+    "GradCAM": "grad-cam", "GradCAM++": "grad-cam-plus-plus", "Gradient": "gradient",
+    "FullGrad": "fullgrad", "GuidedBackProp": "guided-backprop",
+    "IntegratedGradient": "integrated-gradients", "DeepSHAP": "deepshap", "IBA": "iba",
     "ExtremalPerturbation": "extremal-perturbation",
-}
+}  # fmt: skip
 BEST = ("grad-cam", "iba", "extremal-perturbation")
 WORST = ("fullgrad", "deepshap", "gradient", "guided-backprop")
 SLIGHT = ("gradient", "guided-backprop", "deepshap", "integrated-gradients")
+
+
+#: a quantity of each sample, from the sums of its map
+Quantity = Callable[[pd.DataFrame], pd.Series]
 
 
 def per_sample(
     scores: pd.DataFrame,
     scenario: str,
     sign: str,
-    value: Callable[[pd.DataFrame], pd.Series],
+    value: Quantity,
     methods: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """A quantity of each sample's map: samples x methods, samples without a missing value."""
-    names = methods or list(dict.fromkeys(scores["method"]))
-    columns = {}
-    for name in names:
-        table = wide(scores, scenario, name, sign)
-        if not table.empty:
-            columns[name] = value(table)
-    return pd.DataFrame(columns).replace([np.inf, -np.inf], np.nan).dropna()
+    names = methods or dict.fromkeys(scores["method"])
+    tables = {name: wide(scores, scenario, name, sign) for name in names}
+    values = pd.DataFrame({name: value(table) for name, table in tables.items() if len(table)})
+    return values.replace([np.inf, -np.inf], np.nan).dropna()
 
 
 def null_share(table: pd.DataFrame) -> pd.Series:
@@ -94,7 +74,7 @@ def smaller_share(table: pd.DataFrame) -> pd.Series:
 def samples(
     scores: pd.DataFrame,
     scenario: str,
-    value: Callable[[pd.DataFrame], pd.Series],
+    value: Quantity,
     needed: Sequence[str] = (),
     methods: Sequence[str] | None = None,
     sign: str = "absolute",
@@ -108,9 +88,10 @@ def samples(
     missing = [name for name in needed if name not in values]
     evidence = f"{plural(len(values), 'accepted sample')} of the scenario {scenario!r}."
     if missing and len(values.columns):
-        stop(reworded(not_run(f"the run lacks {', '.join(missing)}."), evidence))
+        lacking = judge.not_run(f"the run lacks {', '.join(missing)}.")
+        judge.stop(judge.reworded(lacking, evidence))
     if missing or len(values) < LEAST:
-        stop(no_data(evidence, f"At least {LEAST} accepted samples are needed."))
+        judge.stop(judge.no_data(evidence, f"At least {LEAST} accepted samples are needed."))
     return values
 
 
@@ -146,27 +127,21 @@ def table1(tables: Tables, context: Context) -> Verdict:
         text = f"{scenario}: Kendall's τ with the printed column {shown(interval)} over "
         text += f"{interval.n} samples."
         verdicts.append(reproduced(interval, 0.0, "above", text, f"tau {scenario}"))
-    joined = combine(verdicts)
-    if context.paper_model and context.paper_images:
-        return _faithful(scores, joined)
-    return joined
-
-
-def _faithful(scores: pd.DataFrame, joined: Verdict) -> Verdict:
-    """The paper's own setting: does every printed value lie inside its interval?"""
-    inside, count = 0, 0
+    joined = judge.combine(verdicts)
+    if not (context.paper_model and context.paper_images):
+        return joined
+    # the paper's own setting: does every printed value lie inside its interval?
+    inside = []
     for metric in METRICS:
-        if metric.variant != "coded" and (metric.name, metric.variant) != ("double", "printed"):
-            continue
-        printed = published("Table 1", QUANTITIES[metric.name]).rename(NAMES)
-        for name, number in printed.items():
+        if metric.variant == "coded" or (metric.name, metric.variant) == ("double", "printed"):
             sign = "signed" if metric.name == "null" else "absolute"
-            interval, _ = metric_of(scores, metric, str(name), sign)
-            count += 1
-            inside += interval is not None and interval.low <= number <= interval.high
-    value: Value = "reproduced" if inside == count else "not-reproduced"
-    evidence = f"{joined.evidence} {inside} of {count} printed values lie inside their intervals."
-    return joined.model_copy(update={"value": value, "evidence": evidence})
+            printed = published("Table 1", QUANTITIES[metric.name]).rename(NAMES)
+            for name, number in printed.items():
+                level, _ = metric_of(scores, metric, str(name), sign)
+                inside.append(level is not None and level.low <= number <= level.high)
+    value: Value = "reproduced" if all(inside) else "not-reproduced"
+    evidence = f"{joined.evidence} {sum(inside)} of {len(inside)} printed values lie inside their "
+    return judge.reworded(joined, f"{evidence}intervals.").model_copy(update={"value": value})
 
 
 @criterion("khakzar-null", tables=SCORES)
@@ -174,23 +149,18 @@ def null_feature(tables: Tables, context: Context) -> Verdict:
     scores = tables["axioms-scores"]
     shares = samples(scores, "null", null_share, (*BEST, *WORST))
     verdicts = [below(shares, good, bad, "null share") for good in BEST for bad in WORST]
-    rows = rows_of(scores, scenario="null", method="grad-cam")
+    rows = judge.rows_of(scores, scenario="null", method="grad-cam")
     distance = rows.groupby("sample")["distance"].first().reindex(shares.index)
-    rho = _rank_correlation(np.stack([distance, shares["grad-cam"]], 1))
-    if rho is not None:
+    with contextlib.suppress(ValueError):  # a resample of few samples may be constant
+        rho = bootstrap(np.stack([distance, shares["grad-cam"]], 1), _rho)
         text = f"Grad-CAM's null share and distance: ρ = {shown(rho)}."
         verdicts.append(reproduced(rho, 0.0, "below", text, "rho distance"))
-    return summary(verdicts, "three best below four worst; Grad-CAM's share falls with distance")
+    what = "three best below four worst; Grad-CAM's share falls with distance"
+    return judge.summary(verdicts, what)
 
 
-def _rank_correlation(pair: np.ndarray) -> Interval | None:
-    def rho(rows: np.ndarray) -> float:
-        return float(spearmanr(rows[:, 0], rows[:, 1]).statistic)
-
-    try:
-        return bootstrap(pair, rho)
-    except ValueError:
-        return None  # a resample in which one of them is constant: too few samples
+def _rho(rows: np.ndarray) -> float:
+    return float(spearmanr(rows[:, 0], rows[:, 1]).statistic)
 
 
 @criterion("khakzar-double", tables=SCORES)
@@ -202,7 +172,7 @@ def double_feature(tables: Tables, context: Context) -> Verdict:
         interval = paired(shares, name, "noise")
         text = f"Eq. (11): {name} − noise = {shown(interval)}."
         verdicts.append(apart(interval, text, f"{name} - noise"))
-    return summary(verdicts, "three below noise, four different from noise")
+    return judge.summary(verdicts, "three below noise, four different from noise")
 
 
 @criterion("khakzar-single", tables=SCORES)
@@ -216,7 +186,9 @@ def single_feature(tables: Tables, context: Context) -> Verdict:
     others = [
         below(ratios, "grad-cam", str(name), "ratio") for name in ratios if name != "grad-cam"
     ]
-    return summary([first, *others], "Grad-CAM's level falls by half and more than that of others")
+    return judge.summary(
+        [first, *others], "Grad-CAM's level falls by half and more than that of others"
+    )
 
 
 @criterion("khakzar-saturation", tables=SCORES)
@@ -226,7 +198,7 @@ def saturation(tables: Tables, context: Context) -> Verdict:
     share = float((shares["extremal-perturbation"] < 0.25).mean())
     pair = shares[["iba", "guided-backprop"]].to_numpy()
     less = bootstrap(pair, lambda rows: float(np.median(rows[:, 0]) - np.median(rows[:, 1])))
-    one_sided = measured(
+    one_sided = judge.measured(
         share > 0.5,
         f"Extremal perturbation gives one patch below a quarter in {share:.0%} "
         f"of {len(shares)} samples.",
@@ -234,7 +206,7 @@ def saturation(tables: Tables, context: Context) -> Verdict:
         value="reproduced",
     )
     text = f"Median smaller share, IBA − guided backpropagation: {shown(less)}."
-    return combine([one_sided, reproduced(less, 0.0, "below", text, "median difference")])
+    return judge.combine([one_sided, reproduced(less, 0.0, "below", text, "median difference")])
 
 
 @criterion("khakzar-reference", tables=("axioms-backgrounds",))
@@ -242,11 +214,11 @@ def other_references(tables: Tables, context: Context) -> Verdict:
     groups = tables["axioms-backgrounds"].groupby("background", sort=False)
     means = {str(name): samples(part, "null", null_share).mean() for name, part in groups}
     if len(means) < 2:
-        return no_data(f"{len(means)} background only.")
+        return judge.no_data(f"{len(means)} background only.")
     base = means.pop("noise")
     taus = {name: float(kendall_tau(base, row.reindex(base.index))) for name, row in means.items()}
     listed = ", ".join(f"{name} {tau:.2f}" for name, tau in taus.items())
-    return measured(
+    return judge.measured(
         min(taus.values()) >= 0.8,
         f"Kendall's τ of {len(base)} methods' null shares with those on noise: {listed}.",
         {f"tau {name}": tau for name, tau in taus.items()},
@@ -266,12 +238,8 @@ def proof_and_practice(tables: Tables, context: Context) -> Verdict:
     more = paired(parts, "deepshap", "patch-shapley")
     text = f"Exact Shapley value of the null patch, of both patches' total: {level}."
     difference = f"DeepSHAP's share − exact share: {shown(more)}."
-    return combine(
-        [
-            reproduced(level, 0.05, "below", text, "exact"),
-            apart(more, difference, "deepshap - exact"),
-        ]
-    )
+    first = reproduced(level, 0.05, "below", text, "exact")
+    return judge.combine([first, apart(more, difference, "deepshap - exact")])
 
 
 @criterion("khakzar-disagree", tables=("axioms-agreement",))
@@ -279,7 +247,7 @@ def disagreement(tables: Tables, context: Context) -> Verdict:
     table = tables["axioms-agreement"].dropna(subset="spearman")
     pairs = table.pivot(index="sample", columns=["first", "second"], values="spearman")
     if len(pairs) < LEAST:
-        return no_data(f"{len(pairs)} accepted samples.")
+        return judge.no_data(f"{len(pairs)} accepted samples.")
     complete = pairs.dropna().to_numpy()
     interval = bootstrap(complete, lambda rows: float(np.median(rows.mean(axis=0))))
     text = f"Median rank correlation of {pairs.shape[1]} pairs of methods: {interval}."
@@ -288,18 +256,15 @@ def disagreement(tables: Tables, context: Context) -> Verdict:
 
 def layer_metrics(table: pd.DataFrame) -> pd.DataFrame:
     """Method, metric and depth -> value: shares for null and double, Eq. (12) for single."""
-    variants = {"null": "patches", "double": "printed", "single": "coded"}
-    chosen = {
-        name: next(m for m in METRICS if (m.name, m.variant) == (name, variant))
-        for name, variant in variants.items()
-    }
+    variants = {("null", "patches"), ("double", "printed"), ("single", "coded")}
+    chosen = [metric for metric in METRICS if (metric.name, metric.variant) in variants]
     rows = []
     for (method, depth), part in table.groupby(["method", "depth"]):
-        short = str(method).partition("@")[0]
-        for name, metric in chosen.items():
+        for metric in chosen:
             interval, n = metric_of(part, metric, str(method), "absolute")
             if interval is not None:
-                rows.append((short, name, int(float(str(depth))), interval.estimate, n))
+                short = str(method).partition("@")[0]
+                rows.append((short, metric.name, int(float(str(depth))), interval.estimate, n))
     return pd.DataFrame(rows, columns=["method", "metric", "depth", "value", "n"])
 
 
@@ -307,30 +272,28 @@ def layer_metrics(table: pd.DataFrame) -> pd.DataFrame:
 def table2(tables: Tables, context: Context) -> Verdict:
     printed = table2_trends()
     kept = sum(rho < 0 and lowest for rho, lowest in printed.values())
-    text = (
-        f"Printed table: {kept} of {len(printed)} rows fall with depth and are lowest at layer 4."
-    )
+    text = f"Printed table: {kept} of {len(printed)} rows fall with depth and are lowest at layer "
+    text += "4."
     values = layer_metrics(tables["axioms-layers"])
     if values.empty or int(values["n"].min()) < LEAST or values["depth"].nunique() < 4:
-        return no_data(text, "Too few accepted samples to measure the rows again.")
-    good = []
-    for (method, metric), row in values.groupby(["method", "metric"]):
-        ordered = row.sort_values("depth")
-        rho = float(spearmanr(ordered["depth"], ordered["value"]).statistic)
-        lowest = bool(ordered["value"].iloc[-1] == ordered["value"].min())
-        good.append((f"{method} {metric} ρ = {rho:+.1f}", rho < 0 and lowest))
-    failing = [name for name, ok in good if not ok]
-    return measured(
+        return judge.no_data(text, "Too few accepted samples to measure the rows again.")
+    failing, groups = [], values.sort_values("depth").groupby(["method", "metric"])
+    for (method, metric), row in groups:
+        rho = _rho(row[["depth", "value"]].to_numpy())
+        if not (rho < 0 and row["value"].iloc[-1] == row["value"].min()):
+            failing.append(f"{method} {metric} ρ = {rho:+.1f}")
+    met = len(groups) - len(failing)
+    return judge.measured(
         not failing and kept == len(printed),
-        f"{text} Measured here: {len(good) - len(failing)} of {len(good)}"
+        f"{text} Measured here: {met} of {len(groups)}"
         + (f"; not {', '.join(failing)}." if failing else "."),
-        {"printed rows": kept, "measured rows": len(good) - len(failing)},
+        {"printed rows": kept, "measured rows": met},
         value="reproduced",
     )
 
 
 #: figure -> table, scenario, quantity, and which of the accepted samples are shown
-FIGURES: dict[str, tuple[str, str, Callable[[pd.DataFrame], pd.Series], slice]] = {
+FIGURES: dict[str, tuple[str, str, Quantity, slice]] = {
     "khakzar-fig1": ("axioms-scores", "null", null_share, slice(0, 1)),
     "khakzar-fig2": ("axioms-layers", "null", null_share, slice(0, 1)),
     "khakzar-fig3": ("axioms-scores", "double", shared_share, slice(0, 1)),
@@ -346,24 +309,19 @@ def typical(scores: pd.DataFrame, claim: str) -> Verdict:
     own = set(NAMES.values())
     names = [n for n in dict.fromkeys(scores["method"]) if str(n).partition("@")[0] in own]
     values = samples(scores, scenario, value, methods=names)
-    low, high = values.quantile(0.25), values.quantile(0.75)
-    examples = values.iloc[drawn]
-    outside = [
-        f"sample {sample}: {name}"
-        for sample, row in examples.iterrows()
-        for name in values
-        if not low[str(name)] <= row[str(name)] <= high[str(name)]
-    ]
-    count = examples.size
+    examples, low, high = values.iloc[drawn], values.quantile(0.25), values.quantile(0.75)
+    beyond = ((examples < low) | (examples > high)).stack()
+    outside = [f"sample {sample}: {name}" for sample, name in beyond.index[beyond.to_numpy()]]
     listed = ", ".join(outside[:4]) + (" …" if len(outside) > 4 else "")
-    return Verdict(
-        value="not-reproduced" if outside else "reproduced",
-        evidence=f"{count - len(outside)} of {count} values of the shown examples lie in the "
-        f"interquartile range of {len(values)} samples" + (f"; not {listed}." if outside else "."),
-        reason="Half of all values lie outside an interquartile range by its definition."
-        if outside
-        else "",
+    verdict = judge.measured(
+        not outside,
+        f"{examples.size - len(outside)} of {examples.size} values of the shown examples lie in "
+        f"the interquartile range of {len(values)} samples"
+        + (f"; not {listed}." if outside else "."),
+        value="reproduced",
     )
+    reason = "Half of all values lie outside an interquartile range by its definition."
+    return judge.reworded(verdict, reason=reason if outside else "")
 
 
 def _register(claim: str, table: str) -> None:
@@ -399,17 +357,17 @@ def rank_correlation(
     if list(first) != list(second) or first.shape[1] < 3:
         raise ValueError("both need the same methods, at least three")
     rng = np.random.default_rng(seed)
-    one, other = first.to_numpy(), second.to_numpy()
+    tables = first.to_numpy(), second.to_numpy()
 
     def rho(a: np.ndarray, b: np.ndarray) -> float:
         return float(spearmanr(a.mean(axis=0), b.mean(axis=0)).statistic)
 
-    def draw(scores: np.ndarray) -> np.ndarray:
-        return scores[rng.integers(len(scores), size=len(scores))]
-
-    drawn = [rho(draw(one), draw(other)) for _ in range(resamples)]
+    drawn = [
+        rho(*(table[rng.integers(len(table), size=len(table))] for table in tables))
+        for _ in range(resamples)
+    ]
     low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return Interval(rho(one, other), float(low), float(high), min(len(one), len(other)))
+    return Interval(rho(*tables), float(low), float(high), min(map(len, tables)))
 
 
 @criterion("x-khakzar-binder", tables=("axioms-scores", "randomization", "randomization-seeds"))

@@ -1,7 +1,10 @@
 """Generated features: the sets that experiments share, and how well they do what they should."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import pandas as pd
@@ -49,29 +52,43 @@ def plain(name: str) -> str:
     return EXTREMAL if name.startswith(f"{EXTREMAL}@") else name
 
 
+def blocks(first: int, last: int) -> Iterator[range]:
+    """Numbers of the samples from ``first`` to below ``last`` that are generated together."""
+    for start in range(first, last, BLOCK):
+        yield range(start, min(start + BLOCK, last))
+
+
+def carried_set(context: Context, scenario: Scenario, source: Source) -> Path | None:
+    """The set of a scenario that the project carries for the network; None if new ones are made."""
+    return store.kept(context.model, scenario) if source == "kept" else None
+
+
 def sample_sets(
-    context: Context, scenario: Scenario, first: int, samples: int, source: Source, recipe: Recipe
-) -> Iterator[list[Sample]]:
-    """The samples of a scenario, set by set; accepted or not.
+    context: Context,
+    which: Sequence[str],
+    first: int,
+    samples: int,
+    source: Source,
+    max_steps: int = STEPS,
+) -> Iterator[tuple[Scenario, list[Sample]]]:
+    """The samples of some scenarios, set by set; accepted or not.
 
     Args:
         context: model and seed.
-        scenario: what the patches have to do.
+        which: scenarios.
         first, samples: numbers of the new ones that are tried, from ``first`` to below
             ``samples``; a set that is carried is taken whole.
         source: ``kept`` takes the set that the project carries for this network, if it has one.
-        recipe: of the generation.
+        max_steps: of the generation.
     """
-    carried = store.kept(context.model, scenario) if source == "kept" else None
-    if carried is not None:
-        yield store.read(carried)
-        return
-    code = fingerprint.of_module(store)
-    for start in range(first, samples, BLOCK):
-        numbers = range(start, min(start + BLOCK, samples))
-        yield store.features(
-            context.model, scenario, numbers, recipe, context.seed, code, progress=True
-        )
+    code, recipe = fingerprint.of_module(store), Recipe(max_steps=max_steps)
+    for scenario in map(find_scenario, which):
+        if carried := carried_set(context, scenario, source):
+            yield scenario, store.read(carried)
+            continue
+        for numbers in blocks(first, samples):
+            generated = (context.model, scenario, numbers, recipe, context.seed, code)
+            yield scenario, store.features(*generated, progress=True)
 
 
 def accepted(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
@@ -79,23 +96,15 @@ def accepted(samples: Sequence[Sample], limit: int | None) -> list[Sample]:
     return [sample for sample in samples if sample.accepted][:limit]
 
 
-def checksum(context: Context, scenario: Scenario, source: Source) -> str | None:
-    """SHA-256 of the set that is carried for a scenario; None if new ones are made."""
-    carried = store.kept(context.model, scenario) if source == "kept" else None
-    return None if carried is None else file_sha256(carried)
-
-
 def set_pieces(
     context: Context, scenario: Scenario, arguments: Mapping[str, Any]
 ) -> Iterator[Piece]:
     """Pieces of a table with the arguments of :func:`sample_sets`, one a set."""
-    carried = checksum(context, scenario, arguments["source"])
-    if carried is not None:
-        yield Piece(arguments, also=carried)
+    if carried := carried_set(context, scenario, arguments["source"]):
+        yield Piece(arguments, also=file_sha256(carried))
         return
-    for start in range(arguments["first"], arguments["samples"], BLOCK):
-        end = min(start + BLOCK, arguments["samples"])
-        yield Piece({**arguments, "first": start, "samples": end})
+    for numbers in blocks(arguments["first"], arguments["samples"]):
+        yield Piece({**arguments, "first": numbers.start, "samples": numbers.stop})
 
 
 def cut_sets(*names: str) -> Cut:
@@ -140,31 +149,24 @@ def axioms_samples(
         which: scenarios.
         first: number of the first attempt.
     """
-    recipe = Recipe(max_steps=max_steps)
-    for scenario in map(find_scenario, which):
-        carried = store.kept(context.model, scenario) if source == "kept" else None
-        used = store.read_recipe(carried) if carried else recipe
-        for made in sample_sets(context, scenario, first, samples, source, recipe):
-            chosen = accepted(made, limit) + [sample for sample in made if not sample.accepted]
-            yield fresh_outputs(context, scenario, chosen, draws, given_up=0).assign(
-                softmax_least=used.softmax, change_most=used.change,
-                reference_least=used.least_reference, source="kept" if carried else "new",
-            )  # fmt: skip
+    new = Recipe(max_steps=max_steps)
+    for scenario, made in sample_sets(context, which, first, samples, source, max_steps):
+        carried = carried_set(context, scenario, source)
+        recipe = store.read_recipe(carried) if carried else new
+        chosen = accepted(made, limit) + [sample for sample in made if not sample.accepted]
+        yield fresh_outputs(context, scenario, chosen, draws, given_up=0).assign(
+            softmax_least=recipe.softmax, change_most=recipe.change,
+            reference_least=recipe.least_reference, source="kept" if carried else "new",
+        )  # fmt: skip
 
 
 def described(sample: Sample) -> dict[str, Any]:
     """What the table says of a sample, whatever is measured on it."""
-    class_a, class_b = sample.classes
     return {
-        "scenario": sample.scenario,
-        "sample": sample.number,
-        "class_a": class_a,
-        "class_b": class_b,
-        "accepted": sample.accepted,
-        "steps": sample.steps,
-        "seconds": sample.seconds,
-        "side": sample.patches.shape[-1],
-    }
+        "scenario": sample.scenario, "sample": sample.number, "class_a": sample.classes[0],
+        "class_b": sample.classes[1], "accepted": sample.accepted, "steps": sample.steps,
+        "seconds": sample.seconds, "side": sample.patches.shape[-1],
+    }  # fmt: skip
 
 
 def fresh_outputs(
@@ -188,20 +190,17 @@ def fresh_outputs(
     for sample in samples:
         size = model.preprocessing.size
         shown = draws if sample.accepted else given_up
-        places = [
-            sample.place(size, context.seed, ("fresh", draw)) for draw in range(max(1, shown))
-        ]
+        draws_shown = range(max(1, shown))
+        places = [sample.place(size, context.seed, ("fresh", draw)) for draw in draws_shown]
         pixels = sample.pixels.to(model.device)
         logits, softmax = outputs(model, scenario, pixels, sample.classes, places)
-        for draw in range(len(places)):
-            for coalition in scenario.coalitions if shown else (NONE,):
-                a, b = (float(value) for value in logits[draw, coalition])
-                p, q = (float(value) for value in softmax[draw, coalition])
-                rows.append(
-                    described(sample)
-                    | {"draw": draw, "coalition": COALITIONS[coalition]}
-                    | {"logit_a": a, "logit_b": b, "softmax_a": p, "softmax_b": q}
-                )
+        for draw, coalition in product(draws_shown, scenario.coalitions if shown else (NONE,)):
+            (a, b), (p, q) = (values[draw, coalition].tolist() for values in (logits, softmax))
+            rows.append(
+                described(sample)
+                | {"draw": draw, "coalition": COALITIONS[coalition]}
+                | {"logit_a": a, "logit_b": b, "softmax_a": p, "softmax_b": q}
+            )
     return pd.DataFrame(rows)
 
 
@@ -259,17 +258,26 @@ def axioms_scores(
         which: scenarios.
         references: explainers that need no pixels.
     """
-    recipe, sampling = Recipe(max_steps=max_steps), Sampling(path_steps)
-    names = sized(methods, extremal_steps)
+    sampling, names = Sampling(path_steps), sized(methods, extremal_steps)
     yield empty_scores()
-    for scenario in map(find_scenario, which):
-        for made in sample_sets(context, scenario, first, samples, source, recipe):
-            chosen = accepted(made, limit)
-            for background in backgrounds:
-                if names:
-                    yield from scored(context, scenario, chosen, names, sampling, background)
-                if references:
-                    yield from reference_rows(context, scenario, chosen, background, references)
+    for scenario, made in sample_sets(context, which, first, samples, source, max_steps):
+        chosen = accepted(made, limit)
+        for background in backgrounds:
+            if names:
+                yield from scored(context, scenario, chosen, names, sampling, background)
+            if references:
+                yield from reference_rows(context, scenario, chosen, background, references)
+
+
+def composed_inputs(
+    context: Context, scenario: Scenario, samples: Sequence[Sample], background: str = "noise"
+) -> tuple[list[placement.Place], torch.Tensor]:
+    """Places of the patches of some samples, and RGB pixels ``(N, 3, H, W)`` with all patches."""
+    size, seed = context.model.preprocessing.size, context.seed
+    places = [sample.place(size, seed, "scored", background) for sample in samples]
+    everything = scenario.members(scenario.coalitions[-1])
+    pairs = zip(places, samples, strict=True)
+    return places, torch.stack([composed(p, s.pixels, everything) for p, s in pairs])
 
 
 def scored(
@@ -281,22 +289,16 @@ def scored(
     background: str = "noise",
 ) -> Iterator[pd.DataFrame]:
     """Sums over the patches of the maps of some methods."""
-    model = context.model
-    size = model.preprocessing.size
-    for start in range(0, len(samples), context.batch_size):
-        part = samples[start : start + context.batch_size]
-        places = [s.place(size, context.seed, "scored", background) for s in part]
-        everything = scenario.members(scenario.coalitions[-1])
-        pixels = torch.stack(
-            [composed(p, s.pixels, everything) for p, s in zip(places, part, strict=True)]
-        )
+    model, step = context.model, context.batch_size
+    for part in (samples[start : start + step] for start in range(0, len(samples), step)):
+        places, pixels = composed_inputs(context, scenario, part, background)
         inputs = to_inputs(model.preprocessing, pixels.to(model.device))
         keys = [stable_seed(context.seed, scenario.name, s.number) for s in part]
         maps: dict[str, dict[int, torch.Tensor]] = {name: {} for name in names}
         for output in scenario.explained:
             targets = torch.tensor([s.classes[output] for s in part], device=model.device)
             again = [stable_seed(key, output) for key in keys]
-            made = attribute(model, inputs, targets, names, again, sampling, context.batch_size)
+            made = attribute(model, inputs, targets, names, again, sampling, step)
             for name, values in made.items():
                 maps[name][output] = values.cpu()
         for name, found in maps.items():
@@ -326,22 +328,15 @@ def map_rows(
     frames = []
     for sign in metrics.SIGNS:
         shown = {o: values.abs() if sign == "absolute" else values for o, values in maps.items()}
-        both = len(shown) == 2
-        shared = shared_sums(shown[0], shown[1], masks) if both else {}
+        shared = shared_sums(shown[0], shown[1], masks) if len(shown) == 2 else {}
         for output, values in shown.items():
             sums = region_sums(values, masks) | shared
-            frame = pd.DataFrame({name: found.numpy() for name, found in sums.items()})
-            frame = frame.assign(
-                scenario=scenario.name,
-                sample=[sample.number for sample in samples],
-                background=background,
-                method=method,
-                sign=sign,
-                output="ab"[output],
-                inside=float(side * side),
-                rest=float(pixels - side * side * masks.shape[1]),
+            frame = pd.DataFrame({name: found.numpy() for name, found in sums.items()}).assign(
+                scenario=scenario.name, sample=[sample.number for sample in samples],
+                background=background, method=method, sign=sign, output="ab"[output],
+                inside=float(side * side), rest=float(pixels - side * side * masks.shape[1]),
                 distance=distance,
-            )
+            )  # fmt: skip
             frames.append(frame.reindex(columns=list(columns_of("axioms-scores"))))
     return pd.concat(frames, ignore_index=True).astype(empty_scores().dtypes.to_dict())
 
@@ -349,8 +344,7 @@ def map_rows(
 def _distance(place: placement.Place) -> float:
     if len(place.corners) < 2:
         return float("nan")
-    (a, b), (c, d) = place.corners
-    return float(((a - c) ** 2 + (b - d) ** 2) ** 0.5)
+    return math.dist(*place.corners)
 
 
 def reference_rows(
@@ -361,24 +355,18 @@ def reference_rows(
     references: Sequence[Reference],
 ) -> Iterator[pd.DataFrame]:
     """Rows of the explainers that need no pixels: uniform, and exact Shapley values of patches."""
-    model = context.model
-    size = model.preprocessing.size
+    model, size = context.model, context.model.preprocessing.size
     for sample in samples:
         place = sample.place(size, context.seed, "scored", background)
         pixels = sample.pixels.to(model.device)
         logits, _ = outputs(model, scenario, pixels, sample.classes, [place])
         masks = regions(place, sample.patches.shape[-1])
-        shares = shapley_values(logits[0].T)  # outputs x patches
+        shares = shapley_values(logits[0].T)[..., None, None]  # outputs x patches
+        spread = shares * masks / masks.sum((1, 2))[:, None, None]
         for name in references:
-            maps = {}
-            for output in scenario.explained:
-                if name == "uniform":
-                    maps[output] = torch.ones(1, size, size, dtype=torch.float64)
-                else:
-                    spread = (
-                        shares[output][:, None, None] * masks / masks.sum((1, 2))[:, None, None]
-                    )
-                    maps[output] = spread.sum(0)[None]
+            maps = {output: spread[output].sum(0)[None] for output in scenario.explained}
+            if name == "uniform":
+                maps = dict.fromkeys(maps, torch.ones(1, size, size, dtype=torch.float64))
             yield map_rows(scenario, [sample], [place], maps, name, background)
 
 
@@ -409,13 +397,10 @@ def axioms_layers(
         methods: methods that take a layer.
         depths: how many resolutions, the last ones.
     """
-    recipe = Recipe(max_steps=max_steps)
     named = list(enumerate(layers.resolution_layers(context.model, depths), start=1))
     yield empty_scores().assign(layer="", depth=1)
-    for scenario in map(find_scenario, which):
-        for made in sample_sets(context, scenario, first, samples, source, recipe):
-            for method in methods:
-                for depth, layer in named:
-                    chosen, names = accepted(made, limit), [f"{method}@{layer}"]
-                    for rows in scored(context, scenario, chosen, names, Sampling()):
-                        yield rows.assign(layer=layer, depth=depth)
+    for scenario, made in sample_sets(context, which, first, samples, source, max_steps):
+        chosen = accepted(made, limit)
+        for method, (depth, layer) in product(methods, named):
+            for rows in scored(context, scenario, chosen, [f"{method}@{layer}"], Sampling()):
+                yield rows.assign(layer=layer, depth=depth)

@@ -4,14 +4,14 @@ An image for which a method gave a map that is zero everywhere has no similarity
 out for that method, and counted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from sanitygap import judge
-from sanitygap.chapters.sriram import anchors
-from sanitygap.chapters.sriram.scores import (
+from sanitygap.chapters.sriram import printed
+from sanitygap.chapters.sriram.definitions import (
     LEVEL,
     METHODS,
     PRINTED,
@@ -22,7 +22,7 @@ from sanitygap.chapters.sriram.scores import (
     layer_table,
 )
 from sanitygap.inference import Interval, bootstrap, bootstrap_mean
-from sanitygap.judge import Context, Tables, Value, Verdict, criterion, shown
+from sanitygap.judge import Context, Tables, Verdict, criterion, shown
 from sanitygap.scores import need_methods
 
 #: the two groups of Sect. 7
@@ -39,16 +39,16 @@ SIMULATIONS = 300
 DETERMINISTIC = ("noise-fixed", "edges", "centre")
 
 
-def of_methods(table: pd.DataFrame, methods: Sequence[str] = METHODS) -> pd.DataFrame:
-    """S^i of the methods that the table holds, images x methods."""
-    held = set(table["method"])
-    return image_sensitivities(table, methods=[name for name in methods if name in held])
+def dataset_sensitivity(values: pd.Series, name: str) -> Interval:
+    """S^I with the paper's interval of 90 %.
 
-
-def dataset_sensitivity(values: pd.Series) -> Interval | None:
-    """S^I with the paper's interval of 90 %, None if fewer than two images have one."""
+    Raises:
+        Unjudged: fewer than two images have one.
+    """
     kept = values.dropna()
-    return bootstrap_mean(kept, LEVEL) if len(kept) > 1 else None
+    if len(kept) < 2:
+        judge.stop(_too_few(name, len(kept)))
+    return bootstrap_mean(kept, LEVEL)
 
 
 def correlation(scores: pd.DataFrame, statistic: Callable[[np.ndarray], float]) -> Interval | None:
@@ -75,19 +75,16 @@ def _with(tables: Tables, *methods: str) -> pd.DataFrame:
 @criterion("sriram-fig3", tables=("ipr-test",))
 def figure_3(tables: Tables, context: Context) -> Verdict:
     table = _with(tables, *METHODS)
-    scores, verdicts, levels = of_methods(table), [], {}
-    for name in map(str, scores):
-        interval = dataset_sensitivity(scores[name])
-        if interval is None:
-            return _too_few(name, int(scores[name].notna().sum()))
-        levels[name] = interval
-        verdicts.append(
-            Verdict(
-                value=judge.at_least(interval, THRESHOLD),
-                evidence=f"{name} {shown(interval)}.",
-                numbers={f"S {name}": interval.estimate},
-            )
+    scores = image_sensitivities(table, METHODS)
+    levels = {str(name): dataset_sensitivity(scores[name], str(name)) for name in scores}
+    verdicts = [
+        Verdict(
+            value=judge.at_least(level, THRESHOLD),
+            evidence=f"{name} {shown(level)}.",
+            numbers={f"S {name}": level.estimate},
         )
+        for name, level in levels.items()
+    ]
     lowest = min(levels, key=lambda name: levels[name].low)
     passed = sum(verdict.value == "reproduced" for verdict in verdicts)
     return judge.reworded(
@@ -104,9 +101,8 @@ def figure_3(tables: Tables, context: Context) -> Verdict:
 def guided_across_architectures(tables: Tables, context: Context) -> Verdict:
     hooks = tables["silent-hooks"]
     silent = list(map(str, hooks.loc[hooks["difference"] == 0, "network"]))
-    scores = of_methods(
-        tables["ipr-captum"], ("gradient", "captum-guided-backprop", "guided-backprop")
-    ).mean()
+    names = ("gradient", "captum-guided-backprop", "guided-backprop")
+    scores = image_sensitivities(tables["ipr-captum"], names).mean()
     here = ", ".join(f"{name} {value:.3f}" for name, value in scores.items())
     return Verdict(
         value="not-run",
@@ -123,7 +119,7 @@ def guided_across_architectures(tables: Tables, context: Context) -> Verdict:
 @criterion("sriram-groups", tables=("ipr-test", "ipr-retest"))
 def groups(tables: Tables, context: Context) -> Verdict:
     table = _with(tables, *METHODS)
-    scores = of_methods(table)[[*GUIDED, *PATHS]].dropna()
+    scores = image_sensitivities(table, METHODS)[[*GUIDED, *PATHS]].dropna()
     within = [(0, 1), (2, 3), (2, 4), (3, 4)]
     between = [(a, b) for a in (0, 1) for b in (2, 3, 4)]
 
@@ -140,27 +136,21 @@ def groups(tables: Tables, context: Context) -> Verdict:
     if interval is None:
         return _too_few("Correlation over images", len(scores))
     means = scores.corr().to_numpy()
-    numbers = {
-        name: float(np.mean([means[pair] for pair in kind]))
-        for name, kind in (("within", within), ("between", between))
-    }
+    inside, across = (float(np.mean([means[pair] for pair in kind])) for kind in (within, between))
     first = Verdict(
         value=judge.side(interval, 0, "above"),
-        evidence=f"Pearson correlation of S^i over {len(scores)} images: mean "
-        f"{numbers['within']:+.2f} within the two groups, {numbers['between']:+.2f} between them, "
-        f"difference {shown(interval)}.",
-        numbers=numbers,
+        evidence=f"Pearson correlation of S^i over {len(scores)} images: mean {inside:+.2f} within "
+        f"the two groups, {across:+.2f} between them, difference {shown(interval)}.",
+        numbers={"within": inside, "between": across},
     )
-    lime = of_methods(table, ("lime",))["lime"].dropna()
-    again = retest_sensitivity(tables["ipr-retest"]).get("lime", float("nan"))
+    lime = image_sensitivities(table, ("lime",))["lime"].dropna()
+    again = retest_sensitivity(tables["ipr-retest"]).get("lime", np.nan)
     level = f"LIME has S^I = {lime.mean():.3f} here; asked a second time of the unchanged network, "
     level += f"its S is {again:.3f} already."
     if context.model.partition("@")[0] != "torchvision:resnet50":
         reason = "That LIME has S^I = 1.0 is about ResNet50, which is not this network."
         return judge.reworded(first, f"{first.evidence} {level}", reason=reason)
-    mean = dataset_sensitivity(lime)
-    if mean is None:
-        return _too_few("LIME", len(lime))
+    mean = dataset_sensitivity(lime, "LIME")
     value = judge.at_least(mean, LIME_MAXIMUM, "direction")
     second = Verdict(value=value, evidence=level, numbers={"S lime": mean.estimate})
     return judge.combine([first, second])
@@ -169,10 +159,8 @@ def groups(tables: Tables, context: Context) -> Verdict:
 def retest_sensitivity(table: pd.DataFrame) -> dict[str, float]:
     """Mean S between two maps of the unchanged network: method -> value."""
     rows = judge.rows_of(table, stage="retest")
-    names = rows["method"].str.partition("@")[0]
-    return {
-        str(name): float(1 - value) for name, value in rows.groupby(names)["ssim"].mean().items()
-    }
+    means = rows.groupby(rows["method"].str.partition("@")[0])["ssim"].mean()
+    return {str(name): float(1 - value) for name, value in means.items()}
 
 
 @criterion("sriram-threshold", tables=("ipr-retest", "threshold-sweep"))
@@ -183,22 +171,21 @@ def threshold(tables: Tables, context: Context) -> Verdict:
     drawn = ", ".join(f"{name} {value:.3f}" for name, value in again.items() if name in drawing)
     flagged = [name for name, value in again.items() if value > THRESHOLD]
     rows = judge.rows_of(tables["threshold-sweep"], scaling="[0, 1]")
-    reached = ", ".join(
-        f"{float(part.loc[part['sensitivity'] >= THRESHOLD, 'noise'].min()):g} ({kind})"
-        for kind, part in rows.groupby("map", sort=False)
-    )
+    crossed = rows[rows["sensitivity"] >= THRESHOLD].groupby("map", sort=False)["noise"].min()
+    reached = ", ".join(f"{level:g} ({kind})" for kind, level in crossed.items())
     unrelated = rows[np.isinf(rows["noise"])].set_index("map")["sensitivity"]
     apart = ", ".join(f"{value:.2f} ({kind})" for kind, value in unrelated.items())
-    reason = "Flagged, as they pass without any change of the network: "
-    return Verdict(
-        value="reproduced" if all(value <= 1e-4 for value in fixed) else "not-reproduced",
-        evidence=f"Asked twice of the unchanged network, the {len(fixed)} deterministic methods "
+    verdict = judge.measured(
+        all(value <= 1e-4 for value in fixed),
+        f"Asked twice of the unchanged network, the {len(fixed)} deterministic methods "
         f"have S of at most {max(fixed):.1e}. Those that draw random numbers: {drawn}. "
         f"On maps in [0, 1] the threshold is crossed by noise of standard deviation {reached}; "
         f"two unrelated maps have S = {apart}.",
-        reason=f"{reason}{', '.join(flagged)}." if flagged else "",
-        numbers={f"retest {name}": value for name, value in again.items() if np.isfinite(value)},
+        {f"retest {name}": value for name, value in again.items() if np.isfinite(value)},
+        value="reproduced",
     )
+    reason = "Flagged, as they pass without any change of the network: "
+    return judge.reworded(verdict, reason=f"{reason}{', '.join(flagged)}." if flagged else "")
 
 
 @criterion("sriram-alt-criteria", tables=("ipr-test",))
@@ -208,26 +195,29 @@ def hidden_insensitivity(tables: Tables, context: Context) -> Verdict:
     passing = [name for name, numbers in each.items() if numbers["S"] >= THRESHOLD]
     hiding = [name for name in passing if 1 - each[name]["meets"] > HIDDEN]
     worst = min(each, key=lambda name: each[name]["meets"])
-    least = each[worst]
-    value: Value = "reproduced" if hiding else "not-reproduced"
-    named = f" ({', '.join(hiding)})" if hiding else ""
-    return Verdict(
-        value=value if len(passing) == len(each) else "undecided",
-        evidence=f"{len(passing)} of {len(each)} methods pass S^I ≥ 0.01; {len(hiding)} of them "
+    least, named = each[worst], f" ({', '.join(hiding)})" if hiding else ""
+    verdict = judge.measured(
+        bool(hiding),
+        f"{len(passing)} of {len(each)} methods pass S^I ≥ 0.01; {len(hiding)} of them "
         f"fail Definition 2 on more than 10 % of the images{named}. "
         f"Lowest share of images that meet it: {least['meets']:.0%} ({worst}), where "
         f"the least sensitive layer has mean S = {least['least_layer']:.4f} and "
         f"{least['insensitive']:.1%} of the pairs of image and layer are insensitive.",
-        reason="" if hiding else "S^I and Definition 2 agree here: the hypothesis fails.",
-        numbers={f"{key} {name}": each[name][key] for key in ("meets", "S") for name in each},
+        {f"{key} {name}": each[name][key] for key in ("meets", "S") for name in each},
+        value="reproduced",
     )
+    reason = "" if hiding else "S^I and Definition 2 agree here: the hypothesis fails."
+    verdict = judge.reworded(verdict, reason=reason)
+    if len(passing) == len(each):
+        return verdict
+    return verdict.model_copy(update={"value": "undecided"})
 
 
 @criterion("sriram-noise-max", tables=("ipr-test",))
 def noise_is_maximal(tables: Tables, context: Context) -> Verdict:
     table = _with(tables, "noise", *DETERMINISTIC)
-    held = [name for name in METHODS if name in set(table["method"])]
-    scores = image_sensitivities(table, methods=["noise", *DETERMINISTIC, *held])
+    scores = image_sensitivities(table, ["noise", *DETERMINISTIC, *METHODS])
+    held = [name for name in METHODS if name in scores]
     level = bootstrap_mean(scores["noise"])
     words = f"Fresh noise has S^I = {shown(level)}."
     noise = Verdict(value=judge.at_least(level, FRESH), evidence=words)
@@ -236,11 +226,11 @@ def noise_is_maximal(tables: Tables, context: Context) -> Verdict:
     words = "Explainers that are blind to the network and draw nothing have S^I of at most "
     words += f"{blind:.0e} ({', '.join(DETERMINISTIC)})."
     still = judge.measured(blind < 1e-6, words, {"blind": blind}, value="reproduced")
-    beyond = [verdict.value == "reproduced" for verdict in gaps]
+    beyond = sum(verdict.value == "reproduced" for verdict in gaps)
     others = judge.evidence_of(v for v in gaps if v.value != "reproduced")
     return judge.reworded(
         judge.combine([noise, *gaps, still]),
-        f"{noise.evidence} It lies above {sum(beyond)} of {len(held)} methods "
+        f"{noise.evidence} It lies above {beyond} of {len(held)} methods "
         f"beyond chance. {others} {still.evidence}".replace("  ", " "),
     )
 
@@ -251,64 +241,51 @@ def _above(scores: pd.DataFrame, name: str) -> Verdict:
     if len(pair) < 2:
         return _too_few(name, len(pair))
     gap = judge.paired(pair, "noise", name)
-    value = judge.side(gap, 0, "above")
-    return Verdict(
-        value="reproduced" if value == "direction" else value,
-        evidence=f"noise − {name} = {shown(gap)}.",
-        numbers={f"noise - {name}": gap.estimate},
-    )
+    return judge.reproduced(gap, 0, "above", f"noise − {name} = {shown(gap)}.", f"noise - {name}")
 
 
 @criterion("sriram-dataset", tables=("ipr-test",))
 def intervals(tables: Tables, context: Context) -> Verdict:
-    scores = of_methods(tables["ipr-test"])
+    scores = image_sensitivities(tables["ipr-test"], METHODS)
     kept = {str(name): values for name in scores if len(values := scores[name].dropna()) > 1}
     if not kept:
         return _too_few("Intervals", len(scores))
     # methods whose S^i do not differ between images have no interval to speak of
-    shares = [
-        coverage(values, simulations=SIMULATIONS) for values in kept.values() if values.std() > 0
-    ]
+    shares = [coverage(values, SIMULATIONS) for values in kept.values() if values.std() > 0]
     if not shares:
         return _too_few("Intervals of S^i that vary", 0)
-    pooled = float(np.mean(shares))
-    half = {name: _half_width(bootstrap_mean(values, LEVEL)) for name, values in kept.items()}
-    widest = max(half, key=lambda name: half[name])
-    count = len(next(iter(kept.values())))
-    return Verdict(
-        value="reproduced" if 0.86 <= pooled <= 0.94 else "not-reproduced",
-        evidence=f"In {SIMULATIONS * len(shares)} simulated sets of 900 images, drawn from the "
+    pooled, half = float(np.mean(shares)), {}
+    for name, values in kept.items():
+        interval = bootstrap_mean(values, LEVEL)
+        half[name] = (interval.high - interval.low) / 2
+    widest, count = max(half, key=half.__getitem__), len(next(iter(kept.values())))
+    return judge.measured(
+        0.86 <= pooled <= 0.94,
+        f"In {SIMULATIONS * len(shares)} simulated sets of 900 images, drawn from the "
         f"{count} measured S^i of {len(shares)} methods, the 90 % interval covers the true S^I in "
         f"{pooled:.1%} of the cases (a single method: {min(shares):.1%} to "
         f"{max(shares):.1%}). Half-width here at most {half[widest]:.4f} ({widest}, "
         f"n = {count}).",
-        numbers={"coverage": pooled} | {f"half-width {name}": v for name, v in half.items()},
+        {"coverage": pooled} | {f"half-width {name}": v for name, v in half.items()},
+        value="reproduced",
     )
-
-
-def _half_width(interval: Interval) -> float:
-    return (interval.high - interval.low) / 2
 
 
 @criterion("sriram-fig1", tables=("ipr-kinds",))
 def figure_1(tables: Tables, context: Context) -> Verdict:
-    rows = {row["method"]: row for row in tables["ipr-kinds"].to_dict("records")}
-    constant = [name for name, row in rows.items() if not row["deviation"] > 0]
-    need_methods(rows, "guided-backprop", "captum-guided-backprop")
-    guided, theirs = rows["guided-backprop"], rows["captum-guided-backprop"]
-    like, theirs_like = float(guided["like_gradient"]), float(theirs["like_gradient"])
+    rows = tables["ipr-kinds"].groupby("method", sort=False).last()
+    own, theirs = "guided-backprop", "captum-guided-backprop"
+    need_methods(rows.index, own, theirs)
+    constant, same = int((~(rows["deviation"] > 0)).sum()), rows["same_as_gradient"]
+    like, theirs_like = rows["like_gradient"][[own, theirs]]
     silent = f"correlates with the gradient's at {theirs_like:+.3f}"
-    if theirs["same_as_gradient"]:
+    if same[theirs]:
         silent = "is the gradient's, to the last bit"
     return judge.measured(
-        not constant and not guided["same_as_gradient"],
-        f"{len(constant)} of {len(rows)} maps of the image are constant. The map of guided "
+        not constant and not same[own],
+        f"{constant} of {len(rows)} maps of the image are constant. The map of guided "
         f"backpropagation correlates with the gradient's at {like:+.3f}; captum's {silent}.",
-        {
-            "constant": len(constant),
-            "guided and gradient": like,
-            "captum and gradient": theirs_like,
-        },
+        {"constant": constant, "guided and gradient": like, "captum and gradient": theirs_like},
         value="reproduced",
     )
 
@@ -335,27 +312,22 @@ def layers(tables: Tables, context: Context) -> Verdict:
     )
 
 
-def _column(tables: Tables, name: str) -> pd.Series:
-    return tables["ipr-architectures"].set_index("network")[name]
-
-
-def _listed(values: pd.Series) -> str:
-    return ", ".join(f"{name} {int(value)}" for name, value in values.items())
-
-
-def _numbers(values: pd.Series, what: str) -> dict[str, float]:
-    return {f"{what} {name}": int(value) for name, value in values.items()}
+def _counts(tables: Tables, column: str, what: str) -> tuple[pd.Series, str, dict[str, float]]:
+    """A number of each network; the same in words, and as numbers of a verdict."""
+    values = tables["ipr-architectures"].set_index("network")[column].astype(int)
+    listed = ", ".join(f"{name} {value}" for name, value in values.items())
+    return values, listed, {f"{what} {name}": int(value) for name, value in values.items()}
 
 
 @criterion("sriram-relu-count", tables=("ipr-architectures",))
 def relu_count(tables: Tables, context: Context) -> Verdict:
-    calls = _column(tables, "relu_calls")
+    calls, listed, numbers = _counts(tables, "relu_calls", "calls")
     rank = int((calls > calls["vgg16"]).sum()) + 1
     return judge.formal(
         rank == 1,
-        f"ReLU or ReLU6 called in a forward pass: {_listed(calls)}. VGG16 is number {rank} of "
+        f"ReLU or ReLU6 called in a forward pass: {listed}. VGG16 is number {rank} of "
         f"{len(calls)}.",
-        _numbers(calls, "calls"),
+        numbers,
         "ReLU has no parameters, so none of them is randomised.",
     )
 
@@ -363,33 +335,31 @@ def relu_count(tables: Tables, context: Context) -> Verdict:
 @criterion("sriram-nobias", tables=("ipr-architectures",))
 def no_bias(tables: Tables, context: Context) -> Verdict:
     names = ("convolution_biases", "dense_biases", "norm_shifts")
-    parts = {name.replace("_", " "): _column(tables, name) for name in names}
-    total = pd.DataFrame(parts).sum(axis="columns")
-    words = "; ".join(f"{name}: {_listed(values)}" for name, values in parts.items())
+    parts = {name.replace("_", " "): _counts(tables, name, "additive") for name in names}
+    words = "; ".join(f"{name}: {listed}" for name, (_, listed, _) in parts.items())
+    total = pd.DataFrame([numbers for *_, numbers in parts.values()]).sum()
     evidence = f"Layers that add a bias or a shift: {words}."
-    return judge.formal(bool((total == 0).all()), evidence, _numbers(total, "additive"))
+    numbers = {str(name): float(count) for name, count in total.items()}
+    return judge.formal(bool((total == 0).all()), evidence, numbers)
 
 
 @criterion("sriram-shallow", tables=("ipr-architectures",))
 def shallow(tables: Tables, context: Context) -> Verdict:
-    counts = _column(tables, "convolutions")
+    counts, listed, numbers = _counts(tables, "convolutions", "convolutions")
     fewer = [name for name in ("inception_v3", "mobilenet_v2") if counts[name] < counts["vgg16"]]
-    return judge.formal(
-        len(fewer) == 2,
-        f"Convolutions: {_listed(counts)}; {len(fewer)} of the 2 networks said to be "
-        "shallower have fewer than VGG16.",
-        _numbers(counts, "convolutions"),
-    )
+    evidence = f"Convolutions: {listed}; {len(fewer)} of the 2 networks said to be "
+    evidence += "shallower have fewer than VGG16."
+    return judge.formal(len(fewer) == 2, evidence, numbers)
 
 
-@criterion("sriram-table2", tables=("printed-correlations", "printed-structure"))
+PRINTED_TABLES = ("printed-correlations", "printed-structure")
+
+
+@criterion("sriram-table2", tables=PRINTED_TABLES)
 def table_2(tables: Tables, context: Context) -> Verdict:
-    rows = _printed(tables, "printed-correlations", "sriram-table2")
-    ways = int(_structure(tables, "sriram-table2")["realisations"])
-    apart = {
-        name: rows["mark"] != rows[f"mark_{test}"]
-        for name, test in (("t", "t"), ("exact", "exact"), ("Holm", "holm"))
-    }
+    rows, structure = _printed(tables, "sriram-table2")
+    ways, tests = int(structure["realisations"]), {"t": "t", "exact": "exact", "Holm": "holm"}
+    apart = {name: rows["mark"] != rows[f"mark_{test}"] for name, test in tests.items()}
     counts = {name: int(differs.sum()) for name, differs in apart.items()}
     agree = min(counts.values()) == 0
     wrong = "; ".join(
@@ -407,56 +377,37 @@ def table_2(tables: Tables, context: Context) -> Verdict:
     )
 
 
-@criterion("sriram-table3", tables=("printed-correlations", "printed-structure"))
+@criterion("sriram-table3", tables=PRINTED_TABLES)
 def table_3(tables: Tables, context: Context) -> Verdict:
-    rows = _printed(tables, "printed-correlations", "sriram-table3")
-    structure = _structure(tables, "sriram-table3")
-    values = sorted(
-        value for name, value in structure.items() if str(name).startswith("eigenvalue")
-    )
-    rank_4 = values[0] >= -1e-3 and sum(value < 2e-3 for value in values) >= 3
+    rows, structure = _printed(tables, "sriram-table3")
+    values = structure[structure.index.str.startswith("eigenvalue")].sort_values()
+    rank_4 = values.iloc[0] >= -1e-3 and (values < 2e-3).sum() >= 3
     wrong = int((rows["mark"] != rows["mark_t"]).sum())
-    kept = rows[rows["holm_t"] <= 0.05]
-    starred = int((rows["mark"] != "ns").sum())
-    listed = ", ".join(f"{value:.4f}" for value in values)
-    pairs = "; ".join(f"{row.first} with {row.second}" for row in kept.itertuples())
+    kept, starred = rows[rows["holm_t"] <= 0.05], int((rows["mark"] != "ns").sum())
+    pairs = "; ".join(kept["first"] + " with " + kept["second"])
     return judge.formal(
         bool(rank_4 and structure["asymmetry"] == 0 and wrong == 0),
-        f"Eigenvalues {listed}: rank 4, as five "
+        f"Eigenvalues {', '.join(values.map('{:.4f}'.format))}: rank 4, as five "
         f"architectures require. Marks that differ from the t-test's: {wrong}. After Holm's "
         f"correction {len(kept)} of {starred} marked pairs stay significant at 5 %: {pairs}.",
-        {
-            "smallest eigenvalue": values[0],
-            "wrong marks": wrong,
-            "marked": starred,
-            "marked after Holm": len(kept),
-        },
-    )
+        {"smallest eigenvalue": values.iloc[0], "wrong marks": wrong, "marked": starred,
+         "marked after Holm": len(kept)},
+    )  # fmt: skip
 
 
-def _printed(tables: Tables, name: str, claim: str) -> pd.DataFrame:
-    return judge.rows_of(tables[name], claim=claim)
-
-
-def _structure(tables: Tables, claim: str) -> pd.Series:
-    rows = _printed(tables, "printed-structure", claim)
-    return rows.set_index("property")["value"]
+def _printed(tables: Tables, claim: str) -> tuple[pd.DataFrame, pd.Series]:
+    """The pairs of a printed table, and its properties."""
+    pairs, structure = (judge.rows_of(tables[name], claim=claim) for name in PRINTED_TABLES)
+    return pairs, structure.set_index("property")["value"]
 
 
 @criterion("sriram-runtime", tables=("ipr-test",))
 def runtime(tables: Tables, context: Context) -> Verdict:
     table = tables["ipr-test"]
-    times = seconds_of(table)
-    layers = int(table["steps"].iloc[0])
-    hours = projected_hours(table)
-    parameters = table.attrs.get("parameters", {})
-    sizes = ", ".join(
-        f"{name} {parameters[name]}"
-        for name in ("path_steps", "lime_samples")
-        if name in parameters
-    )
+    times, layers, hours = seconds_of(table), int(table["steps"].iloc[0]), projected_hours(table)
+    sizes = sizes_of(table.attrs.get("parameters", {}))
     sizes = f"; sampling sizes of this run: {sizes}" if sizes else ""
-    slowest, seconds = max(times, key=lambda name: times[name]), sum(times.values())
+    slowest, seconds = max(times, key=times.__getitem__), sum(times.values())
     device = table.attrs.get("settings", {}).get("device", "an unnamed device")
     return Verdict(
         value="holds" if np.isfinite(hours) and hours > 0 else "undecided",
@@ -469,6 +420,12 @@ def runtime(tables: Tables, context: Context) -> Verdict:
     )
 
 
+def sizes_of(parameters: Mapping[str, object]) -> str:
+    """The sampling sizes among the parameters of a table, in words."""
+    names = [name for name in ("path_steps", "lime_samples") if name in parameters]
+    return ", ".join(f"{name} {parameters[name]}" for name in names)
+
+
 def seconds_of(table: pd.DataFrame) -> dict[str, float]:
     """Median seconds for one image and one network: method -> time of the pass that makes it.
 
@@ -476,10 +433,8 @@ def seconds_of(table: pd.DataFrame) -> dict[str, float]:
     """
     rows = table[table["method"].isin(METHODS)]
     times = rows.groupby("method", sort=False)["seconds"].median()
-    return {
-        str(name): 0.0 if name == "gradient-x-input" else float(value)
-        for name, value in times.items()
-    }
+    times = times.where(times.index != "gradient-x-input", 0.0)
+    return {str(name): float(seconds) for name, seconds in times.items()}
 
 
 def projected_hours(table: pd.DataFrame, images: int = IMAGES) -> float:
@@ -492,14 +447,12 @@ def projected_hours(table: pd.DataFrame, images: int = IMAGES) -> float:
 def figure_2(tables: Tables, context: Context) -> Verdict:
     rows = tables["ipr-kinds"].groupby("method", sort=False).first()
     own = rows[[name in METHODS for name in rows.index]]
-    kinds = {name: bool(backward) for name, backward in own["backward"].items()}
-    flat = int((rows["deviation"] == 0).sum())
-    gradients = [PRINTED[str(name)] for name, backward in kinds.items() if backward]
-    others = [PRINTED[str(name)] for name, backward in kinds.items() if not backward]
-    as_printed = len(kinds) == len(METHODS) and others == ["LIME"] and not flat
+    flat, backward = int((rows["deviation"] == 0).sum()), own["backward"].astype(bool)
+    gradients, others = (list(own.index[kind].map(PRINTED)) for kind in (backward, ~backward))
+    as_printed = len(own) == len(METHODS) and others == ["LIME"] and not flat
     return Verdict(
         value="caveat" if as_printed else "false",
-        evidence=f"By what they ask of the network, {len(gradients)} of the {len(kinds)} methods "
+        evidence=f"By what they ask of the network, {len(gradients)} of the {len(own)} methods "
         f"use gradients ({', '.join(gradients)}) and {len(others)} only perturbed inputs "
         f"({', '.join(others)}). {flat} maps are constant.",
         reason="The text lists deconvolution among the perturbation-based methods; it goes back "
@@ -510,10 +463,10 @@ def figure_2(tables: Tables, context: Context) -> Verdict:
 
 @criterion("sriram-gradcam-claims")
 def about_adebayo(tables: Tables, context: Context) -> Verdict:
-    table = anchors.read()
-    rows = anchors.anchored(table)
+    table = printed.concordance()
+    rows = printed.anchored(table)
     found = int((rows["together"] > 0).sum())
-    other = int(table.loc[table["term"] == anchors.OTHER_PAPER, "count"].sum())
+    other = int(table.loc[table["term"] == printed.OTHER_PAPER, "count"].sum())
     each = "; ".join(
         f"{row.part}: methods named {row.methods} times, words for the verdict {row.verdicts} times"
         for row in rows.itertuples()

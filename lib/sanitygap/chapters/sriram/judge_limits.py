@@ -5,21 +5,21 @@ import pandas as pd
 from scipy.stats import pearsonr, spearmanr
 
 from sanitygap import judge
-from sanitygap.chapters.sriram.judge import correlation, of_methods
-from sanitygap.chapters.sriram.proofs import LAYERS
-from sanitygap.chapters.sriram.scores import (
+from sanitygap.chapters.sriram.definitions import (
     BANDS,
+    LAYERS,
     SIMILAR,
     THRESHOLD,
     VERSIONS,
+    image_sensitivities,
     layer_sensitivity,
     perceived,
     sensitive_for_image,
-    sensitive_to_layer,
 )
-from sanitygap.formal import encoding_is_sound, proved, refuted, unsettled, witness
-from sanitygap.inference import bootstrap_mean, paired_difference
-from sanitygap.judge import Context, Tables, Value, Verdict, criterion, shown
+from sanitygap.chapters.sriram.judge import GUIDED, correlation
+from sanitygap.formal import encoding_is_sound, formal_criterion, proved, refuted, witness
+from sanitygap.inference import bootstrap_mean
+from sanitygap.judge import Context, Tables, Value, Verdict, criterion, rows_of, shown
 from sanitygap.scores import need_methods
 
 PROOFS = "sensitivity-proofs"
@@ -36,19 +36,18 @@ def independent_randomisation(tables: Tables, context: Context) -> Verdict:
         and not np.isclose(row["monotone"] if row["described"] == "linear" else 0, 1)
         for row in words.to_dict("records")
     )
-    value: Value = "false" if not exact else "holds" if right else "slip"
     values = "; ".join(
         f"{row.statistic} of x and exp(x) is {row.monotone:.2f}" for row in words.itertuples()
     )
-    return Verdict(
-        value=value,
-        evidence=f"{len(rows)} layers make {len(rows)} networks; in {changed} of them exactly one "
+    exchanged = "The paper's descriptions of the two correlations are exchanged: Spearman's sees "
+    exchanged += "monotonic relations, Pearson's linear ones."
+    return judge.graded(
+        exact,
+        f"{len(rows)} layers make {len(rows)} networks; in {changed} of them exactly one "
         f"layer differs from the trained network. {values[0].upper()}{values[1:]}.",
-        reason=""
-        if right
-        else "The paper's descriptions of the two correlations are "
-        "exchanged: Spearman's sees monotonic relations, Pearson's linear ones.",
-        numbers={"networks": len(rows), "exact": changed},
+        {"networks": len(rows), "exact": changed},
+        slip=not right,
+        reason="" if right else exchanged,
     )
 
 
@@ -76,52 +75,44 @@ def bands(tables: Tables, context: Context) -> Verdict:
     )
 
 
-def _settled(proofs: pd.DataFrame, *names: str) -> None:
-    """Let pass what was proved or refuted."""
-    if verdict := unsettled(proofs, *names):
-        judge.stop(verdict)
+AGREE = (
+    "definition 1 and equation 1 agree off 0.99",
+    "definition 1 and equation 1 agree",
+    "definition 1 implies equation 1",
+)
 
 
-def _definitions(tables: Tables, statement: str) -> Verdict:
+def _definitions(proofs: pd.DataFrame, statement: str) -> Verdict:
     """Definition 1, Definition 2 and Eq. (1) differ only where an SSIM equals 0.99."""
-    proofs = tables[PROOFS]
-    names = (
-        "definition 1 and equation 1 agree off 0.99",
-        "definition 1 and equation 1 agree",
-        "definition 1 implies equation 1",
-    )
-    _settled(proofs, *names)
     rng = np.random.default_rng(0)
     values = np.round(rng.uniform(0.97, 1, size=(2000, 3)), 2)  # 0.99 occurs often
-    strict, loose = sensitive_to_layer(values).all(1), sensitive_for_image(values)
-    apart = strict != loose
+    apart = (values < SIMILAR).all(1) != sensitive_for_image(values)  # Definition 1, Eq. (1)
     only_there = bool((values[apart] == SIMILAR).any(1).all())
-    same_off = proved(proofs, names[0], names[2]) and only_there and encoding_is_sound(proofs)
-    differ = refuted(proofs, names[1])
-    value: Value = "false" if not same_off else "slip" if differ else "holds"
-    return Verdict(
-        value=value,
-        evidence=f"z3 proves that {statement} agree wherever no SSIM equals 0.99, and finds the "
-        f"exception {witness(proofs, names[1])}; of 2000 triples of SSIM with two decimals the "
+    differ = refuted(proofs, AGREE[1])
+    return judge.graded(
+        proved(proofs, AGREE[0], AGREE[2]) and only_there and encoding_is_sound(proofs),
+        f"z3 proves that {statement} agree wherever no SSIM equals 0.99, and finds the "
+        f"exception {witness(proofs, AGREE[1])}; of 2000 triples of SSIM with two decimals the "
         f"two readings differ in {int(apart.sum())}, all with a 0.99 in them.",
+        {"differ": int(apart.sum()), "triples": 2000},
+        slip=differ,
         reason="Definition 1 says “<”, Eq. (1) says “≤”." if differ else "",
-        numbers={"differ": int(apart.sum()), "triples": 2000},
     )
 
 
-@criterion("sriram-def1", tables=(PROOFS,))
-def definition_1(tables: Tables, context: Context) -> Verdict:
-    return _definitions(tables, "Definition 1 for every layer and Eq. (1)")
+@formal_criterion("sriram-def1", PROOFS, settled=AGREE)
+def definition_1(proofs: pd.DataFrame) -> Verdict:
+    return _definitions(proofs, "Definition 1 for every layer and Eq. (1)")
 
 
-@criterion("sriram-def2", tables=(PROOFS,))
-def definition_2(tables: Tables, context: Context) -> Verdict:
-    return _definitions(tables, "Definition 2 and Eq. (1)")
+@formal_criterion("sriram-def2", PROOFS, settled=AGREE)
+def definition_2(proofs: pd.DataFrame) -> Verdict:
+    return _definitions(proofs, "Definition 2 and Eq. (1)")
 
 
-@criterion("sriram-eq1", tables=(PROOFS,))
-def equation_1(tables: Tables, context: Context) -> Verdict:
-    return _definitions(tables, "Eq. (1) and Definition 1 for every layer")
+@formal_criterion("sriram-eq1", PROOFS, settled=AGREE)
+def equation_1(proofs: pd.DataFrame) -> Verdict:
+    return _definitions(proofs, "Eq. (1) and Definition 1 for every layer")
 
 
 @criterion("sriram-eq2", tables=("ipr-test", "sensitivity-extremes"))
@@ -140,89 +131,92 @@ def equation_2(tables: Tables, context: Context) -> Verdict:
     )
 
 
-@criterion("sriram-eq3", tables=(PROOFS,))
-def equation_3(tables: Tables, context: Context) -> Verdict:
-    proofs = tables[PROOFS]
-    _settled(proofs, "threshold of S", "threshold of S, 0.02")
+@formal_criterion("sriram-eq3", PROOFS, settled=("threshold of S", "threshold of S, 0.02"))
+def equation_3(proofs: pd.DataFrame) -> Verdict:
     good = proved(proofs, "threshold of S") and refuted(proofs, "threshold of S, 0.02")
     same = "that SSIM ≤ 0.99 and S ≥ 0.01 are the same condition"
     refutes = f"z3 proves {same}, and refutes the variant with 0.02."
     return judge.formal(good, refutes if good else f"z3 does not prove {same}.")
 
 
-def _layers(tables: Tables, about: str) -> Verdict:
+FORWARD, BACK, ALONE = (
+    [f"{statement}, {count} layers" for count in LAYERS]
+    for statement in ("definition 2 implies S^i", "S^i implies definition 2", "one layer suffices")
+)
+
+
+def _layers(proofs: pd.DataFrame, about: str) -> Verdict:
     """Definition 2 implies the threshold of S^i for every number of layers, not conversely."""
-    proofs = tables[PROOFS]
-    forward = [f"definition 2 implies S^i, {count} layers" for count in LAYERS]
-    back = [f"S^i implies definition 2, {count} layers" for count in LAYERS]
-    alone = [f"one layer suffices, {count} layers" for count in LAYERS]
-    _settled(proofs, *forward, *back, *alone)
     evidence = (
-        f"Definition 2 implies S^i ≥ 0.01 for {sum(proved(proofs, n) for n in forward)} "
+        f"Definition 2 implies S^i ≥ 0.01 for {sum(proved(proofs, n) for n in FORWARD)} "
         f"of {len(LAYERS)} numbers of layers; the converse is refuted for "
-        f"{sum(refuted(proofs, n) for n in back)}."
+        f"{sum(refuted(proofs, n) for n in BACK)}."
     )
-    if proved(proofs, *alone):
+    if proved(proofs, *ALONE):
         shares = ", ".join(f"{count / 100:.2f} of {count}" for count in LAYERS)
         evidence += f" One layer alone suffices, with S = {shares} layers."
-    good = proved(proofs, *forward) and refuted(proofs, *back) and encoding_is_sound(proofs)
+    good = proved(proofs, *FORWARD) and refuted(proofs, *BACK) and encoding_is_sound(proofs)
     return judge.formal(good, evidence, {"numbers of layers": len(LAYERS)}, about)
 
 
-@criterion("sriram-eq4", tables=(PROOFS,))
-def equation_4(tables: Tables, context: Context) -> Verdict:
-    return _layers(tables, "The text says that Eq. (1) is used for Eq. (4), which does not use it.")
+@formal_criterion("sriram-eq4", PROOFS, settled=(*FORWARD, *BACK, *ALONE))
+def equation_4(proofs: pd.DataFrame) -> Verdict:
+    return _layers(proofs, "The text says that Eq. (1) is used for Eq. (4), which does not use it.")
 
 
-@criterion("sriram-eq5", tables=(PROOFS,))
-def equation_5(tables: Tables, context: Context) -> Verdict:
-    return _layers(tables, "The threshold is far weaker than Definition 2, from which it is made.")
+@formal_criterion("sriram-eq5", PROOFS, settled=(*FORWARD, *BACK, *ALONE))
+def equation_5(proofs: pd.DataFrame) -> Verdict:
+    return _layers(proofs, "The threshold is far weaker than Definition 2, from which it is made.")
 
 
-@criterion("sriram-eq6", tables=(PROOFS,))
-def equation_6(tables: Tables, context: Context) -> Verdict:
-    return _implication(tables[PROOFS], "every S^i implies S^I", "S^I implies every S^i")
+ONE_IMAGE = "one image suffices"
 
 
-@criterion("sriram-eq7", tables=(PROOFS,))
-def equation_7(tables: Tables, context: Context) -> Verdict:
-    every = "definition 2 for every image"
-    return _implication(tables[PROOFS], f"{every} implies S^I", f"S^I implies {every}")
-
-
-def _implication(proofs: pd.DataFrame, forward: str, back: str) -> Verdict:
-    alone = "one image suffices"
-    _settled(proofs, forward, back, alone)
+def _sets(proofs: pd.DataFrame, forward: str, back: str) -> Verdict:
+    """What holds for every image holds on average, not conversely."""
     implied, distinct = proved(proofs, forward), refuted(proofs, back)
     evidence = f"z3: {forward}: {'proved' if implied else 'not proved'}; "
     evidence += f"{back}: {'refuted' if distinct else 'not refuted'}."
-    if proved(proofs, alone):
+    if proved(proofs, ONE_IMAGE):
         evidence += " To reach 0.01, one image in 100 with S^i = 1 and all others at 0 suffice."
     reason = "As a criterion S^I ≥ 0.01 is far weaker than Definition 2 for every image."
     good = implied and distinct and encoding_is_sound(proofs)
     return judge.formal(good, evidence, reason=reason if distinct else "")
 
 
-@criterion("sriram-def3", tables=(PROOFS, "sensitivity-extremes", "ipr-test"))
-def definition_3(tables: Tables, context: Context) -> Verdict:
-    proofs, pairs = tables[PROOFS], tables["sensitivity-extremes"]
-    _settled(proofs, "S in [0, 1]", "S in [0, 2]")
-    measured = layer_sensitivity(tables["ipr-test"]["ssim"].dropna())
+EVERY_S = ("every S^i implies S^I", "S^I implies every S^i")
+EVERY_IMAGE = (
+    "definition 2 for every image implies S^I", "S^I implies definition 2 for every image",
+)  # fmt: skip
+
+
+@formal_criterion("sriram-eq6", PROOFS, settled=(*EVERY_S, ONE_IMAGE))
+def equation_6(proofs: pd.DataFrame) -> Verdict:
+    return _sets(proofs, *EVERY_S)
+
+
+@formal_criterion("sriram-eq7", PROOFS, settled=(*EVERY_IMAGE, ONE_IMAGE))
+def equation_7(proofs: pd.DataFrame) -> Verdict:
+    return _sets(proofs, *EVERY_IMAGE)
+
+
+RANGES = ("S in [0, 1]", "S in [0, 2]")
+
+
+@formal_criterion("sriram-def3", PROOFS, "sensitivity-extremes", "ipr-test", settled=RANGES)
+def definition_3(proofs: pd.DataFrame, pairs: pd.DataFrame, test: pd.DataFrame) -> Verdict:
+    measured = layer_sensitivity(test["ssim"].dropna())
     above = int((measured > 1).sum())
     largest = pairs.sort_values("sensitivity").iloc[-1]
     within = bool(pairs["sensitivity"].between(0, 1).all() and measured.between(0, 1).all())
-    independent = pairs.loc[pairs["pair"] == "two maps of uniform noise", "sensitivity"].iloc[0]
+    unrelated = rows_of(pairs, pair="two maps of uniform noise")["sensitivity"].iloc[0]
     return judge.formal(
-        within and proved(proofs, "S in [0, 1]"),
+        within and proved(proofs, RANGES[0]),
         f"{largest['pair'][0].upper()}{largest['pair'][1:]} have S = "
         f"{largest['sensitivity']:.3f}; of {len(measured)} measured values {above} lie above 1. "
-        f"Two unrelated maps have S = {independent:.3f}: "
+        f"Two unrelated maps have S = {unrelated:.3f}: "
         "the 1 that the paper calls maximal sensitivity is what noise gets.",
-        {
-            "largest": float(largest["sensitivity"]),
-            "measured above 1": above,
-            "unrelated": float(independent),
-        },
+        {"largest": largest["sensitivity"], "measured above 1": above, "unrelated": unrelated},
         "" if within else "The SSIM lies in (-1, 1], so S lies in [0, 2).",
     )
 
@@ -241,28 +235,28 @@ STEADY = ("gradient", "gradient-x-input", "guided-backprop")
 def methods_agree(tables: Tables, context: Context) -> Verdict:
     table = tables["captum-agreement"]
     rows = table[table["other"] == "captum " + table["method"]]
-    hooked = judge.rows_of(rows, network="ReLU modules").groupby("method")["relative"].max()
-    own = judge.rows_of(rows, network="run")
+    hooked = rows_of(rows, network="ReLU modules").groupby("method")["relative"].max()
+    own = rows_of(rows, network="run")
     worst = own.groupby("method", sort=False)["relative"].max()
     refused = sorted(set(own.loc[own["refused"] != "", "method"]))
     apart = [str(name) for name, value in worst.items() if value > SAME]
     agree = len(hooked) == len(VERSIONS) and bool((hooked <= SAME).all())
-    value: Value = "false" if not agree else "caveat" if apart or refused else "holds"
     listed = ", ".join(f"{name} {float(value):.2g}" for name, value in worst[apart].items())
-    return Verdict(
-        value=value,
-        evidence=f"Where every activation is an nn.ReLU module, {int((hooked <= SAME).sum())} of "
+    open_ = "captum leaves activations alone that are functions, ReLU6 or SiLU, and its max "
+    open_ += "pooling does not add up. Which image is blank, how maps are pooled over channels and "
+    open_ += "scaled, and whether signs are kept is not said: exact numbers are under-specified."
+    caveat = bool(apart or refused)
+    return judge.graded(
+        agree,
+        f"Where every activation is an nn.ReLU module, {int((hooked <= SAME).sum())} of "
         f"{len(VERSIONS)} methods agree with captum's; the largest relative difference is "
         f"{hooked.max():.0e}. On {context.model} {len(apart)} differ by more than 1e-5"
         + (f" ({listed})" if listed else "")
         + f" and captum refuses {len(refused)}. LIME is captum's own, with superpixels.",
-        reason="captum leaves activations alone that are functions, ReLU6 or SiLU, and its max "
-        "pooling does not add up. Which image is blank, how maps are pooled over channels and "
-        "scaled, and whether signs are kept is not said: exact numbers are under-specified."
-        if value == "caveat"
-        else "",
-        numbers={f"differs {name}": float(value) for name, value in worst.dropna().items()}
+        {f"differs {name}": float(value) for name, value in worst.dropna().items()}
         | {"largest where hooked": float(hooked.max())},
+        caveat=caveat,
+        reason=open_ if agree and caveat else "",
     )
 
 
@@ -275,16 +269,16 @@ def _correlated(scores: np.ndarray) -> float:
 
 @criterion("sriram-compose", tables=("ipr-composition", "ipr-test"))
 def composition(tables: Tables, context: Context) -> Verdict:
-    scores = of_methods(tables["ipr-test"], ("guided-backprop", "guided-grad-cam")).dropna()
+    scores = image_sensitivities(tables["ipr-test"], GUIDED).dropna()
     parts = tables["ipr-composition"]
-    product = float(parts["outside"].max()) == 0 and float(parts["error"].max()) <= SAME
+    outside, error = (float(parts[name].max()) for name in ("outside", "error"))
+    product = outside == 0 and error <= SAME
     first = (
         f"Guided Grad-CAM is 0 wherever Grad-CAM is, and differs from the product of its parts by "
-        f"at most {float(parts['error'].max()):.0e} of its largest value "
+        f"at most {error:.0e} of its largest value "
         f"({len(parts)} images, {float(parts['zero'].mean()):.0%} of the pixels 0)."
         if product
-        else f"Guided Grad-CAM reaches {float(parts['outside'].max()):.1e} of its largest value "
-        "where Grad-CAM is 0."
+        else f"Guided Grad-CAM reaches {outside:.1e} of its largest value where Grad-CAM is 0."
     )
     interval = correlation(scores, _correlated)
     if interval is None:
@@ -306,23 +300,19 @@ def composition(tables: Tables, context: Context) -> Verdict:
 @criterion("sriram-dl-ig", tables=("deeplift-path",))
 def deeplift_and_path(tables: Tables, context: Context) -> Verdict:
     table = tables["deeplift-path"]
-    rows = judge.rows_of(table, method="deeplift")
-    biased, bare = (judge.rows_of(rows, biases=biases) for biases in (True, False))
+    rows = rows_of(table, method="deeplift")
+    biased, bare = (rows_of(rows, biases=biases) for biases in (True, False))
     least, mean = float(biased["correlation"].min()), float(biased["correlation"].mean())
     largest = float(bare["relative"].max())
-    product = judge.rows_of(table, method="gradient-x-input", biases=True)
-    good = mean > 0.9 and largest <= 1e-6
-    return Verdict(
-        value="holds" if good and least > 0.9 else "caveat" if good else "false",
-        evidence=f"In {len(biased)} small networks with biases DeepLIFT and integrated gradients "
+    product = rows_of(table, method="gradient-x-input", biases=True)
+    return judge.graded(
+        mean > 0.9 and largest <= 1e-6,
+        f"In {len(biased)} small networks with biases DeepLIFT and integrated gradients "
         f"correlate at {mean:.3f} on average, {least:.3f} at least; "
         f"without biases they differ by at most {largest:.0e}. Gradient x input is off by "
         f"{float(product['relative'].mean()):.0%} on average with biases.",
-        numbers={
-            "correlation": mean,
-            "least correlation": least,
-            "difference without biases": largest,
-        },
+        {"correlation": mean, "least correlation": least, "difference without biases": largest},
+        caveat=not least > 0.9,
     )
 
 
@@ -355,7 +345,7 @@ def by_share(table: pd.DataFrame, method: str, moved: str) -> pd.DataFrame:
         LackingMethodError: the table does not hold the method.
     """
     need_methods(set(table["method"]), method)
-    rows = judge.rows_of(table, method=method, moved=moved)
+    rows = rows_of(table, method=method, moved=moved)
     return judge.scores_by(rows, "sensitivity", "share").sort_index(axis=1).dropna()
 
 
@@ -375,7 +365,7 @@ def robustness(tables: Tables, context: Context) -> Verdict:
             )
             levels.append(f"{name} {interval.estimate:.4f}")
     need_methods(set(tables["ipr-test"]["method"]), "noise")
-    noise = float(of_methods(tables["ipr-test"], ("noise",))["noise"].mean())
+    noise = float(image_sensitivities(tables["ipr-test"], ("noise",))["noise"].mean())
     words = f"S^I of fresh noise is {noise:.3f}."
     passes = judge.measured(noise >= THRESHOLD, words, {"S noise": noise})
     half = len(levels) // 2
@@ -398,13 +388,9 @@ def suggestions(tables: Tables, context: Context) -> Verdict:
             verdict = verdict.model_copy(update={"value": "undecided"})
         verdicts.append(verdict)
     scores = by_reference(tables["ipr-references"], "integrated-gradients")
-    gaps = {
-        str(name): paired_difference(scores[name], scores["zero"])
-        for name in scores
-        if name != "zero" and len(scores) > 1
-    }
-    if not gaps:
+    if min(scores.shape) < 2:
         return judge.no_data(f"{len(scores)} images are too few.")
+    gaps = {str(name): judge.paired(scores, name, "zero") for name in scores.drop(columns="zero")}
     listed = ", ".join(f"{shown(gap)} ({name})" for name, gap in gaps.items())
     verdicts.append(
         Verdict(
@@ -431,5 +417,5 @@ def suggestions(tables: Tables, context: Context) -> Verdict:
 
 def by_reference(table: pd.DataFrame, method: str) -> pd.DataFrame:
     """S^i of one method, images x references or surrogates."""
-    rows = judge.rows_of(table, method=method)
+    rows = rows_of(table, method=method)
     return (1 - judge.scores_by(rows, "ssim", "choice", judge.strict_mean, sort=False)).dropna()

@@ -1,33 +1,29 @@
-"""The extended test of Sriram and Conati (2022): one layer at a time, and what it rests on."""
+"""The extended test of Sriram and Conati (2022), one layer at a time, and where its S ends.
+
+S ends at small changes, at layers that do not matter, and at the choice of a reference.
+"""
 
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from itertools import chain, product
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
-from captum.attr import InputXGradient, IntegratedGradients, Saliency
-from scipy.ndimage import gaussian_filter
-from scipy.spatial.distance import jensenshannon
-from scipy.stats import pearsonr, spearmanr
 from torch import Tensor, nn
 
-from sanitygap.attribution import Sampling, attribute
-from sanitygap.attribution.applicable import families
+from sanitygap.attribution import Request, Sampling, attribute, references
+from sanitygap.attribution.applicable import defined, families, undefined
 from sanitygap.attribution.surrogate import SAMPLES, SURROGATES
-from sanitygap.chapters.sriram import architectures, printed, proofs
-from sanitygap.chapters.sriram.scores import METHODS, VERSIONS
-from sanitygap.errors import UsageError
+from sanitygap.chapters.sriram.definitions import METHODS
 from sanitygap.models.explainable import Explainable, Preprocessing, Stage
 from sanitygap.models.stages import LAYERS, network_name, with_schedule
-from sanitygap.randomization import RandomTwin, steps
+from sanitygap.randomization import RandomTwin, Step, steps
 from sanitygap.randomization_test import compare_with_random, retest
-from sanitygap.seeds import generator
-from sanitygap.similarity import joint_range, pearson, relative_change, second_moment, ssim
+from sanitygap.seeds import generator, normal, stable_seed
+from sanitygap.similarity import Reference, pearson
 from sanitygap.table import Batch, Context, table
 
 CONTROLS = ("noise", "noise-fixed", "edges", "centre")
@@ -132,318 +128,256 @@ def ipr_models(context: Context) -> pd.DataFrame:
 
 def changed_layers(model: Explainable, seed: int) -> pd.DataFrame:
     """One row a layer: what differs when it is redrawn."""
-    modules = dict(model.module.named_modules())
 
-    def state() -> dict[str, list[torch.Tensor]]:
-        return {
-            name: [tensor.clone() for tensor in (*module.parameters(False), *module.buffers(False))]
-            for name, module in modules.items()
-        }
+    def state() -> dict[str, Tensor]:
+        parameters = model.module.named_parameters(remove_duplicate=False)
+        buffers = model.module.named_buffers(remove_duplicate=False)
+        return {name: tensor.clone() for name, tensor in chain(parameters, buffers)}
 
     before, twin, rows = state(), RandomTwin(model, seed), []
+    owned = {name for stage in model.stages for name in stage.modules}
     for step in steps(model.stages, "independent"):
         with twin.redrawn(step.stages):
             after = state()
-        differing = {
-            name
-            for name in modules
-            if any(not torch.equal(a, b) for a, b in zip(before[name], after[name], strict=True))
-        }
+        tensors = (name for name in before if not torch.equal(before[name], after[name]))
+        differing = {name.rpartition(".")[0] for name in tensors}
         changed = [stage.name for stage in model.stages if differing & set(stage.modules)]
-        owned = {name for stage in model.stages for name in stage.modules}
-        rows.append(
-            {
-                "stage": step.name,
-                "layers": len(model.stages),
-                "changed": len(changed),
-                "itself": step.name in changed,
-                "outside": len(differing - owned),
-            }
-        )
-    return pd.DataFrame(rows)
+        itself, outside = step.name in changed, len(differing - owned)
+        rows.append((step.name, len(model.stages), len(changed), itself, outside))
+    return pd.DataFrame(rows, columns=["stage", "layers", "changed", "itself", "outside"])
 
 
-table("sensitivity-proofs", smoke={"timeout_ms": 5_000}, full={"timeout_ms": 60_000})(proofs.proofs)
+#: shares of the way to the redrawn weights
+SHARES = (0.0001, 0.001, 0.01, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+#: the first is the network or the image almost as it was
+PATH_METHODS = ("gradient", "gradient-x-input", "guided-backprop", "noise")
 
 
-@table("sensitivity-extremes")
-def extremes(seed: int) -> Iterator[dict[str, Any]]:
-    """Sensitivities of pairs of maps at the ends of the SSIM's range.
-
-    Args:
-        seed: of the maps.
-    """
-    size = 64
-    rng = np.random.default_rng(seed)
-    uniform = rng.random((size, size))
-    checks = (np.indices((size, size)).sum(0) % 2).astype(float)
-    pairs = {
-        "a map and itself": (uniform, uniform),
-        "uniform noise and 1 minus it": (uniform, 1 - uniform),
-        "chequers and 1 minus them": (checks, 1 - checks),
-        "centred noise and its negative": (uniform - 0.5, 0.5 - uniform),
-        "two maps of uniform noise": (uniform, rng.random((size, size))),
-    }
-    for name, pair in pairs.items():
-        first, second = (torch.from_numpy(values)[None] for values in pair)
-        found = float(ssim(first, second, 1.0))
-        yield {"pair": name, "ssim": found, "sensitivity": 1 - found}
-
-
-@table("threshold-sweep", smoke={"pairs": 4}, quick={"pairs": 20}, full={"pairs": 200})
-def threshold_sweep(pairs: int = 200, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """How much noise makes a map count as changed, by the kind of map and its scaling.
-
-    Args:
-        pairs: pairs of maps for each mean.
-        seed: of the maps and the noise.
-    """
-    rng, size = np.random.default_rng(seed), 96
-    shape = (2, pairs, size, size)
-    made = {
-        "absolute Gaussian": np.abs(rng.normal(size=shape)),
-        "smooth": np.stack(
-            [[gaussian_filter(one, 4) for one in part] for part in rng.normal(size=shape)]
-        ),
-        "sparse (t, 2 degrees)": rng.standard_t(2, size=shape),
-    }
-    for kind, values in made.items():
-        low, high = (edge(values, axis=(2, 3), keepdims=True) for edge in (np.min, np.max))
-        first, second = (torch.from_numpy(part) for part in (values - low) / (high - low))
-        for level in (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, np.inf):
-            noise = torch.from_numpy(rng.normal(size=first.shape))
-            changed = second if level == np.inf else first + level * noise
-            a, b = second_moment(first), second_moment(changed)
-            for scaling, found in (
-                ("[0, 1]", ssim(first, changed, 1.0)),
-                ("second moment", ssim(a, b, joint_range(a, b))),
-            ):
-                yield {
-                    "map": kind, "scaling": scaling, "noise": level,
-                    "sensitivity": 1 - float(found.mean()), "pairs": pairs,
-                }  # fmt: skip
-
-
-@table("similarity-words")
-def similarity_words() -> Iterator[dict[str, Any]]:
-    """Which correlation sees linear and which monotonic relations."""
-    x = np.linspace(-3, 3, 101)
-    for name, find, described in (
-        ("spearman", spearmanr, "linear"), ("pearson", pearsonr, "monotone"),
-    ):  # fmt: skip
-        yield {
-            "statistic": name, "monotone": float(find(x, np.exp(x)).statistic),
-            "linear": float(find(x, 2 * x + 1).statistic), "described": described,
-        }  # fmt: skip
-
-
-@table("printed-correlations")
-def printed_correlations() -> Iterator[pd.DataFrame]:
-    """Tables 2 and 3 of the paper: printed marks beside those that the numbers deserve."""
-    yield printed.pairs("sriram-table2", True)
-    yield printed.pairs("sriram-table3", False)
-
-
-@table("printed-structure")
-def printed_structure() -> Iterator[dict[str, Any]]:
-    """Whether Tables 2 and 3 of the paper can be correlations of five numbers each."""
-    for claim in ("sriram-table2", "sriram-table3"):
-        for name, value in printed.structure(claim).items():
-            yield {"claim": claim, "property": name, "value": value}
-
-
-@table("ipr-architectures")
-def ipr_architectures() -> Iterator[dict[str, Any]]:
-    """What the five networks of the paper are made of, counted without their weights."""
-    yield from map(architectures.counts, LAYERS)
-
-
-table("ipr-layers")(architectures.rule_rows)
-
-
-@table("silent-hooks", by=["networks"], smoke={"networks": ("mobilenet_v2", "resnet18")})
-def silent_hooks(
-    networks: Sequence[str] = tuple(LAYERS), seed: int = 0
-) -> Iterator[dict[str, Any]]:
-    """How far captum's guided backpropagation is from the gradient in the paper's networks.
-
-    Args:
-        networks: some of the five.
-        seed: of the weights and the input.
-    """
-    for name in networks:
-        size = 128 if name == "inception_v3" else 64
-        source = torch.Generator().manual_seed(seed)
-        inputs = torch.randn(1, 3, size, size, generator=source)
-        network = architectures.random_copy(name, seed)
-        found = architectures.silent_hooks(network, inputs, torch.tensor([0]))
-        yield {"network": name, "difference": found}
-
-
-@table("jensen-shannon", smoke={"n": 200}, quick={"n": 5_000}, full={"n": 50_000})
-def jensen_shannon(n: int = 5_000, seed: int = 0) -> pd.DataFrame:
-    """The Jensen-Shannon divergence lies in [0, ln 2], and its root is a metric: random triples.
-
-    Args:
-        n: triples.
-        seed: of the triples.
-    """
-    rng = np.random.default_rng(seed)
-    concentration = rng.choice([0.05, 1.0, 20.0], size=(n, 1))
-    p, q, r = (rng.gamma(concentration, size=(n, 8)) + 1e-12 for _ in range(3))
-    pq, qr, pr = (np.nan_to_num(jensenshannon(a, b, axis=1)) for a, b in ((p, q), (q, r), (p, r)))
-    excess = pr - pq - qr
-    return pd.DataFrame(
-        [
-            {"property": "divergence at most ln 2", "trials": n,
-             "violations": int((pq**2 > np.log(2) + 1e-12).sum()),
-             "extreme": float((pq**2).max())},
-            {"property": "divergence at least 0", "trials": n,
-             "violations": int((pq**2 < 0).sum()), "extreme": float((pq**2).min())},
-            {"property": "root meets the triangle inequality", "trials": n,
-             "violations": int((excess > 1e-9).sum()), "extreme": float(excess.max())},
-        ]
-    )  # fmt: skip
-
-
-#: pairs that are equal where hooks miss the activations, and should not be
-SILENT = (
-    ("captum guided-backprop", "gradient"),
-    ("guided-backprop", "gradient"),
-    ("captum deeplift", "gradient-x-input"),
-    ("deeplift", "gradient-x-input"),
-)
-
-SIZE = 32
-
-
-def hooked_network(seed: int) -> Explainable:
-    """A small network in which every activation is an ``nn.ReLU`` of its own, double precision.
-
-    Args:
-        seed: of all weights.
-    """
-    module = nn.Sequential(
-        nn.Conv2d(3, 8, 5, stride=2), nn.ReLU(), nn.Conv2d(8, 12, 3), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(3), nn.Flatten(), nn.Linear(108, 10),
-    ).double()  # fmt: skip
-    source = generator(seed, "hooked")
-    for value in module.parameters():
-        fan = value[0].numel() if value.ndim > 1 else 20
-        value.data = torch.randn(value.shape, generator=source).double() * (2 / fan) ** 0.5
-    stages = tuple(Stage(name, (name,)) for name in ("6", "2", "0"))
-    module.eval().requires_grad_(False)
-    return Explainable("ReLU modules", module, Preprocessing(SIZE, SIZE), stages)
+@contextmanager
+def moved_weights(model: Explainable, twin: RandomTwin, step: Step, share: float) -> Iterator[None]:
+    """The model with the weights of a step moved a share of the way to those of the twin."""
+    owned = [model.module.get_submodule(n) for stage in step.stages for n in stage.modules]
+    states = (t for module in owned for t in (*module.parameters(False), *module.buffers(False)))
+    tensors = [tensor for tensor in states if tensor.is_floating_point()]
+    trained = [tensor.data for tensor in tensors]
+    with twin.redrawn(step.stages):
+        for tensor, before in zip(tensors, trained, strict=True):
+            tensor.data = torch.lerp(before, tensor.data, share)
+        yield
+    for tensor, before in zip(tensors, trained, strict=True):
+        tensor.data = before
 
 
 @table(
-    "captum-agreement",
-    smoke={"path_steps": 2, "max_images": 1},
-    quick={"path_steps": 4, "max_images": 2},
-    full={"max_images": 100},
+    "small-changes",
+    smoke={"shares": (0.0001, 1.0), "n_steps": 1, "max_images": 2},
+    quick={"shares": (0.0001, 0.1, 0.4, 1.0), "n_steps": 2, "max_images": 3},
 )
-def captum_agreement(batch: Batch, path_steps: int = 50) -> Iterator[pd.DataFrame]:
-    """Differences between this library's maps and captum's, and between maps that hooks confuse.
+def small_changes(
+    batch: Batch,
+    methods: Sequence[str] = PATH_METHODS,
+    shares: Sequence[float] = SHARES,
+    n_steps: int | None = 6,
+) -> Iterator[pd.DataFrame]:
+    """Sensitivity along the straight way from the trained to redrawn weights, and to image noise.
+
+    Args:
+        batch: images.
+        methods: attribution methods and controls.
+        shares: of the way; of the image's norm for the noise on it.
+        n_steps: that many layers, evenly spread; all if None.
+    """
+    model, twin = batch.model, RandomTwin(batch.model, batch.seed)
+    methods = defined(model, methods)
+    trained = batch.maps(methods, batch.seed, "base")
+    base = {name: Reference(values) for name, values in trained.items()}
+
+    def compare(found: dict[str, Tensor], **constant: object) -> Iterator[pd.DataFrame]:
+        for name, values in found.items():
+            scores = base[name].compare(values)
+            # of the normalised maps, whose norm is the same for all
+            change = scores["mse"].clamp_min(0).sqrt()
+            measured = {"sensitivity": 1 - scores["ssim"], "change": change}
+            yield batch.rows(measured, method=name, **constant)
+
+    for step in steps(paper_layers(model).stages, "independent", n_steps):
+        for share in shares:
+            with moved_weights(model, twin, step, share):
+                found = batch.maps(methods, batch.seed, f"{step.name} {share}")
+            yield from compare(found, moved="weights", stage=step.name, share=share)
+    noise = normal(tuple(batch.inputs.shape[1:]), batch.seeds("input noise"), batch.inputs)
+    size = batch.inputs.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
+    for share in (share for share in shares if share <= 0.1):
+        near = batch.inputs + share * size.view(-1, 1, 1, 1) * noise
+        found = batch.maps(methods, batch.seed, f"input {share}", inputs=near)
+        yield from compare(found, moved="image", stage="", share=share)
+
+
+@table(
+    "ipr-references",
+    smoke={
+        "choices": ("zero", "uniform"), "n_steps": 1, "path_steps": 1, "lime_samples": 4,
+        "max_images": 2,
+    },
+    quick={"n_steps": 1, "path_steps": 3, "lime_samples": 12, "max_images": 3},
+    full={"max_images": 100},
+)  # fmt: skip
+def ipr_references(
+    batch: Batch,
+    choices: Sequence[str] = tuple(references.REFERENCES),
+    n_steps: int | None = 6,
+    path_steps: int = 50,
+    lime_samples: int = SAMPLES,
+) -> Iterator[pd.DataFrame]:
+    """The test with other references of integrated gradients and DeepLIFT, and surrogates of LIME.
+
+    Args:
+        batch: images.
+        choices: references, ``zero`` among them.
+        n_steps: that many layers, evenly spread; all if None.
+        path_steps: points of integrated gradients.
+        lime_samples: masked copies of an image in LIME.
+    """
+    model, twin = batch.model, RandomTwin(batch.model, batch.seed)
+    surrogates = {"lime": "Lasso", "lime-ridge": "ridge"}
+
+    def maps() -> dict[tuple[str, str], Tensor]:
+        keys, found = tuple(batch.seeds(batch.seed, "references")), {}
+        shown = model, batch.inputs, batch.targets
+        request = Request(*shown, keys, Sampling(path_steps), batch.size)
+        with model.explained():
+            for name in choices:
+                found["integrated-gradients", name] = references.path_from(request, name)
+                found["deeplift", name] = references.deeplift_from(request, name)
+        names = [f"{name}@{lime_samples}" for name in surrogates]
+        for name, values in attribute(*shown, names, keys, batch_size=batch.size).items():
+            found["lime", surrogates[name.partition("@")[0]]] = values
+        return found
+
+    base = {key: Reference(values) for key, values in maps().items()}
+    for step in steps(paper_layers(model).stages, "independent", n_steps):
+        with twin.redrawn(step.stages):
+            changed = maps()
+        for (method, choice), values in changed.items():
+            scores = {"ssim": base[method, choice].compare(values)["ssim"]}
+            yield batch.rows(scores, method=method, choice=choice, stage=step.name)
+
+
+#: a map that is a product, behind its two factors
+PRODUCT = ("guided-backprop", "grad-cam", "guided-grad-cam")
+
+
+@table(
+    "ipr-composition", smoke={"max_images": 2}, quick={"max_images": 6}, full={"max_images": 100}
+)
+def ipr_composition(batch: Batch) -> Iterator[pd.DataFrame]:
+    """Guided Grad-CAM beside the product of its parts, pixel by pixel; no rows where undefined.
+
+    Args:
+        batch: images.
+    """
+    if undefined(batch.model, PRODUCT):
+        return
+    maps = attribute(batch.model, batch.inputs, batch.targets, PRODUCT, batch.keys)
+    guided, coarse, both = (maps[name].flatten(1) for name in PRODUCT)
+    largest, off = both.abs().amax(1), coarse == 0
+    outside, error = (both.abs() * off).amax(1), (both - guided * coarse).abs().amax(1)
+    shares = {"zero": off.float().mean(1), "outside": outside / largest, "error": error / largest}
+    yield batch.rows(shares)
+
+
+class GatedNetwork(nn.Module):
+    """A linear model of the pixels plus a branch with weights that a gate of 0 switches off."""
+
+    def __init__(self, seed: int, size: int = 24) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3 * size * size, 5)
+        self.branch = nn.Conv2d(3, 8, 3)
+        self.head = nn.Linear(8, 5)
+        self.gate = 0.0
+        source = generator(seed, "gated")
+        for value in self.parameters():
+            value.data = torch.randn(value.shape, generator=source) / value[0].numel() ** 0.5
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Inputs ``(N, 3, H, W)`` to logits ``(N, 5)``."""
+        inner = torch.relu(self.branch(inputs)).mean((2, 3))
+        logits: Tensor = self.linear(inputs.flatten(1)) + self.gate * self.head(inner)
+        return logits
+
+
+@table("gated-layer", smoke={"networks": 3}, quick={"networks": 10}, full={"networks": 50})
+def gated_layer(networks: int = 10, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """A layer that does not matter is redrawn: does a correct explanation change?
+
+    Args:
+        networks: small random networks.
+        seed: of networks, images and redrawn weights.
+
+    Yields:
+        One row a network, gate and method.
+    """
+    size, layers = 24, (Stage("branch", ("branch",)),)
+    names = ("gradient", "gradient-x-input", "integrated-gradients")
+    for number, gate in product(range(networks), (0.0, 1.0)):
+        module = GatedNetwork(stable_seed(seed, number), size).eval().requires_grad_(False)
+        module.gate = gate
+        model = Explainable("gated", module, Preprocessing(size, size), layers)
+        image = torch.randn(1, 3, size, size, generator=generator(seed, "image", number))
+        target = model.predict(image)
+        maps = partial(attribute, model, image, target, names, [0], Sampling(20), batch_size=20)
+        before, logits = maps(), module(image)
+        with RandomTwin(model, seed).redrawn(layers):
+            after, changed = maps(), module(image)
+        weights = module.linear.weight[target].view(1, 3, size, size)
+        truth = {"gradient": weights.sum(1)}
+        truth |= dict.fromkeys(names[1:], (weights * image).sum(1))
+        for name in names:
+            off = (before[name] - truth[name]).abs().max() / truth[name].abs().max()
+            yield {
+                "network": number, "gate": gate, "method": name,
+                "ssim": float(Reference(before[name]).compare(after[name])["ssim"]),
+                "logits": float((changed - logits).abs().max()),
+                "error": float(off) if gate == 0 else float("nan"),
+            }  # fmt: skip
+
+
+@table(
+    "ipr-kinds",
+    smoke={"path_steps": 2, "lime_samples": 6, "max_images": 1},
+    quick={"path_steps": 2, "lime_samples": 10, "max_images": 1},
+    full={"max_images": 1},
+)
+def ipr_kinds(
+    batch: Batch, path_steps: int = 50, lime_samples: int = SAMPLES
+) -> Iterator[pd.DataFrame]:
+    """How each method makes its map of one image: by gradients, or by perturbing the input.
 
     Args:
         batch: images.
         path_steps: points of integrated gradients.
+        lime_samples: masked copies of an image in LIME.
     """
-    yield from compare_versions(batch.model, batch, path_steps, "run")
-    small = hooked_network(batch.seed)
-    inputs = nn.functional.interpolate(batch.inputs, (SIZE, SIZE), mode="area")
-    inputs = inputs.double().cpu() / inputs.double().cpu().std()
-    reduced = replace(batch, inputs=inputs, targets=small.predict(inputs))
-    yield from compare_versions(small, reduced, path_steps, "ReLU modules")
+    model, sampling = batch.model, Sampling(path_steps)
+    seen: list[tuple[int, bool]] = []
 
+    def note(_module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        seen.append((len(arguments[0]), bool(arguments[0].requires_grad)))
 
-def compare_versions(
-    model: Explainable, batch: Batch, path_steps: int, network: str
-) -> Iterator[pd.DataFrame]:
-    """One row an image and pair of versions."""
-    made: dict[str, Tensor] = {}
-    refused: dict[str, str] = {}
-
-    def keep(name: str, compute: Callable[[], Tensor]) -> None:
-        try:
-            made[name] = compute()
-        except UsageError as error:
-            refused[name] = str(error)
-
-    def own(name: str) -> Tensor:
-        sampling = Sampling(path_steps)
-        return attribute(model, batch.inputs, batch.targets, [name], batch.keys, sampling)[name]
-
-    def theirs(name: str) -> Tensor:
-        explainers: dict[str, tuple[Any, dict[str, Any]]] = {
-            "gradient": (Saliency, {"abs": False}),
-            "gradient-x-input": (InputXGradient, {}),
-            "integrated-gradients": (
-                IntegratedGradients,
-                {"n_steps": path_steps, "method": "riemann_middle", "internal_batch_size": 20},
-            ),
+    plain = None
+    for name in defined(model, [*sized(METHODS, lime_samples), "captum-guided-backprop"]):
+        seen.clear()
+        with model.module.register_forward_pre_hook(note):
+            maps = batch.maps([name], batch.seed, "base", sampling=sampling)[name]
+        plain = maps if plain is None else plain
+        flat = maps.flatten(1)
+        values = {
+            "deviation": flat.std(1) / flat.abs().amax(1).clamp_min(1e-30),
+            "like_gradient": pearson(plain, maps),
         }
-        if name not in explainers:
-            return own(f"captum-{name}")
-        kind, options = explainers[name]
-        inputs = batch.inputs.detach().clone()
-        with warnings.catch_warnings(), model.explained() as module:
-            warnings.simplefilter("ignore")  # it says that it makes the inputs need gradients
-            values = kind(module).attribute(inputs, target=batch.targets, **options)
-        found: Tensor = values.detach().sum(1)
-        return found
-
-    for name in VERSIONS:
-        keep(name, partial(own, name))
-        keep(f"captum {name}", partial(theirs, name))
-    with torch.no_grad():
-        scores, baseline = (
-            model.scores(values).gather(1, batch.targets[:, None])[:, 0]
-            for values in (batch.inputs, torch.zeros_like(batch.inputs))
-        )
-    pairs = [*((name, f"captum {name}") for name in VERSIONS), *SILENT]
-    for first, second in pairs:
-        why = refused.get(first, "") or refused.get(second, "")
-        unknown = torch.full((len(batch.names),), torch.nan)
-        values = {"relative": unknown, "correlation": unknown, "completeness": unknown}
-        if not why:
-            values["relative"] = relative_change(made[second], made[first])
-            values["correlation"] = pearson(made[second], made[first])
-        if first in made and first.endswith("deeplift"):
-            total = made[first].sum((1, 2), dtype=torch.float64)
-            values["completeness"] = (total - (scores - baseline)) / (scores - baseline)
-        yield batch.rows(values, network=network, method=first, other=second, refused=why)
-
-
-@table("deeplift-path", smoke={"networks": 4}, quick={"networks": 20}, full={"networks": 100})
-def deeplift_path(networks: int = 20, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """DeepLIFT and gradient x input beside integrated gradients, with and without biases.
-
-    Args:
-        networks: small random networks of each kind.
-        seed: of networks and images.
-
-    Yields:
-        One row a network, kind and method.
-    """
-    for number in range(networks):
-        for biases in (True, False):
-            model = hooked_network(seed + number)
-            if not biases:
-                for part in model.module.children():
-                    if isinstance(bias := getattr(part, "bias", None), Tensor):
-                        bias.data.zero_()
-            source = generator(seed, "image", number)
-            image = torch.randn(1, 3, SIZE, SIZE, generator=source).double()
-            names = ["integrated-gradients", "deeplift", "gradient-x-input"]
-            target = model.predict(image)
-            maps = attribute(model, image, target, names, [0], Sampling(400), 200)
-            path = maps["integrated-gradients"]
-            for name in names[1:]:
-                yield {
-                    "network": number,
-                    "biases": biases,
-                    "method": name,
-                    "correlation": float(pearson(path, maps[name])),
-                    "relative": float(relative_change(path, maps[name])),
-                }
+        yield batch.rows(
+            values, method=name.partition("@")[0], backward=any(needed for _, needed in seen),
+            inputs=sum(count for count, _ in seen) / len(batch.names),
+            same_as_gradient=bool(torch.equal(plain, maps)),
+        )  # fmt: skip

@@ -1,5 +1,13 @@
-"""Tables 2 and 3 of Sriram and Conati (2022): do the printed correlations and marks add up?"""
+"""What Sriram and Conati (2022) print: Tables 2 and 3, and what Sect. 3 says of Adebayo et al.
 
+Do the printed correlations and marks add up? Is the sentence about Adebayo et al. (2018) anchored
+in that paper's appendix? The appendix cannot be shipped; how often words stand in its sections
+can. Who has it, as Markdown, can make the counts again::
+
+    python -m sanitygap.chapters.sriram.printed APPENDIX.md
+"""
+
+import sys
 from functools import cache
 from itertools import combinations, permutations
 from pathlib import Path
@@ -9,9 +17,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from sanitygap.claims import default_ledger
-from sanitygap.inference import holm
+from sanitygap.claims.documentary import as_csv, counts, terms_sha256
+from sanitygap.errors import UsageError
+from sanitygap.files import file_sha256, write_atomically
 
 #: architectures behind every printed correlation
 ARCHITECTURES = 5
@@ -22,25 +33,28 @@ MARKS = {"***": 0.001, "**": 0.01, "*": 0.05}
 Matrix = NDArray[np.float64]
 
 
-def read(claim: str, path: Path | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read(claim: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A printed correlation table and its marks of significance.
 
     Args:
         claim: ``sriram-table2`` or ``sriram-table3``.
-        path: a file like ``data/reported.csv``, which is the default.
 
     Returns:
         Methods x methods: the values, and the marks (``ns``, ``*``, ...; empty where none is).
     """
-    rows = pd.read_csv(path or default_ledger().with_name("reported.csv"), keep_default_na=False)
+    rows = pd.read_csv(default_ledger().with_name("reported.csv"), keep_default_na=False)
     rows = rows[(rows["id"] == claim) & (rows["method"] != "")]
-    other = rows["condition"].str.removeprefix("with ")
-    marks = rows["note"].str.removeprefix("mark: ")
-    rows = rows.assign(other=other, mark=marks, value=rows["value"].astype(float))
+    rows = rows.assign(
+        other=rows["condition"].str.removeprefix("with "),
+        mark=rows["note"].str.removeprefix("mark: "),
+        value=rows["value"].astype(float),
+    )
     order = list(dict.fromkeys(rows["method"]))
-    values = rows.pivot(index="method", columns="other", values="value").loc[order, order]
-    marked = rows.pivot(index="method", columns="other", values="mark").loc[order, order]
-    return values, marked
+    values, marks = (
+        rows.pivot(index="method", columns="other", values=name).loc[order, order]
+        for name in ("value", "mark")
+    )
+    return values, marks
 
 
 def t_pvalue(correlation: float, n: int = ARCHITECTURES) -> float:
@@ -52,15 +66,16 @@ def t_pvalue(correlation: float, n: int = ARCHITECTURES) -> float:
 
 
 @cache
-def _null(n: int) -> Matrix:
-    """Spearman's correlation of every ranking of n without ties with the first one."""
+def rank_correlations(n: int = ARCHITECTURES) -> Matrix:
+    """Spearman's correlation of every ranking of n without ties with every other."""
     orders = np.array(list(permutations(range(n))), dtype=np.float64)
-    return 1 - 6 * np.square(orders - np.arange(n)).sum(1) / (n * (n * n - 1))
+    gaps = np.square(orders[:, None] - orders).sum(-1)
+    return np.asarray(1 - 6 * gaps / (n * (n * n - 1)))
 
 
-def exact_pvalue(correlation: float, n: int = ARCHITECTURES) -> float:
+def exact_pvalue(correlation: float) -> float:
     """Two-sided exact p-value of Spearman's correlation without ties, over all rankings."""
-    return float((np.abs(_null(n)) >= abs(correlation) - 1e-9).mean())
+    return float((np.abs(rank_correlations()[0]) >= abs(correlation) - 1e-9).mean())
 
 
 def mark(pvalue: float) -> str:
@@ -68,21 +83,18 @@ def mark(pvalue: float) -> str:
     return next((sign for sign, limit in MARKS.items() if pvalue <= limit), "ns")
 
 
-def realisations(values: pd.DataFrame, n: int = ARCHITECTURES) -> int:
-    """How many sets of rankings of n without ties have exactly these Spearman correlations.
+def realisations(values: pd.DataFrame) -> int:
+    """How many sets of rankings without ties have exactly these Spearman correlations.
 
-    The first ranking is fixed: relabelling the n things does not count.
+    The first ranking is fixed: relabelling the architectures does not count.
     """
-    wanted = values.to_numpy()
-    orders = np.array(list(permutations(range(n))), dtype=np.float64)
-    gaps = np.square(orders[:, None] - orders[None]).sum(-1)
-    between = 1 - 6 * gaps / (n * (n * n - 1))
+    wanted, between = values.to_numpy(), rank_correlations()
 
     def count(chosen: list[int]) -> int:
         place = len(chosen)
         if place == len(wanted):
             return 1
-        fits = np.ones(len(orders), dtype=bool)
+        fits = np.ones(len(between), dtype=bool)
         for earlier, order in enumerate(chosen):
             fits &= np.abs(between[order] - wanted[place, earlier]) < 1e-6
         return sum(count([*chosen, int(order)]) for order in np.flatnonzero(fits))
@@ -103,24 +115,17 @@ def pairs(claim: str, exact: bool) -> pd.DataFrame:
         ``mark_exact``.
     """
     values, marks = read(claim)
-    rows = [
-        {
-            "claim": claim,
-            "first": first,
-            "second": second,
-            "printed": float(values.loc[first, second]),
-            "mark": str(marks.loc[first, second]),
-            "p_t": t_pvalue(float(values.loc[first, second])),
-        }
-        for first, second in combinations(values.index, 2)
-    ]
-    table = pd.DataFrame(rows)
-    corrected = holm({str(place): p for place, p in enumerate(table["p_t"])})
+    table = pd.DataFrame(combinations(values.index, 2), columns=["first", "second"])
+    places = list(table.itertuples(index=False, name=None))
+    table["printed"] = [float(values.loc[place]) for place in places]
+    table["mark"] = [str(marks.loc[place]) for place in places]
+    table["p_t"] = table["printed"].map(t_pvalue)
     table["mark_t"] = table["p_t"].map(mark)
-    table["holm_t"] = list(corrected.values())
+    table["holm_t"] = multipletests(table["p_t"], method="holm")[1]
     table["mark_holm"] = table["holm_t"].map(mark)
     table["p_exact"] = table["printed"].map(exact_pvalue) if exact else np.nan
     table["mark_exact"] = table["p_exact"].map(mark) if exact else ""
+    table.insert(0, "claim", claim)
     return table
 
 
@@ -134,12 +139,14 @@ def structure(claim: str) -> dict[str, float]:
     """
     values, _ = read(claim)
     matrix = values.to_numpy()
-    attainable = np.unique(np.round(_null(ARCHITECTURES), 10))
+    attainable = np.unique(np.round(rank_correlations()[0], 10))
     on_grid = np.abs(matrix[..., None] - attainable).min(-1).max() < 1e-6
-    found = {"asymmetry": float(np.abs(matrix - matrix.T).max())}
-    for place, value in enumerate(np.linalg.eigvalsh((matrix + matrix.T) / 2), start=1):
-        found[f"eigenvalue_{place}"] = float(value)
-    return found | {"realisations": float(realisations(values)) if on_grid else -1.0}
+    eigenvalues = enumerate(np.linalg.eigvalsh((matrix + matrix.T) / 2), start=1)
+    return {
+        "asymmetry": float(np.abs(matrix - matrix.T).max()),
+        **{f"eigenvalue_{place}": float(value) for place, value in eigenvalues},
+        "realisations": float(realisations(values)) if on_grid else -1.0,
+    }
 
 
 def dunn(scores: pd.DataFrame) -> pd.DataFrame:
@@ -152,19 +159,16 @@ def dunn(scores: pd.DataFrame) -> pd.DataFrame:
         One row a pair: ``first``, ``second``, ``z``, ``p`` (two-sided), ``p_holm``.
     """
     values = scores.to_numpy(dtype=np.float64)
-    ranks = stats.rankdata(values).reshape(values.shape)
+    ranks = pd.DataFrame(stats.rankdata(values).reshape(values.shape), columns=scores.columns)
     total, size = values.size, len(values)
     ties = np.unique(values, return_counts=True)[1].astype(np.float64)
     variance = total * (total + 1) / 12 - (ties**3 - ties).sum() / (12 * (total - 1))
-    means = dict(zip(scores.columns, ranks.mean(0), strict=True))
-    rows = []
-    for first, second in combinations(scores.columns, 2):
-        z = (means[first] - means[second]) / np.sqrt(variance * 2 / size) if variance else 0.0
-        p = float(2 * stats.norm.sf(abs(z)))
-        rows.append({"first": str(first), "second": str(second), "z": float(z), "p": p})
-    table = pd.DataFrame(rows)
-    corrected = holm({str(place): p for place, p in enumerate(table["p"])})
-    table["p_holm"] = list(corrected.values())
+    means = ranks.mean()
+    table = pd.DataFrame(combinations(map(str, means.index), 2), columns=["first", "second"])
+    gaps = table["first"].map(means) - table["second"].map(means)
+    table["z"] = gaps / np.sqrt(variance * 2 / size) if variance else 0.0
+    table["p"] = 2 * stats.norm.sf(table["z"].abs())
+    table["p_holm"] = multipletests(table["p"], method="holm")[1]
     return table
 
 
@@ -199,20 +203,93 @@ def correlations(
         where a column is constant.
     """
     measure = {"spearman": stats.spearmanr, "pearson": stats.pearsonr}[kind]
-    found = {
-        (str(first), str(second)): measure(scores[first], scores[second])
-        for first, second in combinations(scores.columns, 2)
-        if scores[first].nunique() > 1 and scores[second].nunique() > 1
+    pairs = list(combinations(map(str, scores.columns), 2))
+    results = {
+        pair: measure(scores[pair[0]], scores[pair[1]])
+        for pair in pairs
+        if (scores[list(pair)].nunique() > 1).all()
     }
-    corrected = (
-        holm({" ".join(pair): float(r.pvalue) for pair, r in found.items()}) if found else {}
-    )
-    shown = {}
-    for first, second in combinations(map(str, scores.columns), 2):
-        result = found.get((first, second))
-        if result is None:
-            shown[first, second] = "–"
-            continue
-        stars = mark(corrected[f"{first} {second}"]).replace("ns", "")
-        shown[first, second] = f"{float(result.statistic):.2f}{stars}"
-    return shown
+    pvalues = [result.pvalue for result in results.values()]
+    corrected = multipletests(pvalues, method="holm")[1] if pvalues else ()
+    words = {
+        pair: f"{float(result.statistic):.2f}{mark(p).replace('ns', '')}"
+        for (pair, result), p in zip(results.items(), corrected, strict=True)
+    }
+    return dict.fromkeys(pairs, "–") | words
+
+
+# what is said of Adebayo et al.
+
+DOCUMENT = "adebayo-2018-appendix"
+FILE = "concordance-adebayo.csv"
+
+#: methods of each part of the sentence, in the words of the appendix, and what is said of them
+PARTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "Gradients and GradCAM pass": (
+        ("gradient", "gradcam"),
+        ("pass the", "passes the", "sensitive to"),
+    ),
+    "Guided BP and Guided GC fail": (
+        ("guided backpropagation", "guided gradcam"),
+        ("fail", "invariant", "insensitive"),
+    ),
+    "InputXGradient and IG are undecided": (
+        ("gradient input", "integrated gradient"),
+        ("undecided", "unclear", "inconclusive"),
+    ),
+}
+
+#: who is said to have found the implementations flawed
+OTHER_PAPER = "sixt"
+
+
+def concordance() -> pd.DataFrame:
+    """The counts: columns ``document``, ``section``, ``term``, ``count``.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    path = default_ledger().with_name(FILE)
+    if not path.is_file():
+        raise UsageError(f"there is no {FILE}; make it with python -m {__spec__.name}")
+    return pd.read_csv(path, comment="#", keep_default_na=False)
+
+
+def anchored(table: pd.DataFrame) -> pd.DataFrame:
+    """Where each part of the sentence stands.
+
+    Returns:
+        One row a part: ``part``, ``methods`` and ``verdicts``, the occurrences of its methods and
+        of the words for what is said of them, and ``together``, the sections that hold one of
+        each.
+    """
+    rows = []
+    for part, words in PARTS.items():
+        both = [table[table["term"].isin(group)] for group in words]
+        about, said = (set(rows["section"]) for rows in both)
+        methods, verdicts = (int(rows["count"].sum()) for rows in both)
+        rows.append((part, methods, verdicts, len(about & said)))
+    return pd.DataFrame(rows, columns=["part", "methods", "verdicts", "together"])
+
+
+def main(arguments: list[str]) -> None:
+    """Write the counts from the appendix.
+
+    Raises:
+        UsageError: something else than one file.
+    """
+    if len(arguments) != 1 or not Path(arguments[0]).is_file():
+        raise UsageError("name one Markdown file, the appendix of Adebayo et al. (2018)")
+    path = Path(arguments[0])
+    words = [word for groups in PARTS.values() for group in groups for word in group]
+    terms = sorted({*words, OTHER_PAPER})
+    rows = counts({DOCUMENT: path.read_text(encoding="utf-8")}, terms)
+    text = as_csv(rows, {DOCUMENT: file_sha256(path), "terms": terms_sha256(terms)})
+    write_atomically(default_ledger().with_name(FILE), text)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except UsageError as problem:
+        sys.exit(f"sanitygap: {problem}")

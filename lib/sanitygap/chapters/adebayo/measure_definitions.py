@@ -1,7 +1,7 @@
 """The methods and similarities of Adebayo et al. (2018), checked against their definitions."""
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, get_args
 
 import captum.attr
@@ -23,7 +23,8 @@ from sanitygap.models.explainable import Explainable, Preprocessing
 from sanitygap.seeds import generator, stable_seed
 from sanitygap.table import Context, table
 
-Row = dict[str, Any]
+#: quantity, subject and value
+Measured = Iterator[tuple[str, str, float]]
 
 #: side of the inputs of torchvision's networks here: the smallest that all of them take
 SIDE = 96
@@ -33,11 +34,6 @@ APPENDIX = (
     "gradient", "gradient-x-input", "guided-backprop", "grad-cam", "guided-grad-cam",
     "integrated-gradients", "smoothgrad", "vargrad",
 )  # fmt: skip
-
-
-def row(claim: str, quantity: str, subject: str, value: float) -> Row:
-    """One measured quantity."""
-    return {"claim": claim, "quantity": quantity, "subject": subject, "value": float(value)}
 
 
 def bare(module: nn.Module, size: int) -> Explainable:
@@ -84,22 +80,17 @@ def largest(values: Tensor) -> float:
     return float(values.detach().abs().max())
 
 
-def shapes(context: Context) -> list[Row]:
+def shapes(context: Context) -> Measured:
     """Whether each method's values, before channels are summed, have the shape of the inputs."""
     model, inputs = context.model, context.batch((0,)).inputs
     methods, targets = defined(model, APPENDIX), model.predict(inputs)
-    rows = []
     for name, values in unpooled(model, inputs, targets, methods, [0], Sampling(2, 2)).items():
-        same = values.shape[2:] == inputs.shape[2:]
-        rows += [
-            row("adebayo-def", "same shape", name, values.shape == inputs.shape),
-            row("adebayo-def", "same height and width", name, same),
-            row("adebayo-def", "channels", name, values.shape[1]),
-        ]
-    return rows
+        yield "same shape", name, values.shape == inputs.shape
+        yield "same height and width", name, values.shape[2:] == inputs.shape[2:]
+        yield "channels", name, values.shape[1]
 
 
-def gradient(seed: int, points: int = 20) -> list[Row]:
+def gradient(seed: int, points: int = 20) -> Measured:
     """The gradient against central differences, away from kinks."""
     model, inputs = random_grey_network(seed), grey_inputs(seed, 1)
     target = model.predict(inputs)
@@ -111,27 +102,21 @@ def gradient(seed: int, points: int = 20) -> list[Row]:
         change = change.view_as(inputs)
         higher, lower = (model.module(inputs + sign * change)[0, target] for sign in (1, -1))
         errors.append(float((higher - lower) / (2 * step) - found[place]))
-    error = np.abs(errors).max() / float(found.abs().max())
-    return [row("adebayo-a1-grad", "relative error", "central differences", error)]
+    yield "relative error", "central differences", np.abs(errors).max() / float(found.abs().max())
 
 
-def gradient_x_input(seed: int) -> list[Row]:
+def gradient_x_input(seed: int) -> Measured:
     """Gradient x input against DeepLIFT, LRP and integrated gradients, without and with biases."""
-    inputs = grey_inputs(seed)
-    others = {"deeplift": "deeplift", "lrp-zero": "LRP, ε to 0", "integrated-gradients": "IG"}
-    rows = []
-    for biases in (False, True):
+    inputs, others = grey_inputs(seed), ("deeplift", "lrp-zero", "integrated-gradients")
+    for words, biases in (("without biases", False), ("with biases", True)):
         model = random_grey_network(seed, biases)
         names, targets = ["gradient-x-input", *others], model.predict(inputs)
         # many steps, so that what differs is the bias and not the sum that stands for the integral
         maps = attribute(model, inputs, targets, names, range(len(inputs)), Sampling(300))
         # its relevance starts at 1 here, and at the score in the identity
         maps["lrp-zero"] *= model.scores(inputs).gather(1, targets[:, None])[..., None]
-        words = "with biases" if biases else "without biases"
         for name in others:
-            value = relative(maps[name], maps["gradient-x-input"])
-            rows.append(row("adebayo-a2-gxi", f"relative difference {words}", name, value))
-    return rows
+            yield f"relative difference {words}", name, relative(maps[name], maps[names[0]])
 
 
 class _GuidedStep(torch.autograd.Function):
@@ -153,14 +138,13 @@ class _GuidedByHand(nn.Module):
     forward = staticmethod(_GuidedStep.apply)
 
 
-def guided_backpropagation(seed: int, networks: Iterable[str]) -> list[Row]:
+def guided_backpropagation(seed: int, networks: Sequence[str]) -> Measured:
     """The project's guided backpropagation against captum's, and both against the plain gradient.
 
     Args:
         seed: of weights and inputs.
         networks: of torchvision. captum hooks ``nn.ReLU`` only.
     """
-    rows, claim = [], "adebayo-a3-gbp"
     for name in networks:
         model = bare(_torchvision_network(seed, name), SIDE)
         inputs = seeded(seed, torch.randn, 1, 3, SIDE, SIDE)
@@ -172,24 +156,19 @@ def guided_backpropagation(seed: int, networks: Iterable[str]) -> list[Row]:
             theirs = guided.attribute(inputs.clone().requires_grad_(), target=request.targets)
         with GuidedRectifiers() as mode:
             model.module(inputs)
-        rows += [
-            row(claim, "difference to captum", name, largest(own - theirs)),
-            row(claim, "largest value", name, largest(own)),
-            row(claim, "captum's difference to the gradient", name, largest(theirs - plain)),
-            row(claim, "ReLUs guided", name, mode.calls),
-            row(claim, "ReLUs called", name, _relu_calls(model.module, inputs)),
-        ]
+        yield "difference to captum", name, largest(own - theirs)
+        yield "largest value", name, largest(own)
+        yield "captum's difference to the gradient", name, largest(theirs - plain)
+        yield "ReLUs guided", name, mode.calls
+        yield "ReLUs called", name, _relu_calls(model.module, inputs)
     module = seeded(seed, cnn, 8)
-    inputs = seeded(seed, torch.rand, 4, 3, 28, 28)
-    model = bare(module, 28)
-    request = request_for(model, inputs)
+    request = request_for(bare(module, 28), seeded(seed, torch.rand, 4, 3, 28, 28))
     own = guided_pass(request)
     for part, layer in list(module.named_children()):
         if isinstance(layer, nn.ReLU):
             setattr(module, part, _GuidedByHand())
-    by_hand = input_gradient(module, inputs, request.targets)
-    rows.append(row(claim, "difference to the formula", "CNN", largest(own - by_hand)))
-    return rows
+    by_hand = input_gradient(module, request.inputs, request.targets)
+    yield "difference to the formula", "CNN", largest(own - by_hand)
 
 
 def _torchvision_network(seed: int, name: str) -> nn.Module:
@@ -200,21 +179,17 @@ def _torchvision_network(seed: int, name: str) -> nn.Module:
 
 def _relu_calls(module: nn.Module, inputs: Tensor) -> int:
     """ReLU nodes of the graph that autograd records, which no function call escapes."""
-    leaf = inputs.clone().requires_grad_()
-    seen, queue = set(), [module(leaf).grad_fn]
-    names = ("ReluBackward0", "HardtanhBackward0")
-    count = 0
+    seen, queue, count = set(), [module(inputs.clone().requires_grad_()).grad_fn], 0
     while queue:
         node = queue.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        count += node.name() in names
-        queue += [next_node for next_node, _ in node.next_functions]
+        if node is not None and node not in seen:
+            seen.add(node)
+            count += node.name() in ("ReluBackward0", "HardtanhBackward0")
+            queue += [following for following, _ in node.next_functions]
     return count
 
 
-def grad_cam(seed: int) -> list[Row]:
+def grad_cam(seed: int) -> Measured:
     """Grad-CAM and guided Grad-CAM against captum's, on a ResNet-18 in double precision."""
     model = bare(_torchvision_network(seed, "resnet18").double(), SIDE)
     inputs = seeded(seed, torch.randn, 2, 3, SIDE, SIDE, dtype=torch.float64)
@@ -226,46 +201,44 @@ def grad_cam(seed: int) -> list[Row]:
     maps = unpooled(model, inputs, targets, ["grad-cam", "guided-grad-cam"], range(2))
     leaf = inputs.clone().requires_grad_()
     with warnings.catch_warnings(action="ignore"):  # it says that it sets hooks
-        theirs = captum.attr.LayerGradCam(model.module, layer).attribute(
-            leaf, target=targets, relu_attributions=True
-        )
-        upsampled = captum.attr.LayerAttribution.interpolate(
-            theirs, (SIDE, SIDE), interpolate_mode="bilinear"
-        )
-        guided = captum.attr.GuidedGradCam(model.module, layer).attribute(
-            leaf, target=targets, interpolate_mode="bilinear"
-        )
-    claim = "adebayo-a4-gradcam"
-    return [
-        row(claim, "relative difference", "Grad-CAM", relative(coarse, theirs)),
-        row(claim, "relative difference", "Grad-CAM, upsampled",
-            relative(maps["grad-cam"], upsampled)),
-        row(claim, "relative difference", "guided Grad-CAM",
-            relative(maps["guided-grad-cam"], guided)),
-    ]  # fmt: skip
+        explainer = captum.attr.LayerGradCam(model.module, layer)
+        theirs = explainer.attribute(leaf, target=targets, relu_attributions=True)
+        both = captum.attr.GuidedGradCam(model.module, layer)
+        guided = both.attribute(leaf, target=targets, interpolate_mode="bilinear")
+    enlarge = captum.attr.LayerAttribution.interpolate
+    upsampled = enlarge(theirs, (SIDE, SIDE), interpolate_mode="bilinear")
+    for name, own, other in (
+        ("Grad-CAM", coarse, theirs),
+        ("Grad-CAM, upsampled", maps["grad-cam"], upsampled),
+        ("guided Grad-CAM", maps["guided-grad-cam"], guided),
+    ):
+        yield "relative difference", name, relative(own, other)
 
 
-def integrated_gradients(
-    seed: int, trained: nn.Module, inputs: Tensor, steps: Sequence[int] = (10, 100, 300)
-) -> list[Row]:
+#: the trained network in which completeness is checked, and how many digits
+TRAINED, DIGITS = Plan("digits", "CNN", epochs=6, shrink=4), 6
+
+
+def integrated_gradients(context: Context, steps: Sequence[int] = (10, 100, 300)) -> Measured:
     """Completeness by number of steps, and the formula differentiated literally.
 
+    A network with random weights is shown beside a trained one: its logits hardly differ between
+    an image and the baseline, so that a relative error says little.
+
     Args:
-        seed: of random weights.
-        trained: a trained network. One with random weights is shown beside it: its logits hardly
-            differ between an image and the baseline, so that a relative error says little.
-        inputs: what it was trained to classify, float64 ``(N, 3, H, W)``.
+        context: seed, device, and the folder of the data if the run's images are the same.
         steps: of the midpoint rule.
     """
-    rows, claim = [], "adebayo-a5-ig"
+    seed = context.seed
+    trained = grey_network(context, TRAINED).model.module.cpu().double()
+    digits = as_inputs(grey_images(context, TRAINED.data).test[:DIGITS]).double()
     quantities = {
-        "relative error": (bare(trained.double(), inputs.shape[-1]), inputs),
+        "relative error": (bare(trained, digits.shape[-1]), digits.repeat(1, 3, 1, 1)),
         "relative error, random weights": (random_grey_network(seed), grey_inputs(seed)),
     }
     for quantity, (model, shown) in quantities.items():
         for count in steps:
-            error = _incompleteness(model, shown, count)
-            rows.append(row(claim, quantity, f"{count} steps", error))
+            yield quantity, f"{count} steps", _incompleteness(model, shown, count)
     weights = seeded(seed, torch.randn, 12, dtype=torch.float64)
     x = seeded(seed + 1, torch.randn, 12, dtype=torch.float64)
     literal = torch.zeros_like(x)
@@ -273,8 +246,7 @@ def integrated_gradients(
         leaf = x.clone().requires_grad_()
         literal += torch.autograd.grad((weights * (alpha * leaf)).sum(), leaf)[0] / 300
     ratio = float((x * literal).sum() / (weights * x).sum())
-    rows.append(row(claim, "literal derivative over S(x) - S(0)", "linear S", ratio))
-    return rows
+    yield "literal derivative over S(x) - S(0)", "linear S", ratio
 
 
 def _incompleteness(model: Explainable, inputs: Tensor, steps: int) -> float:
@@ -283,19 +255,14 @@ def _incompleteness(model: Explainable, inputs: Tensor, steps: int) -> float:
     with torch.no_grad():
         rise = model.module(inputs) - model.module(torch.zeros_like(inputs))
     rise = rise.gather(1, targets[:, None])[:, 0]
-    maps = attribute(
-        model, inputs, targets, ["integrated-gradients"], range(len(inputs)), Sampling(steps), 100
-    )
-    error = maps["integrated-gradients"].sum((1, 2)) - rise
+    name, keys = "integrated-gradients", range(len(inputs))
+    maps = attribute(model, inputs, targets, [name], keys, Sampling(steps), 100)
+    error = maps[name].sum((1, 2)) - rise
     return float((error.abs() / rise.abs()).max())
 
 
 def _noisy(
-    score: Callable[[Tensor], Tensor],
-    at: float,
-    sigma: float,
-    sampled: tuple[int, int],
-    *seeds: object,
+    score: Callable[[Tensor], Tensor], at: float, sigma: float, draws: tuple[int, int], *seeds: Any
 ) -> Tensor:
     """Mean and variance of a score's gradient over noise, by the library.
 
@@ -304,13 +271,13 @@ def _noisy(
         at: the value of the first pixel; the second is 1 more, so that the noise level is the
             deviation.
         sigma: of the noise.
-        sampled: noisy copies, and repetitions.
+        draws: noisy copies, and repetitions.
         seeds: of the noise.
 
     Returns:
         float64 ``(repetitions, 6, 1, 2)``: channels 0 to 2 are means, 3 to 5 variances.
     """
-    copies, repeats = sampled
+    copies, repeats = draws
     inputs = torch.full((repeats, 3, 1, 2), at, dtype=torch.float64)
     inputs[:, :, :, 1] = at + 1
     module = nn.Module()
@@ -326,84 +293,75 @@ def _of_first(score: Callable[[Tensor], Tensor]) -> Any:
     return lambda inputs: score(inputs[:, 0, 0, :1])
 
 
-def smoothgrad(seed: int, repeats: int = 1000) -> list[Row]:
+def smoothgrad(seed: int, repeats: int = 1000) -> Measured:
     """SmoothGrad of a ReLU of one variable against the normal distribution function."""
-    at, sigma, counts = 0.4, 1.0, (8, 32, 128)
-    truth = float(norm.cdf(at / sigma))
-    claim, deviations = "adebayo-a6-sg", []
+    at, sigma, counts, name = 0.4, 1.0, (8, 32, 128), "ReLU of one variable"
+    deviations = []
     for count in counts:
         values = _noisy(_of_first(torch.relu), at, sigma, (count, repeats), seed, count)
         found = values[:, 0, 0, 0].numpy()
         deviations.append(found.std(ddof=1))
+    yield "limit", "Φ(x/σ)", norm.cdf(at / sigma)
     # the most copies: mean over repetitions, with its standard error
-    error = found.std(ddof=1) / np.sqrt(repeats)
-    slope, name = np.polyfit(np.log(counts), np.log(deviations), 1)[0], "ReLU of one variable"
-    return [
-        row(claim, "limit", "Φ(x/σ)", truth),
-        row(claim, "average", name, found.mean()),
-        row(claim, "standard error", name, error),
-        row(claim, "slope of log deviation on log N", name, slope),
-    ]
+    yield "average", name, found.mean()
+    yield "standard error", name, deviations[-1] / np.sqrt(repeats)
+    slope = np.polyfit(np.log(counts), np.log(deviations), 1)[0]
+    yield "slope of log deviation on log N", name, slope
 
 
-def vargrad(seed: int, repeats: int = 1000, count: int = 50) -> list[Row]:
+def vargrad(seed: int, repeats: int = 1000, count: int = 50) -> Measured:
     """VarGrad of a quadratic and of a cubic score, and of a network beside its gradient."""
-    sigma, claim, rows = 0.7, "adebayo-a7-vg", []
+    sigma, curvature = 0.7, 1.7
+    draws: dict[str, np.ndarray] = {}
     correction = count / (count - 1)  # the library divides by the number of copies
 
-    def measured(subject: str, score: Any, at: float, truth: float) -> np.ndarray:
+    def variance(subject: str, score: Any, at: float, truth: float) -> Measured:
         values = _noisy(_of_first(score), at, sigma, (count, repeats), seed, count)
-        found = values[:, 3, 0, 0].numpy() * correction
-        error = found.std(ddof=1) / np.sqrt(repeats)
-        for quantity, value in (
-            ("variance", found.mean()), ("standard error", error), ("limit", truth)
-        ):  # fmt: skip
-            rows.append(row(claim, quantity, subject, value))
-        return found
+        draws[subject] = found = values[:, 3, 0, 0].numpy() * correction
+        yield "variance", subject, found.mean()
+        yield "standard error", subject, found.std(ddof=1) / np.sqrt(repeats)
+        yield "limit", subject, truth
 
-    curvature = 1.7
-    quadratic = [
-        measured(
-            f"quadratic, x = {at:g}, b = {b:g}",
-            lambda x, b=b: 0.5 * curvature * x.square() + b * x,
-            at,
-            sigma**2 * curvature**2,
-        )
-        for at, b in ((0.3, 0.0), (2.0, 5.0))
-    ]
-    gap = float(np.abs(quadratic[0] - quadratic[1]).max())
-    rows.append(row(claim, "change with x and b", "quadratic", gap))
+    for at, b in ((0.3, 0.0), (2.0, 5.0)):
+        subject, truth = f"quadratic, x = {at:g}, b = {b:g}", sigma**2 * curvature**2
+        yield from variance(subject, lambda x, b=b: 0.5 * curvature * x.square() + b * x, at, truth)
+    one, other = draws.values()
+    yield "change with x and b", "quadratic", np.abs(one - other).max()
     for at in (0.0, 1.5):
         truth = sigma**2 * at**2 + sigma**4 / 2
-        measured(f"cubic, x = {at:g}", lambda x: x.pow(3) / 6, at, truth)
-    rows += _quadratic_of_several(seed, sigma, repeats, count)
-    model, inputs = random_grey_network(seed), grey_inputs(seed)
-    maps = attribute(
-        model, inputs, model.predict(inputs), ["gradient", "vargrad"], range(4), Sampling(2, 50)
-    )
-    ranks = [
-        spearmanr(g.abs().flatten(), v.flatten()).statistic
-        for g, v in zip(maps["gradient"], maps["vargrad"], strict=True)
-    ]
-    rows.append(row(claim, "Spearman with |gradient|", "CNN, random weights", np.mean(ranks)))
-    return rows
-
-
-def _quadratic_of_several(seed: int, sigma: float, repeats: int, count: int) -> list[Row]:
-    """A quadratic of six variables: largest distance to the truth in standard errors."""
+        yield from variance(f"cubic, x = {at:g}", lambda x: x.pow(3) / 6, at, truth)
     matrix = seeded(seed, torch.randn, 6, 6, dtype=torch.float64)
     matrix = matrix + matrix.T
 
-    def score(inputs: Tensor) -> Tensor:
+    def several(inputs: Tensor) -> Tensor:
         flat = inputs.flatten(1)
         return 0.5 * ((flat @ matrix) * flat).sum(1, keepdim=True)
 
-    values = _noisy(score, 0.2, sigma, (count, repeats), seed, "several")[:, 3:]
-    found = values.flatten(1) * count / (count - 1)
-    truth = sigma**2 * matrix.square().sum(1)
-    error = found.std(0) / repeats**0.5
-    distance = float(((found.mean(0) - truth) / error).abs().max())
-    return [row("adebayo-a7-vg", "distance in standard errors", "quadratic of 6", distance)]
+    values = _noisy(several, 0.2, sigma, (count, repeats), seed, "several")[:, 3:]
+    found, limit = values.flatten(1) * correction, sigma**2 * matrix.square().sum(1)
+    distance = (found.mean(0) - limit) / (found.std(0) / repeats**0.5)
+    yield "distance in standard errors", "quadratic of 6", largest(distance)
+    model, inputs, names = random_grey_network(seed), grey_inputs(seed), ["gradient", "vargrad"]
+    maps = attribute(model, inputs, model.predict(inputs), names, range(4), Sampling(2, 50))
+    pairs = zip(maps["gradient"], maps["vargrad"], strict=True)
+    ranks = [spearmanr(g.abs().flatten(), v.flatten()).statistic for g, v in pairs]
+    yield "Spearman with |gradient|", "CNN, random weights", np.mean(ranks)
+
+
+def similarities(seed: int, side: int = 96, count: int = 4) -> Measured:
+    """Each similarity of a map with itself and with its negative, on random maps."""
+    source = generator(seed, "similarities")
+    maps = torch.randn(count, side, side, generator=source, dtype=torch.float64)
+    metrics = {
+        "Spearman, signed": similarity.spearman,
+        "Spearman, absolute": lambda a, b: similarity.spearman(a.abs(), b.abs()),
+        "SSIM": lambda a, b: similarity.ssim(a, b, DATA_RANGE, UNIFORM),
+        "HOG": lambda a, b: similarity.pearson(hog(a), hog(b)),
+    }
+    for name, metric in metrics.items():
+        for quantity, other in (("identical maps", maps), ("flipped sign", -maps)):
+            for value in metric(maps, other).tolist():
+                yield quantity, name, value
 
 
 #: the networks on which guided backpropagation is compared with captum's; the criterion names the
@@ -429,7 +387,7 @@ def definitions(
     networks: Sequence[str] = NETWORKS,
     repeats: int = 1000,
     topics: Sequence[Topic] = TOPICS,
-) -> list[Row]:
+) -> Iterator[dict[str, Any]]:
     """Measured quantities behind the definitions of Appendix A and the metrics of Appendix B.
 
     Args:
@@ -439,45 +397,18 @@ def definitions(
         topics: what is measured, in parts of their own.
     """
     seed = context.seed
-    measures: tuple[Callable[[], list[Row]], ...] = (
-        lambda: gradient(seed),
-        lambda: gradient_x_input(seed),
-        lambda: guided_backpropagation(seed, networks),
-        lambda: grad_cam(seed),
-        lambda: integrated_gradients(seed, *trained_network(context)),
-        lambda: smoothgrad(seed, repeats),
-        lambda: vargrad(seed, repeats),
-        lambda: similarities(seed),
-        lambda: shapes(context),
-    )
-    known = dict(zip(TOPICS, measures, strict=True))
-    return [row for topic in topics for row in known[topic]()]
-
-
-#: the trained network in which completeness is checked, and how many digits
-TRAINED, DIGITS = Plan("digits", "CNN", epochs=6, shrink=4), 6
-
-
-def trained_network(context: Context) -> tuple[nn.Module, Tensor]:
-    """A small CNN trained on the embedded digits, and some of them, float64 ``(N, 3, 28, 28)``."""
-    module = grey_network(context, TRAINED).model.module
-    shown = grey_images(context, TRAINED.data).test[:DIGITS]
-    return module.cpu(), as_inputs(shown).double().repeat(1, 3, 1, 1)
-
-
-def similarities(seed: int, side: int = 96, count: int = 4) -> list[Row]:
-    """Each similarity of a map with itself and with its negative, on random maps."""
-    source = generator(seed, "similarities")
-    maps = torch.randn(count, side, side, generator=source, dtype=torch.float64)
-    metrics = {
-        "Spearman, signed": similarity.spearman,
-        "Spearman, absolute": lambda a, b: similarity.spearman(a.abs(), b.abs()),
-        "SSIM": lambda a, b: similarity.ssim(a, b, DATA_RANGE, UNIFORM),
-        "HOG": lambda a, b: similarity.pearson(hog(a), hog(b)),
+    known: dict[Topic, tuple[str, Measured]] = {  # nothing is measured before it is asked for
+        "gradient": ("adebayo-a1-grad", gradient(seed)),
+        "gradient x input": ("adebayo-a2-gxi", gradient_x_input(seed)),
+        "guided backpropagation": ("adebayo-a3-gbp", guided_backpropagation(seed, networks)),
+        "Grad-CAM": ("adebayo-a4-gradcam", grad_cam(seed)),
+        "integrated gradients": ("adebayo-a5-ig", integrated_gradients(context)),
+        "SmoothGrad": ("adebayo-a6-sg", smoothgrad(seed, repeats)),
+        "VarGrad": ("adebayo-a7-vg", vargrad(seed, repeats)),
+        "similarities": ("adebayo-metrics", similarities(seed)),
+        "shapes": ("adebayo-def", shapes(context)),
     }
-    return [
-        row("adebayo-metrics", quantity, name, value)
-        for name, metric in metrics.items()
-        for quantity, other in (("identical maps", maps), ("flipped sign", -maps))
-        for value in (metric(maps, other).tolist())
-    ]
+    for topic in topics:
+        claim, rows = known[topic]
+        for quantity, subject, value in rows:
+            yield {"claim": claim, "quantity": quantity, "subject": subject, "value": float(value)}

@@ -1,1 +1,0 @@
-"""Methods and similarities as Adebayo et al. (2018) define them."""
