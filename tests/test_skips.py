@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import pearsonr
 
-from sanitygap.chapters.skips import small_networks as residual_networks
+from sanitygap.chapters.skips import measure as residual_networks
 from sanitygap.claims import CriterionContext, find_claim, judge
 from sanitygap.images import load_images
 from sanitygap.models import load_model

@@ -7,9 +7,7 @@ import pandas as pd
 
 from sanitygap.claims import CriterionContext, Verdict, criterion
 from sanitygap.errors import UsageError
-from sanitygap.inference import Interval, rank_agreement
 from sanitygap.judge import Tables
-from sanitygap.scores import complete
 
 Judge = Callable[..., Verdict]
 Judgement = Callable[[Tables, CriterionContext], Verdict]
@@ -85,30 +83,3 @@ def encoding_is_sound(proofs: pd.DataFrame) -> bool:
     """Whether every mutant was refuted: no encoding proves a wrong variant."""
     mutants = proofs.loc[proofs["kind"] == "mutant", "outcome"]
     return len(mutants) > 0 and bool((mutants == "counterexample").all())
-
-
-def agreement_of_normalizers(
-    maps: pd.DataFrame, first: str, second: str
-) -> tuple[Interval | None, str]:
-    """Kendall's tau between the orders of methods by MSE under two normalisations of real maps.
-
-    A dead network, all of whose units are off, has all-zero maps, which cannot be normalised; such
-    images are left out and counted.
-
-    Args:
-        maps: the table map-normalizers.
-        first, second: normalisers, as in its columns ``mse_...``.
-
-    Returns:
-        The agreement, None if fewer than two images are left, and a phrase about it for evidence.
-    """
-    tables = complete(
-        *(maps.pivot(index="image", columns="method", values=f"mse_{n}") for n in (first, second))
-    )
-    n, methods = len(tables[0]), tables[0].shape[1]
-    dropped = f"{maps['image'].nunique() - n} with an all-zero map left out"
-    if n < 2:
-        return None, f"{n} images are too few to rank {methods} methods ({dropped})"
-    tau = rank_agreement(tables[0], tables[1])
-    shown = f"{tau.estimate:.2f} [{tau.low:.2f}, {tau.high:.2f}]"
-    return tau, f"Kendall tau {shown} for {methods} methods over {n} images ({dropped})"

@@ -1,4 +1,4 @@
-"""Pages about formal statements and the activations they are applied to."""
+"""Pages about formal statements: their figures, and what a machine proved."""
 
 import re
 from collections.abc import Callable, Hashable, Mapping
@@ -10,11 +10,7 @@ from pandas.io.formats.style import Styler
 
 from sanitygap.figures.plate import Plate
 from sanitygap.runs import Study
-from sanitygap.show import (
-    shows,
-    text_table,
-    with_intervals,
-)
+from sanitygap.show import shows, text_table, with_intervals
 from sanitygap.words import listed
 
 Draw = Callable[[pd.DataFrame], Figure]
@@ -37,13 +33,11 @@ def described(draw: Draw, rows: pd.DataFrame, numbers: pd.DataFrame, settings: s
 def statement_plate(study: Study, table: str, draw: Draw) -> Plate:
     """A figure about a formal statement; see :func:`described`."""
     numbers, parameters = study.table(table), study.made(table)["parameters"]
-    words = ", ".join(f"{name} = {parameter_in_words(value)}" for name, value in parameters.items())
+    words = ", ".join(
+        f"{name} = {listed(value) if isinstance(value, list | tuple) and value else value}"
+        for name, value in parameters.items()
+    )
     return described(draw, numbers, numbers, f"Simulated: {words}, seed {study.settings.seed}")
-
-
-def parameter_in_words(value: object) -> str:
-    """A setting for a caption: lists without their brackets."""
-    return listed(value) if isinstance(value, list | tuple) and value else str(value)
 
 
 def proof_table(study: Study, table: str) -> Styler:
@@ -81,19 +75,13 @@ SIGNS = {"<=": "≤", ">=": "≥", "!=": "≠", "^2": "²", " x Input": " × Inp
 
 
 def formula(text: str) -> str:
-    """A solver's words as HTML, with indices below the line: ``var_a`` or ``gamma_1``."""
-    text = escape(typeset(text))
-    text = re.sub(r"(?<=[^\W_])_([A-Za-z0-9]+)", r"<sub>\1</sub>", text)
-    return re.sub(r"\bv_(?!\w)", "v<sub>∅</sub>", text)  # a game without players
-
-
-def typeset(text: str) -> str:
-    """A solver's ASCII with the usual signs: ``gamma_1 <= x^2`` becomes ``γ_1 ≤ x²``."""
+    """A solver's ASCII as HTML with the usual signs: ``gamma_1 <= x^2`` becomes ``γ₁ ≤ x²``."""
     for word, sign in SYMBOLS.items():
         text = re.sub(rf"(?<![A-Za-z]){word}(?![A-Za-z])", sign, text)
     for letters, sign in SIGNS.items():
         text = text.replace(letters, sign)
-    return text
+    text = re.sub(r"(?<=[^\W_])_([A-Za-z0-9]+)", r"<sub>\1</sub>", escape(text))
+    return re.sub(r"\bv_(?!\w)", "v<sub>∅</sub>", text)  # a game without players
 
 
 def _intervals(table: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from torch import nn
 
 from sanitygap.chapters.properties import judge as properties
 from sanitygap.chapters.theorem_2 import activations
-from sanitygap.chapters.theorem_2 import judge_activations as criteria
+from sanitygap.chapters.theorem_2 import judge as criteria
 from sanitygap.chapters.theorem_2.theory import cauchy_tail
 from sanitygap.claims import CriterionContext
 from sanitygap.inference import UndefinedStatisticError

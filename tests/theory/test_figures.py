@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import pytest
 
-from sanitygap.chapters.theorem_2 import plots
+from sanitygap.chapters.theorem_2 import show
 from sanitygap.figures.plate import theme
 
 
@@ -16,7 +16,7 @@ def _themed():
 
 def test_two_sided_frequencies_are_shown_against_the_tail(table):
     rows = table("theorem-2")
-    axis = plots.overtaking(rows).axes[0]
+    axis = show.overtaking(rows).axes[0]
     two_sided = rows[rows["event"] == "two-sided"]
     (line,) = [line for line in axis.lines if set(two_sided["estimate"]) <= set(line.get_ydata())]
     shown = dict(zip(line.get_ydata(), line.get_xdata(), strict=True))

@@ -39,7 +39,7 @@ def test_maximum_is_drawn_with_the_law_of_the_maximum():
 def test_spreads_of_one_map_are_those_of_a_bootstrap():
     pixels = np.random.default_rng(5).normal(size=64)
     drawn = np.abs(np.random.default_rng(6).choice(pixels, (20_000, 64)))
-    got = quantiles.resampled_spreads(torch.from_numpy(pixels).view(1, 8, 8), n=20_000, seed=0)
+    got = quantiles.resampled_spreads(torch.from_numpy(pixels).view(1, 8, 8), 20_000, [0])
     for value, statistic in zip(got[0], (drawn.max(1), np.sqrt((drawn**2).mean(1))), strict=True):
         assert value == pytest.approx(statistic.std() / statistic.mean(), rel=0.03)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau, rankdata, spearmanr
 
-from sanitygap.chapters.theorems_3_4 import rank
+from sanitygap.chapters.theorems_3_4 import theory as rank
 
 VALUES = st.integers(-20, 20)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sanitygap.chapters.theorem_2 import show_activations
+from sanitygap.chapters.theorem_2 import show as activations
 from sanitygap.chapters.theorems_3_4 import show
 from tests.fake_study import FakeStudy
 
@@ -25,7 +25,7 @@ def redrawn() -> pd.DataFrame:
 
 
 def test_redrawn_plate_shows_the_pairs_of_the_criterion():
-    plate = show_activations.redrawn_plate(FakeStudy(redrawn_overtaking=redrawn()))
+    plate = activations.redrawn_plate(FakeStudy(redrawn_overtaking=redrawn()))
     numbers = plate.numbers.set_index(["q_high", "q_low", "layer"])
     assert set(numbers.index.droplevel("layer")) == {(0.95, 0.5), (0.85, 0.1)}
     row = numbers.loc[(0.95, 0.5, "c0")]

@@ -146,7 +146,7 @@ def lrp(
         if rule in ("beta", "z+"):
             fraction = 0.0 if rule == "z+" else beta
             positive, negative = contributions.clamp(min=0), contributions.clamp(max=0)
-            shares = (1 + fraction) * _normalised(positive) - fraction * _normalised(negative)
+            shares = (1 + fraction) * normalised(positive) - fraction * normalised(negative)
         else:
             total = contributions.sum(2) + (bias if bias_absorbed else 0)
             if rule == "epsilon":
@@ -157,9 +157,9 @@ def lrp(
     return found[::-1]
 
 
-def _normalised(parts: torch.Tensor) -> torch.Tensor:
+def normalised(parts: torch.Tensor) -> torch.Tensor:
     """Parts divided by their sum over the last axis, 0 where they are all zero."""
-    total = parts.sum(2, keepdim=True)
+    total = parts.sum(-1, keepdim=True)
     return parts / torch.where(total == 0, torch.ones_like(total), total)
 
 

@@ -31,7 +31,15 @@ from sanitygap.partition import (
 from sanitygap.randomization import RandomTwin
 from sanitygap.randomization_test import ALL_METHODS
 from sanitygap.seeds import generator, normal, stable_seed
-from sanitygap.similarity import joint_range, normalized_mse, pearson, ranks, second_moment, ssim
+from sanitygap.similarity import (
+    joint_range,
+    normalized_mse,
+    pearson,
+    ranks,
+    relative_change,
+    second_moment,
+    ssim,
+)
 from sanitygap.table import Batch, Context, Piece, table
 
 SIZE = 64
@@ -245,8 +253,7 @@ def tile_responses(
 
 def _change(values: Tensor) -> Tensor:
     """Relative distance of every row from the first."""
-    flat = values.flatten(1).double()
-    return (flat[1:] - flat[:1]).norm(dim=1) / flat[:1].norm(dim=1)
+    return relative_change(values[:1].expand_as(values[1:]), values[1:])
 
 
 #: the method of Fig. 4
@@ -267,11 +274,6 @@ PARTNERS = 3
 
 #: standard deviation of the noise in a tile over the image's value range, as in SmoothGrad
 NOISE = 0.15
-
-
-def redraw_seeds(run: Batch | Context, redraws: int) -> list[int]:
-    """Seeds of several independent redraws: the run's seed and those that follow it."""
-    return [run.seed + number for number in range(redraws)]
 
 
 @table(
@@ -312,17 +314,17 @@ def _pairs(
 ) -> Iterator[tuple[str, Tensor, str, Tensor, str, int]]:
     """Pairs of maps of one cut: name, map, name, map, how both are shown, and a seed."""
     model, run = batch.model, batch.seed
-    trained = explained(model, batch, method, run)
-    phi = smoothed(of_features(model, batch, method, cut, run))
+    trained = explained(batch, method, run)
+    phi = smoothed(of_features(batch, method, cut, run))
     keys = batch.seeds(run, "irrelevance")
     blind = attribute(model, batch.inputs, batch.targets, CONTROLS, keys)
     yield "phi", phi, "trained", smoothed(trained), "smoothed", run
     for name, values in blind.items():
         yield name, values.abs(), "trained", trained.abs(), "absolute", run
         yield name, smoothed(values), "trained", smoothed(trained), "smoothed", run
-    for seed in redraw_seeds(batch, redraws):
+    for seed in range(run, run + redraws):
         with RandomTwin(model, seed).redrawn(cut.redrawn):
-            redrawn = explained(model, batch, method, seed)
+            redrawn = explained(batch, method, seed)
         yield "trained", trained, "redrawn", redrawn, "signed", seed
         yield "trained", trained.abs(), "redrawn", redrawn.abs(), "absolute", seed
         yield "phi", phi, "redrawn", smoothed(redrawn), "smoothed", seed
@@ -336,31 +338,26 @@ def partners(positions: Sequence[int]) -> list[Tensor]:
     Pairs stay within groups of ten neighbours, so they do not depend on the size of a batch. An
     image alone in its group is paired with nothing: -1.
     """
-    groups: dict[int, list[int]] = {}
-    for index, position in enumerate(positions):
-        groups.setdefault(position // GROUP, []).append(index)
-    found = [torch.arange(len(positions))]
-    for shift in range(1, PARTNERS + 1):
-        other = torch.full((len(positions),), -1)
-        for members in groups.values():
-            for place, index in enumerate(members):
-                if shift < len(members):
-                    other[index] = members[(place + shift) % len(members)]
-        found.append(other)
-    return found
+    groups = pd.Series(range(len(positions))).groupby(np.array(positions) // GROUP)
+
+    def following(members: pd.Series, shift: int) -> Any:
+        return np.roll(members, -shift) if shift < len(members) else -1
+
+    return [
+        torch.tensor(groups.transform(following, shift).to_numpy()) for shift in range(PARTNERS + 1)
+    ]
 
 
-def explained(model: Explainable, batch: Batch, method: str, seed: int) -> Tensor:
+def explained(batch: Batch, method: str, seed: int) -> Tensor:
     """Signed maps ``(N, H, W)`` of a batch by one method, for the model as it is."""
-    keys = batch.seeds(seed, "irrelevance")
-    return attribute(model, batch.inputs, batch.targets, [method], keys)[method]
+    return batch.maps([method], seed, "irrelevance")[method]
 
 
-def of_features(model: Explainable, batch: Batch, method: str, cut: Cut, seed: int) -> Tensor:
+def of_features(batch: Batch, method: str, cut: Cut, seed: int) -> Tensor:
     """Signed maps ``(N, H, W)`` that explain the sum of phi's activations."""
-    targets = torch.zeros_like(batch.targets)
+    model, targets = feature_sum(batch.model, cut), torch.zeros_like(batch.targets)
     keys = batch.seeds(seed, "irrelevance")
-    return attribute(feature_sum(model, cut), batch.inputs, targets, [method], keys)[method]
+    return attribute(model, batch.inputs, targets, [method], keys)[method]
 
 
 @table(
@@ -384,12 +381,12 @@ def ignored_tiles(
         redraws: independent draws of g.
         side: tiles in a row and in a column.
     """
-    model, cut, seeds = batch.model, cut_model(batch.model, share), redraw_seeds(batch, redraws)
-    twins = [RandomTwin(model, seed) for seed in seeds]
-    maps = [explained(model, batch, method, batch.seed)]
+    model, cut = batch.model, cut_model(batch.model, share)
+    twins = [RandomTwin(model, seed) for seed in range(batch.seed, batch.seed + redraws)]
+    maps = [explained(batch, method, batch.seed)]
     for twin in twins:
         with twin.redrawn(cut.redrawn):
-            maps.append(explained(model, batch, method, twin.seed))
+            maps.append(explained(batch, method, twin.seed))
     sums = [tile_sums(values.abs(), side) for values in maps]
     shares = [values / values.sum(1, keepdim=True) for values in sums]
     for index, (name, position) in enumerate(zip(batch.names, batch.positions, strict=True)):
@@ -397,15 +394,12 @@ def ignored_tiles(
         for change in CHANGES:
             changed = with_changed_tiles(image, side, change, NOISE, noise)
             phi, logits = tile_responses(model, cut, image, changed, twins)
-            for state, seed in enumerate([None, *seeds]):
+            named: dict[str, Any] = {"image": name, "position": position, "method": method}
+            named |= {"share": share, "kept": cut.name, "change": change}
+            for state, seed in enumerate([None, *(twin.seed for twin in twins)]):
                 yield pd.DataFrame(
                     {
-                        "image": name,
-                        "position": position,
-                        "method": method,
-                        "share": share,
-                        "kept": cut.name,
-                        "change": change,
+                        **named,
                         "seed": pd.array([seed] * side**2, dtype="Int64"),
                         "tile": np.arange(side**2),
                         "phi": phi.cpu().numpy(),
@@ -451,7 +445,7 @@ def limited_change(
     """
     sampling = Sampling(path_steps, noisy_copies)
     pictures = [batch.context.images.open(position) for position in batch.positions]
-    for seed in redraw_seeds(batch.context, redraws):
+    for seed in range(batch.seed, batch.seed + redraws):
         model = planted_model(seed)
         module = model.module
         assert isinstance(module, PixelNetwork)
@@ -478,12 +472,8 @@ def limited_change(
         attainable = _alike(before, after)
         for name in methods:
             error = normalized_mse(maps[name], before) + normalized_mse(changed[name], after)
-            values = {
-                "ssim": _alike(maps[name], changed[name]),
-                "attainable": attainable,
-                "error": error / 2,
-            }
-            yield batch.rows(values, seed=seed, method=name)
+            values = {"ssim": _alike(maps[name], changed[name]), "attainable": attainable}
+            yield batch.rows(values | {"error": error / 2}, seed=seed, method=name)
 
 
 def _alike(first: Tensor, second: Tensor) -> Tensor:

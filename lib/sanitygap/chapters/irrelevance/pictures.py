@@ -3,13 +3,7 @@
 import torch
 
 from sanitygap import show
-from sanitygap.chapters.irrelevance.measure import (
-    KEPT,
-    METHOD,
-    explained,
-    of_features,
-    redraw_seeds,
-)
+from sanitygap.chapters.irrelevance.measure import KEPT, METHOD, explained, of_features
 from sanitygap.figures.maps import map_grid
 from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Plate
@@ -29,12 +23,12 @@ def preserved_maps(study: Study) -> Plate:
     model, context, batch = pictured(study, count)
     cut = cut_model(model, KEPT[0])
     maps: dict[str, torch.Tensor] = {
-        "sum of φ(x)": of_features(model, batch, METHOD, cut, context.seed).cpu(),
-        "trained": explained(model, batch, METHOD, context.seed).cpu(),
+        "sum of φ(x)": of_features(batch, METHOD, cut, context.seed).cpu(),
+        "trained": explained(batch, METHOD, context.seed).cpu(),
     }
-    for seed in redraw_seeds(context, redraws):
+    for seed in range(context.seed, context.seed + redraws):
         with RandomTwin(model, seed).redrawn(cut.redrawn):
-            maps[f"redraw {seed}"] = explained(model, batch, METHOD, seed).cpu()
+            maps[f"redraw {seed}"] = explained(batch, METHOD, seed).cpu()
     return map_grid(
         seen(model, batch),
         maps,

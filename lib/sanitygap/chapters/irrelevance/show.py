@@ -1,57 +1,52 @@
-"""Pages about irrelevance that is preserved (Binder et al. 2022, Sec. 4.1)."""
+"""Pages about Eq. (3) to (6), and irrelevance that is preserved (Sec. 4.1)."""
 
 import math
 from collections.abc import Mapping
+from itertools import product
 
 import pandas as pd
+from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
 from sanitygap import show
-from sanitygap.chapters.irrelevance.judge import LEAST_AUC
-from sanitygap.chapters.irrelevance.measure import (
-    CONTROLS,
-    METHOD,
-)
-from sanitygap.chapters.irrelevance.plots import change_scatter
+from sanitygap.chapters.irrelevance.judge import LEAST_AUC, readings
+from sanitygap.chapters.irrelevance.measure import CONTROLS, METHOD
 from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Plate
+from sanitygap.figures.theory import REFERENCE, lines, log_axis, points, shades
 from sanitygap.judge import by_image, rows_of, strict_mean
 from sanitygap.runs import Study
+from sanitygap.show import draw_points, panel_axes
 
 TABLE, TILES, CHANGE = "irrelevance", "ignored-tiles", "limited-change"
 
 #: what grey ranges are of
 NULL = "maps of different images"
 
-MEASURE_LABELS = {"pearson": "Pearson", "spearman": "Spearman", "ssim": "SSIM"}
+MEASURES = {"Pearson": "pearson", "Spearman": "spearman", "SSIM": "ssim"}
 
 
 def _compared(
-    kinds: Mapping[tuple[str, str], pd.DataFrame], panels: Mapping[str, str]
+    table: pd.DataFrame, kinds: Mapping[str, Mapping[str, str]], panels: Mapping[str, str]
 ) -> pd.DataFrame:
     """Means over images beside the range of maps of different images, for :func:`show.dots`.
 
     Args:
-        kinds: series and row -> comparisons of maps of the same and of other images.
+        table: comparisons of maps of the same and of other images; each cut is a series.
+        kinds: row -> the values of columns by which its comparisons are told.
         panels: title -> column of the comparisons.
     """
     numbers = []
-    for (series, row), rows in kinds.items():
+    for (name, cut), (row, chosen) in product(readings(table).items(), kinds.items()):
+        rows = rows_of(cut, **chosen)
         others = rows[rows["other"] > 0]
         numbers += [
-            {"panel": title, "row": row, "series": series}
+            {"panel": title, "row": row, "series": name.replace("kept", "φ", 1)}
             | show.interval(by_image(rows_of(rows, other=0), value))
             | {"null_low": others[value].quantile(0.05), "null_high": others[value].quantile(0.95)}
             for title, value in panels.items()
         ]
     return pd.DataFrame(numbers)
-
-
-def _cuts(table: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    return {
-        f"φ up to {kept} ({share:.1%} of the stages)": rows
-        for (share, kept), rows in table.groupby(["share", "kept"], sort=True)
-    }
 
 
 @show.shows(TABLE)
@@ -65,22 +60,14 @@ def similarity_plate(study: Study) -> Plate:
         f"{label(name)} and redrawn, absolute": {"first": name, "maps": "absolute"}
         for name in CONTROLS
     }
-    numbers = _compared(
-        {
-            (series, row): rows_of(rows, **chosen)
-            for series, rows in _cuts(redrawn).items()
-            for row, chosen in kinds.items()
-        },
-        {title: measure for measure, title in MEASURE_LABELS.items()},
-    )
     return show.dots(
-        numbers,
+        _compared(redrawn, kinds, MEASURES),
         caption=f"Similarity of {label(METHOD)} maps of the same image before and after g is "
         f"redrawn ({redrawn['seed'].nunique()} redraws), and of two controls that know nothing of "
         "the network with the maps after. Grey: 5th to 95th percentile of the similarity to maps "
         f"of other images. {show.about(study, TABLE, 'Bars')}",
         null=NULL,
-        lines=dict.fromkeys(MEASURE_LABELS.values(), 0.0),
+        lines=dict.fromkeys(MEASURES, 0.0),
     )
 
 
@@ -93,16 +80,8 @@ def feature_plate(study: Study) -> Plate:
         "φ and redrawn": {"first": "phi", "second": "redrawn"},
     } | {f"{label(name)} and trained": {"first": name, "second": "trained"} for name in CONTROLS}
     smoothed = rows_of(study.table(TABLE), maps="smoothed")
-    numbers = _compared(
-        {
-            (series, row): rows_of(rows, **chosen)
-            for series, rows in _cuts(smoothed).items()
-            for row, chosen in kinds.items()
-        },
-        {"Spearman": "spearman", area: "auc"},
-    )
     return show.dots(
-        numbers,
+        _compared(smoothed, kinds, {"Spearman": "spearman", area: "auc"}),
         caption="What the explanation of the sum of φ's activations says about the explanations of "
         f"the class: {label(METHOD)} maps, absolute values averaged over squares of 15 pixels. "
         "Left: rank correlation. Right: how well low values at φ find the less relevant half of "
@@ -129,25 +108,15 @@ def tile_agreement(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (image, change, _), part in table.groupby(["image", "change", "seed"], dropna=False):
         lowest = part.nsmallest(max(1, round(len(part) / 4)), "phi")
-        rows.append(
-            {
-                "image": image,
-                "change": change,
-                "network": "trained" if part["seed"].isna().all() else "redrawn",
-                "rank_logits": spearmanr(part["phi"], part["logits"]).statistic,
-                "rank_attribution": spearmanr(part["phi"], part["attribution"]).statistic,
-                "low_logits": _share(lowest["logits"], part["logits"]),
-                "low_attribution": _share(lowest["attribution"], part["attribution"]),
-                "low_tiles": len(lowest) / len(part),
-            }
-        )
+        network = "trained" if part["seed"].isna().all() else "redrawn"
+        row = {"image": image, "change": change, "network": network}
+        for what in ("logits", "attribution"):
+            total = part[what].sum() or math.nan
+            row[f"rank_{what}"] = spearmanr(part["phi"], part[what]).statistic
+            row[f"low_{what}"] = float(lowest[what].sum() / total)
+        rows.append({**row, "low_tiles": len(lowest) / len(part)})
     keys = ["image", "change", "network"]
     return pd.DataFrame(rows).groupby(keys, as_index=False, sort=False).mean()
-
-
-def _share(some: pd.Series, every: pd.Series) -> float:
-    """What some values are of the sum of all; NaN where that is zero."""
-    return float(some.sum() / every.sum()) if every.sum() else math.nan
 
 
 @show.shows(TILES)
@@ -159,11 +128,7 @@ def tile_plate(study: Study) -> Plate:
     names = {"logits": "response of the logits", "attribution": "attribution"}
     rank, low = "rank correlation with φ's response", "share of the tiles φ ignores most"
     numbers = [
-        {
-            "panel": title,
-            "row": f"{words}, {network} g",
-            "series": f"tile changed by {change}",
-        }
+        {"panel": title, "row": f"{words}, {network} g", "series": f"tile changed by {change}"}
         | show.interval(rows[f"{start}_{what}"])
         for title, start in {rank: "rank", low: "low"}.items()
         for what, words in names.items()
@@ -202,3 +167,71 @@ def change_plate(study: Study) -> Plate:
         f"contributions. Images of {study.settings.public()['images']}, n = "
         f"{table['image'].nunique()}, seed {study.settings.seed}; {sampled}. {show.BARS}",
     )
+
+
+def ignored_features(table: pd.DataFrame) -> Figure:
+    """Mean share of the absolute attribution that goes to inputs to which the kept layers do not
+    respond, under random layers on top. The layers ignore these inputs because their weights are
+    zero, because two paths cancel, or only near the input (locally dead units). The paper says that
+    the share should be small."""
+    rows = table[table["head"] == "random"]
+    wide = rows.pivot_table(index="method", columns="case", values="share", sort=False)
+    figure, (axis,) = panel_axes(1, 1, (6.5, 3.8))
+    top = max(0.3, wide.to_numpy().max())
+    shades(axis, wide, ".2f", cmap="Blues", vmax=top, cbar_kws={"label": "share of attribution"})
+    return figure
+
+
+def additive_surrogate(table: pd.DataFrame) -> Figure:
+    """A block with a skip connection whose branch is drawn again. Left: error of the additive form
+    of Eq. (5) relative to the change, with 95 % intervals; the criterion is below 0.2, dashed.
+    Right: correlation of the logits before and after the draw."""
+    figure, axes = panel_axes(2, 2, (4.5, 3.5))
+    panels = {
+        "estimate": "relative error of the surrogate",
+        "logit_correlation": "correlation of the logits",
+    }
+    for axis, (column, words) in zip(axes, panels.items(), strict=True):
+        lines(axis, table, "branch_scale", "top", column)
+        log_axis(axis, table["branch_scale"])
+        axis.set(xlabel="scale of the branch", ylabel=words)
+    axes[0].axhline(0.2, **REFERENCE)
+    axes[1].set_ylim(0, 1)
+    axes[0].legend(title="top of the network")
+    return figure
+
+
+def linearity(table: pd.DataFrame) -> Figure:
+    """Largest distance between the explanation of a combined network and the combination of the
+    explanations of its parts, relative to the largest attribution. The dashed line is the criterion
+    for methods that are linear in the function."""
+    rows = table.rename(columns={"largest": "estimate"})[["method", "combination", "estimate"]]
+    figure = points(rows, "method", "combination", "relative error", 1e-10)
+    figure.axes[0].set(xscale="log")
+    return figure
+
+
+def change_scatter(numbers: pd.DataFrame, attainable: pd.Series, caption: str) -> Plate:
+    """Methods by their error against the truth and by how much their maps change.
+
+    Args:
+        numbers: columns ``method``, ``error``, ``ssim`` and their ``_low`` and ``_high``.
+        attainable: ``mean``, ``low`` and ``high`` of the SSIM of the true contributions.
+        caption: the figure's caption.
+    """
+    figure, [axis] = panel_axes(1, 1, (8.6, 4.6))
+    axis.axhspan(attainable["low"], attainable["high"], color="0.88", zorder=0)
+    axis.axhline(attainable["mean"], color="0.35", ls="--", lw=1.1, label="attainable: the truth")
+    draw_points(axis, numbers, "error", "ssim")
+    axis.set(
+        xlabel="error against the true contributions\n(left: faithful)",
+        ylabel="SSIM before and after the redraw\n(down: passes the sanity check)",
+    )
+    axis.set_xscale("symlog", linthresh=0.01)
+    axis.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    listed = "; ".join(
+        f"{label(str(row['method']))} error {row['error']:.2f}, SSIM {row['ssim']:.2f}"
+        for row in numbers.to_dict("records")
+    )
+    alt = f"The truth itself has an SSIM of {attainable['mean']:.2f}. {listed}."
+    return Plate(figure, alt, caption, numbers)

@@ -9,13 +9,18 @@ a top maps the sum to logits.
 
 from collections.abc import Callable, Iterator
 
+import pandas as pd
+import sympy
 import torch
+from z3 import ArithRef, Function, Reals, RealSort
 
 from sanitygap.seeds import stable_seed
+from sanitygap.similarity import pearson
 from sanitygap.table import table
 from sanitygap.theory import dense
 from sanitygap.theory.dense import DenseNetworks
 from sanitygap.theory.montecarlo import Row, mean_estimate
+from sanitygap.theory.prover import Formula, Statement, positive_part, proof_table
 
 RELEVANT, IGNORED = slice(0, 4), slice(4, 6)
 CASES = ("zero weights", "cancellation", "locally dead")
@@ -65,14 +70,10 @@ def ignored_features(*, n: int, seed: int) -> Iterator[Row]:
             size = explain(networks, x).abs()
             share = size[:, IGNORED].sum(1) / size.sum(1)
             for head, chosen in (("trained", slice(0, 1)), ("random", slice(1, None))):
-                defined = share[chosen][~share[chosen].isnan()]
+                defined = pd.Series(share[chosen].numpy()).dropna()
                 yield {
-                    "case": case,
-                    "method": method,
-                    "head": head,
-                    "share": float(defined.mean()) if len(defined) else float("nan"),
-                    "largest": float(defined.max()) if len(defined) else float("nan"),
-                    "networks": len(defined),
+                    **{"case": case, "method": method, "head": head},
+                    **{"share": defined.mean(), "largest": defined.max(), "networks": len(defined)},
                     "local_response": float(local[chosen].max()),
                     "global_response": float(far[chosen].max()),
                 }
@@ -104,20 +105,15 @@ def _networks(case: str, n: int, generator: torch.Generator) -> DenseNetworks:
 
 
 def _fit_output(networks: DenseNetworks, generator: torch.Generator, samples: int = 200) -> None:
-    """Least-squares fit of the first network's output layer to `target_function`, in place."""
+    """Fit the first network's output layer to x_1 x_2 + x_3 x_4 by least squares, in place."""
     x = 2 * torch.rand(1, samples, 6, generator=generator, dtype=torch.float64)
-    target = target_function(x[0])[:, None]
+    target = (x[0, :, 0] * x[0, :, 1] + x[0, :, 2] * x[0, :, 3])[:, None]
     one = networks[torch.tensor([0])]
     hidden = one.trace(x)[-2][0]
     design = torch.cat([hidden, torch.ones(samples, 1, dtype=torch.float64)], 1)
     solution = torch.linalg.lstsq(design, target, driver="gelsd").solution[:, 0]
     networks.weights[-1][0, 0] = solution[:-1]
     networks.biases[-1][0, 0] = solution[-1]
-
-
-def target_function(x: torch.Tensor) -> torch.Tensor:
-    """What the trained g is fitted to: x_1 x_2 + x_3 x_4, over the last axis."""
-    return x[..., 0] * x[..., 1] + x[..., 2] * x[..., 3]
 
 
 # --- skip connections ---------------------------------------------------------------------------
@@ -173,7 +169,7 @@ def additive_surrogate(*, n: int, seed: int) -> Iterator[Row]:
                 "branch_scale": scale,
                 **mean_estimate(error),
                 "largest": float((surrogate - new).abs().max()),
-                "logit_correlation": float(_correlation(old, new).mean()),
+                "logit_correlation": float(pearson(old, new).mean()),
             }
 
 
@@ -183,11 +179,6 @@ def _branch(
     """Output of the branch, brought to `scale` times the standard deviation of h."""
     out = torch.einsum("nij,nj->ni", outer, hidden)
     return scale * out * h.std(1, keepdim=True) / out.std(1, keepdim=True)
-
-
-def _correlation(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    a, b = (x - x.mean(1, keepdim=True) for x in (a, b))
-    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
 
 
 LINEARITY: dict[str, Explain] = {
@@ -227,17 +218,98 @@ def linearity(*, n: int, seed: int) -> Iterator[Row]:
 
 def side_by_side(first: DenseNetworks, second: DenseNetworks, sign: float) -> DenseNetworks:
     """One network that computes first + sign * second, with separate hidden units."""
-    weights: list[torch.Tensor] = []
-    last = len(first.weights) - 1
-    for index, (a, b) in enumerate(zip(first.weights, second.weights, strict=True)):
-        if index == 0:
-            weights.append(torch.cat([a, b], 1))
-        elif index == last:
-            weights.append(torch.cat([a, sign * b], 2))
-        else:
-            upper = torch.cat([a, torch.zeros(len(a), a.shape[1], b.shape[2]).to(a)], 2)
-            lower = torch.cat([torch.zeros(len(b), b.shape[1], a.shape[2]).to(b), b], 2)
-            weights.append(torch.cat([upper, lower], 1))
+    (a, *inner, c), (b, *others, d) = first.weights, second.weights
+    weights = [torch.cat([a, b], 1)]
+    for a, b in zip(inner, others, strict=True):
+        weights.append(torch.stack([torch.block_diag(*pair) for pair in zip(a, b, strict=True)]))
+    weights.append(torch.cat([c, sign * d], 2))
     biases = [torch.cat([a, b], 1) for a, b in zip(first.biases, second.biases, strict=True)]
     biases[-1] = first.biases[-1] + sign * second.biases[-1]
     return DenseNetworks(weights, biases)
+
+
+@proof_table("equations-3-6-proofs")
+def statements() -> Iterator[Formula]:
+    """Both implications of Eq. (4), and the surrogate of Eq. (5)."""
+    yield from _responses()
+    yield from _attributions()
+    yield from _integrated_gradients()
+    yield from _surrogate()
+
+
+def _responses() -> Iterator[Formula]:
+    phi, phi_changed = Reals("phi phi_changed")
+    g = Function("g", RealSort(), RealSort())
+    x1, x1_changed, x2 = Reals("x_1 x_1_changed x_2")
+
+    def f(a: ArithRef, b: ArithRef) -> ArithRef:
+        hidden = positive_part(a + b)
+        return hidden - hidden + positive_part(b)
+
+    yield Statement(
+        "unresponsive features stay unresponsive",
+        "if phi does not change with x_i, no function g of phi does",
+    ).holds(phi == phi_changed, g(phi) == g(phi_changed))
+    yield Statement(
+        "responsive features become unresponsive",
+        "if phi changes with x_i, no function g of phi does",
+    ).mutant(phi != phi_changed, g(phi) == g(phi_changed))
+    yield Statement(
+        "the example does not depend on x_1",
+        "relu(x_1 + x_2) - relu(x_1 + x_2) + relu(x_2) does not depend on x_1",
+    ).holds(f(x1, x2) == f(x1_changed, x2))
+
+
+def _attributions() -> Iterator[Formula]:
+    """Relevance of x_1 in the example at positive inputs; output contributions s, -s and x_2."""
+    x1, x2, beta, half = Reals("x_1 x_2 beta share")
+    s = x1 + x2
+    positive = [x1 > 0, x2 > 0, half * s == x1]  # x_1 gets this share of both hidden units
+    upper, lower = Reals("R_1 R_2")
+    total = s + x2  # positive contributions; the only negative one is -s
+    lrp_beta = [beta >= 0, upper * total == (1 + beta) * s * x2, lower == -beta * x2]
+    lrp_0 = [upper * x2 == s * x2, lower * x2 == -s * x2]
+    nothing = half * (upper + lower) == 0
+    words = "gives x_1 no relevance in the example"
+    yield Statement("LRP-beta gives nothing to x_1", f"LRP-beta {words}").fails(
+        *positive, *lrp_beta, nothing
+    )
+    yield Statement(
+        "LRP-beta without the cancelling unit", f"LRP-beta with beta = 0 (z+) {words}"
+    ).fails(*positive, *lrp_beta, beta == 0, nothing)
+    yield Statement("LRP-0 gives nothing to x_1", f"LRP-0 {words}").holds(
+        *positive, *lrp_0, nothing
+    )
+
+
+def _integrated_gradients() -> Iterator[Formula]:
+    """relu(1 - x_1) x_2 at (2, 1): the unit is off at the input and on near the baseline."""
+    t, x1, x2 = sympy.symbols("t x_1 x_2", real=True)
+    slope = sympy.diff((1 - x1) * x2, x1)  # where the unit is on: x_1 < 1, t < 1/2
+    attribution = 2 * sympy.integrate(slope.subs({x1: 2 * t, x2: t}), (t, 0, sympy.Rational(1, 2)))
+    name = "Integrated Gradients of a locally unresponsive feature"
+    yield Statement(
+        name,
+        "relu(1 - x_1) x_2 has zero gradient in x_1 at (2, 1), and Integrated Gradients give 0",
+    ).fails(attribution, 0)
+    yield Statement(f"{name}, value", "Integrated Gradients give x_1 the attribution -1/4").holds(
+        attribution, -sympy.Rational(1, 4)
+    )
+
+
+def _surrogate() -> Iterator[Formula]:
+    """Two logits' worth of algebra in one dimension: top v z + c, input h, branch a or b."""
+    v, c, h, a, b, gate = Reals("v c h a b gate")
+    linearised = [gate * (h + a) == positive_part(h + a), gate * (gate - 1) == 0, h + a != 0]
+    yield Statement(
+        "additive surrogate, affine top",
+        "with an affine top the logit is A(theta) + B for every draw of theta",
+    ).holds(v * (h + b) + c == (v * b) + (v * h + c))
+    name = "additive surrogate, ReLU after the addition"
+    words = "with a ReLU after the addition the surrogate at theta is exact"
+    yield Statement(name, f"{words} for another draw").mutant(
+        *linearised, v * positive_part(h + b) + c == v * gate * b + (v * gate * h + c)
+    )
+    yield Statement(f"{name}, same theta", f"{words} at theta itself").holds(
+        *linearised, v * positive_part(h + a) + c == v * gate * a + (v * gate * h + c)
+    )

@@ -5,20 +5,13 @@ Rules at one neuron, and whether positive evidence dominates every layer.
 
 import pandas as pd
 
+from sanitygap import judge
 from sanitygap.claims import Verdict, combine, criterion
 from sanitygap.formal import formal_criterion, proved, refuted
 from sanitygap.inference import (
     proportion_interval,
 )
-from sanitygap.judge import (
-    Context,
-    Tables,
-    graded,
-    not_run,
-    reproduced,
-    reworded,
-    rows_of,
-)
+from sanitygap.judge import Context, Tables, graded, rows_of
 
 APPENDIX_F = ("appendix-f-proofs", "appendix-f")
 GRADIENT, STRICT = "F.1", "F.1 strict, as printed"
@@ -246,7 +239,7 @@ def positive_evidence(tables: Tables, context: Context) -> Verdict:
                 f"{method}, {state}: {fraction.estimate:.0%} of {len(positive)} maps of "
                 f"positive logits have a positive sum [{fraction.low:.0%}, {fraction.high:.0%}]."
             )
-            parts.append(reproduced(fraction, 0.95, "above", text, f"{method} {state}"))
+            parts.append(judge.reproduced(fraction, 0.95, "above", text, f"{method} {state}"))
     others = (
         f"Not conservative here, by the share of the relevance that reaches the pixels: "
         f"{'; '.join(left_out)}."
@@ -254,9 +247,9 @@ def positive_evidence(tables: Tables, context: Context) -> Verdict:
         else ""
     )
     if not parts:
-        return not_run(
+        return judge.not_run(
             f"No rule of LRP hands on what it receives on {context.model}, so no method has "
             f"the additivity that the claim is about. {others}"
         )
     joined = combine(parts)
-    return reworded(joined, f"{joined.evidence} {others}".strip())
+    return judge.reworded(joined, f"{joined.evidence} {others}".strip())

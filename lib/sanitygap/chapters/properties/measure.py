@@ -50,23 +50,17 @@ def monotonicity(*, n: int, seed: int, inputs: tuple[int, ...] = (2, 4, 6)) -> I
         = pairs), violations, and `explained`, the violations in which the derivative behind the
         neuron is zero (Gradient x Input only, else NaN).
     """
-    counts: dict[tuple[str, str, str], list[int]] = {}
+    counts: dict[tuple[str, str, str], np.ndarray] = {}
     for d in inputs:
         generator = torch.Generator().manual_seed(stable_seed(seed, "appendix-f", d))
         for key, violated, zero in _cases(n, d, generator):
-            count = counts.setdefault(key, [0, 0, 0])
-            count[0] += violated.numel()
-            count[1] += int(violated.sum())
-            count[2] += int((violated & zero).sum())
-    for (method, setting, version), (pairs, violations, explained) in counts.items():
-        yield {
-            "method": method,
-            "setting": setting,
-            "version": version,
-            **proportion(violations, pairs),
-            "violations": violations,
-            "explained": explained if method == "Gradient x Input" else float("nan"),
-        }
+            found = violated.numel(), int(violated.sum()), int((violated & zero).sum())
+            counts[key] = counts.get(key, 0) + np.array(found)
+    for (method, setting, version), count in counts.items():
+        pairs, violations, explained = count.tolist()
+        named: Row = {"method": method, "setting": setting, "version": version}
+        named |= {**proportion(violations, pairs), "violations": violations}
+        yield named | {"explained": explained if method == "Gradient x Input" else float("nan")}
 
 
 #: contributions of the neuron of `example_neuron`
@@ -113,9 +107,9 @@ def _cases(n: int, d: int, generator: torch.Generator) -> Iterator[Case]:
         for kind, head in _heads(n, generator).items():
             setting = f"{name}, {kind}"
             values = head(g(c @ coalitions(d).to(c).T + bias))
-            for version, (bad, pairs) in violations(c, shapley_values(values)).items():
+            for version, (bad, _) in violations(c, shapley_values(values)).items():
                 if version != "strong":
-                    yield ("Shapley", setting, version), bad, torch.zeros_like(pairs)[pairs]
+                    yield ("Shapley", setting, version), bad, torch.zeros_like(bad)
             z = (c.sum(1, keepdim=True) + bias).requires_grad_(True)
             (factor,) = torch.autograd.grad(head(g(z)).sum(), z)
             zero = (factor == 0).expand(n, d)[:, :, None].expand(n, d, d)
@@ -123,9 +117,9 @@ def _cases(n: int, d: int, generator: torch.Generator) -> Iterator[Case]:
                 if version != "non-negative":
                     yield ("Gradient x Input", setting, version), bad, zero[pairs]
     for setting, relevance, allowed in _lrp_settings(c, generator):
-        for version, (bad, pairs) in violations(c, relevance, allowed).items():
+        for version, (bad, _) in violations(c, relevance, allowed).items():
             if version in ("non-strict", "strong"):
-                yield ("LRP-beta", setting, version), bad, torch.zeros_like(pairs)[pairs]
+                yield ("LRP-beta", setting, version), bad, torch.zeros_like(bad)
 
 
 def _heads(n: int, generator: torch.Generator) -> dict[str, Function]:
@@ -163,11 +157,8 @@ def lrp_beta(c: torch.Tensor, beta: float | torch.Tensor) -> torch.Tensor:
 
     beta is one number, or one a neuron of shape (neurons, 1).
     """
-    parts = []
-    for part in (c.clamp(min=0), c.clamp(max=0)):
-        total = part.sum(1, keepdim=True)
-        parts.append(part / torch.where(total == 0, torch.ones_like(total), total))
-    return (1 + beta) * parts[0] - beta * parts[1]
+    positive, negative = (dense.normalised(part) for part in (c.clamp(min=0), c.clamp(max=0)))
+    return (1 + beta) * positive - beta * negative
 
 
 def violations(
@@ -182,8 +173,7 @@ def violations(
     """
     ci, cj = c[:, :, None], c[:, None, :]
     ri, rj = relevance[:, :, None], relevance[:, None, :]
-    everything = torch.ones(len(c), c.shape[1], c.shape[1], dtype=torch.bool)
-    pairs = everything & ~torch.eye(c.shape[1], dtype=torch.bool)
+    pairs = ~torch.eye(c.shape[1], dtype=torch.bool).expand(len(c), -1, -1)
     if allowed is not None:
         pairs = pairs & allowed
     smaller = ri.abs() < rj.abs() - TOLERANCE
@@ -354,10 +344,8 @@ def train(networks: DenseNetworks, generator: torch.Generator, *, steps: int) ->
         loss = torch.nn.functional.binary_cross_entropy_with_logits(
             DenseNetworks(weights, biases)(x), label, reduction="sum"
         )
-        for parameter, gradient in zip(
-            [*weights, *biases], torch.autograd.grad(loss, [*weights, *biases]), strict=True
-        ):
-            parameter.grad = gradient
+        optimizer.zero_grad()
+        loss.backward()
         optimizer.step()
         with torch.no_grad():
             for bias in biases:

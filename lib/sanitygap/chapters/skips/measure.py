@@ -3,19 +3,21 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from pydantic import PositiveInt
-from torch import Tensor
+from torch import Tensor, nn
+from zennit.canonizers import SequentialMergeBatchNorm
+from zennit.layer import Sum
 
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.chapters.skips import BETAS
-from sanitygap.chapters.skips.small_networks import LAYERS, TRAINING_IMAGES, Digits, trained_network
-from sanitygap.images import load_images
-from sanitygap.models.explainable import Explainable
+from sanitygap.images import ImageSet, load_images
+from sanitygap.models.explainable import Explainable, Preprocessing
 from sanitygap.partition import below, centred, resumed, stage_outputs
 from sanitygap.randomization import RandomTwin
 from sanitygap.residual_blocks import (
@@ -32,9 +34,134 @@ from sanitygap.residual_blocks import (
     redrawn_layer,
     residual_blocks,
 )
-from sanitygap.seeds import normal, stable_seed
+from sanitygap.seeds import generator, normal, stable_seed
 from sanitygap.similarity import Reference, pearson, spearman
 from sanitygap.table import Batch, Context, table
+from sanitygap.training import descend, explained_by_layers
+
+PREPROCESSING = Preprocessing(size=32, resize=32, mean=(0.3,) * 3, std=(0.35,) * 3)
+CHANNELS, BLOCKS, CLASSES = 16, 4, 10
+TRAINING_IMAGES, TEST_IMAGES = 1200, 300
+EPOCHS, BATCH, RATE = 4, 40, 1e-2
+
+
+class Block(nn.Module):
+    """Two convolutions with batch normalisation; a skip around both, or none.
+
+    The two kinds have the same layers, shapes and parameters.
+    """
+
+    def __init__(self, skip: bool) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False)
+        self.norm1 = nn.BatchNorm2d(CHANNELS)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(CHANNELS)
+        self.sum = Sum() if skip else None
+        self.relu2 = nn.ReLU()
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Activations ``(N, C, H, W)`` to the same shape."""
+        outputs = self.norm2(self.conv2(self.relu1(self.norm1(self.conv1(inputs)))))
+        if self.sum is not None:
+            outputs = self.sum(torch.stack([inputs, outputs], dim=-1))
+        return self.relu2(outputs)
+
+
+class DigitNetwork(nn.Module):
+    """Stem, four blocks, pooling, dense layer: ``(N, 3, 32, 32)`` to ``(N, 10)``."""
+
+    def __init__(self, skips: bool) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, CHANNELS, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(CHANNELS),
+            nn.ReLU(),
+        )
+        self.blocks = nn.Sequential(*(Block(skips) for _ in range(BLOCKS)))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(CHANNELS, CLASSES)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Inputs to logits."""
+        return self.fc(self.flatten(self.pool(self.blocks(self.stem(inputs)))))
+
+
+#: the layers that are redrawn one by one: those that have a skip around them, where there is one
+LAYERS = tuple(f"blocks.{block}.conv{number}" for block in range(BLOCKS) for number in (1, 2))
+
+
+def trained_network(
+    skips: bool, inputs: torch.Tensor, labels: torch.Tensor, seed: int
+) -> Explainable:
+    """Train one of the two networks.
+
+    Args:
+        skips: whether it has skip connections.
+        inputs: float ``(N, 3, 32, 32)``.
+        labels: int64 ``(N,)``.
+        seed: of initial weights and order of the images; both kinds start from the same weights.
+
+    Returns:
+        The network in evaluation mode, one stage a layer.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(stable_seed(seed, "digits"))
+        network = DigitNetwork(skips).train()
+        optimizer = torch.optim.Adam(network.parameters(), RATE)
+        steps = EPOCHS * -(-len(inputs) // BATCH)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+        for _ in range(EPOCHS):
+            for chosen in torch.randperm(len(inputs)).split(BATCH):
+                descend(network, optimizer, inputs, labels, chosen)
+                schedule.step()
+    return explained_by_layers(
+        "digits with skips" if skips else "digits without skips", network, PREPROCESSING,
+        canonizers=lambda: (SequentialMergeBatchNorm(),),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Digits:
+    """Handwritten digits, split once and for all.
+
+    Attributes:
+        train, test: inputs ``(N, 3, 32, 32)``, float.
+        train_labels, test_labels: int64 ``(N,)``.
+        test_names: one a test image.
+    """
+
+    train: torch.Tensor
+    train_labels: torch.Tensor
+    test: torch.Tensor
+    test_labels: torch.Tensor
+    test_names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, images: ImageSet, training_images: int = TRAINING_IMAGES) -> "Digits":
+        """Split labelled digits at random, always in the same way.
+
+        Args:
+            images: labelled digits.
+            training_images: how many are for training; the 300 for testing do not depend on it.
+        """
+        order = torch.randperm(len(images), generator=generator("split of the digits")).tolist()
+        order = order[TEST_IMAGES:][:training_images] + order[:TEST_IMAGES]
+        inputs = torch.stack([PREPROCESSING(images.open(place)) for place in order])
+        labels = torch.from_numpy(np.array([images.labels[p] for p in order], dtype=np.int64))
+        held_out = order[-TEST_IMAGES:]
+        return cls(
+            inputs[:-TEST_IMAGES],
+            labels[:-TEST_IMAGES],
+            inputs[-TEST_IMAGES:],
+            labels[-TEST_IMAGES:],
+            tuple(images.names[place] for place in held_out),
+        )
+
+
+# --- tables ---
 
 #: standard deviation of noise on the input over its value range
 NOISE = (0.001, 0.01, 0.1)
@@ -72,8 +199,7 @@ def skip_relevance(
     with explicit_sums(batch.model) as model:
 
         def parts(*which: str) -> dict[str, dict[str, Tensor]]:
-            asked = (batch, methods, Sampling(), batch.seed)
-            return {part: maps_through(model, residual, part, *asked) for part in which}
+            return {part: maps_through(model, residual, part, batch, methods) for part in which}
 
         before = parts("total", *PARTS)
         base = {
@@ -104,13 +230,7 @@ def skip_relevance(
 
 
 def maps_through(
-    model: Explainable,
-    residual: Residual,
-    part: str,
-    batch: Batch,
-    names: Sequence[str],
-    sampling: Sampling,
-    seed: int,
+    model: Explainable, residual: Residual, part: str, batch: Batch, names: Sequence[str]
 ) -> dict[str, Tensor]:
     """Maps ``(N, H, W)`` of several methods: the whole (``total``), or one part of a block.
 
@@ -120,12 +240,10 @@ def maps_through(
         part: ``total``, ``skip`` or ``branch``.
         batch: images and targets.
         names: attribution methods.
-        sampling: sizes of the sampling methods.
-        seed: of all sampling.
     """
-    keys = batch.seeds(seed, "skip")
+    keys = batch.seeds(batch.seed, "skip")
     with only_through(model, residual, part) if part in PARTS else nullcontext():
-        return attribute(model, batch.inputs, batch.targets, names, keys, sampling)
+        return attribute(model, batch.inputs, batch.targets, names, keys)
 
 
 Maps = Mapping[str, Mapping[str, Tensor]]
@@ -264,7 +382,7 @@ def skip_networks(
 ) -> Iterator[pd.DataFrame]:
     """Sanity check of single layers in two small networks, one with skips and one without.
 
-    Networks and digits come from :mod:`sanitygap.chapters.skips.small_networks`, not the run.
+    Networks and digits come from this module, not the run.
 
     Args:
         seed: of the first training and the first redraw.
@@ -302,10 +420,8 @@ def check_layers(
     blocks = {layer: residual for residual in residual_blocks(model) for layer in residual.branch}
 
     def maps(residual: Residual | None) -> dict[str, Tensor]:
-        if residual is None:
+        with only_through(model, residual, "branch") if residual else nullcontext():
             return attribute(model, inputs, batch.targets, methods, keys, sampling, len(names))
-        with only_through(model, residual, "branch"):
-            return maps(None)
 
     for layer in LAYERS:
         parts = {"total": None} | ({"branch": blocks[layer]} if layer in blocks else {})

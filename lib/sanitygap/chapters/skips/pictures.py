@@ -1,13 +1,17 @@
 """Figs. 5 and 7 for single photographs, computed as the page is executed."""
 
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import torch
 
 from sanitygap import show
-from sanitygap.attribution import Sampling
 from sanitygap.chapters.skips import BETAS
 from sanitygap.chapters.skips.measure import maps_through
-from sanitygap.chapters.skips.plots import logit_scatter, split_grid
 from sanitygap.chapters.skips.show import PART_LABELS
+from sanitygap.figures.maps import QUANTILE, map_colors
 from sanitygap.figures.plate import Plate
 from sanitygap.pictures import pictured, row_names, seen
 from sanitygap.randomization import RandomTwin
@@ -20,6 +24,7 @@ from sanitygap.residual_blocks import (
     redrawn_layer,
 )
 from sanitygap.runs import Study
+from sanitygap.show import picture_grid
 
 #: profile -> photographs in the pictures
 PICTURES = {"smoke": 1, "quick": 1, "full": 2}
@@ -82,10 +87,8 @@ def split_plate(study: Study) -> Plate:
         def parts() -> dict[str, torch.Tensor]:
             found = {}
             for part in PARTS:
-                made = maps_through(
-                    explicit, residual, part, batch, list(BETAS), Sampling(), context.seed
-                )
-                found[PART_LABELS[part]] = torch.cat([values.cpu() for values in made.values()])
+                own = maps_through(explicit, residual, part, batch, list(BETAS))
+                found[PART_LABELS[part]] = torch.cat([values.cpu() for values in own.values()])
             return {PART_LABELS["total"]: torch.stack([*found.values()]).sum(0), **found}
 
         maps = {"trained": parts()}
@@ -100,3 +103,90 @@ def split_plate(study: Study) -> Plate:
         f"{context.seed}). The addition shares relevance out in proportion to its two addends. "
         "The three maps of one network share a scale. A picture, not a measurement.",
     )
+
+
+def logit_scatter(
+    before: torch.Tensor,
+    after: Mapping[str, torch.Tensor],
+    rows: Sequence[str],
+    caption: str,
+) -> Plate:
+    """Logits before and after redrawing a layer: a row an image, a column a layer (Fig. 5).
+
+    Args:
+        before: logits of the trained network, ``(N, classes)``.
+        after: layer -> logits with it redrawn, ``(N, classes)``.
+        rows: one name an image.
+        caption: the figure's caption.
+    """
+    figure, axes = plt.subplots(
+        len(rows), len(after), figsize=(1.26 * len(after) + 0.6, 1.4 * len(rows) + 0.4),
+        sharex="row", squeeze=False,
+    )  # fmt: skip
+    records = []
+    for index, (line, old, name) in enumerate(zip(axes, before, rows, strict=True)):
+        for axis, (layer, values) in zip(line, after.items(), strict=True):
+            new = values[index]
+            correlation = float(np.corrcoef(old.numpy(), new.numpy())[0, 1])
+            axis.plot(old, new, ".", ms=1.5, color="#00639c", alpha=0.5, rasterized=True)
+            heading = f"{layer}\n" if index == 0 else ""
+            axis.set_title(f"{heading}r = {correlation:.2f}", fontsize=7.5)
+            axis.tick_params(labelsize=7)
+            axis.locator_params(nbins=3)
+            records += [
+                {"image": name, "layer": layer, "before": a, "after": b}
+                for a, b in zip(old.tolist(), new.tolist(), strict=True)
+            ]
+        line[0].set_ylabel(name, fontsize=8)
+    figure.supxlabel("logit before", fontsize=9)
+    figure.supylabel("logit after", fontsize=9)
+    numbers = pd.DataFrame(records)
+    listed = "; ".join(
+        f"{layer}, {name}: {part['before'].corr(part['after']):.2f}"
+        for (layer, name), part in numbers.groupby(["layer", "image"], sort=False)
+    )
+    alt = f"Scatter plots of logits before and after redrawing one layer. Correlations: {listed}."
+    return Plate(figure, alt, caption, numbers, pixels=True)
+
+
+def split_grid(
+    pictures: Sequence[np.ndarray],
+    maps: Mapping[str, Mapping[str, torch.Tensor]],
+    rows: Sequence[str],
+    caption: str,
+) -> Plate:
+    """Maps split at a skip, before and after redrawing the layer beside it (Fig. 7).
+
+    All maps of one row and network share one scale, so that a weak part looks weak.
+
+    Args:
+        pictures: RGB images ``(H, W, 3)`` in ``[0, 1]``.
+        maps: network -> part -> signed maps ``(N, H, W)``; the first part is the whole.
+        rows: one name a picture.
+        caption: the figure's caption.
+    """
+    columns = [(network, part) for network, parts in maps.items() for part in parts]
+    whole = {network: np.abs(next(iter(parts.values())).numpy()) for network, parts in maps.items()}
+    shown, records = [], []
+    for index, name in enumerate(rows):
+        line = [pictures[index]]
+        for network, part in columns:
+            values, total = maps[network][part][index].numpy(), whole[network][index]
+            line.append(map_colors(values, limit=float(np.quantile(total, QUANTILE))))
+            mass = float(np.abs(values).sum() / total.sum())
+            records.append({"image": name, "network": network, "part": part, "mass": mass})
+        shown.append(line)
+    notes = [[""] for _ in rows]
+    for number, record in enumerate(records):
+        notes[number // len(columns)].append(f"{record['mass']:.0%} of the mass")
+    figure = picture_grid(
+        shown, labels=rows, titles=["", *("\n".join(names) for names in columns)], notes=notes,
+        size=(1.5, 1.75),
+    )  # fmt: skip
+    numbers = pd.DataFrame(records)
+    listed = "; ".join(
+        f"{network}, {part}: {rows_['mass'].mean():.0%}"
+        for (network, part), rows_ in numbers.groupby(["network", "part"], sort=False)
+    )
+    alt = f"Maps split at a skip connection. Share of the whole map's absolute values: {listed}."
+    return Plate(figure, alt, caption, numbers, pixels=True)

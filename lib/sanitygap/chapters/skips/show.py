@@ -10,9 +10,7 @@ from sanitygap.chapters.skips.judge import LEAST_SKIP_CORRELATION, median_correl
 from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Plate
 from sanitygap.judge import by_image, rows_of
-from sanitygap.residual_blocks import (
-    PARTS,
-)
+from sanitygap.residual_blocks import PARTS
 from sanitygap.runs import Study
 from sanitygap.words import plural
 

@@ -11,29 +11,14 @@ from sanitygap import judge
 from sanitygap.claims import Value
 from sanitygap.formal import formal_criterion, proved, refuted
 from sanitygap.inference import (
+    Interval,
     UndefinedStatisticError,
     bootstrap_mean,
     holm,
     paired_difference,
     paired_permutation_test,
 )
-from sanitygap.judge import (
-    CONTROLS,
-    FIGURE_METHODS,
-    GUIDED,
-    LRP,
-    RANGES,
-    Context,
-    Direction,
-    Tables,
-    Verdict,
-    criterion,
-    formal,
-    graded,
-    measured,
-    orderings,
-    rows_of,
-)
+from sanitygap.judge import Context, Tables, Verdict, criterion, formal, graded, measured, rows_of
 from sanitygap.scores import (
     complete,
     need_methods,
@@ -159,13 +144,13 @@ def scale(table: pd.DataFrame) -> Verdict:
 @criterion("binder-ssim-L", tables=("theorem-1-data-range", "randomization", "randomization-seeds"))
 def data_range(tables: Tables, context: Context) -> Verdict:
     table, real = tables["theorem-1-data-range"], tables["randomization"]
-    held = [name for name in FIGURE_METHODS if name in set(real["method"])]
+    held = [name for name in judge.FIGURE_METHODS if name in set(real["method"])]
     real, counts = over_seeds(real, tables["randomization-seeds"], held)
     wide = table.pivot(index="method", columns="data_range", values="estimate")
     taus = {label: float(kendalltau(wide["1"], wide[label])[0]) for label in wide}
     label, lowest = min(taus.items(), key=lambda item: item[1])
     reversals = _reversals(table)
-    real_label, real_lowest = min(orderings(real).items(), key=lambda item: item[1])
+    real_label, real_lowest = min(judge.orderings(real).items(), key=lambda item: item[1])
     real_reversals, pairs = _real_reversals(real)
     if math.isnan(real_lowest):
         raise UndefinedStatisticError(f"no tau: {len(wide)} methods, and some tie on all images")
@@ -201,11 +186,11 @@ def _real_reversals(table: pd.DataFrame) -> tuple[list[str], int]:
     beyond chance. The p-value of that is the larger of the two; where the means do not change
     places it is 1, so no test is needed, but the pair counts in Holm's family.
     """
-    frames = complete(*(randomization_scores(table, name) for name in RANGES))
-    scores = dict(zip(RANGES, frames, strict=True))
+    frames = complete(*(randomization_scores(table, name) for name in judge.RANGES))
+    scores = dict(zip(judge.RANGES, frames, strict=True))
     base = scores["ssim"]
     pvalues = {}
-    for name in list(RANGES)[1:]:
+    for name in list(judge.RANGES)[1:]:
         for first, second in combinations(base, 2):
             differences = [frame[first] - frame[second] for frame in (base, scores[name])]
             reversed_ = differences[0].mean() * differences[1].mean() < 0
@@ -254,26 +239,18 @@ def entanglement(tables: Tables, context: Context) -> Verdict:
     ssim, mse = (_difference(table, "randomised", name, 3.0) for name in ("SSIM", "MSE"))
     control = _difference(table, "retest", "SSIM", NORMAL_95)
     noiseless = _difference(table, "noiseless part", "Pearson", NORMAL_95)
-    equal, retest_equal, noiseless_equal = (
-        all(low <= 0 <= high for _, low, high in group)
-        for group in ((ssim, mse), (control,), (noiseless,))
-    )
+    equal = not (ssim.excludes(0) or mse.excludes(0))
     return measured(
-        equal and not retest_equal and not noiseless_equal,
+        equal and control.excludes(0) and noiseless.excludes(0),
         f"Change without noise minus noise without change: SSIM {_shown(ssim)}, MSE "
         f"{_shown(mse)}, although the noiseless parts differ in correlation by "
         f"{_shown(noiseless)}; the test-retest SSIM differs by {_shown(control)}.",
-        {
-            "ssim_difference": ssim[0],
-            "mse_difference": mse[0],
-            "retest_difference": control[0],
-        },
+        {"ssim_difference": ssim.estimate, "mse_difference": mse.estimate}
+        | {"retest_difference": control.estimate},
     )
 
 
-def _difference(
-    table: pd.DataFrame, comparison: str, similarity: str, width: float
-) -> tuple[float, float, float]:
+def _difference(table: pd.DataFrame, comparison: str, similarity: str, width: float) -> Interval:
     """Difference of the two explainers (independent maps), plus or minus `width` errors."""
     rows = rows_of(table, comparison=comparison, similarity=similarity)
     first, second = (
@@ -282,11 +259,11 @@ def _difference(
     )
     estimate = float(first["estimate"] - second["estimate"])
     error = width * float(np.hypot(first["standard_error"], second["standard_error"]))
-    return estimate, estimate - error, estimate + error
+    return Interval(estimate, estimate - error, estimate + error, int(first["draws"]))
 
 
-def _shown(interval: tuple[float, float, float]) -> str:
-    return f"{interval[0]:.4f} [{interval[1]:.4f}, {interval[2]:.4f}]"
+def _shown(interval: Interval) -> str:
+    return f"{interval.estimate:.4f} [{interval.low:.4f}, {interval.high:.4f}]"
 
 
 SMOOTHED = ("integrated-gradients", "smoothgrad")
@@ -307,7 +284,7 @@ def sweep(table: pd.DataFrame, method: str, by: str, value: str) -> pd.DataFrame
     return scores.sort_index(axis=1).dropna()
 
 
-def successive(scores: pd.DataFrame, direction: Direction, what: str) -> list[Verdict]:
+def successive(scores: pd.DataFrame, direction: judge.Direction, what: str) -> list[Verdict]:
     """One verdict for each step of a sweep: the score goes up (``above``) or down (``below``)."""
     levels = list(scores)
     return [
@@ -340,7 +317,7 @@ def noise_optimal(tables: Tables, context: Context) -> Verdict:
         scores = randomization_scores(rows)
         verdicts.append(judge.difference(scores, "noise", name, "below", "mean SSIM"))
         seeds.setdefault(seeds_in_words(counts), []).append(name)
-    for method in (GUIDED, LRP):
+    for method in (judge.GUIDED, judge.LRP):
         similarity = sweep(tables["noise-curve"], method, "amount", "ssim")
         faithful = sweep(tables["noise-curve"], method, "amount", "softmax")
         verdicts += successive(similarity, "below", f"SSIM of {method} + noise")
@@ -371,13 +348,13 @@ def nearby(table: pd.DataFrame, level: float = LEVEL) -> pd.DataFrame:
 
 def _ordered(scores: pd.DataFrame, what: str) -> list[Verdict]:
     """Gradient below the smoothed methods, these below guided backpropagation and LRP."""
-    pairs = [*product(("gradient",), SMOOTHED), *product(SMOOTHED, (GUIDED, LRP))]
+    pairs = [*product(("gradient",), SMOOTHED), *product(SMOOTHED, (judge.GUIDED, judge.LRP))]
     return [judge.difference(scores, one, other, "below", what) for one, other in pairs]
 
 
 def _levels(scores: pd.DataFrame) -> str:
     """Mean scores of the methods in ascending order, as text."""
-    means = scores.drop(columns=list(CONTROLS), errors="ignore").mean().sort_values()
+    means = scores.drop(columns=list(judge.CONTROLS), errors="ignore").mean().sort_values()
     return ", ".join(f"{name} {value:.2f}" for name, value in means.items())
 
 

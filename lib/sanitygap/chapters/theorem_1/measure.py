@@ -107,7 +107,8 @@ def noise_curve(
 
     def noisy(step: str) -> dict[tuple[str, float], Tensor]:
         maps = batch.maps(methods, seed, step)
-        drawn = fresh_noise(batch, seed, step, size)
+        # one draw an image, the same for all maps
+        drawn = normal(size, batch.seeds(seed, step, "added noise"), inputs)
         return {
             (name, amount): mixture(values, drawn, amount)
             for name, values in maps.items()
@@ -137,11 +138,6 @@ def noise_curve(
         yield batch.rows(
             values, method=name, seed=seed, amount=amount, steps=len(chosen_steps), regions=regions
         )
-
-
-def fresh_noise(batch: Batch, seed: int, step: str, size: tuple[int, ...]) -> Tensor:
-    """Standard normal noise for the maps of one step: one draw an image, the same for all maps."""
-    return normal(size, batch.seeds(seed, step, "added noise"), batch.inputs)
 
 
 @table(

@@ -1,18 +1,21 @@
-"""Pages about noise in attribution maps."""
+"""Theorem 1 in figures: formal statements about SSIM, and noise in real maps."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from itertools import product
 
+import numpy as np
 import pandas as pd
-from IPython.display import Markdown
+from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
 from sanitygap import show
 from sanitygap.chapters.theorem_1.judge import at_lag
-from sanitygap.chapters.theorem_1.plots import SCORES, noise_curves, smoothness_scatter
-from sanitygap.figures.methods import label
+from sanitygap.figures.methods import label, label_ends, label_points
 from sanitygap.figures.plate import Plate
+from sanitygap.figures.theory import REFERENCE, expectations, legend_beside, lines, points
 from sanitygap.runs import Study
 from sanitygap.scores import occlusion_scores, randomization_scores
+from sanitygap.show import distinct, draw_curves, draw_points, legend_below, panel_axes
 
 
 @show.shows_several("noise-curve")
@@ -121,17 +124,6 @@ def copies_table(study: Study) -> Styler:
     )
 
 
-def holding(studies: Study | Iterable[Study], *tables: str) -> list[Study]:
-    """The studies that hold some tables, for pages that have no guard yet."""
-    several = [studies] if isinstance(studies, Study) else list(studies)
-    return [study for study in several if show.holds(study, *tables)]
-
-
-def nothing_recorded(table: str) -> Markdown:
-    """What stands where a recorded run does not hold a table, for pages that have no guard yet."""
-    return Markdown(f"> No recorded run that could stand here holds the table `{table}`.")
-
-
 @show.shows("randomization")
 def noise_against_methods(study: Study) -> Styler:
     """The noise control beside every method, on real attribution maps."""
@@ -149,3 +141,165 @@ def noise_against_methods(study: Study) -> Styler:
         "Mean SSIM over the steps of top-down randomisation, lowest (best in that test) first. "
         f"{show.about(study, 'randomization')}; 95 % bootstrap intervals over images.",
     )
+
+
+def ssim_against_covariance(grid: pd.DataFrame) -> Figure:
+    """SSIM of two patches of equal means and equal spreads, against their correlation. Left: its
+    signed value. Right: its absolute value, which Theorem 1 says is smallest at zero covariance
+    among all that are not negative."""
+    sample = grid[(grid["mean_a"] == 1) & (grid["mean_b"] == 1) & (grid["sd_a"] == grid["sd_b"])]
+    figure, axes = panel_axes(2, 2, (4.5, 3.6))
+    for axis, name, values in zip(
+        axes, ("SSIM", "|SSIM|"), (sample["ssim"], sample["ssim"].abs()), strict=True
+    ):
+        lines(axis, sample.assign(value=values), "correlation", "sd_a", "value")
+        axis.axvline(0, **REFERENCE)
+        axis.set(xlabel="correlation of the patches", ylabel=name, xticks=(-1, -0.5, 0, 0.5, 1))
+    axes[0].legend(title="standard deviation")
+    return figure
+
+
+def expected_ssim(table: pd.DataFrame) -> Figure:
+    """Mean of SSIM and of its absolute value over random patches of zero expected covariance, with
+    95 % intervals, against the bound of Eq. (2), dashed, and √(2/πn), grey, which is about the mean
+    absolute correlation of independent patches of n pixels. In the last panel B is A or -A by the
+    toss of a coin."""
+    figure, axes = expectations(table, ("E[SSIM]", "E[|SSIM|]"), "mean over patches")
+    for process, axis in axes.items():
+        rows = table[table["process"] == process]
+        axis.axhline(rows["bound"].iloc[0], label="bound, Eq. (2)", **REFERENCE)
+        if rows["independent"].iloc[0]:
+            x = np.geomspace(rows["pixels"].min(), rows["pixels"].max(), 50)
+            axis.plot(x, np.sqrt(2 / (np.pi * x)), color="0.6", lw=1, label="√(2/πn)")
+        axis.set_yscale("symlog", linthresh=0.01)
+    legend_below(figure, axes.values())
+    return figure
+
+
+def normalized_ssim(table: pd.DataFrame) -> Figure:
+    """Mean SSIM (window 7, data range 1) with 95 % intervals. Left: second-moment normalised maps,
+    against their correlation. Centre: B is c times A, not normalised; the correlation is one.
+    Right: unrelated maps around 0.5, against Eq. (2), dashed."""
+    panels = (
+        ("correlation", "correlation of the maps", "normalised maps"),
+        ("scale", "factor c", "B = c A, not normalised"),
+        ("spread", "standard deviation of the maps", "unrelated maps around 0.5"),
+    )
+    figure, axes = panel_axes(3, 3, (3, 3.3), sharey=True)
+    for axis, (experiment, xlabel, title) in zip(axes, panels, strict=True):
+        rows = table[table["experiment"] == experiment]
+        lines(axis, rows, experiment, "noise")
+        axis.set(xlabel=xlabel, title=title, xscale="linear" if axis is axes[0] else "log")
+    spread = rows.sort_values("spread")
+    axes[2].plot(spread["spread"], spread["bound"], label="bound, Eq. (2)", **REFERENCE)
+    axes[0].set_ylabel("mean SSIM")
+    axes[2].legend()
+    return figure
+
+
+def data_range_sensitivity(table: pd.DataFrame) -> Figure:
+    """Mean SSIM of second-moment normalised maps of simulated methods, for several data ranges L.
+    The paper names none for normalised maps; crossing lines mean that the order of the methods
+    depends on the choice."""
+    figure, (axis,) = panel_axes(1, 1, (8.5, 4))
+    order = distinct(table["data_range"])
+    ranges = table.assign(place=table["data_range"].map(order.index), ssim=table["estimate"])
+    lines(axis, ranges, "place", "method", "ssim")
+    ticks = [f"L = {x}" if x.isdigit() else x.replace(" range", "\nrange") for x in order]
+    axis.set_xticks(range(len(order)), ticks)
+    axis.set(ylabel="mean SSIM")
+    legend_beside(axis, "noise, correlation")
+    return figure
+
+
+def entanglement(table: pd.DataFrame) -> Figure:
+    """Mean SSIM of two synthetic explainers, with 95 % intervals: a noiseless one whose maps change
+    when the model is randomised, and a noisy one whose noiseless maps do not. Below: the control,
+    the unchanged model explained twice, and what the noiseless maps do."""
+    words = {
+        "randomised": "after randomisation",
+        "retest": "same model, explained twice",
+        "noiseless part": "noiseless part, after randomisation",
+    }
+    rows = table[table["similarity"] == "SSIM"].set_index("comparison").loc[list(words)]
+    return points(rows.rename(words).reset_index(), "comparison", "explainer", "mean SSIM")
+
+
+SCORES = {
+    "ssim": "mean SSIM after randomisation\n(down: passes the sanity check)",
+    "softmax": "mean softmax under occlusion\n(down: more faithful)",
+}
+
+
+def noise_curves(numbers: pd.DataFrame, caption: str) -> Plate:
+    """Both scores against the amount of added noise: a row a run, a column a score.
+
+    Args:
+        numbers: columns ``panel``, ``method``, ``amount``, ``score`` (``ssim`` or ``softmax``),
+            ``mean``, ``low``, ``high``; rows of the method ``noise`` give its level, whatever
+            their amount.
+        caption: the figure's caption.
+    """
+    panels, noise = distinct(numbers["panel"]), numbers["method"] == "noise"
+    # evenly spaced: the amounts double, and 0 has no logarithm
+    amounts = sorted(set(numbers.loc[~noise, "amount"]))
+    methods = numbers[~noise]
+    ends = [numbers[noise].assign(place=place) for place in (0, len(amounts) - 1)]
+    placed = pd.concat([methods.assign(place=methods["amount"].map(amounts.index)), *ends])
+    figure, axes = panel_axes(2 * len(panels), 2, (4.7, 3.6), sharex=True)
+    for axis, (title, score) in zip(axes, product(panels, SCORES), strict=True):
+        rows = placed[(placed["panel"] == title) & (placed["score"] == score)]
+        names = draw_curves(axis, rows, "place")
+        axis.set(ylabel=SCORES[score])
+        axis.set_title(title, fontsize=10)
+        axis.set_xticks(range(len(amounts)), [f"{amount:g}" for amount in amounts])
+        label_ends(axis, names)
+    for axis in axes[-2:]:
+        axis.set_xlabel("λ: added noise, in units of\nthe map's root mean square")
+    return Plate(figure, _words(numbers, amounts), caption, numbers)
+
+
+def _words(numbers: pd.DataFrame, amounts: Sequence[float]) -> str:
+    sentences = [
+        f"Mean SSIM after randomisation and mean softmax under occlusion, as noise from λ = "
+        f"{amounts[0]:g} to {amounts[-1]:g} is added to each map."
+    ]
+    rows = numbers[numbers["method"] != "noise"]
+    for (panel, method), part in rows.groupby(["panel", "method"], sort=False):
+        values = {
+            score: part[part["score"] == score].sort_values("amount")["mean"] for score in SCORES
+        }
+        sentences.append(
+            f"{panel}, {label(str(method))}: SSIM {values['ssim'].iloc[0]:.2f} to "
+            f"{values['ssim'].iloc[-1]:.2f}, softmax {values['softmax'].iloc[0]:.2f} to "
+            f"{values['softmax'].iloc[-1]:.2f}."
+        )
+    return " ".join(sentences)
+
+
+def smoothness_scatter(numbers: pd.DataFrame, caption: str) -> Plate:
+    """Left: autocorrelation against lag. Right: that at lag 1 against the randomisation score.
+
+    Args:
+        numbers: columns ``method``, ``lag``, ``mean``, ``low``, ``high`` of the autocorrelation,
+            and ``ssim``, the same in all rows of a method, NaN where there is none.
+        caption: the figure's caption.
+    """
+    figure, (lags, scores) = panel_axes(2, 2, (4.8, 4))
+    ends = draw_curves(lags, numbers, "lag")
+    lags.axhline(0, color="0.6", lw=0.8)
+    lags.set(xlabel="lag in pixels", ylabel="autocorrelation of the map")
+    label_ends(lags, ends)
+    first = numbers[numbers["lag"] == numbers["lag"].min()].dropna(subset="ssim")
+    points = draw_points(scores, first, "mean", "ssim")
+    scores.set(
+        xlabel=f"autocorrelation at lag {int(numbers['lag'].min())}",
+        ylabel="mean SSIM after randomisation\n(down: passes the sanity check)",
+    )
+    label_points(scores, points)
+    listed = ", ".join(f"{label(name)} {x:.2f} and {y:.2f}" for name, (x, y) in points.items())
+    alt = (
+        "Autocorrelation of each method's maps against the lag, and its value at the first lag "
+        f"beside the mean SSIM after randomisation: {listed}."
+    )
+    return Plate(figure, alt, caption, numbers)

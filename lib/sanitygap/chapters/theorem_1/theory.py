@@ -13,17 +13,28 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+import sympy
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 from skimage.metrics import structural_similarity
+from z3 import And, ArithRef, Q, Reals
 
 from sanitygap import similarity
 from sanitygap.errors import UsageError
 from sanitygap.seeds import stable_seed
 from sanitygap.table import table
-from sanitygap.theory.maps import NOISE, SIDE, SIMULATED_METHODS, correlated_maps
-from sanitygap.theory.montecarlo import Array, Row, chunks, mean_estimate
+from sanitygap.theory.montecarlo import (
+    NOISE,
+    SIDE,
+    SIMULATED_METHODS,
+    Array,
+    Row,
+    chunks,
+    correlated_maps,
+    mean_estimate,
+)
+from sanitygap.theory.prover import Formula, Statement, absolute, proof_table
 
 
 @dataclass(frozen=True)
@@ -95,15 +106,6 @@ def bound(variance_a: ArrayLike, variance_b: ArrayLike, data_range: float = 1.0)
     return c2 / (np.asarray(variance_a) + np.asarray(variance_b) + c2)
 
 
-def finite_window_floor(pixels: int) -> float:
-    """sqrt(2 / (pi pixels)): about E|SSIM| of independent patches when C2 is negligible.
-
-    The sample correlation of independent patches has a standard deviation near 1 / sqrt(pixels);
-    its mean absolute value does not vanish although its mean does.
-    """
-    return float(np.sqrt(2 / (np.pi * pixels)))
-
-
 # --- Eq. (1) against a library ----------------------------------------------------------------
 
 
@@ -133,15 +135,11 @@ def library_agreement(*, n: int, seed: int, side: int = 24) -> Iterator[Row]:
     rng = np.random.default_rng(stable_seed(seed, "equation-1"))
     pairs = rng.normal(size=(n, 2, side, side))
     pairs[:, 1] += 0.5 * pairs[:, 0] + 0.3
-    windows = (
-        ("uniform 5", 5, None),
-        ("uniform 7", 7, None),
-        ("uniform 11", 11, None),
-        ("Gaussian 1.5", 11, gaussian_window()),
-    )
-    for (window, width, weights), unbiased, data_range in product(
-        windows, (True, False), (1.0, 2.0, 255.0)
-    ):
+    windows: list[tuple[str, int, Array | None]]
+    windows = [(f"uniform {width}", width, None) for width in (5, 7, 11)]
+    windows.append(("Gaussian 1.5", 11, gaussian_window()))
+    settings = product(windows, (True, False), (1.0, 2.0, 255.0))
+    for (window, width, weights), unbiased, data_range in settings:
         maps = pairs * data_range / 6
         reference = _library(maps, width, weights is not None, unbiased, data_range)
         views = sliding_window_view(maps, (width, width), axis=(2, 3))
@@ -160,14 +158,11 @@ def library_agreement(*, n: int, seed: int, side: int = 24) -> Iterator[Row]:
 def _library(maps: Array, width: int, gaussian: bool, unbiased: bool, data_range: float) -> Array:
     """scikit-image's SSIM map, cropped to the windows that lie inside the image."""
     crop = slice(width // 2, -(width // 2))
-    images = [
-        structural_similarity(
-            a, b, win_size=None if gaussian else width, gaussian_weights=gaussian, sigma=1.5,
-            use_sample_covariance=unbiased, data_range=data_range, full=True,
-        )[1][crop, crop]
-        for a, b in maps
-    ]  # fmt: skip
-    return np.stack(images)
+    _, values = structural_similarity(
+        maps[:, 0], maps[:, 1], win_size=None if gaussian else width, gaussian_weights=gaussian,
+        sigma=1.5, use_sample_covariance=unbiased, data_range=data_range, full=True, channel_axis=0,
+    )  # fmt: skip
+    return values[:, crop, crop]
 
 
 def _three_factors(moments: PatchMoments, data_range: float) -> Array:
@@ -204,19 +199,16 @@ def covariance_grid(*, n: int, seed: int, data_range: float = 1.0) -> pd.DataFra
     levels = (-1.0, -0.2, 0.0, 0.2, 1.0)
     means = [(a, b, False) for a in levels for b in levels] + [(-c1 / 2, 1.0, True)]
     spreads, steps = (0.03, 0.1, 1.0), np.arange(n) - n // 2
+    rows = [
+        (mean_a, mean_b, sd_a, sd_b, correlation, degenerate)
+        for (mean_a, mean_b, degenerate), sd_a, sd_b in product(means, spreads, spreads)
+        for correlation in np.append(steps / (n // 2), -c2 / 2 / (sd_a * sd_b))
+    ]
     names = ["mean_a", "mean_b", "sd_a", "sd_b", "correlation", "degenerate"]
-    grid = pd.DataFrame(
-        [
-            (mean_a, mean_b, sd_a, sd_b, correlation, degenerate)
-            for (mean_a, mean_b, degenerate), sd_a, sd_b in product(means, spreads, spreads)
-            for correlation in np.append(steps / (n // 2), -c2 / 2 / (sd_a * sd_b))
-        ],
-        columns=names,
-    )
+    grid = pd.DataFrame(rows, columns=names)
     grid["covariance"] = grid["correlation"] * grid["sd_a"] * grid["sd_b"]
-    mean_a, mean_b, sd_a, sd_b, covariance = (
-        grid[name].to_numpy() for name in ("mean_a", "mean_b", "sd_a", "sd_b", "covariance")
-    )
+    columns = grid[["mean_a", "mean_b", "sd_a", "sd_b", "covariance"]]
+    mean_a, mean_b, sd_a, sd_b, covariance = columns.to_numpy().T
     moments = PatchMoments(mean_a, mean_b, sd_a**2, sd_b**2, covariance)
     grid["ssim"] = ssim(moments, data_range)
     grid["bound"] = bound(moments.variance_a, moments.variance_b, data_range)
@@ -230,23 +222,23 @@ Sampler = Callable[[np.random.Generator, tuple[int, int]], tuple[Array, Array]]
 
 @dataclass(frozen=True)
 class PatchProcess:
-    """A random pair of patches: how to draw it and its population moments."""
+    """A random pair of patches of zero expected covariance: how to draw it.
+
+    Attributes:
+        name: what the patches are.
+        variance: of a pixel of either patch.
+        sample: draws a batch of pairs.
+        independent: whether the two patches are.
+    """
 
     name: str
-    independent: bool
-    moments: PatchMoments
+    variance: float
     sample: Sampler
+    independent: bool = True
 
 
-def _independent(name: str, mean_a: float, mean_b: float, sd: float) -> PatchProcess:
-    def sample(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Array, Array]:
-        return rng.normal(mean_a, sd, shape), rng.normal(mean_b, sd, shape)
-
-    return PatchProcess(name, True, PatchMoments(mean_a, mean_b, sd**2, sd**2, 0.0), sample)
-
-
-def _uniform(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Array, Array]:
-    return rng.uniform(size=shape), rng.uniform(size=shape)
+def _normals(mean_a: float, mean_b: float, sd: float) -> Sampler:
+    return lambda rng, shape: (rng.normal(mean_a, sd, shape), rng.normal(mean_b, sd, shape))
 
 
 def _random_sign(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Array, Array]:
@@ -256,12 +248,12 @@ def _random_sign(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Arra
 
 
 PROCESSES = (
-    PatchProcess("uniform", True, PatchMoments(0.5, 0.5, 1 / 12, 1 / 12, 0.0), _uniform),
-    _independent("normal", 0.5, 0.5, 0.2),
-    _independent("normal, zero means", 0.0, 0.0, 1.0),
-    _independent("normal, opposite means", 0.5, -0.5, 0.2),
+    PatchProcess("uniform", 1 / 12, lambda rng, shape: (rng.random(shape), rng.random(shape))),
+    PatchProcess("normal", 0.2**2, _normals(0.5, 0.5, 0.2)),
+    PatchProcess("normal, zero means", 1.0, _normals(0.0, 0.0, 1.0)),
+    PatchProcess("normal, opposite means", 0.2**2, _normals(0.5, -0.5, 0.2)),
     # B is A or -A by the toss of a coin: the covariance is zero on average, never in a patch.
-    PatchProcess("random sign", False, PatchMoments(0.0, 0.0, 1.0, 1.0, 0.0), _random_sign),
+    PatchProcess("random sign", 1.0, _random_sign, independent=False),
 )
 
 
@@ -288,8 +280,7 @@ def expected_ssim(
         population `bound` of Eq. (2), the `floor` of finite windows, independent.
     """
     for process in PROCESSES:
-        variances = process.moments.variance_a, process.moments.variance_b
-        limits = {"bound": float(bound(*variances, data_range))}
+        limits = {"bound": float(bound(process.variance, process.variance, data_range))}
         for pixels in windows:
             draws = max(200, n * 121 // max(pixels, 121))
             rng = np.random.default_rng(stable_seed(seed, "theorem-1", process.name, pixels))
@@ -297,7 +288,9 @@ def expected_ssim(
             functionals = {"E[SSIM]": value, "E[|SSIM|]": np.abs(value), "E[bound]": limit}
             if process.independent:
                 functionals["E[SSIM], shuffled"] = shuffled
-            limits["floor"] = finite_window_floor(pixels)
+            # about E|SSIM| of independent patches when C2 is negligible: their correlation has a
+            # standard deviation near 1 / sqrt(pixels), so its mean absolute value does not vanish
+            limits["floor"] = float(np.sqrt(2 / (np.pi * pixels)))
             for functional, values in functionals.items():
                 named: Row = {"process": process.name, "independent": process.independent}
                 named |= {"pixels": pixels, "functional": functional}
@@ -348,8 +341,7 @@ def normalized_ssim(*, n: int, seed: int) -> Iterator[Row]:
             row = _row("correlation", name, values, correlation=float(correlation))
             if previous is not None:
                 step = mean_estimate(values - previous)
-                row |= {"step": step["estimate"], "step_low": step["low"]}
-                row |= {"step_high": step["high"]}
+                row |= {"step": step["estimate"]} | {f"step_{x}": step[x] for x in ("low", "high")}
             previous = values
             yield row
         a, _ = correlated_maps(draw, 1.0, n=n, seed=key)
@@ -466,3 +458,89 @@ def entanglement(*, n: int, seed: int, correlation: float = 0.4) -> Iterator[Row
         }.items():
             named: Row = {"explainer": explainer, "comparison": comparison, "similarity": name}
             yield {**named, **mean_estimate(values)}
+
+
+@proof_table("theorem-1-proofs")
+def statements() -> Iterator[Formula]:
+    """What Theorem 1 says, step by step, each with a wrong variant that must be refuted."""
+    a, b, cov, va, vb, c1, c2 = Reals("mean_a mean_b cov var_a var_b C1 C2")
+    va2, vb2 = Reals("var_a2 var_b2")
+    positive = [c1 > 0, c2 > 0, va >= 0, vb >= 0]
+    cauchy_schwarz = cov * cov <= va * vb
+    standard = [c1 == Q(1, 10000), c2 == Q(9, 10000)]  # data range 1
+    attainable = [*standard, va > 0, vb > 0, cauchy_schwarz]
+    spread, luminance = va + vb + c2, a * a + b * b + c1
+
+    def numerator(covariance: ArithRef) -> ArithRef:
+        return absolute((2 * a * b + c1) * (2 * covariance + c2))
+
+    at_zero = absolute((2 * a * b + c1) * c2)
+    yield Statement(
+        "minimum at zero covariance",
+        "with means and variances fixed and cov >= 0, |SSIM(cov)| >= |SSIM(0)|",
+    ).holds(*positive, cov >= 0, numerator(cov) >= at_zero)
+    yield Statement(
+        "minimum at zero covariance, cov >= -1",
+        "with means and variances fixed and cov >= -1, |SSIM(cov)| >= |SSIM(0)|",
+    ).mutant(*positive, cov >= -1, numerator(cov) >= at_zero)
+    fixed = [*standard, a > 0, b > 0, va == 1, vb == 1, va2 == 1]
+    yield Statement(
+        "minimum with free variances",
+        "with means fixed, variances free and cov > 0, |SSIM(cov)| >= |SSIM(0)|",
+    ).mutant(
+        *fixed, vb2 > 0, cov > 0, cov * cov <= va2 * vb2,
+        numerator(cov) * spread >= at_zero * (va2 + vb2 + c2),
+    )  # fmt: skip
+    yield Statement(
+        "luminance at most one",
+        "|2 mean_a mean_b + C1| <= mean_a^2 + mean_b^2 + C1, Eq. (14)-(16)",
+    ).holds(c1 > 0, absolute(2 * a * b + c1) <= luminance)
+    yield Statement(
+        "luminance at most one, factor 3", "|3 mean_a mean_b + C1| <= mean_a^2 + mean_b^2 + C1"
+    ).mutant(c1 > 0, absolute(3 * a * b + c1) <= luminance)
+    yield Statement("bound (2)", "|SSIM(0)| <= C2 / (var_a + var_b + C2), Eq. (2)").holds(
+        *positive, at_zero * spread <= c2 * luminance * spread
+    )
+    yield Statement(
+        "bound (2), one per cent lower", "|SSIM(0)| <= 0.99 C2 / (var_a + var_b + C2)"
+    ).mutant(*positive, at_zero * spread <= Q(99, 100) * c2 * luminance * spread)
+    yield Statement("unique minimiser", "if cov > 0 then |SSIM(cov)| > |SSIM(0)|").fails(
+        *standard, va > 0, vb > 0, cov > 0, cauchy_schwarz, numerator(cov) > at_zero
+    )
+    yield Statement(
+        "unique minimiser, 2 mean_a mean_b != -C1",
+        "if cov > 0 and 2 mean_a mean_b != -C1 then |SSIM(cov)| > |SSIM(0)|",
+    ).holds(*positive, 2 * a * b != -c1, cov > 0, numerator(cov) > at_zero)
+    yield Statement(
+        "zero covariance optimal among all covariances",
+        "|SSIM(cov)| >= |SSIM(0)| for every cov with cov^2 <= var_a var_b",
+    ).fails(*attainable, numerator(cov) >= at_zero)
+    yield Statement("exact zero at cov = -C2 / 2", "SSIM vanishes at cov = -C2 / 2").holds(
+        *positive, cov == -c2 / 2, numerator(cov) == 0
+    )
+    inside = And(2 * cov + c2 <= spread, 2 * cov + c2 >= -spread)
+    yield Statement(
+        "SSIM in [-1, 1]", "|2 cov + C2| <= var_a + var_b + C2 if cov^2 <= var_a var_b"
+    ).holds(c2 > 0, va >= 0, vb >= 0, cauchy_schwarz, inside)
+    yield Statement(
+        "SSIM in [-1, 1] without Cauchy-Schwarz", "|2 cov + C2| <= var_a + var_b + C2 for any cov"
+    ).mutant(c2 > 0, va >= 0, vb >= 0, inside)
+    yield Statement("SSIM is non-negative", "SSIM >= 0 for attainable moments").fails(
+        *attainable, (2 * a * b + c1) * (2 * cov + c2) >= 0
+    )
+    yield from _factors()
+
+
+def _factors() -> Iterator[Formula]:
+    """Eq. (1) from luminance, contrast and structure of Wang et al. (2004)."""
+    sa, sb, c2 = sympy.symbols("sd_a sd_b C2", positive=True)
+    cov = sympy.Symbol("cov", real=True)
+
+    def product(c3: sympy.Expr) -> sympy.Expr:
+        contrast = (2 * sa * sb + c2) / (sa**2 + sb**2 + c2)
+        return contrast * (cov + c3) / (sa * sb + c3)
+
+    merged = (2 * cov + c2) / (sa**2 + sb**2 + c2)
+    words = "contrast * structure = (2 cov + C2) / (var_a + var_b + C2) if C3 = "
+    yield Statement("Eq. (1) from three factors", f"{words}C2 / 2").holds(product(c2 / 2), merged)
+    yield Statement("Eq. (1) from three factors, C3 = C2", f"{words}C2").mutant(product(c2), merged)

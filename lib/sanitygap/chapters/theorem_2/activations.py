@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from sanitygap.chapters.theorem_2.theory import cauchy_tail
-from sanitygap.errors import UsageError, unknown_name
+from sanitygap.errors import UsageError
 from sanitygap.models.hooks import hooked
 from sanitygap.seeds import stable_seed
 
@@ -26,23 +27,8 @@ from sanitygap.seeds import stable_seed
 HIGH = (0.95, 0.90, 0.85)
 LOW = (0.50, 0.45, 0.40, 0.35, 0.30, 0.25, 0.20, 0.15, 0.10)
 
-#: modules whose outputs are activations, in the sense of App. I and J
-NONLINEARITIES = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.LeakyReLU, nn.ELU)
-
 #: inputs of a simulated neuron in :func:`overtaking`
 FAN_IN = 200
-
-
-def activation_layers(module: nn.Module) -> list[str]:
-    """Names of the nonlinearities of a network, in the order in which they are registered.
-
-    Raises:
-        UsageError: it has none that is a module (they may be calls of functions).
-    """
-    names = [name for name, part in module.named_modules() if isinstance(part, NONLINEARITIES)]
-    if not names:
-        raise UsageError("the model has no activation modules; name the layers yourself")
-    return names
 
 
 def overtaking(
@@ -72,31 +58,21 @@ def overtaking(
         that sum.
 
     Raises:
-        UsageError: an unknown layer, or one whose output is not a tensor of one row an image.
+        UsageError: a layer whose output is not a tensor of one row an image.
     """
     rows = []
     for index, layer, values in _pooled(module, inputs, layers):
         ordered = values.sort(dim=1).values
         levels = torch.tensor([*HIGH, *LOW], dtype=ordered.dtype, device=ordered.device)
-        quantiles = _quantiles(ordered, levels)
-        for image in range(len(ordered)):
+        for image, quantiles in enumerate(_quantiles(ordered, levels).tolist()):
             rng = np.random.default_rng(stable_seed(seed, "overtaking", layer, index, image))
             activations = ordered[image].numpy(force=True)
-            for i, high in enumerate(HIGH):
-                for j, low in enumerate(LOW):
-                    value_high = float(quantiles[image, i])
-                    value_low = float(quantiles[image, len(HIGH) + j])
-                    positive, overtaken = simulate_neurons(activations, high, low, neurons, rng)
-                    rows.append(
-                        {
-                            "image": image,
-                            "layer": layer,
-                            "layer_index": index,
-                            **quantile_bound(high, low, value_high, value_low),
-                            "positive": positive,
-                            "overtaken": overtaken,
-                        }
-                    )
+            at = dict(zip((*HIGH, *LOW), quantiles, strict=True))
+            for high, low in product(HIGH, LOW):
+                positive, overtaken = simulate_neurons(activations, high, low, neurons, rng)
+                named = {"image": image, "layer": layer, "layer_index": index}
+                named |= quantile_bound(high, low, at[high], at[low])
+                rows.append(named | {"positive": positive, "overtaken": overtaken})
     return pd.DataFrame(rows)
 
 
@@ -149,32 +125,15 @@ def sparsity(module: nn.Module, inputs: Tensor, layers: Sequence[str]) -> pd.Dat
         non_positive and negative (fractions, 0 to 1).
 
     Raises:
-        UsageError: an unknown layer, or one whose output is not a tensor of one row an image.
+        UsageError: a layer whose output is not a tensor of one row an image.
     """
     rows = []
     for index, layer, values in _pooled(module, inputs, layers):
-        fractions = {
-            "non_positive": (values <= 0).double().mean(1),
-            "negative": (values < 0).double().mean(1),
-        }
-        rows.append(
-            pd.DataFrame(
-                {
-                    "image": range(len(values)),
-                    "layer": layer,
-                    "layer_index": index,
-                    "elements": values.shape[1],
-                    **{name: x.numpy(force=True) for name, x in fractions.items()},
-                }
-            )
-        )
+        named = {"layer": layer, "layer_index": index, "elements": values.shape[1]}
+        shares = {"non_positive": values <= 0, "negative": values < 0}
+        named |= {name: x.double().mean(1).numpy(force=True) for name, x in shares.items()}
+        rows.append(pd.DataFrame({"image": range(len(values)), **named}))
     return pd.concat(rows, ignore_index=True)
-
-
-def _checked(name: str, output: object) -> Tensor:
-    if not isinstance(output, Tensor) or output.ndim < 2:
-        raise UsageError(f"the output of layer {name!r} is not a tensor of one row an image")
-    return output.detach().flatten(1).float().clone()
 
 
 @torch.no_grad()
@@ -182,21 +141,17 @@ def _pooled(
     module: nn.Module, inputs: Tensor, layers: Sequence[str]
 ) -> Iterator[tuple[int, str, Tensor]]:
     """Order of the call, layer name and pooled activations (N, elements), float32."""
-    if module.training:
-        raise UsageError("the model is in training mode; call its eval() first")
-    parts = dict(module.named_modules())
-    if unknown := [name for name in layers if name not in parts]:
-        raise unknown_name("layer", unknown[0], list(parts))
     calls: list[tuple[str, Tensor]] = []
-    with hooked(
-        {name: parts[name] for name in layers},
+
+    def keep(name: str, _: object, output: object) -> None:
+        if not isinstance(output, Tensor) or output.ndim < 2 or len(output) != len(inputs):
+            raise UsageError(f"the output of layer {name!r} is not a tensor of one row an image")
         # a copy: an in-place operation may follow
-        lambda name, _, output: calls.append((name, _checked(name, output))),
-    ):
+        calls.append((name, output.flatten(1).float().clone()))
+
+    with hooked({name: module.get_submodule(name) for name in layers}, keep):
         module(inputs)
     for index, (name, values) in enumerate(calls):
-        if len(values) != len(inputs):
-            raise UsageError(f"the output of layer {name!r} does not have one row an image")
         yield index, name, values
 
 
@@ -299,14 +254,12 @@ class FedLayer:
         Returns:
             (q_h, q_l) -> how many neurons have L > 0, and how many of these have S >= L.
         """
-        sums = self.layer(self.parts)
+        sums = dict(zip((*HIGH_ENDS, *LOW_ENDS), self.layer(self.parts), strict=True))
         found = {}
-        for i, high in enumerate(HIGH_ENDS):
-            large = sums[i]
-            positive = large > 0
-            for j, low in enumerate(LOW_ENDS):
-                overtaken = positive & (sums[len(HIGH_ENDS) + j] >= large)
-                found[high, low] = int(positive.sum()), int(overtaken.sum())
+        for high, low in product(HIGH_ENDS, LOW_ENDS):
+            positive = sums[high] > 0
+            overtaken = positive & (sums[low] >= sums[high])
+            found[high, low] = int(positive.sum()), int(overtaken.sum())
         return found
 
 
@@ -322,26 +275,18 @@ def fed_layers(module: nn.Module, image: Tensor) -> list[FedLayer]:
     Returns:
         The layers in the order of their calls; one that is called several times counts once a
         call.
-
-    Raises:
-        UsageError: the network is in training mode.
     """
-    return [
-        FedLayer(name, index, layer, inputs[0])
-        for index, (name, layer, inputs) in enumerate(_calls(module, image)[1:])
-        if bool((inputs >= 0).all())
-    ]
-
-
-@torch.no_grad()
-def _calls(module: nn.Module, image: Tensor) -> list[tuple[str, nn.Module, Tensor]]:
-    """Name, layer and inputs of every call of a convolution or linear layer."""
-    if module.training:
-        raise UsageError("the model is in training mode; call its eval() first")
     parts = {name: part for name, part in module.named_modules() if isinstance(part, WEIGHTED)}
-    calls: list[tuple[str, nn.Module, Tensor]] = []
-    with hooked(  # a copy: an in-place operation may follow
-        parts, before=lambda name, given: calls.append((name, parts[name], given[0].clone()))
+    calls: list[tuple[str, Tensor]] = []
+    with (
+        torch.no_grad(),
+        hooked(  # a copy: an in-place operation may follow
+            parts, before=lambda name, given: calls.append((name, given[0].clone()))
+        ),
     ):
         module(image)
-    return calls
+    return [
+        FedLayer(name, index, parts[name], inputs[0])
+        for index, (name, inputs) in enumerate(calls[1:])
+        if bool((inputs >= 0).all())
+    ]

@@ -16,7 +16,6 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
-from torch.overrides import TorchFunctionMode
 
 from sanitygap.attribution import Sampling
 from sanitygap.attribution.applicable import defined
@@ -41,28 +40,20 @@ def kept_features(model: Explainable, inputs: Tensor, lowest: Stage) -> Tensor:
         lowest: the lowest stage that is redrawn.
 
     Returns:
-        ``(N, C, h, w)``: the first input of the stage's first module.
-
-    Raises:
-        UsageError: that input has no positions, as below a dense layer.
+        The first input of the stage's first module: ``(N, C, h, w)``, or without positions, as
+        below a dense layer.
     """
     seen: list[Tensor] = []
     module = model.module.get_submodule(lowest.modules[0])
     # a copy: an operation in place may follow
     with module.register_forward_pre_hook(lambda _, given: seen.append(given[0].clone())):
         model.module(inputs)
-    if seen[0].ndim != 4 or seen[0].shape[2] * seen[0].shape[3] < 2:
-        raise UsageError(f"what flows into {lowest.name} has no positions in the image")
     return seen[0]
 
 
-def has_positions(model: Explainable, inputs: Tensor, lowest: Stage) -> bool:
-    """Whether :func:`kept_features` is defined for a stage."""
-    try:
-        kept_features(model, inputs[:1], lowest)
-    except UsageError:
-        return False
-    return True
+def has_positions(features: Tensor) -> bool:
+    """Whether a feature map says where in the image something is."""
+    return features.ndim == 4 and features.shape[2:].numel() > 1
 
 
 @torch.no_grad()
@@ -242,7 +233,7 @@ def cuts(model: Explainable, inputs: torch.Tensor, n_steps: int | None = None) -
         lowest = step.stages[-1]
         part = above_activations(model, inputs, lowest)
         whole = step.number == len(model.stages)
-        if part is None and (whole or not has_positions(model, inputs[:1], lowest)):
+        if part is None and (whole or not has_positions(kept_features(model, inputs[:1], lowest))):
             continue
         if whole and part is not None and part.modules == lowest.modules:
             continue  # the image itself is no feature map, even if its values are positive
@@ -315,23 +306,24 @@ def redrawn_overtaking(batch: Batch, redraws: int = 20) -> Iterator[dict[str, An
                 counts.append([layer.count() for layer in layers])
         for number, layer in enumerate(layers):
             rng = np.random.default_rng(stable_seed(seed, key, "simulated", layer.index))
+            named = {"image": batch.names[place], "position": batch.positions[place]}
+            named |= {"layer": layer.name, "layer_index": layer.index, "fan_in": layer.fan_in}
+            at = layer.quantiles
             for high, low in itertools.product(activations.HIGH_ENDS, activations.LOW_ENDS):
-                found = [count[number][high, low] for count in counts]
+                positive, overtaken = np.sum([count[number][high, low] for count in counts], axis=0)
                 simulated = activations.simulate_neurons(layer.pooled, high, low, SIMULATED, rng)
                 yield {
-                    "image": batch.names[place],
-                    "position": batch.positions[place],
-                    "layer": layer.name,
-                    "layer_index": layer.index,
-                    "fan_in": layer.fan_in,
-                    **activations.quantile_bound(
-                        high, low, layer.quantiles[high], layer.quantiles[low]
-                    ),
+                    **named,
+                    **activations.quantile_bound(high, low, at[high], at[low]),
                     "simulated_positive": simulated[0],
                     "simulated_overtaken": simulated[1],
-                    "positive": sum(positive for positive, _ in found),
-                    "overtaken": sum(overtaken for _, overtaken in found),
+                    "positive": positive,
+                    "overtaken": overtaken,
                 }
+
+
+#: modules whose outputs are activations, in the sense of App. I and J
+NONLINEARITIES = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU, nn.Hardswish, nn.LeakyReLU, nn.ELU)
 
 
 def layers_of(module: nn.Module, example: Tensor) -> list[str]:
@@ -347,45 +339,30 @@ def layers_of(module: nn.Module, example: Tensor) -> list[str]:
     Raises:
         UsageError: no module returns activations.
     """
-    try:
-        return activations.activation_layers(module)
-    except UsageError:
-        found = _returning_activations(module, example)
-        if not found:
-            raise
-        return found
+    names = [name for name, part in module.named_modules() if isinstance(part, NONLINEARITIES)]
+    names = names or _returning_activations(module, example)
+    if not names:
+        raise UsageError("the model has no activation modules; name the layers yourself")
+    return names
 
 
-class _CalledActivations(TorchFunctionMode):
-    """Remembers what calls of nonlinear functions returned."""
-
-    NAMES = ("relu", "relu_", "relu6", "silu", "gelu", "hardswish", "leaky_relu", "elu")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.returned: list[Tensor] = []  # kept, so that no id is used twice
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        made = func(*args, **(kwargs or {}))
-        if getattr(func, "__name__", "") in self.NAMES:
-            self.returned.append(made)
-        return made
+#: nonlinear functions by their nodes in autograd's graph; that of ReLU6 is Hardtanh
+FUNCTIONS = ("Relu", "Hardtanh", "Silu", "Gelu", "Hardswish", "LeakyRelu", "Elu")
 
 
-@torch.no_grad()
 def _returning_activations(module: nn.Module, example: Tensor) -> list[str]:
-    found: dict[int, str] = {}
-    mode = _CalledActivations()
+    """The innermost modules whose outputs come straight from a nonlinear function."""
+    found: dict[int, tuple[str, Any]] = {}
 
-    def note(name: str, _inputs: object, output: object) -> None:
-        if any(output is made for made in mode.returned):
-            found.setdefault(id(output), name)  # the innermost module returns first
+    def note(name: str, _inputs: object, output: Any) -> None:
+        node = type(getattr(output, "grad_fn", None)).__name__
+        if node.removesuffix("Backward0") in FUNCTIONS:
+            # the innermost module returns first; the output is kept, so that no id is used twice
+            found.setdefault(id(output), (name, output))
 
-    with hooked(dict(module.named_modules()), note), mode:
-        module(example)
-    return list(dict.fromkeys(found.values()))
+    with torch.enable_grad(), hooked(dict(module.named_modules()), note):
+        module(example.clone().requires_grad_())
+    return list(dict.fromkeys(name for name, _ in found.values()))
 
 
 @table("activation-sparsity")

@@ -19,7 +19,7 @@ from scipy.special import erf
 
 from sanitygap.seeds import stable_seed
 from sanitygap.table import table
-from sanitygap.theory.montecarlo import Array, Estimate, Row, chunks, proportion
+from sanitygap.theory.montecarlo import Array, Row, chunks, proportion
 
 
 def cauchy_tail(ratio: ArrayLike, gamma: ArrayLike) -> Array:
@@ -30,16 +30,6 @@ def cauchy_tail(ratio: ArrayLike, gamma: ArrayLike) -> Array:
         gamma: scale > 0.
     """
     return np.arctan(np.asarray(gamma) / np.asarray(ratio)) / np.pi
-
-
-def gamma_of_sums(small: ArrayLike, large: ArrayLike) -> Array:
-    """gamma of Theorem 2 for summed contributions, from the sizes |X_S| and |X_L| (Eq. 45)."""
-    return np.sqrt(np.asarray(small) / np.asarray(large))
-
-
-def gamma_of_averages(small: ArrayLike, large: ArrayLike) -> Array:
-    """gamma for averaged contributions, from the sizes |X_S| and |X_L| (Eq. 50)."""
-    return np.sqrt(np.asarray(large) / np.asarray(small))
 
 
 @dataclass(frozen=True)
@@ -91,11 +81,12 @@ def exact_probabilities(at: Activations) -> dict[str, float]:
 def claimed_probabilities(at: Activations) -> dict[str, float]:
     """What the paper states for each event: Theorem 2, Eq. (46)-(50), Sec. 4.3 and footnote 9.
 
-    The two-sided value is ours: twice the tail.
+    gamma is sqrt(|X_S| / |X_L|) for summed contributions (Eq. 45), its inverse for averaged ones
+    (Eq. 50). The two-sided value is ours: twice the tail.
     """
-    sizes = len(at.small), len(at.large)
-    sums = float(cauchy_tail(at.ratio, gamma_of_sums(*sizes)))
-    averages = float(cauchy_tail(at.ratio, gamma_of_averages(*sizes)))
+    small, large = len(at.small), len(at.large)
+    sums = float(cauchy_tail(at.ratio, np.sqrt(small / large)))
+    averages = float(cauchy_tail(at.ratio, np.sqrt(large / small)))
     return {
         "joint": sums,
         "conditional": sums,
@@ -126,15 +117,9 @@ def random_neurons(*, n: int, seed: int, size: int = 20) -> Iterator[pd.DataFram
         at = Activations.constant(size, size, ratio)
         small = weights[:, :size] @ at.small / np.sqrt(size)
         large = weights[:, size:] @ at.large / np.sqrt(size)
-        yield pd.DataFrame(
-            {
-                "ratio": ratio,
-                "small_sum": small,
-                "large_sum": large,
-                "overtaken": (large > 0) & (small >= large),
-                "claimed": claimed_probabilities(at)["conditional"],
-            }
-        )
+        sums: Row = {"ratio": ratio, "small_sum": small, "large_sum": large}
+        overtaken, claimed = (large > 0) & (small >= large), claimed_probabilities(at)
+        yield pd.DataFrame({**sums, "overtaken": overtaken, "claimed": claimed["conditional"]})
 
 
 SETTINGS = (
@@ -177,19 +162,11 @@ def overtaking(*, n: int, seed: int, budget: int) -> Iterator[Row]:
         key = stable_seed(seed, "theorem-2", *sizes, at.ratio)
         draws = max(1, min(n, budget // sum(sizes)))
         exact, claimed = exact_probabilities(at), claimed_probabilities(at)
+        limits = {"absolute averages": float(erf(1 / (at.ratio * np.sqrt(np.pi))))}
+        known = {"exact": exact, "claimed": claimed, "limit": limits if sizes[1] == 1 else {}}
         for event, estimate in simulate(at, np.random.default_rng(key), draws).items():
-            limit = np.nan
-            if event == "absolute averages" and sizes[1] == 1:
-                limit = float(erf(1 / (at.ratio * np.sqrt(np.pi))))
-            yield {
-                **_setting(at),
-                "activations": at.kind,
-                "event": event,
-                **estimate,
-                "exact": exact.get(event, np.nan),
-                "claimed": claimed.get(event, np.nan),
-                "limit": limit,
-            }
+            named: Row = {**_setting(at), "activations": at.kind, "event": event, **estimate}
+            yield named | {name: values.get(event, np.nan) for name, values in known.items()}
 
 
 def _setting(at: Activations) -> Row:
@@ -205,7 +182,7 @@ def _normal(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.floa
 
 def simulate(
     at: Activations, rng: np.random.Generator, draws: int, weights: Weights = _normal
-) -> dict[str, Estimate]:
+) -> dict[str, Row]:
     """Frequencies of the events of :func:`overtaking`; conditional ones among draws with L > 0."""
     counts: Counter[str] = Counter()
     n_small, n_large = len(at.small), len(at.large)
@@ -269,34 +246,21 @@ WIDTH = 32
 Draw = Callable[[tuple[int, ...], int, torch.Generator], torch.Tensor]
 
 
-def _he_normal(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> torch.Tensor:
-    return torch.randn(shape, generator=rng) * (2 / fan_in) ** 0.5
-
-
-def _he_uniform(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> torch.Tensor:
-    return (torch.rand(shape, generator=rng) * 2 - 1) * (6 / fan_in) ** 0.5
-
-
-def _truncated_normal(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> torch.Tensor:
-    empty = torch.empty(shape)
-    return torch.nn.init.trunc_normal_(empty, std=0.01, a=-0.02, b=0.02, generator=rng)
-
-
 def _laplace(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> torch.Tensor:
     u = torch.rand(shape, generator=rng) - 0.5
     return -torch.sign(u) * torch.log1p(-2 * u.abs()) * fan_in**-0.5
 
 
-def _cauchy(shape: tuple[int, ...], fan_in: int, rng: torch.Generator) -> torch.Tensor:
-    return torch.empty(shape).cauchy_(generator=rng) / fan_in
-
-
 HEAD_WEIGHTS: dict[str, Draw] = {
-    "He normal": _he_normal,
-    "He uniform": _he_uniform,
-    "truncated normal 0.01": _truncated_normal,
+    "He normal": lambda shape, fan_in, rng: torch.randn(shape, generator=rng) * (2 / fan_in) ** 0.5,
+    "He uniform": lambda shape, fan_in, rng: (
+        (torch.rand(shape, generator=rng) * 2 - 1) * (6 / fan_in) ** 0.5
+    ),
+    "truncated normal 0.01": lambda shape, fan_in, rng: torch.nn.init.trunc_normal_(
+        torch.empty(shape), std=0.01, a=-0.02, b=0.02, generator=rng
+    ),
     "Laplace": _laplace,
-    "Student t1": _cauchy,
+    "Student t1": lambda shape, fan_in, rng: torch.empty(shape).cauchy_(generator=rng) / fan_in,
 }
 
 
@@ -321,11 +285,7 @@ class Head:
     @property
     def kind(self) -> str:
         """dense or convolutional, with what is added to it."""
-        extras = [
-            name
-            for name, on in (("biases", self.bias), ("batch normalisation", self.batch_norm))
-            if on
-        ]
+        extras = ["biases"] * self.bias + ["batch normalisation"] * self.batch_norm
         return " with ".join(["convolutional" if self.convolutional else "dense", *extras])
 
 
@@ -339,9 +299,9 @@ HEADS = (
     Head(2, "He uniform", convolutional=True),
 )
 
-# channels, height, width of the map under a convolutional head, and its block of large activations
-GRID = (4, 6, 6)
-BLOCK = (slice(None), slice(2, 4), slice(1, 4))
+#: which activations of the map under a convolutional head are large, (channels, height, width)
+LARGE = torch.zeros(4, 6, 6, dtype=torch.bool)
+LARGE[:, 2:4, 1:4] = True
 
 
 @table("theorem-2-heads", smoke={"n": 200}, quick={"n": 5_000}, full={"n": 100_000})
@@ -361,9 +321,9 @@ def random_heads(*, n: int, seed: int) -> Iterator[Row]:
         with its interval, the `claimed` value (twice the Cauchy tail, or the tail) and `dead`, the
         share of heads without any gradient, which do not count.
     """
-    block = int(_block().sum())
+    block = int(LARGE.sum())
     for head in HEADS:
-        around = int(np.prod(GRID)) - block
+        around = LARGE.numel() - block
         for n_small, n_large in [(around, block)] if head.convolutional else [(10, 10), (50, 5)]:
             at = Activations.constant(n_small, n_large, 3.0)
             products, is_large = _gradient_x_input(head, at, n, stable_seed(seed, head, n_small))
@@ -375,14 +335,9 @@ def random_heads(*, n: int, seed: int) -> Iterator[Row]:
             }
             for event, happened in events.items():
                 named: Row = {"kind": head.kind, "weights": head.weights, "depth": head.depth}
-                yield {
-                    **named,
-                    **_setting(at),
-                    "event": event,
-                    **proportion(int(happened.sum()), int(alive.sum())),
-                    "claimed": claimed_probabilities(at)[event],
-                    "dead": float((~alive).double().mean()),
-                }
+                named |= {**_setting(at), "event": event, "dead": float((~alive).double().mean())}
+                share = proportion(int(happened.sum()), int(alive.sum()))
+                yield named | share | {"claimed": claimed_probabilities(at)[event]}
 
 
 def _gradient_x_input(
@@ -391,11 +346,9 @@ def _gradient_x_input(
     """Gradient x Input of n random heads, (n, inputs), and which inputs are large, (inputs,)."""
     generator = torch.Generator().manual_seed(seed)
     if head.convolutional:
-        large = _block()
-        features = torch.where(large, at.ratio, 1.0)
+        features = torch.where(LARGE, at.ratio, 1.0)
     else:
         features = torch.from_numpy(np.concatenate([at.small, at.large])).float()
-        large = features > 1
     parts = []
     for start in range(0, n, chunk):
         count = min(chunk, n - start)
@@ -403,14 +356,7 @@ def _gradient_x_input(
         forward = _convolutional if head.convolutional else _dense
         (gradient,) = torch.autograd.grad(forward(head, inputs, generator).sum(), inputs)
         parts.append((gradient * inputs.detach()).flatten(1))
-    return torch.cat(parts), large.flatten()
-
-
-def _block() -> torch.Tensor:
-    """Which entries of the map under a convolutional head are large, of shape `GRID`."""
-    large = torch.zeros(GRID, dtype=torch.bool)
-    large[BLOCK] = True
-    return large
+    return torch.cat(parts), (features > 1).flatten()
 
 
 def _dense(head: Head, inputs: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -1,29 +1,17 @@
 """Criteria for Eq. (17), Theorems 3 and 4 and Appendix D of Binder et al. (2022)."""
 
+from collections.abc import Hashable, Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from sanitygap.claims import Value, Verdict, combine, criterion, verdict_from_interval
-from sanitygap.formal import (
-    agreement_of_normalizers,
-    formal_criterion,
-    outcome,
-    proved,
-    refuted,
-    witness,
-)
+from sanitygap import judge
+from sanitygap.claims import Value, combine
+from sanitygap.formal import formal_criterion, outcome, proved, refuted, witness
 from sanitygap.inference import Interval, bootstrap_mean, rank_agreement
-from sanitygap.judge import (
-    Context,
-    Direction,
-    Tables,
-    condition,
-    formal,
-    graded,
-    measured,
-    reworded,
-    rows_of,
-)
+from sanitygap.judge import Context, Tables, Verdict, criterion, formal, graded, rows_of
+from sanitygap.scores import complete
 
 
 @formal_criterion("binder-eq17", "equation-17")
@@ -152,48 +140,44 @@ def unnormalised_mse(proofs: pd.DataFrame, table: pd.DataFrame) -> Verdict:
 @criterion("binder-secmoment-rationale", tables=("second-moment-rationale", "map-normalizers"))
 def second_moment(tables: Tables, context: Context) -> Verdict:
     own, where = tables["map-normalizers"], f"maps of {context.model}"
-    shares, ratios = {}, {}
-    for method in ("sensitivity-l2", "gradient"):
-        rows = rows_of(own, method=method)
-        shares[method] = bootstrap_mean(rows["mean_share"])
-        ratios[method] = float(rows["rms_over_sd"].mean())
-    random = {row["method"]: row for _, row in tables["second-moment-rationale"].iterrows()}
-    intervals = {
-        name: Interval(row["estimate"], row["low"], row["high"], int(row["draws"]))
-        for name, row in random.items()
-    }
+    norms, gradients = (rows_of(own, method=name) for name in ("sensitivity-l2", "gradient"))
+    random = {row["method"]: row for row in tables["second-moment-rationale"].to_dict("records")}
+    norm, gradient = random["Sensitivity, l2"], random["Gradient, mean"]
     networks = "gradients of random networks"
+    norm_share, share = (bootstrap_mean(rows["mean_share"]) for rows in (norms, gradients))
     verdict = combine(
         [
-            _share(shares, "sensitivity-l2", where, 0.3, "above"),
-            _share(shares, "gradient", where, 0.01, "below"),
-            _agreement(ratios["gradient"], where),
-            _share(intervals, "Sensitivity, l2", networks, 0.3, "above"),
-            _share(intervals, "Gradient, mean", networks, 0.01, "below"),
-            _agreement(random["Gradient, mean"]["rms_over_sd"], networks),
+            _share(norm_share, f"sensitivity-l2, {where}", 0.3, "above"),
+            _share(share, f"gradient, {where}", 0.01, "below"),
+            _agreement(float(gradients["rms_over_sd"].mean()), where),
+            _share(_interval(norm), f"Sensitivity, l2, {networks}", 0.3, "above"),
+            _share(_interval(gradient), f"Gradient, mean, {networks}", 0.01, "below"),
+            _agreement(gradient["rms_over_sd"], networks),
         ]
     )
-    tau, phrase = agreement_of_normalizers(own, "deviation", "second_moment")
-    return reworded(
+    tau, phrase = _rankings(own, "deviation", "second_moment")
+    return judge.reworded(
         verdict,
         f"{verdict.evidence} Rankings by MSE under the two normalisations: {phrase}.",
         {"tau_of_rankings": tau.estimate} if tau else {},
     )
 
 
-def _share(
-    shares: dict[str, Interval], method: str, where: str, limit: float, side: Direction
-) -> Verdict:
-    share = shares[method]
-    return reworded(
-        condition(share, limit, side, f"share {method}, {where}"),
-        f"{method}, {where}: the mean makes up {share.estimate:.2g} of the second moment "
-        f"[{share.low:.2g}, {share.high:.2g}], n = {share.n}.",
+def _interval(row: Mapping[Hashable, Any]) -> Interval:
+    """An estimate of a simulated table."""
+    return Interval(row["estimate"], row["low"], row["high"], int(row["draws"]))
+
+
+def _share(share: Interval, what: str, limit: float, side: judge.Direction) -> Verdict:
+    words = (
+        f"{what}: the mean makes up {share.estimate:.2g} of the second moment [{share.low:.2g}, "
+        f"{share.high:.2g}], n = {share.n}."
     )
+    return judge.condition(share, limit, side, f"share {what}", words)
 
 
 def _agreement(ratio: float, where: str) -> Verdict:
-    return measured(
+    return judge.measured(
         abs(ratio - 1) < 0.05,
         f"Gradient, {where}: the two normalisers have ratio {ratio:.4f}.",
         {f"rms_over_sd, {where}": ratio},
@@ -274,22 +258,14 @@ def maximum(tables: Tables, context: Context) -> Verdict:
         str(method): bootstrap_mean((rows["maximum_spread"] - rows["rms_spread"]).dropna())
         for method, rows in own.groupby("method", sort=False)
     }
-    bounds = [
-        *zip(maps["low"], maps["high"], strict=True),
-        *((i.low, i.high) for i in real.values()),
-    ]
-    values = [verdict_from_interval(low, high, 0.0, "above") for low, high in bounds]
-    value: Value = "undecided"
-    if "not-reproduced" in values:
-        value = "not-reproduced"
-    elif "undecided" not in values:
-        value = "direction"
+    intervals = [*map(_interval, maps.to_dict("records")), *real.values()]
+    spreads = [judge.condition(interval, 0, "above", "difference") for interval in intervals]
     laws = rows_of(table, source="distribution", distribution="uniform")
     uniform = laws.sort_values("size").iloc[-1]
     means = own.groupby("method")[["maximum_spread", "rms_spread"]].mean()
     ratio = means["maximum_spread"] / means["rms_spread"]
     return Verdict(
-        value=value,
+        value=judge.joint_value(*spreads),
         evidence=(
             f"Under resampling of pixels the relative standard deviation of the maximum is higher "
             f"than that of the root mean square, with an interval over images that excludes 0, for "
@@ -321,7 +297,7 @@ def perception(tables: Tables, context: Context) -> Verdict:
         for name in ("maximum", "second moment")
     )
     tau = rank_agreement(by_maximum, by_moment)
-    real, phrase = agreement_of_normalizers(own, "maximum", "second_moment")
+    real, phrase = _rankings(own, "maximum", "second_moment")
     value: Value = "undecided"
     if tau.high < 1 or (real and real.high < 1):
         value = "holds"
@@ -340,3 +316,28 @@ def perception(tables: Tables, context: Context) -> Verdict:
         ),
         numbers=numbers,
     )
+
+
+def _rankings(maps: pd.DataFrame, first: str, second: str) -> tuple[Interval | None, str]:
+    """Kendall's tau between the orders of methods by MSE under two normalisations of real maps.
+
+    A dead network, all of whose units are off, has all-zero maps, which cannot be normalised; such
+    images are left out and counted.
+
+    Args:
+        maps: the table map-normalizers.
+        first, second: normalisers, as in its columns ``mse_...``.
+
+    Returns:
+        The agreement, None if fewer than two images are left, and a phrase about it for evidence.
+    """
+    tables = complete(
+        *(maps.pivot(index="image", columns="method", values=f"mse_{n}") for n in (first, second))
+    )
+    n, methods = len(tables[0]), tables[0].shape[1]
+    dropped = f"{maps['image'].nunique() - n} with an all-zero map left out"
+    if n < 2:
+        return None, f"{n} images are too few to rank {methods} methods ({dropped})"
+    tau = rank_agreement(tables[0], tables[1])
+    shown = f"{tau.estimate:.2f} [{tau.low:.2f}, {tau.high:.2f}]"
+    return tau, f"Kendall tau {shown} for {methods} methods over {n} images ({dropped})"

@@ -15,13 +15,12 @@ from torch import Tensor
 from sanitygap import similarity
 from sanitygap.attribution import Sampling, gradient
 from sanitygap.attribution.applicable import defined
-from sanitygap.chapters.theorems_3_4.mse import random_gradient_maps
-from sanitygap.inference import bootstrap, bootstrap_mean
+from sanitygap.chapters.theorems_3_4.theory import random_gradient_maps
+from sanitygap.inference import Interval, bootstrap, bootstrap_mean
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import stable_seed
 from sanitygap.table import Batch, table
-from sanitygap.theory.maps import SIMULATED_METHODS, correlated_maps
-from sanitygap.theory.montecarlo import Array, Row
+from sanitygap.theory.montecarlo import SIMULATED_METHODS, Array, Row, correlated_maps
 
 # --- Eq. (29) -----------------------------------------------------------------------------------
 
@@ -62,20 +61,12 @@ def quantile_variance(*, n: int, seed: int, sample_size: int = 20_001) -> Iterat
             density = float(law.pdf(law.ppf(p)))
             printed = p * (1 - p) / (sample_size * density)
             squared = printed / density
-            yield {
-                "distribution": name,
-                "p": p,
-                "sample_size": sample_size,
-                "estimate": variance,
-                "standard_error": error,
-                "low": variance - 1.96 * error,
-                "high": variance + 1.96 * error,
-                "draws": n,
-                "printed": printed,
-                "squared": squared,
-                "printed_ratio": printed / variance,
-                "squared_ratio": squared / variance,
-            }
+            named: Row = {"distribution": name, "p": p, "sample_size": sample_size, "draws": n}
+            named |= {"estimate": variance, "standard_error": error}
+            named |= {"low": variance - 1.96 * error, "high": variance + 1.96 * error}
+            for formula, value in (("printed", printed), ("squared", squared)):
+                named |= {formula: value, f"{formula}_ratio": value / variance}
+            yield named
 
 
 def sample_quantile(rng: np.random.Generator, n: int, sample_size: int, p: float) -> Array:
@@ -158,47 +149,25 @@ def maximum_dispersion(
             rms = np.array([_rms(law.rvs(size, random_state=rng)) for _ in range(n)])
             pairs = np.column_stack([maximum, rms])
             interval = bootstrap(pairs, _excess, resamples=300, seed=seed)
-            yield {
-                "source": "distribution",
-                "distribution": name,
-                "size": size,
-                "maximum": maximum.std(ddof=1) / maximum.mean(),
-                "rms": rms.std(ddof=1) / rms.mean(),
-                "estimate": interval.estimate,
-                "low": interval.low,
-                "high": interval.high,
-                "draws": n,
-            }
+            yield _dispersion("distribution", name, size, _spreads(pairs), interval, n)
     for method, maps in random_gradient_maps(n=20, seed=seed).items():
-        named: Row = {"source": "maps of random networks", "distribution": method, "draws": n}
-        spreads = resampled_dispersion(maps, n=n, seed=seed)
-        yield {**named, "size": maps[0].numel(), **spreads}
+        seeds = [stable_seed(seed, "resampled-dispersion", index) for index in range(len(maps))]
+        spreads = resampled_spreads(maps, n, seeds)
+        interval = bootstrap_mean(spreads[:, 0] - spreads[:, 1], resamples=300, seed=seed)
+        source, size = "maps of random networks", maps[0].numel()
+        yield _dispersion(source, method, size, spreads.mean(0), interval, n)
 
 
-def resampled_dispersion(maps: torch.Tensor, *, n: int, seed: int) -> dict[str, float]:
-    """Means over maps of :func:`resampled_spreads`.
-
-    Args:
-        maps: attribution maps (N, H, W), at least two.
-        n: resamplings of the pixels of each map.
-        seed: seed of the resampling.
-
-    Returns:
-        Means over maps of both (`maximum`, `rms`) and the mean difference (`estimate`) with its
-        bootstrap interval over maps (`low`, `high`).
-    """
-    table = resampled_spreads(maps, n=n, seed=seed)
-    interval = bootstrap_mean(table[:, 0] - table[:, 1], resamples=300, seed=seed)
-    return {
-        "maximum": float(table[:, 0].mean()),
-        "rms": float(table[:, 1].mean()),
-        "estimate": interval.estimate,
-        "low": interval.low,
-        "high": interval.high,
-    }
+def _dispersion(
+    source: str, distribution: str, size: int, spreads: Array, excess: Interval, draws: int
+) -> Row:
+    """A row: the spreads of the maximum and of the root mean square, and their difference."""
+    named: Row = {"source": source, "distribution": distribution, "size": size, "draws": draws}
+    named |= {"maximum": spreads[0], "rms": spreads[1], "estimate": excess.estimate}
+    return named | {"low": excess.low, "high": excess.high}
 
 
-def resampled_spreads(maps: torch.Tensor, *, n: int, seed: int) -> Array:
+def resampled_spreads(maps: torch.Tensor, n: int, seeds: Sequence[int]) -> Array:
     """Relative standard deviations of max |x| and of the root mean square, map by map.
 
     The pixels of a map are drawn again with replacement; what varies is the normaliser that each
@@ -207,28 +176,31 @@ def resampled_spreads(maps: torch.Tensor, *, n: int, seed: int) -> Array:
     Args:
         maps: attribution maps (N, H, W).
         n: resamplings of the pixels of each map.
-        seed: seed of the resampling.
+        seeds: one a map, of its resampling.
 
     Returns:
         Float64 (N, 2): of the maximum, and of the root mean square.
     """
-    spreads = []
-    for index, pixels in enumerate(maps.flatten(1).double().numpy(force=True)):
-        rng = np.random.default_rng(stable_seed(seed, "resampled-dispersion", index))
+    found = []
+    for pixels, seed in zip(maps.flatten(1).double().numpy(force=True), seeds, strict=True):
+        rng = np.random.default_rng(seed)
         drawn = (np.abs(rng.choice(pixels, len(pixels))) for _ in range(n))  # one at a time: memory
-        normalisers = np.array([(x.max(), np.sqrt((x**2).mean())) for x in drawn])
-        spreads.append(normalisers.std(0, ddof=1) / normalisers.mean(0))
-    return np.array(spreads)
+        found.append(_spreads(np.array([(x.max(), _rms(x)) for x in drawn])))
+    return np.array(found)
 
 
 def _rms(x: Array) -> float:
     return float(np.sqrt((x**2).mean()))
 
 
+def _spreads(samples: Array) -> Array:
+    """Relative standard deviation of each column."""
+    return samples.std(0, ddof=1) / samples.mean(0)
+
+
 def _excess(pairs: Array) -> float:
-    """Relative standard deviation of the first column minus that of the second."""
-    spread = pairs.std(0, ddof=1) / pairs.mean(0)
-    return float(spread[0] - spread[1])
+    first, second = _spreads(pairs)
+    return float(first - second)
 
 
 @table("normalizer-ranking", smoke={"n": 20}, quick={"n": 200}, full={"n": 1_000})
@@ -291,21 +263,11 @@ def map_normalizers(
     with RandomTwin(model, batch.seed).redrawn(model.stages):
         redrawn = maps_of("redrawn")
     for name, maps in trained.items():
-        spreads = torch.tensor(
-            [
-                resampled_spreads(one[None], n=resamples, seed=stable_seed(batch.seed, key, name))[
-                    0
-                ].tolist()
-                for one, key in zip(maps, batch.keys, strict=True)
-            ]
-        )
-        values = {
-            **share_of_mean(maps),
-            "maximum_spread": spreads[:, 0],
-            "rms_spread": spreads[:, 1],
-            **normalized_differences(maps, redrawn[name]),
-        }
-        yield batch.rows(values, method=name)
+        own = [stable_seed(batch.seed, key, name) for key in batch.keys]
+        seeds = [stable_seed(seed, "resampled-dispersion", 0) for seed in own]
+        maximum, rms = torch.from_numpy(resampled_spreads(maps, resamples, seeds)).float().T
+        values = share_of_mean(maps) | {"maximum_spread": maximum, "rms_spread": rms}
+        yield batch.rows(values | normalized_differences(maps, redrawn[name]), method=name)
 
 
 def share_of_mean(maps: Tensor) -> dict[str, Tensor]:

@@ -4,17 +4,18 @@ Equation numbers are those of Binder et al. (2022). Maps are float64 tensors (ma
 normalised means divided by the root of the second moment over the pixels (Eq. 20).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import rankdata, spearmanr
 
 from sanitygap import similarity
 from sanitygap.seeds import stable_seed
 from sanitygap.table import table
-from sanitygap.theory.montecarlo import Array, Row, mean_estimate
+from sanitygap.theory.montecarlo import Array, Row, mean_estimate, proportion
 
 SIDE = 32
 
@@ -43,28 +44,6 @@ class PixelMoments:
     def bound(self) -> float:
         """Eq. (24): Eq. (23) at zero covariance."""
         return 2 - 2 * self.mean_a * self.mean_b / self.scale
-
-
-def terms(first: torch.Tensor, second: torch.Tensor) -> pd.DataFrame:
-    """The two terms that separate the normalised MSE of maps from 2 (Eq. 23).
-
-    Args:
-        first: maps (N, H, W), any float dtype.
-        second: maps of the same shape.
-
-    Returns:
-        One row a pair: mse, mean_term = mu_A mu_B / s and covariance_term = sigma_AB / s with
-        s = sqrt(mean A^2 mean B^2), so that mse = 2 - 2 mean_term - 2 covariance_term.
-    """
-    a, b = (similarity.second_moment(maps.double()).flatten(1) for maps in (first, second))
-    mean_term = a.mean(1) * b.mean(1)
-    return pd.DataFrame(
-        {
-            "mse": (a - b).square().mean(1).numpy(force=True),
-            "mean_term": mean_term.numpy(force=True),
-            "covariance_term": ((a * b).mean(1) - mean_term).numpy(force=True),
-        }
-    )
 
 
 @table("equation-20", smoke={"n": 5}, quick={"n": 50}, full={"n": 200})
@@ -159,16 +138,12 @@ def _row(
     process: str, correlation: float, a: torch.Tensor, b: torch.Tensor, moments: PixelMoments
 ) -> Row:
     mse = similarity.normalized_mse(a, b)
-    parts = terms(a, b)
-    identity = 2 - 2 * parts["mean_term"] - 2 * parts["covariance_term"]
-    return {
-        "process": process,
-        "correlation": correlation,
-        **mean_estimate(mse),
-        "formula": moments.mse,
-        "bound": moments.bound,
-        "identity_error": float(np.abs(mse.numpy() - identity).max()),
-    }
+    x, y = (similarity.second_moment(maps).flatten(1) for maps in (a, b))
+    means = x.mean(1) * y.mean(1)
+    covariances = (x * y).mean(1) - means
+    error = float((mse - (2 - 2 * means - 2 * covariances)).abs().max())
+    named: Row = {"process": process, "correlation": correlation, **mean_estimate(mse)}
+    return named | {"formula": moments.mse, "bound": moments.bound, "identity_error": error}
 
 
 @table("equations-25-28", smoke={"n": 20}, quick={"n": 200}, full={"n": 1_000})
@@ -199,14 +174,9 @@ def scale_dependence(*, n: int, seed: int) -> Iterator[Row]:
             ("MSE", plain, float(((identity - plain) / plain).abs().max())),
             ("normalised MSE", similarity.normalized_mse(a, b), float("nan")),
         ):
-            yield {
-                "scale": scale,
-                "measure": measure,
-                **mean_estimate(values),
-                "smallest": float(values.min()),
-                "largest": float(values.max()),
-                "identity_error": error,
-            }
+            named: Row = {"scale": scale, "measure": measure, **mean_estimate(values)}
+            named |= {"smallest": float(values.min()), "largest": float(values.max())}
+            yield named | {"identity_error": error}
 
 
 # --- why the second moment and not the standard deviation ---------------------------------------
@@ -266,3 +236,197 @@ def _random_network(inputs: torch.Tensor, generator: torch.Generator) -> torch.T
         )
     flat = features.flatten(1)
     return flat @ torch.randn(flat.shape[1], generator=generator) / flat.shape[1] ** 0.5
+
+
+Sampler = Callable[[np.random.Generator, tuple[int, int]], Iterable[Array]]
+
+
+@table("equation-17", smoke={"n": 10}, quick={"n": 100}, full={"n": 1_000})
+def library_agreement(*, n: int, seed: int, pixels: int = 81) -> Iterator[Row]:
+    """Eq. (17) as implemented in `sanitygap.similarity` against scipy, with and without ties.
+
+    Args:
+        n: number of pairs of maps for each kind of value.
+        seed: seed of the maps.
+
+    Returns:
+        One row a kind of value: values, distinct (mean number of distinct values in a map),
+        max_difference, pairs.
+    """
+    rng = np.random.default_rng(stable_seed(seed, "equation-17"))
+    noise = rng.normal(size=(n, 2, pixels))
+    noise[:, 1] += 0.5 * noise[:, 0]
+    kinds = {
+        "continuous": noise,
+        "rounded to one digit": noise.round(1),
+        "integers": noise.round(),
+        "half of them zero": np.maximum(noise, 0),
+    }
+    for values, maps in kinds.items():
+        a, b = torch.from_numpy(maps).unbind(1)
+        own = similarity.spearman(a, b).numpy()
+        reference = np.array([spearmanr(x, y)[0] for x, y in maps])
+        yield {
+            "values": values,
+            "distinct": float(np.mean([len(np.unique(x)) for x in maps[:, 0]])),
+            "max_difference": float(np.abs(own - reference).max()),
+            "pairs": n,
+        }
+
+
+# --- Theorem 3 ----------------------------------------------------------------------------------
+
+
+def _common_envelope(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Array, Array]:
+    envelope = rng.lognormal(size=shape)
+    return envelope * rng.normal(size=shape), envelope * rng.normal(size=shape)
+
+
+def _mirrored(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Array, Array]:
+    a = rng.normal(size=shape)
+    return a, -a
+
+
+def _tied_or_equal(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Array, Array]:
+    """Equal maps without ties, or opposite maps with one non-zero pixel: the chances are such that
+    the expected rank covariance is zero."""
+    pixels = shape[1]
+    a = rng.normal(size=shape)
+    b = a.copy()
+    tie_free = (pixels**2 - 1) / 12
+    single = (pixels - 1) / 4  # variance of the ranks of a map that is zero but for one pixel
+    opposite = rng.uniform(size=shape[0]) < tie_free / (tie_free + single)
+    a[opposite] = 0
+    a[opposite, 0] = 1
+    b[opposite] = -a[opposite]
+    return a, b
+
+
+PROCESSES: dict[str, Sampler] = {
+    "independent": lambda rng, shape: (rng.normal(size=shape), rng.normal(size=shape)),
+    "common envelope": _common_envelope,
+    "common envelope, absolute": lambda rng, shape: np.abs(_common_envelope(rng, shape)),
+    "mirrored": _mirrored,
+    "ties, zero expected rank covariance": _tied_or_equal,
+}
+
+
+@table("theorem-3", smoke={"n": 1_000}, quick={"n": 10_000}, full={"n": 100_000})
+def expected_spearman(
+    *, n: int, seed: int, pixels: tuple[int, ...] = (25, 49, 121, 784)
+) -> Iterator[Row]:
+    """Expectations of Spearman's correlation over random maps, by Monte Carlo.
+
+    Args:
+        n: number of pairs of maps of up to 121 pixels; larger maps get proportionally fewer.
+        seed: seed of the draws.
+        pixels: sizes of the maps.
+
+    Returns:
+        One row a (process, pixels, functional) with functional `E[rank covariance]`,
+        `E[Spearman]` or `E[|Spearman|]`: estimate with its interval, the theoretical `spread`
+        1 / sqrt(pixels - 1) of the correlation of independent maps and the `floor`
+        sqrt(2 / (pi (pixels - 1))) of its mean absolute value.
+    """
+    for process, sample in PROCESSES.items():
+        for size in pixels:
+            draws = max(50, n * 121 // max(size, 121))
+            rng = np.random.default_rng(stable_seed(seed, "theorem-3", process, size))
+            ranks = [rankdata(x, axis=1) for x in sample(rng, (draws, size))]
+            correlation = _correlation(*ranks)
+            for functional, values in {
+                "E[rank covariance]": _covariance(*ranks)
+                / size**2,  # ranks as shares of the pixels
+                "E[Spearman]": correlation,
+                "E[|Spearman|]": np.abs(correlation),
+            }.items():
+                spread, floor = 1 / np.sqrt(size - 1), np.sqrt(2 / (np.pi * (size - 1)))
+                named: Row = {"process": process, "pixels": size, "functional": functional}
+                yield {**named, **mean_estimate(values), "spread": spread, "floor": floor}
+
+
+@table("theorem-3-pairs", smoke={"n": 50}, quick={"n": 300}, full={"n": 300})
+def random_pairs(*, n: int, seed: int, pixels: int = 25) -> Iterator[pd.DataFrame]:
+    """Single pairs of maps: rank covariance and Spearman's correlation, without and with ties.
+
+    Without ties all maps have ranks of the same variance, so one is a multiple of the other. Ties
+    are made by setting the lowest values of a map to the same value, a random share of them.
+
+    Args:
+        n: number of pairs for each kind.
+        seed: seed of the maps.
+        pixels: pixels of a map.
+
+    Returns:
+        One row a (values, pair): values (`no ties` or `ties`), rank_covariance, that of ranks as
+        fractions of the pixels, and spearman.
+    """
+    rng = np.random.default_rng(stable_seed(seed, "random-pairs", pixels))
+    dependence = rng.uniform(-1, 1, (n, 1))
+    a = rng.normal(size=(n, pixels))
+    b = dependence * a + np.sqrt(1 - dependence**2) * rng.normal(size=(n, pixels))
+    floors = [np.quantile(x, rng.uniform(0, 0.9, n), axis=1).diagonal()[:, None] for x in (a, b)]
+    tied = [np.maximum(x, floor) for x, floor in zip((a, b), floors, strict=True)]
+    for values, pair in {"no ties": (a, b), "ties": tied}.items():
+        ranks = [rankdata(x, axis=1) for x in pair]
+        covariance, correlation = _covariance(*ranks) / pixels**2, _correlation(*ranks)
+        columns = {"values": values, "rank_covariance": covariance, "spearman": correlation}
+        yield pd.DataFrame(columns)
+
+
+# --- the equivalence claimed after Theorem 3 ----------------------------------------------------
+
+
+LAWS: dict[str, Callable[[np.random.Generator, tuple[int, int]], Array]] = {
+    "normal": lambda rng, shape: rng.normal(size=shape),
+    "Student t2": lambda rng, shape: rng.standard_t(2, size=shape),
+    "lognormal": lambda rng, shape: rng.lognormal(0, 1.5, size=shape),
+}
+
+
+@table("theorem-3-equivalence", smoke={"n": 1_000}, quick={"n": 20_000}, full={"n": 100_000})
+def sign_disagreement(*, n: int, seed: int, pixels: int = 25) -> Iterator[Row]:
+    """How often the covariance of two maps and the covariance of their ranks differ in sign.
+
+    The maps depend on each other through B = dependence * A + noise. The column
+    `sorted_index_correlation` correlates the indices that sort the maps, a literal reading of
+    "sorted indices" used as ranks.
+
+    Args:
+        n: number of pairs of maps for each setting.
+        seed: seed of the draws.
+        pixels: size of the maps.
+
+    Returns:
+        One row a (noise, dependence): the frequency as estimate with its interval, an example pair
+        with its covariance and rank covariance, mean Spearman and sorted-index correlation.
+    """
+    for name, noise in LAWS.items():
+        rng = np.random.default_rng(stable_seed(seed, "theorem-3-equivalence", name))
+        a, e = noise(rng, (n, pixels)), noise(rng, (n, pixels))
+        for dependence in (0.1, 2.0):
+            b = dependence * a + e
+            covariance = _covariance(a, b)
+            ranks = [rankdata(x, axis=1) for x in (a, b)]
+            rank_covariance = _covariance(*ranks)
+            differ = covariance * rank_covariance < 0
+            example = int(np.argmax(differ * np.abs(rank_covariance)))
+            some = differ.any()
+            order = [np.argsort(x, axis=1).astype(float) for x in (a, b)]
+            named: Row = {"noise": name, "dependence": dependence, "pixels": pixels}
+            yield {
+                **named,
+                **proportion(int(differ.sum()), n),
+                "example_covariance": covariance[example] if some else np.nan,
+                "example_rank_covariance": rank_covariance[example] if some else np.nan,
+                "spearman": float(_correlation(*ranks).mean()),
+                "sorted_index_correlation": float(_correlation(*order).mean()),
+            }
+
+
+def _covariance(a: Array, b: Array) -> Array:
+    return ((a - a.mean(1, keepdims=True)) * (b - b.mean(1, keepdims=True))).mean(1)
+
+
+def _correlation(a: Array, b: Array) -> Array:
+    return _covariance(a, b) / np.sqrt(_covariance(a, a) * _covariance(b, b))
