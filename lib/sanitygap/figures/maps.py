@@ -7,7 +7,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from PIL import Image
 
@@ -23,24 +22,16 @@ COLORS = "RdBu_r"
 MAPS_IN_A_ROW = 6
 
 
-def draw_map(axis: Axes, values: np.ndarray) -> None:
-    """One signed map ``(H, W)``: red in favour of the target, blue against, white is zero."""
-    limit = _limit(values)
-    axis.imshow(values, cmap=COLORS, vmin=-limit, vmax=limit, interpolation="antialiased")
-    axis.set(xticks=[], yticks=[])
-    axis.grid(False)
-
-
 def map_colors(
     values: np.ndarray, height: int | None = None, limit: float | None = None
 ) -> np.ndarray:
-    """The colours of :func:`draw_map`.
+    """The colours of a signed map: red in favour of the target, blue against, white is zero.
 
     Args:
         values: a signed map ``(H, W)``.
         height: of the picture in pixels, at most ``H``, which is the default; each is the mean of
             those that it covers.
-        limit: value of the strongest colours; by default that of :func:`draw_map`.
+        limit: value of the strongest colours; by default all but a few extreme pixels are below.
 
     Returns:
         RGB ``(height, width, 3)`` in ``[0, 1]``.

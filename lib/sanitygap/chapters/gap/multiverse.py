@@ -103,20 +103,13 @@ def occlusion_scores(table: pd.DataFrame) -> Scores:
         ["image", "correct", *by], ["softmax", "logit"], var_name="output", value_name="score"
     )
     own = values[(values["target"] == "predicted") & (values["tiling"] == "tiles")]
-    labelled = set(table.loc[table["target"] == "label", "image"])
-    covered = own[own["image"].isin(_label_images(table, labelled))]
+    # labels were explained up to the last image that needed a map
+    last = table.loc[table["target"] == "label", "position"].max()
+    covered = own[own["image"].isin(table.loc[table["position"] <= last, "image"])]
     same = covered[covered["correct"].fillna(False)].assign(target="label")
     values = pd.concat([values, same], ignore_index=True)
     wide = values.pivot_table(index="image", columns=[*by, "output"], values="score")
     return Scores(wide, _correct(table))
-
-
-def _label_images(table: pd.DataFrame, labelled: set[str]) -> set[str]:
-    """The images whose labels were explained: those up to the last one that needed a map."""
-    if not labelled:
-        return set()
-    last = table.loc[table["image"].isin(labelled), "position"].max()
-    return set(table.loc[table["position"] <= last, "image"])
 
 
 def randomization_scores(table: pd.DataFrame) -> Scores:

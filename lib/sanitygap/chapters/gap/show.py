@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, Literal, NamedTuple
@@ -215,13 +215,14 @@ def gap_table(studies: list[Study]) -> Styler:
                        for other in GRADIENTS}
                     | {"n": str(int(own["n"].iloc[0])), "Kendall's τ, with this LRP": tau}
                 )  # fmt: skip
+    fixed = [name for name in CHOICES if name not in ("reduction", "variant")]
     return show.text_table(
         rows,
         "Mean softmax under occlusion, paired differences over images with Student's 95 % "
         "intervals; below 0 as the paper claims. Kendall's τ between the rankings of five methods "
         "by randomisation (SSIM, L = 2) and by occlusion, 95 % bootstrap interval over images; "
         "below 0 as the paper claims. All else in the reading nearest to the paper: "
-        f"{nearest_words('reduction', 'variant')}. {behind}",
+        f"{_nearest(fixed)}. {behind}",
     )
 
 
@@ -233,10 +234,9 @@ def _tau(taus: pd.DataFrame, **choices: object) -> str:
     return f"{_interval(one, 'tau')} (n = {one['n']})"
 
 
-def nearest_words(*without: str) -> str:
-    """The reading nearest to the paper, in words."""
-    words = [LEVEL_WORDS[name][READING[name]] for name in CHOICES if name not in without]
-    return listed(words)
+def _nearest(names: Sequence[str]) -> str:
+    """The reading of these choices that is nearest to the paper."""
+    return listed([LEVEL_WORDS[name][READING[name]] for name in names])
 
 
 @show.shows_several(OCCLUDED, RANDOMIZED)
@@ -294,7 +294,7 @@ def specification_curve(study: Study, test: Test = "occlusion") -> Plate:
         "set of choices, in rising order. Below: the levels of each choice, marked where a "
         "specification has them, in the colour of its outcome. A part holds if all three intervals "
         "exclude 0. Dotted line and star: the reading nearest to the paper "
-        f"({listed([LEVEL_WORDS[name][READING[name]] for name in names])}). "
+        f"({_nearest(names)}). "
         f"{findings(study).behind}",
         test=words.name,
     )

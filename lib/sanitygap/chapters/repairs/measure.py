@@ -18,7 +18,7 @@ from sanitygap.partition import cut_model, energy, feature_map, feature_sum, las
 from sanitygap.randomization import Order, RandomTwin, Step, steps
 from sanitygap.randomization_test import SEEDS as OTHER_SEEDS
 from sanitygap.randomization_test import compare_with_random, random_share, randomization_test
-from sanitygap.residual_blocks import Residual, explicit_sums, only_through, residual_blocks
+from sanitygap.residual_blocks import explicit_sums, only_through, residual_blocks
 from sanitygap.seeds import normal
 from sanitygap.similarity import WINDOW, joint_range, local_ssim, pearson, second_moment, ssim
 from sanitygap.table import Batch, Context, table
@@ -243,7 +243,9 @@ def residual_test(
         Nothing for a network that has no residual block.
     """
     with explicit_sums(batch.model) as model:
-        chosen = branch_steps(residual_blocks(model), blocks)
+        residuals = residual_blocks(model)
+        stages = [Stage(residual.block, residual.branch) for residual in residuals]
+        chosen = steps(stages, "independent", blocks)
         own = Context(lambda: model, lambda: batch.context.images, batch.seed)
         inside = replace(batch, context=own)
 
@@ -253,24 +255,10 @@ def residual_test(
 
         for seed in range(batch.seed, batch.seed + redraws):
             twin = RandomTwin(model, seed)
-            yield from compare(twin, [step for step, _ in chosen], "total")
-            for step, residual in chosen:
-                with only_through(model, residual, "branch"):
+            yield from compare(twin, chosen, "total")
+            for step in chosen:
+                with only_through(model, residuals[step.number - 1], "branch"):
                     yield from compare(twin, [step], "residual")
-
-
-def branch_steps(
-    residuals: Sequence[Residual], count: int | None = None
-) -> list[tuple[Step, Residual]]:
-    """Steps that redraw the weighted branch of one residual block each, with that block.
-
-    Args:
-        residuals: in the order of the forward pass.
-        count: keep that many, evenly spread.
-    """
-    stages = [Stage(residual.block, residual.branch) for residual in residuals]
-    kept = steps(stages, "independent", count)
-    return [(step, residuals[step.number - 1]) for step in kept]
 
 
 @table(
