@@ -138,8 +138,6 @@ def about(study: Study, table: str, marks: str = "") -> str:
     if passport["images"]:  # some tables look at no photograph of the run
         words += f"{settings['images']}, n = {plural(passport['images'], 'image')}, "
     words += f"seed {settings['seed']}, profile {settings['profile']}"
-    if study.recorded and not study.is_current(table):
-        words += "; computed by an earlier version of the code"
     return f"{words}. {marks}: {OVER_IMAGES}" if marks else words
 
 

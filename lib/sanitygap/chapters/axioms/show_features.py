@@ -34,8 +34,6 @@ def about_samples(study: Study, table: str, scenario: str | None = None) -> str:
     if "sample" not in by:
         return words
     words += f", {plural(len(rows.drop_duplicates(by)), 'sample')}"
-    if study.recorded and not study.is_current(table):
-        words += "; computed by an earlier version of the code"
     return words
 
 
