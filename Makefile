@@ -37,10 +37,11 @@ site: $(INSTALLED) ## build the published site from the recorded runs; REFERENCE
 
 DEVICE ?= cpu
 RUN ?= mine
-full: $(INSTALLED) ## the book at the paper's scale: make full MODEL=… IMAGES=… [DEVICE=cuda] [RUN=name] [N_IMAGES=n]
+full: $(INSTALLED) ## the book at the paper's scale: make full MODEL=… IMAGES=… [METHOD=…] [DEVICE=cuda] [RUN=name] [N_IMAGES=n]
 	@test -n '$(MODEL)' -a -n '$(IMAGES)' || { echo 'make: say MODEL=… and IMAGES=…, such as MODEL=torchvision:resnet50 IMAGES=folder:photos' >&2; exit 2; }
 	$(SANITYGAP) execute --profile full --model '$(MODEL)' --images '$(IMAGES)' \
-	  --device '$(DEVICE)' --run '$(RUN)' $(if $(N_IMAGES),--n-images '$(N_IMAGES)')
+	  --device '$(DEVICE)' --run '$(RUN)' $(if $(N_IMAGES),--n-images '$(N_IMAGES)') \
+	  $(if $(METHOD),--method '$(METHOD)')
 	@$(SANITYGAP) build --run '$(RUN)' $(AT)
 
 PORT ?= 8000

@@ -12,6 +12,7 @@ from zennit.composites import EpsilonPlus
 from sanitygap.attribution import attribute
 from sanitygap.attribution.check import check_method
 from sanitygap.attribution.own import own_method
+from sanitygap.book.sphinx import shown_run
 from sanitygap.errors import UsageError
 from sanitygap.importing import source_sha256
 from sanitygap.models import load_model
@@ -212,3 +213,11 @@ def test_changed_code_makes_new_parts(study, tmp_path, monkeypatch):
 def test_a_setting_that_names_no_method(study):
     with pytest.raises(UsageError, match="package.module:object"):
         study(methods=["rm -rf"])
+
+
+def test_every_page_says_that_a_network_is_untrained():
+    run = {"name": "mine", "model": "a:net@random", "images": "photos", "n_images": 2,
+           "profile": "smoke", "recorded": False, "commits": [], "started": None}  # fmt: skip
+    facts = {"run": "mine", "runs": [run | {"trained": False}]}
+    assert "This network has random weights" in shown_run(facts)
+    assert "random weights" not in shown_run({"run": "mine", "runs": [run | {"trained": True}]})

@@ -59,6 +59,7 @@ def shown_runs(project: Project, run: str) -> list[dict[str, Any]]:
                 "name": folder.name,
                 "recorded": bool(record["recorded"]),
                 "model": record["settings"]["model"],
+                "trained": record.get("model", {}).get("pretrained", True),
                 "images": record["settings"]["images"],
                 "n_images": record.get("images", {}).get("n"),
                 "profile": record["settings"]["profile"],

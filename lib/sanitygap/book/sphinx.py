@@ -536,7 +536,13 @@ def shown_run(facts: Mapping[str, Any]) -> str:
     words = f"{run['n_images']} images ({run['images']}), profile {run['profile']}; "
     words += run_in_words(run, run["name"])
     model = html.escape(run["model"])
-    return f'<p class="shown-run">This book is about <b>{model}</b> on {html.escape(words)}.</p>'
+    line = f'<p class="shown-run">This book is about <b>{model}</b> on {html.escape(words)}.</p>'
+    if run.get("trained", True):
+        return line
+    warning = (
+        "This network has random weights. What is said of it here is about no trained network."
+    )
+    return f'<p class="shown-run untrained" role="note"><b>{warning}</b></p>{line}'
 
 
 def number_proofs(app: Sphinx, doctree: nodes.document) -> None:
