@@ -4,14 +4,16 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from sanitygap.models import Explainable, Preprocessing, Stage
+from tests.models.tiny import photographs
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
@@ -34,6 +36,19 @@ class SmallNet(nn.Module):
         x = self.act(self.norm(self.conv1(x)))
         x = self.act2(self.conv2(x))
         return self.fc(self.flatten(self.pool(x)))
+
+
+class Net(nn.Module):
+    """Parts, and what a forward pass makes of them: ``Net(lambda net, x: net.fc(x), fc=…)``."""
+
+    def __init__(self, function: Callable[[Any, torch.Tensor], torch.Tensor], **parts: Any) -> None:
+        super().__init__()
+        self.function = function
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(self, x)
 
 
 def make_explainable(module: nn.Module, size: int = 24) -> Explainable:
@@ -75,3 +90,9 @@ def small() -> Explainable:
 def inputs() -> torch.Tensor:
     """Four inputs for the small network."""
     return torch.randn(4, 3, 24, 24, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 21 photographs; not to be changed."""
+    return photographs(tmp_path_factory.mktemp("photographs") / "folder")

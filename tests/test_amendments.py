@@ -7,11 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sanitygap.claims.amendments import (
-    amended_verdicts,
-    as_csv,
-    load_amendments,
-)
+from sanitygap.claims.amendments import amended_verdicts, as_csv, load_amendments
 from sanitygap.errors import UsageError
 
 ROOT = Path(__file__).parents[1]

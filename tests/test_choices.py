@@ -1,44 +1,29 @@
 """Tables about outliers, retests and active regions, on a tiny network."""
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from sanitygap.attribution import attribute
 from sanitygap.chapters.occlusion.measure import FeatureCloud, respond
-from sanitygap.images import load_images
-from sanitygap.models import load_model
 from sanitygap.table import Context
-from sanitygap.tables import TABLES
-from tests.models.tiny import TINY, photographs
+from tests.tables import measure, tiny_context
 
 #: settings that make the tables small
 SMALL = {
     "outlier-images": {"seeds": (0, 1), "patch": 8, "regions": 3},
     "test-retest": {"n_steps": 2, "path_steps": 2, "noisy_copies": 2},
-    "false-rejections": {"simulations": 3, "shrink": 2},
     "activated-regions": {"others": 2},
 }
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return photographs(tmp_path_factory.mktemp("images") / "folder", 7)
-
-
 @pytest.fixture
 def context(folder):
-    return make_context(folder)
-
-
-def make_context(folder, n: int | None = None) -> Context:
-    return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}", n), 0)
+    return tiny_context(folder, 7)
 
 
 def table(context: Context, name: str, **parameters) -> pd.DataFrame:
-    chunks = TABLES[name].parts(context, **{**SMALL.get(name, {}), **parameters})
-    return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
+    return measure(name, context, **SMALL[name] | parameters)
 
 
 def test_distance_is_to_other_images_only(context):
@@ -53,18 +38,6 @@ def test_distance_is_to_other_images_only(context):
     for number in held_out:
         expected = float(cloud.distance(both[0][[number]]))
         assert plain.loc[number, "distance"] == pytest.approx(expected, rel=1e-5)
-
-
-def test_retest_of_deterministic_methods_is_the_same_map(context):
-    frame = table(context, "test-retest", max_images=3)
-    retest = frame[frame["step"] == 0].groupby("method")["ssim"]
-    fixed = [name for name in retest.groups if name not in ("smoothgrad", "vargrad", "noise")]
-    assert "edges" in fixed
-    np.testing.assert_allclose(retest.min()[fixed], 1, atol=1e-5)
-    assert (retest.max()[["smoothgrad", "noise"]] < 0.99).all()
-    last = frame[frame["step"] == frame["step"].max()].groupby("method")["ssim"].mean()
-    assert last["edges"] == pytest.approx(1)
-    assert last["gradient"] < 0.99
 
 
 def test_the_null_uses_the_next_images_of_the_set(context):

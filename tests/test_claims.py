@@ -3,7 +3,6 @@
 import hashlib
 import json
 import re
-import sys
 from graphlib import CycleError
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from sanitygap.chapters import load_criteria
 from sanitygap.claims import (
     Criterion,
     CriterionContext,
@@ -25,7 +23,6 @@ from sanitygap.claims import (
     judge,
     load_claims,
     read_verdicts,
-    registry,
     verdict_from_interval,
     write_verdicts,
 )
@@ -155,12 +152,6 @@ def test_a_bad_file_is_refused(tmp_path):
 def test_verdict_from_interval(low, high, direction, expected):
     assert verdict_from_interval(low, high, 0, direction) == expected
     assert verdict_from_interval(low + 5, high + 5, 5, direction) == expected
-
-
-@pytest.mark.parametrize("bounds", [(0.3, 0.1, 0), (float("nan"), 1, 0), (0, 1, float("nan"))])
-def test_verdict_from_interval_refuses(bounds):
-    with pytest.raises(ValueError, match="not an interval"):
-        verdict_from_interval(*bounds, "above")
 
 
 def measured(value: str, **numbers: float) -> Verdict:
@@ -307,21 +298,6 @@ def test_a_claim_has_one_criterion(criteria):
         criterion("binder-fig2")(second)
 
 
-def test_every_registered_criterion_judges_a_claim_of_the_ledger():
-    load_criteria()
-    assert set(registry()) <= {claim.id for claim in load_claims()}
-
-
-def test_a_broken_criteria_module_is_not_skipped(tmp_path, monkeypatch):
-    package = tmp_path / "broken"
-    package.mkdir()
-    (package / "__init__.py").write_text("import there_is_no_such_module", encoding="utf-8")
-    monkeypatch.setattr("sanitygap.chapters.__path__", [str(tmp_path)])
-    with pytest.raises(ModuleNotFoundError, match="there_is_no_such_module"):
-        load_criteria()
-    assert "sanitygap.chapters.broken" not in sys.modules
-
-
 # ---- what runs keep
 
 
@@ -362,24 +338,6 @@ def test_writing_merges_by_claim_and_model(tmp_path):
         ("binder-fig1", "squeezenet1_1"): ("direction", "0.3"),
         ("binder-fig2", "other"): ("direction", "0.3"),
     }
-
-
-def test_a_failed_write_loses_nothing(tmp_path, monkeypatch):
-    path = tmp_path / "verdicts.json"
-    write_verdicts(path, [record()])
-    before = path.read_text(encoding="utf-8")
-    with pytest.raises(UsageError, match="unknown claim"):
-        write_verdicts(path, [record("binder-fig1"), record("nonsense")])
-    with pytest.raises(ValueError, match="cannot have the verdict"):
-        write_verdicts(path, [record("binder-thm2")])
-
-    def full_disk(*args: object) -> None:
-        raise OSError("no space left")
-
-    monkeypatch.setattr(Path, "replace", full_disk)
-    with pytest.raises(OSError, match="no space"):
-        write_verdicts(path, [record("binder-fig1")])
-    assert path.read_text(encoding="utf-8") == before
 
 
 def test_unreadable_verdicts_are_refused_and_kept(tmp_path):

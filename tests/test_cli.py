@@ -14,52 +14,17 @@ import pytest
 import sanitygap
 from sanitygap import cli
 from sanitygap.comparison import METRICS
-from tests.models.tiny import TINY, photographs, project
-
-NOTEBOOK = """\
----
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
----
-
-# A page
-
-```{code-cell} ipython3
-:tags: [parameters]
-run = "live"
-profile = "quick"
-model = "efficientnet_lite0"
-images = "photos"
-n_images = None
-device = "cpu"
-seed = 0
-n_steps = None
-```
-
-```{code-cell} ipython3
-print(run)
-```
-"""
+from tests.book.toy import PAGES
+from tests.models.tiny import TINY, project
 
 SMALL = ["-p", 'methods=["gradient", "noise"]']
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return photographs(tmp_path_factory.mktemp("images") / "folder", 12)
 
 
 @pytest.fixture
 def root(tmp_path, monkeypatch) -> Path:
     """A book with one page, which is the working directory."""
     made = project(tmp_path / "book")
-    (made / "notebooks" / "page.md").write_text(NOTEBOOK, encoding="utf-8")
+    shutil.copy(PAGES / "page.md", made / "notebooks")
     monkeypatch.chdir(made)
     return made
 

@@ -5,14 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from sanitygap.claims import (
-    CriterionContext,
-    Verdict,
-    find_claim,
-    judge,
-    load_claims,
-    registry,
-)
+from sanitygap.claims import CriterionContext, Verdict, find_claim, judge, load_claims, registry
 from sanitygap.claims.documentary import (
     SUMMARY,
     Concordance,
@@ -194,12 +187,3 @@ def test_entries_rest_on_the_claims_that_the_ledger_names(entry):
     assert named - outlook <= set(entry.rests_on), "a suggestion is neither true nor false"
     for name in entry.rests_on:
         assert find_claim(name).paper == "binder-2022"
-
-
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.id)
-def test_the_summary_says_what_the_ledger_says_it_does(entry):
-    place = find_claim(entry.id).place.lower()
-    where = [name for name in CONCORDANCE.sections(SUMMARY) if name.lower() in place]
-    assert bool(where) == bool(entry.said)
-    for term in entry.said:
-        assert any(CONCORDANCE.stands(SUMMARY, name, (term,)) for name in where), term

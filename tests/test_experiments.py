@@ -5,11 +5,9 @@ import pandas as pd
 import pytest
 
 from sanitygap import table as room
-from sanitygap.images import load_images
-from sanitygap.models import load_model
 from sanitygap.table import PROFILES, Context
 from sanitygap.tables import TABLES
-from tests.models.tiny import TINY, photographs
+from tests.tables import measure, tiny_context
 
 #: settings that make tables small, of each kind of measuring function
 SMALL = {
@@ -24,24 +22,13 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return photographs(tmp_path_factory.mktemp("images") / "folder")
-
-
 @pytest.fixture
 def context(folder):
-    """The tiny network and 21 photographs."""
-    return make_context(folder)
-
-
-def make_context(folder, seed: int = 0, n: int | None = None) -> Context:
-    return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}", n), seed)
+    return tiny_context(folder)
 
 
 def table(context: Context, name: str, **parameters) -> pd.DataFrame:
-    chunks = TABLES[name].parts(context, **SMALL[name], **parameters)
-    return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
+    return measure(name, context, **SMALL[name], **parameters)
 
 
 def keyed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -72,8 +59,8 @@ def test_numbers_do_not_depend_on_the_size_of_a_chunk(context, name, monkeypatch
 
 @pytest.mark.parametrize("name", ["randomization", "occlusion"])
 def test_same_seed_same_numbers_and_another_seed_others(folder, name):
-    first, again = (table(make_context(folder, 0), name, max_images=2) for _ in range(2))
-    other = table(make_context(folder, 1), name, max_images=2)
+    first, again = (table(tiny_context(folder), name, max_images=2) for _ in range(2))
+    other = table(tiny_context(folder, seed=1), name, max_images=2)
     pd.testing.assert_frame_equal(first, again, check_exact=True)
     value = {"randomization": "ssim", "occlusion": "logit"}[name]
     same = keyed(first)[value].to_numpy() == keyed(other)[value].to_numpy()
@@ -91,31 +78,3 @@ def test_a_method_alone_gives_the_numbers_that_it_gives_among_others(context):
     everything = keyed(table(context, "randomization", max_images=2))
     alone = keyed(table(context, "randomization", methods=["gradient-x-input"], max_images=2))
     np.testing.assert_allclose(everything.loc[alone.index, "ssim"], alone["ssim"], atol=1e-6)
-
-
-def test_the_shares_of_random_parameters(context):
-    frame = table(context, "randomization", methods=["noise"], order="top-down", max_images=1)
-    module = context.model.module
-    total = sum(parameter.numel() for parameter in module.parameters())
-    head = sum(parameter.numel() for parameter in module.fc.parameters())
-    shares = frame.groupby("step")["random_parameters"].first()
-    assert shares.index.tolist() == [1, 4]
-    assert shares.tolist() == [pytest.approx(head / total), 1.0]
-
-
-def test_curves_of_both_rankings_and_the_greedy_order(context):
-    """The first region of the greedy order hurts at least as much as that of any map."""
-    frame = table(context, "occlusion", methods=["guided-backprop", "noise"], max_images=2)
-    rankings = frame.pivot_table("softmax", ["image", "regions"], ["method", "reduction"])
-    assert set(rankings) == {
-        (method, reduction)
-        for method in ("guided-backprop", "noise")
-        for reduction in ("signed", "sum-abs")
-    }
-    assert (rankings.loc[(slice(None), 0), :].std(axis=1) < 1e-6).all(), "nothing is hidden yet"
-    [chunk] = TABLES["greedy-occlusion"].parts(context, patch=8, regions=3, max_images=2)
-    best = chunk.compute()
-    assert list(best) == list(TABLES["greedy-occlusion"].columns)
-    first = best[best["regions"] == 1].set_index("image")["softmax"]
-    for _, column in rankings.xs(1, level="regions").items():
-        assert (first <= column[first.index] + 1e-6).all()

@@ -1,38 +1,19 @@
 """The experiments about sensitivity on a tiny network, and the neighbours' scores."""
 
-import sys
-from importlib.util import find_spec
-
-import numpy as np
-import pandas as pd
 import pytest
 import torch
-from skimage.metrics import structural_similarity
 
 from sanitygap.chapters.randomization import measure as mprt
-from sanitygap.chapters.randomization.measure import DRAWS
 from sanitygap.chapters.sriram.measure import changed_layers, paper_layers
 from sanitygap.chapters.sriram.measure_limits import moved_weights
-from sanitygap.images import load_images
-from sanitygap.models import load_model
 from sanitygap.models.explainable import Stage
 from sanitygap.randomization import RandomTwin, steps
-from sanitygap.table import Context
-from sanitygap.tables import TABLES
-from tests.models.tiny import TINY, photographs
+from tests.tables import tiny_context
 
 
 @pytest.fixture(scope="module")
-def context(tmp_path_factory):
-    folder = photographs(tmp_path_factory.mktemp("images") / "folder", 3)
-    return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}"), 0)
-
-
-def table(context: Context, name: str, **parameters) -> pd.DataFrame:
-    entry = TABLES[name]
-    settings = {**entry.profiles["smoke"], **parameters}
-    chunks = entry.parts(context, **settings)
-    return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
+def context(folder):
+    return tiny_context(folder, 3)
 
 
 def test_changed_layers_sees_a_layer_that_drags_another_along(context):
@@ -67,32 +48,6 @@ def test_weights_are_moved_by_the_share(context):
 # ---- neighbours
 
 
-@pytest.fixture
-def maps():
-    source = torch.Generator().manual_seed(0)
-    first = torch.randn(3, 20, 17, generator=source)
-    return first, 0.6 * first + torch.randn(3, 20, 17, generator=source)
-
-
-def test_flattened_ssim_is_scikit_images_in_one_dimension(maps):
-    first, second = (mprt.normalised(one) for one in maps)
-    found = mprt.flat_ssim(first, second)
-    for number in range(3):
-        a, b = (one[number].flatten().numpy() for one in (first, second))
-        extent = float(max(a.max(), b.max()) - min(a.min(), b.min()))
-        expected = structural_similarity(a, b, win_size=7, data_range=extent)
-        assert float(found[number]) == pytest.approx(expected, abs=2e-3)  # borders are cut alike
-
-
-def test_histogram_entropy_is_numpys(maps):
-    first = mprt.normalised(maps[0])
-    found = mprt.histogram_entropy(first, 20)
-    for number in range(3):
-        counts = np.histogram(first[number].numpy(), 20)[0]
-        shares = counts[counts > 0] / counts.sum()
-        assert float(found[number]) == pytest.approx(-(shares * np.log(shares)).sum(), abs=1e-3)
-
-
 def test_one_seed_gives_layers_of_one_shape_the_same_weights():
     from tests.conftest import make_explainable
 
@@ -114,35 +69,3 @@ def test_one_seed_gives_layers_of_one_shape_the_same_weights():
     assert mprt.twins_of_shape(net) == pytest.approx(0.5)
     with RandomTwin(model, 5).redrawn([Stage("all", ("0", "1", "2"))]):
         assert not torch.equal(net[0].weight, net[1].weight)
-
-
-@pytest.mark.skipif(find_spec("quantus") is None, reason="Quantus is not installed")
-def test_the_peers_numbers_are_ours(context):
-    quantus = pytest.importorskip("quantus")
-    from sanitygap.attribution import attribute
-
-    model, batch = context.model, context.batch([0, 1])
-    rows = table(context, "mprt-variants", methods=("gradient",), n_steps=99, copies=1)
-    rows = rows[rows["draw"] == DRAWS[1]]
-
-    def explain(model, inputs, targets, **_):
-        from dataclasses import replace
-
-        made = replace(context.model, module=model)
-        x = torch.as_tensor(np.asarray(inputs), dtype=torch.float32)
-        y = torch.as_tensor(np.asarray(targets))
-        return attribute(made, x, y, ["gradient"], [0] * len(x))["gradient"][:, None].numpy()
-
-    metric = quantus.MPRT(
-        seed=0, layer_order="top_down", disable_warnings=True, display_progressbar=False
-    )
-    found = metric(
-        model=model.module, x_batch=batch.inputs.contiguous().numpy(),
-        y_batch=batch.targets.numpy(), explain_func=explain, device="cpu",
-    )  # fmt: skip
-    names = mprt.resettable(model.module)
-    assert list(found) == ["original", *names]
-    for number, name in enumerate(["original", *names]):
-        own = rows[rows["layers"] == number].sort_values("position")["spearman"]
-        np.testing.assert_allclose(own, found[name], atol=1e-4, err_msg=name)
-    assert "quantus" in sys.modules

@@ -13,7 +13,6 @@ from tests.specification_tables import (
     EVERYWHERE,
     IMAGES,
     NOWHERE,
-    TIED,
     UNSIGNED,
     occlusion_table,
     randomization_table,
@@ -52,12 +51,6 @@ def test_the_choice_that_decides_is_named_with_the_share_of_specifications(claim
         assert found.numbers["share: LRP"] == 1
     assert "The choice of reduction decides most whether it holds: it does with" in found.reason
     assert "signed 0%" in found.reason
-
-
-def test_what_images_do_not_settle_is_open():
-    tied = verdict("binder-gap", TIED)
-    assert tied.value in ("undecided", "under-specified")
-    assert tied.numbers["share: all"] == 0
 
 
 def test_differences_are_paired_t_intervals():

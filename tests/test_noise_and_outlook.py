@@ -10,15 +10,14 @@ from zennit.layer import Sum
 from sanitygap.attribution import attribute
 from sanitygap.chapters.repairs.measure import response
 from sanitygap.faithfulness import occlusion_curves
-from sanitygap.images import load_images
-from sanitygap.models import Explainable, Preprocessing, Stage, load_model
+from sanitygap.models import Explainable, Preprocessing, Stage
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.randomization_test import random_share
 from sanitygap.seeds import normal
 from sanitygap.similarity import Reference, pearson
-from sanitygap.table import Context, Part
-from sanitygap.tables import TABLES
-from tests.models.tiny import TINY, photographs
+from sanitygap.table import Context
+from tests.conftest import Net
+from tests.tables import measure, tiny_context
 
 #: settings that fit the tiny network
 SMALL = {
@@ -31,63 +30,32 @@ SMALL = {
 }
 
 
-class Residual(nn.Module):
-    """A stem, a residual block with an explicit sum, and a dense layer; no ReLU above the sum."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 4, 3, padding=1)
-        self.block = Block()
-        self.pool = nn.AdaptiveAvgPool2d(2)
-        self.flatten = nn.Flatten()
-        self.fc = nn.Linear(16, 5)
-        self.preprocessing = Preprocessing(size=32, resize=32)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(self.flatten(self.pool(self.block(self.stem(x)))))
-
-
-class Block(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(4, 4, 3, padding=1)
-        self.relu = nn.ReLU()
-        self.sum = Sum()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.sum(torch.stack([x, self.relu(self.conv(x))], dim=-1))
-
-
 def residual_network() -> nn.Module:
-    return Residual()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return photographs(tmp_path_factory.mktemp("images") / "folder", 3)
-
-
-def make(folder, spec: str = TINY) -> Context:
-    return Context(lambda: load_model(spec), lambda: load_images(f"folder:{folder}"), 0)
+    """A stem, a residual block with an explicit sum, and a dense layer; no ReLU above the sum."""
+    stem = nn.Conv2d(3, 4, 3, padding=1)
+    block = Net(
+        lambda net, x: net.sum(torch.stack([x, net.relu(net.conv(x))], dim=-1)),
+        conv=nn.Conv2d(4, 4, 3, padding=1), relu=nn.ReLU(), sum=Sum(),
+    )  # fmt: skip
+    return Net(
+        lambda net, x: net.fc(net.flatten(net.pool(net.block(net.stem(x))))), stem=stem,
+        block=block, pool=nn.AdaptiveAvgPool2d(2), flatten=nn.Flatten(), fc=nn.Linear(16, 5),
+        preprocessing=Preprocessing(size=32, resize=32),
+    )  # fmt: skip
 
 
 @pytest.fixture
 def context(folder):
-    return make(folder)
+    return tiny_context(folder, 3)
 
 
 @pytest.fixture
 def residual(folder):
-    return make(folder, "tests.test_noise_and_outlook:residual_network")
-
-
-def chunks(context: Context, name: str, **parameters) -> list[Part]:
-    return list(TABLES[name].parts(context, **SMALL[name] | parameters))
+    return tiny_context(folder, 3, spec="tests.test_noise_and_outlook:residual_network")
 
 
 def table(context: Context, name: str, **parameters) -> pd.DataFrame:
-    frames = [chunk.compute() for chunk in chunks(context, name, **parameters)]
-    return pd.concat(frames, ignore_index=True)
+    return measure(name, context, **SMALL[name] | parameters)
 
 
 def test_noise_curve_is_the_loop_that_it_replaces(context):

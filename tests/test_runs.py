@@ -121,13 +121,6 @@ def test_growing_keeps_what_exists(study, written):
     assert written == []
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_does_not(study):
-    first = study("a").table("randomization", **PARAMETERS)
-    assert same(study("b").table("randomization", **PARAMETERS), first)
-    other = study("c", seed=1).table("randomization", **PARAMETERS)
-    assert not (other["ssim"] == first["ssim"]).any()
-
-
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -173,14 +166,6 @@ def test_is_current_compares_the_recorded_code_with_that_installed(study, root):
     assert not study().is_current("randomization")
     path.write_text(json.dumps(made), encoding="utf-8")
     assert study().is_current("randomization")
-
-
-def test_a_damaged_record_is_named(study):
-    made = study()
-    made.table("randomization", **PARAMETERS)
-    (made.folder / "run.json").write_text('{"settings": ', encoding="utf-8")
-    with pytest.raises(UsageError, match=r"live/run\.json is damaged"):
-        study()
 
 
 # --- killed --------------------------------------------------------------------------------------
@@ -417,28 +402,6 @@ def criteria(monkeypatch) -> dict[str, tuple[str, ...]]:
         monkeypatch.setattr(room, "find_criterion", lambda claim: made()[claim])
     monkeypatch.setattr(runs, "registry", made)
     return tables
-
-
-def test_verdicts_are_kept_with_the_run(study, judged, criteria):
-    criteria["binder-gap"] = "randomization", "occlusion"
-    made = study()
-    made.table("randomization", **PARAMETERS)
-    made.table("occlusion", methods=["gradient"], max_images=4)
-    rows = made.judge("binder-gap")
-    assert rows.to_dict("records") == [
-        {"claim": "binder-gap", "verdict": "undecided", "evidence": "2 tables.", "reason": ""}
-    ]
-    (context,) = judged
-    assert context.n_images == 4, "as many as all tables have"
-    assert context.model == TINY
-    assert context.images == "folder"
-    (record,) = json.loads((made.folder / "verdicts.json").read_text(encoding="utf-8"))
-    assert record["claim"] == "binder-gap"
-    digest = files.file_sha256(made.folder / "occlusion.parquet")
-    assert record["tables"]["occlusion"] == digest
-    archive.record_run("live", "reference-tiny")
-    again = Study(run="reference-tiny").judge("binder-gap")
-    assert again.to_dict("records") == rows.to_dict("records")
 
 
 @pytest.mark.parametrize(

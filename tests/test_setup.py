@@ -9,14 +9,10 @@ from torch import nn
 from sanitygap.chapters.randomization.measure import FIGURE_2, measured
 from sanitygap.claims import CriterionContext, judge
 from sanitygap.errors import UsageError
-from sanitygap.images import load_images
-from sanitygap.models import load_model
 from sanitygap.randomization import Redraw
-from sanitygap.table import Context
-from sanitygap.tables import TABLES
 from tests import synthetic
-from tests.conftest import make_explainable
-from tests.models.tiny import TINY, photographs
+from tests.conftest import Net, make_explainable
+from tests.tables import measure, tiny_context
 
 ELSEWHERE = CriterionContext("squeezenet1_1", "photos", 12)
 PAPER = CriterionContext(
@@ -24,28 +20,15 @@ PAPER = CriterionContext(
 )
 
 
-@pytest.fixture(scope="module")
-def context(tmp_path_factory):
-    """The tiny network and three photographs."""
-    folder = photographs(tmp_path_factory.mktemp("images") / "folder", 3)
-    return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}"), 0)
-
-
-def table(context: Context, name: str, **parameters) -> pd.DataFrame:
-    chunks = TABLES[name].parts(context, **parameters)
-    return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
-
-
 # ---- steps
 
 
 @pytest.fixture(scope="module")
-def counted(context):
-    return table(context, "step-counts")
+def counted(folder):
+    return measure("step-counts", tiny_context(folder, 3))
 
 
 def test_counts_of_the_paper_are_refused_with_their_numbers(counted):
-    assert list(counted) == list(TABLES["step-counts"].columns)
     verdict = judge("binder-a1-counts", {"step-counts": counted}, PAPER)
     assert verdict.value == "false"
     assert verdict.numbers == {
@@ -71,20 +54,16 @@ def test_counts_hold_only_if_all_agree(counted):
 # ---- ways to redraw
 
 
-class Normalised(nn.Module):
+def normalised() -> Net:
     """A wide layer with a bias, batch normalisation and a head: enough weights to measure."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.conv = nn.Conv2d(3, 64, 5)
-        self.norm = nn.BatchNorm2d(64)
-        self.norm.running_var.uniform_(2, 3)
-        self.norm.weight.data.uniform_(2, 3)
-        self.fc = nn.Linear(64, 50)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(self.norm(self.conv(x)).mean((2, 3)))
+    torch.manual_seed(0)
+    conv, norm = nn.Conv2d(3, 64, 5), nn.BatchNorm2d(64)
+    norm.running_var.uniform_(2, 3)
+    norm.weight.data.uniform_(2, 3)
+    fc = nn.Linear(64, 50)
+    return Net(
+        lambda net, x: net.fc(net.norm(net.conv(x)).mean((2, 3))), conv=conv, norm=norm, fc=fc
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +75,7 @@ class Normalised(nn.Module):
     ],
 )
 def test_a_redraw_is_measured(weights, norms, expected):
-    found = measured(make_explainable(Normalised()), Redraw(weights, norms), 1)
+    found = measured(make_explainable(normalised()), Redraw(weights, norms), 1)
     distribution, fan, deviation, state = expected
     assert (found["distribution"], found["fan"]) == (distribution, fan)
     assert found["deviation"] == pytest.approx(deviation, abs=0.03)
@@ -126,8 +105,8 @@ ORDERED = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
 
 
 @pytest.fixture(scope="module")
-def filled(context):
-    return table(context, "configurations")
+def filled(folder):
+    return measure("configurations", tiny_context(folder, 3))
 
 
 def verdict_of(configurations: pd.DataFrame, initializations: pd.DataFrame, context=ELSEWHERE):

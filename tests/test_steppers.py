@@ -1,5 +1,6 @@
-"""Views that readers step through: their pictures, their numbers and the HTML that holds both."""
+"""Views that readers step through, and the networks of the gallery."""
 
+from typing import Any
 from xml.etree import ElementTree
 
 import nbformat
@@ -7,17 +8,42 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from skimage.metrics import structural_similarity
 
+from sanitygap.attribution import Sampling, attribute
+from sanitygap.book.citation import Citation
 from sanitygap.book.stage import _page
-from sanitygap.chapters.attribution_maps.measure import ExampleMaps
-from sanitygap.chapters.attribution_maps.pictures import stage_similarities
+from sanitygap.chapters.attribution_maps.measure import OrderMaps, order_maps
 from sanitygap.chapters.occlusion.measure import example_occlusion
 from sanitygap.faithfulness import blurred, occlusion_curves, occlusion_steps
 from sanitygap.figures.stepper import EVERY_METHOD, Panel, Regions, Stepper
 from sanitygap.images import ImageSet, load_images
 from sanitygap.models import Explainable
-from tests.book.test_pages import CITATION, STAMP
+from sanitygap.randomization import RandomTwin
+from sanitygap.seeds import stable_seed
+
+CITATION = Citation(("A Person", "A Group"), "A Book", "1.2", 2026)
+STAMP: dict[str, Any] = {
+    "source": "notebooks/gap.md",
+    "source_sha256": "a" * 64,
+    "run": "live",
+    "parameters": {
+        "run": "live",
+        "profile": "quick",
+        "model": "small",
+        "images": "photos",
+        "n_images": None,
+        "device": "cpu",
+        "seed": 0,
+        "points": 5,
+    },
+    "started": "2026-01-02T03:04:05+00:00",
+    "duration_s": 61.0,
+    "commit": "0123456789abcdef0123",
+    "dirty": True,
+    "versions": {"python": "3.11.7", "torch": "2.13.0"},
+    "command": "sanitygap execute gap --run live",
+    "run_record": {},
+}
 
 METHODS = ["gradient", "noise"]
 FRAMES = ["trained", 'redrawn <b>"down" & out</b>', "random"]
@@ -83,22 +109,6 @@ def test_page_keeps_the_view_and_its_picture(tmp_path) -> None:
     assert (tmp_path / "data" / "fig-maps-page.csv").read_text() == metadata["sanitygap"]["csv"]
 
 
-def test_stage_similarities_are_those_of_scikit_image() -> None:
-    generator = torch.Generator().manual_seed(0)
-    steps = ["trained", "down to a", "down to b"]
-    maps = {step: {"gradient": torch.randn(1, 20, 20, generator=generator)} for step in steps}
-    shown = ExampleMaps([plain(0)], ["cat"], ["tabby"], steps, maps)
-    found = stage_similarities(shown)["gradient"]
-    base, *others = (
-        (m := maps[step]["gradient"][0].double().numpy()) / np.sqrt((m**2).mean()) for step in steps
-    )
-    assert found["trained"] == pytest.approx(1)
-    for step, other in zip(steps[1:], others, strict=True):
-        extent = max(base.max(), other.max()) - min(base.min(), other.min())
-        expected = structural_similarity(base, other, data_range=extent)
-        assert found[step] == pytest.approx(expected, abs=1e-4)
-
-
 @pytest.fixture
 def photographs() -> ImageSet:
     return load_images("photos")[:2]
@@ -131,10 +141,30 @@ def test_occlusion_is_that_of_the_occlusion_test(small: Explainable, photographs
             assert np.allclose(view.picture(view.panels[0], name, frame), seen, atol=1e-6)
 
 
-def test_occlusion_ends_with_the_last_region(small: Explainable, photographs: ImageSet) -> None:
-    shown = example_occlusion(small, photographs, 0, ["noise"], (1, 4, 5, 30), patch=112)
-    assert shown.counts == (0, 1, 4), "24 x 24 pixels have four regions of 12"
-    covered = np.zeros((24, 24), int)
-    for left, top, width, height in shown.boxes["noise"]:
-        covered[top : top + height, left : left + width] += 1
-    assert (covered == 1).all()
+@pytest.fixture
+def shown(small: Explainable, photographs: ImageSet) -> OrderMaps:
+    return order_maps(small, photographs, METHODS, 2, 3, Sampling(1, 1))
+
+
+def test_networks_of_the_orders_are_those_that_the_stages_say(
+    small: Explainable, photographs: ImageSet, shown: OrderMaps
+) -> None:
+    stages = {stage.name: stage for stage in small.stages}
+    names = list(stages)
+    inputs = small.prepare([photographs.open(position) for position in range(2)])
+    targets = small.predict(inputs)
+    twin = RandomTwin(small, 3)
+    assert list(shown.orders) == ["top-down", "bottom-up", "independent"]
+    for order, steps in shown.orders.items():
+        assert len(steps) == min(2, len(names))
+        for name, place in steps:
+            place_of = names.index(name)
+            redrawn = {
+                "top-down": names[: place_of + 1],
+                "bottom-up": names[place_of:],
+                "independent": [name],
+            }[order]
+            with twin.redrawn([stages[one] for one in redrawn]):
+                keys = [stable_seed(key, 3, "any") for key in photographs.keys]
+                expected = attribute(small, inputs, targets, ["gradient"], keys, Sampling(1, 1))
+            assert torch.equal(shown.maps["gradient"][place], expected["gradient"].cpu())

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import sys
+from pathlib import Path
 
 import jupytext
 import nbformat
@@ -62,21 +63,16 @@ def test_nothing_of_this_machine_is_published(executed: Project) -> None:
     assert notebook.metadata.kernelspec.name == "python3"
 
 
-@pytest.mark.parametrize(
-    ("said", "published"), [("a warning", ["a warning"]), (r"\r    ", [])], ids=["warning", "blank"]
-)
-def test_progress_bars_are_not_published_and_warnings_are(
-    project: Project, said: str, published: list[str]
-) -> None:
+def test_progress_bars_are_not_published_and_warnings_are(project: Project) -> None:
     path = project.source("theorem-1")
-    text = path.read_text(encoding="utf-8").replace(
-        "    pass\n", f"    pass\nimport sys; print('{said}', end='', file=sys.stderr)\n"
-    )
+    text = path.read_text(encoding="utf-8")
+    for line, said in (("    pass\n", "a warning"), ('print("points", points)\n', r"\r    ")):
+        text = text.replace(line, f"{line}print('{said}', end='', file=sys.stderr)\n")
     path.write_text(text, encoding="utf-8")
     execute(project, ["theorem-1"], {}, "toy")
     outputs = [o for cell in read(project, "theorem-1").cells for o in cell.get("outputs", [])]
     shown = [o.text for o in outputs if o.output_type == "stream" and o.name == "stderr"]
-    assert [text.strip() for text in shown] == published
+    assert [text.strip() for text in shown] == ["a warning"]
 
 
 def test_page_shows_the_values_that_were_used_and_no_defaults(executed: Project) -> None:
@@ -160,9 +156,9 @@ def test_a_cell_may_not_take_longer_than_the_limit(project: Project) -> None:
     "at", ["papermill.execute_notebook", "sanitygap.book.execution.publishable"]
 )
 def test_no_older_page_passes_for_one_that_a_full_disk_cut_off(
-    project: Project, monkeypatch: pytest.MonkeyPatch, at: str
+    copied: Project, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
-    execute(project, [], {}, "toy")
+    project = copied
     partial = project.executed_folder("toy") / ".gap.partial.ipynb"
 
     def full(*_args: object, **_options: object) -> None:
@@ -176,3 +172,12 @@ def test_no_older_page_passes_for_one_that_a_full_disk_cut_off(
     assert names == {"theorem-1.ipynb", "gap.failed.ipynb"}
     with pytest.raises(UsageError, match="gap: its last execution failed"):
         gate(project, "toy")
+
+
+def test_local_folders_are_hidden_and_found(tmp_path: Path) -> None:
+    local = LocalPaths(tmp_path)
+    text = f"{tmp_path}/data {sys.prefix}/lib, {Path.home()}/photos"
+    hidden = local.hide(text)
+    assert hidden == "./data <environment>/lib, ~/photos"
+    assert local.find(text) == str(tmp_path)
+    assert local.find(hidden) is None

@@ -186,13 +186,11 @@ def tour(browser: Any, site: Site) -> Tour:
     # rows of the ledger that are filtered out are not looked at: all would take minutes
     ledger, filtered = "book/ledger.html", "book/ledger.html?words=thm1"
     every = ["search.html", "genindex.html", *site.pages, filtered]
-    chapters = {
-        f"notebooks/{name}.html" for name in ("theorem-1", "theorems-3-4", "gap", "gallery")
-    }
+    dark = ("book/index", "book/read", "notebooks/theorem-1", "notebooks/gap", "notebooks/gallery")
     # a look of axe takes a second; what the dark changes are colours, which the pages share
     ask = {
         "light": {*every} - {ledger, "genindex.html"},
-        "dark": {path for path in every if path.startswith("book/") or path in chapters} - {ledger},
+        "dark": {f"{path}.html" for path in dark} | {filtered},
         "narrow": set(),
     }
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pybtex.database import parse_string
 
-from tests.browser.conftest import Site, Watched
+from tests.browser.conftest import Site, Tour, Watched
 from tests.browser.tour import show
 
 
@@ -49,26 +49,14 @@ def test_dialog_by_keyboard(theorem: Watched, site: Site) -> None:
     assert theorem.problems == []
 
 
-def test_every_part_has_a_button_and_an_entry(watch: Any, site: Site) -> None:
-    watched = watch()
+def test_every_part_has_a_button_and_an_entry(tour: Tour, site: Site) -> None:
     for path in site.pages:
-        show(watched.page, site.address + path)
-        data = json.loads(watched.page.locator("#citations").inner_text())
-        buttons = watched.page.locator(".cite-button")
-        assert buttons.count() == len(data["parts"]) > 0, path
-        text = "\n".join(part["bibtex"] for part in data["parts"])
-        read = parse_string(text, "bibtex").entries
-        assert len(read) == len(data["parts"]), path
-        missing = watched.page.evaluate(
-            "anchors => anchors.filter(anchor => anchor && !document.getElementById(anchor))",
-            [part["anchor"] for part in data["parts"]],
-        )
-        assert missing == [], path
-        parts = watched.page.locator(
-            "article :is(section:has(> :is(h1, h2, h3)), figure[id]:has(figcaption),"
-            " .citable-table, div.proof.theorem)"
-        )
-        assert parts.count() <= buttons.count(), path
+        seen = tour("light")[path]
+        assert seen.buttons == len(seen.entries) > 0, path
+        read = parse_string("\n".join(seen.entries), "bibtex").entries
+        assert len(read) == len(seen.entries), path
+        assert seen.lost == [], path
+        assert seen.citable <= seen.buttons, path
 
 
 def test_entries_from_a_file_name_no_path_of_the_machine(browser: Any, site: Site) -> None:

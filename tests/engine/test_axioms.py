@@ -15,7 +15,6 @@ from sanitygap.axioms.generate import Generation
 from sanitygap.axioms.metrics import METRICS, metric_of, region_sums, shared_sums
 from sanitygap.axioms.placement import (
     apart,
-    composed,
     draw_place,
     patch_size,
     regions,
@@ -23,7 +22,7 @@ from sanitygap.axioms.placement import (
     to_inputs,
 )
 from sanitygap.axioms.prior import DecoderPrior
-from sanitygap.axioms.recipes import ORIGINAL, Recipe
+from sanitygap.axioms.recipes import Recipe
 from sanitygap.axioms.samples import outputs
 from sanitygap.axioms.scenarios import BOTH, FIRST, GOAL_ONLY, NONE, SCENARIOS, SECOND, holds
 from sanitygap.chapters.axioms.measure_examples import axioms_toy
@@ -132,66 +131,6 @@ def test_a_sample_holds_only_if_every_threshold_is_met():
     moved[SECOND, 0] = 1.2  # alone it changes output a by a fifth of the bare background's
     assert logits[NONE, 0] == 1
     assert not bool(holds(null, moved, softmax))
-
-
-@pytest.mark.parametrize("name", ["null", "single", "double", "saturation"])
-@pytest.mark.parametrize("way", ["original", "ours"])
-def test_slopes_equal_a_naive_loss_through_the_whole_image(name, way):
-    model, scenario = tiny(), SCENARIOS[name]
-    ours = Recipe(at_once=2, least_reference=0.0)
-    recipe = ours if way == "ours" else replace(ORIGINAL, at_once=2)
-    run = Generation(model, scenario, [0, 1], recipe, 3)
-    for slot in run.slots:
-        slot.warm = [False] * scenario.patches
-    before = run.pixels.clone()
-    kept = {}
-    run._step = lambda moved: kept.update(moved=moved)
-    grown = run.prior.patches
-    run.prior.patches = lambda which: kept.setdefault("patches", grown(which).detach())
-    backward = torch.autograd.backward
-    torch.autograd.backward = lambda patches, slopes: kept.update(slopes=slopes)
-    try:
-        run.advance()
-    finally:
-        torch.autograd.backward = backward
-    slopes = kept["slopes"].unflatten(0, (2, scenario.patches))
-    for place, slot in enumerate(run.slots):
-        leaf = before[place].clone().requires_grad_()
-
-        def logits(coalition, live, leaf=leaf, place=place):
-            shown = [p if i == live else p.detach() for i, p in enumerate(leaf)]
-            image = composed(run.places[place], torch.stack(shown), scenario.members(coalition))
-            return model.module(to_inputs(model.preprocessing, image[None]))[0]
-
-        loss = 0
-        for goal, average in zip(scenario.goals, slot.goals, strict=True):
-            row, output = logits(goal.coalition, goal.patch), slot.classes[goal.output]
-            if way == "original":
-                loss = loss - 10 * float(balance.goal_weight(average[None])) * row[output]
-            else:  # the log-odds, by the softmax
-                odds = row.double().softmax(0)[output].logit()
-                short = (5 - odds).clamp(min=0)
-                loss = loss + torch.where(short < 2, short**2, 4 * short - 4)
-        for rule, average in zip(scenario.constraints, slot.constraints, strict=True):
-            output = slot.classes[rule.output]
-            row = logits(rule.coalition, rule.patch)[output]
-            base = logits(rule.without, None)[output].detach()
-            weight = float(balance.constraint_weight(average[None]))
-            if way == "original":
-                loss = loss + 5 * weight * (row - base) ** 2
-            else:
-                weight /= float(balance.goal_weight(slot.goals[rule.patch][None]))
-                low, high = ours.bounds
-                allowed = np.arctanh(0.14) * max(
-                    0.5, min(abs(float(row.detach())), abs(float(base)))
-                )
-                over = ((row - base).abs() / allowed - ours.slack).clamp(min=0)
-                bent = torch.where(over < 2, over**2, 4 * over - 4)
-                loss = loss + min(max(weight, low), high) * bent
-        expected = torch.autograd.grad(loss, leaf)[0].float()
-        assert torch.allclose(
-            slopes[place], expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max())
-        )
 
 
 def test_samples_do_not_depend_on_what_is_made_beside_them():

@@ -1,11 +1,17 @@
-"""Similarities against scikit-image and SciPy."""
+"""Similarities, masks and properties of maps against scikit-image, SciPy and loops."""
 
 import numpy as np
 import pytest
 import scipy.stats
 import torch
+from skimage import feature
 from skimage.metrics import structural_similarity
 
+from sanitygap.adebayo_metrics import Scaled, absolute_map, diverging_map, hog
+from sanitygap.attribution import Sampling, attribute, unpooled
+from sanitygap.chapters.adebayo_definitions.judge import ONE_VALUE_A_PIXEL
+from sanitygap.chapters.gap.measure import focus, gini, mosaics, quadrant
+from sanitygap.chapters.repairs.measure import mean_where, responsive, window_scores
 from sanitygap.similarity import (
     Reference,
     Window,
@@ -96,3 +102,154 @@ def test_reference_agrees_with_the_plain_functions():
     assert torch.allclose(scores["spearman"], spearman(a, b))
     assert torch.allclose(scores["pearson"], pearson(a, b), atol=1e-6)
     assert torch.allclose(scores["mse"], normalized_mse(a, b))
+
+
+def noise(*shape: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_least_relevant_pixels_are_dropped_up_to_a_share_of_the_mass():
+    relevance = torch.tensor([[[0.0, -1.0], [2.0, -7.0]]])
+    expected = {
+        0.0: [[False, True], [True, True]],  # the zero holds nothing
+        0.05: [[False, True], [True, True]],  # 1 of 10 is too much
+        0.1: [[False, False], [True, True]],
+        0.25: [[False, False], [True, True]],
+        0.5: [[False, False], [False, True]],
+    }
+    for threshold, mask in expected.items():
+        assert responsive(relevance, threshold)[0].tolist() == mask, threshold
+
+
+def test_mean_of_all_windows_is_the_score_of_the_randomisation_test():
+    first, second = noise(3, 32, 40), noise(3, 32, 40, seed=1)
+    second = second + 0.7 * first
+    local = window_scores(first, second)
+    assert local.shape == (3, 26, 34)
+    expected = Reference(first).compare(second)["ssim"]
+    torch.testing.assert_close(local.mean((1, 2)).float(), expected, atol=2e-6, rtol=0)
+    everywhere = torch.ones(3, 32, 40, dtype=torch.bool)
+    [(means, kept)] = mean_where(local, [everywhere])
+    torch.testing.assert_close(means, local.mean((1, 2)))
+    assert kept.tolist() == [1, 1, 1]
+
+
+def test_change_outside_the_mask_is_not_seen():
+    first = noise(2, 40, 40)
+    second = first.clone()
+    second[:, :, 20:] = noise(2, 40, 20, seed=1)
+    left = torch.zeros(2, 40, 40, dtype=torch.bool)
+    left[:, :, :14] = True
+    right = torch.zeros_like(left)
+    right[:, :, 26:] = True
+    (same, kept), (changed, _) = mean_where(window_scores(first, second), [left, right])
+    assert (same > 0.98).all()  # the scale of the whole map has changed a little
+    assert (changed < 0.2).all()
+    assert kept.tolist() == [pytest.approx((14 - 3) / 34)] * 2
+
+
+def test_means_equal_a_loop_over_windows():
+    local, mask = noise(1, 5, 6).double(), noise(1, 11, 12, seed=2) > 0
+    [(mean, kept)] = mean_where(local, [mask])
+    chosen = [local[0, i, j] for i in range(5) for j in range(6) if mask[0, i + 3, j + 3]]
+    assert mean.item() == pytest.approx(float(sum(chosen) / len(chosen)))
+    assert kept.item() == pytest.approx(len(chosen) / 30)
+
+
+def test_gini_is_half_the_relative_mean_difference():
+    maps = torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(0))
+    for found, one in zip(gini(maps), maps, strict=True):
+        x = one.abs().flatten().double().numpy()
+        expected = np.abs(x[:, None] - x[None]).mean() / (2 * x.mean())
+        assert float(found) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("side", [24, 25])
+def test_mosaics_show_the_image_in_its_quadrant(side):
+    inputs = torch.arange(1.0, 6).view(5, 1, 1, 1).expand(5, 3, side, side)
+    others = [torch.full_like(inputs, -number) for number in (1.0, 2.0, 3.0)]
+    made = mosaics(inputs, others, shift=1)
+    for number in range(5):
+        for place in range(4):
+            part = made[number][(slice(None), *quadrant(place, side, side))]
+            assert torch.allclose(part, part.mean(), atol=1e-5)
+            if place == (number + 1) % 4:
+                assert float(part.mean()) == pytest.approx(number + 1)
+        values = sorted(
+            round(float(made[number][(0, *quadrant(place, side, side))].mean()))
+            for place in range(4)
+        )
+        assert values == [-3, -2, -1, number + 1]
+
+
+def test_focus_counts_positive_values_inside():
+    maps = -torch.ones(4, 8, 8)
+    for number in range(4):
+        rows, columns = quadrant((number + 2) % 4, 8, 8)
+        maps[number, rows, columns] = 1
+    assert torch.equal(focus(maps, shift=2), torch.ones(4, dtype=torch.float64))
+    assert torch.equal(focus(maps, shift=3), torch.zeros(4, dtype=torch.float64))
+    assert torch.allclose(focus(torch.ones(3, 8, 8)), torch.full((3,), 0.25).double())
+    assert focus(-torch.ones(1, 8, 8)).isnan().all()
+
+
+def doubles(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def skimage_hog(values: np.ndarray) -> np.ndarray:
+    return feature.hog(values, pixels_per_cell=(16, 16))
+
+
+@pytest.mark.parametrize("size", [(48, 48), (70, 95), (224, 224)])
+def test_hog_equals_scikit_image(size):
+    noise = doubles(0, 2, *size)
+    smooth = noise.cumsum(1).cumsum(2)
+    for values in (noise, smooth, noise.round(), torch.zeros(2, *size)):
+        expected = np.stack([skimage_hog(one.numpy().astype(np.float64)) for one in values])
+        # scikit-image sums in single precision
+        np.testing.assert_allclose(hog(values).numpy(), expected, atol=2e-6)
+
+
+def test_ssim_of_scaled_maps_equals_scikit_image():
+    a, b = doubles(1, 2, 40, 50).sigmoid(), doubles(2, 2, 40, 50).sigmoid()
+    b = (a + b) / 2
+    found = Scaled(a).compare(Scaled(b))
+    for number in range(2):
+        pair = a[number].numpy(), b[number].numpy()
+        flat = structural_similarity(*pair, win_size=5, data_range=2.0)
+        round_ = structural_similarity(*pair, gaussian_weights=True, sigma=1.5, data_range=2.0)
+        assert found["ssim"][number].item() == pytest.approx(flat, abs=1e-9)
+        assert found["ssim_gaussian"][number].item() == pytest.approx(round_, abs=1e-9)
+
+
+def test_scalings_against_numpy():
+    values = doubles(7, 2, 3, 20, 30)
+    absolute, diverging = absolute_map(values), diverging_map(values)
+    for number in range(2):
+        summed = np.abs(values[number].numpy()).sum(0)
+        low, high = summed.min(), np.percentile(summed, 99)
+        expected = np.clip((summed - low) / (high - low), 0, 1)
+        np.testing.assert_allclose(absolute[number], expected, atol=1e-12)
+        signed = values[number].numpy().sum(0)
+        extent = abs(np.percentile(signed, 99))
+        expected = np.clip((signed + extent) / (2 * extent), 0, 1)
+        np.testing.assert_allclose(diverging[number], expected, atol=1e-12)
+
+
+METHODS_OF_THE_PAPER = (
+    "gradient", "gradient-x-input", "guided-backprop", "grad-cam", "integrated-gradients",
+    "smoothgrad", "vargrad", "deeplift", "lrp-epsilon", "lrp-epsilon-plus",
+)  # fmt: skip
+
+
+def test_unpooled_values_sum_to_the_maps(small, inputs):
+    names = [*METHODS_OF_THE_PAPER, "guided-grad-cam", "edges", "noise"]
+    targets, keys, sampling = torch.tensor([0, 1, 2, 3]), range(4), Sampling(4, 4)
+    summed = attribute(small, inputs, targets, names, keys, sampling)
+    values = unpooled(small, inputs, targets, names, keys, sampling)
+    assert list(values) == names
+    for name in names:
+        wanted = 1 if name in ONE_VALUE_A_PIXEL else 3
+        assert values[name].shape == (4, wanted, 24, 24), name
+        assert torch.allclose(values[name].sum(1), summed[name], atol=1e-5), name

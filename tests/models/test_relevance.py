@@ -3,7 +3,6 @@
 import copy
 from dataclasses import replace
 
-import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -21,7 +20,8 @@ from sanitygap.models.efficientnet_lite import EfficientNetLite0
 from sanitygap.models.loading import weights_sha256
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.table import Context
-from sanitygap.tables import TABLES
+from tests.conftest import Net
+from tests.tables import measure
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
@@ -58,25 +58,20 @@ def test_canonizers_do_not_change_what_the_network_computes(shrunk, cat_and_coff
     assert [m.eps for m in module.modules() if isinstance(m, nn.BatchNorm2d)] == settings
 
 
-class Normalised(nn.Module):
+def normalised(net: Net, x: torch.Tensor) -> torch.Tensor:
     """One normalisation right after a convolution, one after a concatenation, one called twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.norm1 = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
-        self.conv2, self.norm2 = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(8)
-        self.conv3, self.norm3 = nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8)
-        self.fc = nn.Linear(8, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.norm1(self.conv1(x)).relu()
-        x = self.norm2(torch.cat([x, self.conv2(x)], dim=1)).relu()
-        x = self.norm3(self.conv3(x)).relu()
-        return self.fc(self.norm3(self.conv3(x)).mean((2, 3)))
+    x = net.norm1(net.conv1(x)).relu()
+    x = net.norm2(torch.cat([x, net.conv2(x)], dim=1)).relu()
+    x = net.norm3(net.conv3(x)).relu()
+    return net.fc(net.norm3(net.conv3(x)).mean((2, 3)))
 
 
 def test_only_a_normalisation_of_a_convolutions_very_output_is_merged():
-    module = Normalised().eval()
+    module = Net(
+        normalised, conv1=nn.Conv2d(3, 4, 1), norm1=nn.BatchNorm2d(4), conv2=nn.Conv2d(4, 4, 1),
+        norm2=nn.BatchNorm2d(8), conv3=nn.Conv2d(8, 8, 1), norm3=nn.BatchNorm2d(8),
+        fc=nn.Linear(8, 3),
+    ).eval()  # fmt: skip
     example = torch.randn(1, 3, 5, 5)
     assert merge_pairs(module, example) == [(["conv1"], "norm1")]
     canonizer, *_ = canonizers_for(module, example)()
@@ -164,18 +159,6 @@ def test_relevance_is_conserved_in_the_usual_networks(name):
     assert float(maps.sum()) == pytest.approx(1, rel=1e-4)
 
 
-class Bare(nn.Module):
-    """One function of two signals made from the input."""
-
-    def __init__(self, function) -> None:
-        super().__init__()
-        self.left, self.right = nn.Conv2d(3, 4, 1, bias=False), nn.Conv2d(3, 4, 1, bias=False)
-        self.function = function
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.function(self.left(x), self.right(x)).flatten(1)
-
-
 def _add_in_place(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     a.add_(b)  # what it returns is not used
     return a
@@ -201,7 +184,9 @@ def _add_in_place(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 )  # fmt: skip
 def test_bare_functions_conserve_relevance_and_compute_the_same(function):
     torch.manual_seed(1)
-    module = Bare(function).double().requires_grad_(False)
+    left, right = (nn.Conv2d(3, 4, 1, bias=False) for _ in range(2))
+    module = Net(lambda net, x: function(net.left(x), net.right(x)).flatten(1), left=left,
+                 right=right).double().requires_grad_(False)  # fmt: skip
     model = Explainable("bare", module, Preprocessing(size=6, resize=6), ())
     inputs = torch.rand(3, 3, 6, 6, dtype=torch.float64)
     targets = torch.tensor([0, 1, 2])
@@ -209,20 +194,6 @@ def test_bare_functions_conserve_relevance_and_compute_the_same(function):
         assert torch.equal(module(inputs.clone().requires_grad_()), module(inputs))
     maps = attribute(model, inputs, targets, ["lrp-zero"], [0, 1, 2])["lrp-zero"]
     assert torch.allclose(maps.sum((1, 2)), torch.ones(3).double(), rtol=1e-9, atol=1e-12)
-
-
-def test_a_gate_gets_no_relevance():
-    """In ``a * gate(b)`` all of it goes to ``a``, however the gate was computed."""
-    torch.manual_seed(1)
-    gated = Bare(lambda a, b: a * b.mean((2, 3), keepdim=True).sigmoid())
-    gated.requires_grad_(False)
-    inputs = torch.rand(1, 3, 6, 6)
-    leaf = inputs.clone().requires_grad_()
-    with FunctionRules(lambda _: None):
-        outputs = gated(leaf)
-    handed_on = torch.autograd.grad(outputs, leaf, torch.ones_like(outputs))[0]
-    expected = nn.functional.conv_transpose2d(torch.ones(1, 4, 6, 6), gated.left.weight)
-    assert torch.allclose(handed_on, expected, atol=1e-6)
 
 
 def test_weights_are_random_while_lrp_runs(shrunk, cat_and_coffee):
@@ -260,8 +231,7 @@ def test_the_network_is_bit_identical_after_a_randomisation_test(shrunk, order):
     photos = load_images("photos").select([0])
     context = Context(lambda: shrunk, lambda: photos, seed=0)
     methods = ["gradient", "guided-backprop", "lrp-epsilon-plus", "lrp-gamma-box"]
-    chunks = TABLES["randomization"].parts(context, methods=methods, order=order, n_steps=2)
-    table = pd.concat([chunk.compute() for chunk in chunks])
+    table = measure("randomization", context, methods=methods, order=order, n_steps=2)
     assert weights_sha256(shrunk.module) == before
     after = shrunk.module.state_dict()
     assert all(torch.equal(state[name], after[name]) for name in state)

@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
-from torchvision import models
 
 from sanitygap.attribution import attribute, unpooled
 from sanitygap.faithfulness import occlusion_curves
 from sanitygap.models import Explainable, Preprocessing
 from sanitygap.models.canonizers import canonizers_for
 from sanitygap.models.loading import final_activation
+from tests.conftest import Net
 
 CLASSES, SIZE = 4, 24
 EXAMPLE = torch.zeros(1, 3, SIZE, SIZE)
@@ -108,18 +108,6 @@ def test_where_a_final_activation_is(last, expected):
     assert final_activation(ending(*last), EXAMPLE) == expected
 
 
-class Bare(nn.Module):
-    """A convolution and a ReLU, and functions of both."""
-
-    def __init__(self, function) -> None:
-        super().__init__()
-        self.conv, self.relu, self.function = nn.Conv2d(3, CLASSES, 1), nn.ReLU(), function
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.conv(x)
-        return self.function(self.relu, x)
-
-
 @pytest.mark.parametrize(
     ("function", "expected"),
     [
@@ -133,12 +121,6 @@ class Bare(nn.Module):
     ],
 )
 def test_functions_behind_a_relu(function, expected):
-    assert final_activation(Bare(function), EXAMPLE) == expected
-
-
-@pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])
-def test_squeezenets_end_in_a_relu(name):
-    network = models.get_model(name, weights=None, num_classes=5).eval()
-    size = torch.zeros(1, 3, 64, 64)
-    assert final_activation(network, size) == "classifier.2"
-    assert final_activation(network.to(memory_format=torch.channels_last), size) == "classifier.2"
+    parts = {"conv": nn.Conv2d(3, CLASSES, 1), "relu": nn.ReLU()}
+    network = Net(lambda net, x: function(net.relu, net.conv(x)), **parts)
+    assert final_activation(network, EXAMPLE) == expected

@@ -164,21 +164,6 @@ def test_layers_of_sriram_and_conati(name, count, left):
 # ---- which network it is, and what can be asked for
 
 
-@pytest.mark.parametrize(
-    ("name", "recognised"),
-    [
-        ("resnet50", "resnet50"),
-        ("resnext50_32x4d", None),
-        ("wide_resnet50_2", None),
-        ("densenet169", None),
-        ("efficientnet_b1", None),
-        ("vgg16_bn", None),
-    ],
-)
-def test_a_network_is_recognised_by_its_convolutions(name, recognised):
-    assert network_name(untrained(name)) == recognised
-
-
 # ---- blocks of any other network
 
 
@@ -205,20 +190,3 @@ def test_order_of_calls_and_parts_that_are_never_called():
     stages = sensible_stages(module, example)
     assert [stage.name for stage in stages] == ["last", "attention", "first", "(network)"]
     assert stages[1].modules == ("attention", "attention.out_proj")
-
-
-def test_a_nested_network_is_cut_until_no_block_dominates():
-    inner = nn.Sequential(*(nn.Sequential(nn.Linear(3, 3), nn.ReLU()) for _ in range(6)))
-    wrapped = nn.ModuleDict({"body": nn.ModuleDict({"layers": inner}), "head": nn.Linear(3, 2)})
-
-    class Wrapped(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = wrapped
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.net["head"](self.net["body"]["layers"](x.mean((2, 3))))
-
-    stages = sensible_stages(Wrapped().eval(), torch.zeros(1, 3, 4, 4))
-    expected = ["net.head", *(f"net.body.layers.{number}" for number in range(5, -1, -1))]
-    assert [stage.name for stage in stages] == expected

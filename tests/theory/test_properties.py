@@ -1,12 +1,15 @@
-"""Dense networks and Shapley values against autograd, loops and permutations."""
+"""Dense networks, Shapley values, Eq. (9), App. F and App. A.2."""
 
 from itertools import permutations
 
+import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import find, given
 from hypothesis import strategies as st
+from scipy.optimize import brentq
 
+from sanitygap.chapters.properties import measure as monotonicity
 from sanitygap.theory import dense, shapley
 
 WIDTHS = (4, 5, 6, 1)
@@ -100,3 +103,39 @@ def test_shapley_values_equal_averages_over_permutations(players, seed):
             want[player] += values[mask | 1 << player] - values[mask]
             mask |= 1 << player
     torch.testing.assert_close(shapley.shapley_values(values), want / len(orders))
+
+
+ANY = st.lists(st.integers(-3, 3), min_size=3, max_size=3)
+# c_i >= c_j > 0 and a third contribution of any sign
+ORDERED = st.tuples(st.floats(1e-3, 3), st.floats(0, 3), st.floats(-3, 3)).map(
+    lambda t: [t[0] + t[1], t[0], t[2]]
+)
+
+
+@given(ORDERED, st.floats(0, 3))
+def test_lrp_beta_is_monotone_for_a_common_neuron(c, beta):
+    relevance = monotonicity.lrp_beta(torch.tensor([c], dtype=torch.float64), beta)[0]
+    assert relevance[0].abs() >= relevance[1].abs() - 1e-9
+
+
+def test_lrp_beta_is_not_monotone_for_mixed_signs():
+    def larger_but_less_relevant(c: list[int]) -> bool:
+        relevance = monotonicity.lrp_beta(torch.tensor([c], dtype=torch.float64), 2.0)[0]
+        return c[0] > -c[1] > 0 and bool(relevance[0].abs() < relevance[1].abs() - 0.1)
+
+    c = find(ANY, larger_but_less_relevant)
+    assert abs(c[0]) > abs(c[1])
+
+
+def test_beta_curve_solves_equation_10_up_to_the_cap():
+    curve = pd.concat(monotonicity.beta_curve(n=50, seed=0)).set_index(["formula", "balance"])
+    for balance in curve.loc["solved"].index:
+        wanted = brentq(lambda b, at=balance: b / (1 + b) - at, 0, 1e6)
+        assert curve.loc[("solved", balance), "beta"] == pytest.approx(wanted, abs=1e-6)
+        capped = curve.loc[("solved, capped", balance)]
+        assert capped["beta"] == pytest.approx(min(wanted, 3.0), abs=1e-6)
+        assert (abs(capped["residual"]) < 1e-9) == (balance <= 0.75)
+    assert (curve.loc["printed", "beta"] < 0.5).all()
+    assert (curve.loc["printed", "residual"].iloc[1:] < -1e-4).all()
+    assert curve["share"].between(0, 1).all()
+    assert curve.loc["solved", "share"].is_monotonic_increasing

@@ -1,0 +1,176 @@
+"""What pages compute and write: numbers of plates, words, and how methods look."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+
+from sanitygap.attribution import METHODS
+from sanitygap.chapters.gap.plots import contradictions
+from sanitygap.chapters.randomization.show import seed_numbers
+from sanitygap.chapters.theorem_2 import plots, show_activations
+from sanitygap.chapters.theorems_3_4 import show
+from sanitygap.figures.methods import family, label_ends, styles
+from sanitygap.figures.plate import theme
+from sanitygap.pages import marked
+from sanitygap.show import display_table
+from tests.fake_study import FakeStudy
+
+
+def redrawn() -> pd.DataFrame:
+    rows = [
+        {
+            "image": image, "layer": f"c{layer}", "layer_index": layer, "q_high": high,
+            "q_low": low, "value_low": float(layer), "bound": bound, "simulated_positive": 100,
+            "simulated_overtaken": 5, "positive": 200, "overtaken": overtaken + image,
+        }
+        for image in range(3) for high, low in ((0.95, 0.5), (0.85, 0.1), (0.85, 0.5))
+        for layer, bound, overtaken in ((0, 0.1, 50), (1, 0.3, 20))
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    table.loc[(table["layer"] == "c1") & (table["image"] > 0), "bound"] = np.nan
+    return table
+
+
+def test_redrawn_plate_shows_the_pairs_of_the_criterion():
+    plate = show_activations.redrawn_plate(FakeStudy(redrawn_overtaking=redrawn()))
+    numbers = plate.numbers.set_index(["q_high", "q_low", "layer"])
+    assert set(numbers.index.droplevel("layer")) == {(0.95, 0.5), (0.85, 0.1)}
+    row = numbers.loc[(0.95, 0.5, "c0")]
+    assert row["mean"] == pytest.approx(51 / 200)
+    assert 50 / 200 <= row["low"] < row["mean"] < row["high"] <= 52 / 200
+    assert (row["bound"], row["simulated"]) == pytest.approx((0.1, 0.05))
+    alone = numbers.loc[(0.95, 0.5, "c1")]  # one image with a bound: no interval
+    assert alone["mean"] == pytest.approx(20 / 200)
+    assert np.isnan(alone["low"])
+    assert "4 redraws an image" in plate.caption
+
+
+def test_terms_of_the_mse_add_up():
+    rng = np.random.default_rng(0)
+    rows = [
+        {
+            "image": image, "method": "gradient", "step": step, "order": "top-down",
+            "sign": sign, "means": 0.1, "product": product, "mse": 2 - 2 * product,
+        }
+        for image in range(6) for step in (1, 4) for sign in ("signed", "absolute")
+        for product in [rng.uniform() if (step, sign) != (4, "signed") else 0.3 + 0.01 * image]
+    ]  # fmt: skip
+    shown = show.mse_terms(FakeStudy(randomization=pd.DataFrame(rows))).data
+    assert len(shown) == 1
+    row = shown.iloc[0]
+    assert row["means m"].startswith("0.100 ")
+    assert row["covariance c"].startswith("0.225 ")
+    estimate, low, high = (float(word.strip("[,]")) for word in row["MSE"].split())
+    assert estimate == pytest.approx(2 - 2 * (0.1 + 0.225))
+    assert low < estimate < high
+
+
+@pytest.fixture(autouse=True)
+def _themed():
+    theme()
+    yield
+    plt.close("all")
+
+
+def test_two_sided_frequencies_are_shown_against_the_tail(table):
+    rows = table("theorem-2")
+    axis = plots.overtaking(rows).axes[0]
+    two_sided = rows[rows["event"] == "two-sided"]
+    (line,) = [line for line in axis.lines if set(two_sided["estimate"]) <= set(line.get_ydata())]
+    shown = dict(zip(line.get_ydata(), line.get_xdata(), strict=True))
+    for _, row in two_sided.iterrows():
+        assert shown[row["estimate"]] == pytest.approx(row["claimed"] / 2)
+
+
+def rows(seed: int, values: dict[str, list[float]], stages: tuple[str, ...]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"image": f"{image}.png", "method": method, "seed": seed, "stage": stage,
+             "order": "top-down", "sign": "signed", "ssim": value + 0.1 * place}
+            for method, of_images in values.items()
+            for image, value in enumerate(of_images)
+            for place, stage in enumerate(stages)
+        ]
+    )  # fmt: skip
+
+
+def test_draws_are_compared_on_common_images_steps_and_methods() -> None:
+    own = rows(0, {"gradient": [0.1, 0.3, 0.9], "smoothgrad": [0.5, 0.5, 0.5]}, ("fc", "conv", "x"))
+    others = rows(1, {"gradient": [0.2, 0.6]}, ("fc", "conv"))
+    numbers = seed_numbers(own, others)
+    assert list(numbers["method"]) == ["gradient", "gradient"]
+    # images 0 and 1, steps fc (+0) and conv (+0.1)
+    assert numbers.set_index("seed")["ssim"].to_dict() == pytest.approx({0: 0.25, 1: 0.45})
+    assert numbers["mean"].to_list() == pytest.approx([0.35, 0.35])
+    assert set(numbers["n"]) == {2}
+
+
+def test_marks_of_the_ledger_become_html():
+    assert marked("`layer4` has S^I ≥ 0.01") == "<code>layer4</code> has S<sup>I</sup> ≥ 0.01"
+    assert marked("of $S^I$, c^2") == "of $S^I$, c<sup>2</sup>"
+    assert marked("a<b") == "a&lt;b"
+    assert marked("at most 0.0e+00, 0e+00, 10e+00") == "at most 0, 0, 10e+00"
+
+
+def test_rounded_zero_has_no_sign():
+    html = display_table(pd.DataFrame({"x": [-0.0001, -0.25]}), "Numbers.").to_html()
+    assert ">0.000<" in html
+    assert "-0.000" not in html
+    assert ">-0.250<" in html
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def test_no_two_methods_look_the_same_and_colour_is_never_the_only_difference():
+    looks = styles(list(METHODS))
+    for one in METHODS:
+        for other in METHODS:
+            if one < other and family(one) is family(other):
+                assert looks[one]["marker"] != looks[other]["marker"], (one, other)
+    seen = {(to_rgb(s["color"]), s["marker"], s["linestyle"]) for s in looks.values()}
+    assert len(seen) == len(METHODS)
+
+
+def test_labels_at_line_ends_do_not_overlap():
+    names = list(METHODS)
+    figure, axis = plt.subplots(figsize=(7, 2 + 0.2 * len(names)))
+    ends = {name: (1.0, 0.5 + 0.001 * place) for place, name in enumerate(names)}
+    for x, y in ends.values():
+        axis.plot([0, x], [y, y])
+    label_ends(axis, ends)
+    figure.canvas.draw()
+    boxes = sorted(
+        (text.get_window_extent().y0, text.get_window_extent().y1) for text in axis.texts
+    )
+    assert len(boxes) == len(names)
+    assert all(low >= high for (_, high), (low, _) in zip(boxes[:-1], boxes[1:], strict=True))
+    # the leaders start at the line ends
+    starts = [axis.transAxes.transform(text.xy) for text in axis.texts]
+    np.testing.assert_allclose(starts, axis.transData.transform(list(ends.values())), atol=1e-6)
+
+
+PAIRS = pd.DataFrame(
+    {
+        "test": ["SSIM"] * 3 + ["softmax"] * 3,
+        "first": ["gradient", "gradient", "lrp-zero"] * 2,
+        "second": ["lrp-zero", "vargrad", "vargrad"] * 2,
+        "difference": [-0.4, 0.1, 0.2, 0.3, 0.2, 0.1],
+        "p": [0.001, 0.2, 0.01, 0.02, 0.001, 0.03],
+    }
+)
+
+
+def test_contradictions_need_both_tests_and_opposite_signs():
+    assert contradictions(PAIRS) == {frozenset({"gradient", "lrp-zero"})}
+    weak = PAIRS.assign(p=[0.001, 0.2, 0.01, 0.06, 0.001, 0.03])
+    assert contradictions(weak) == set()
+    # the same pair, named the other way round in one test
+    turned = PAIRS.copy()
+    turned.loc[3, ["first", "second", "difference"]] = ["lrp-zero", "gradient", -0.3]
+    assert contradictions(turned) == contradictions(PAIRS)
