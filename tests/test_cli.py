@@ -130,20 +130,6 @@ def test_bad_input(refused, arguments, words):
     assert words in refused(*arguments)
 
 
-def test_a_failing_page_is_told_in_one_line(root, sanitygap_):
-    page = root / "notebooks" / "page.md"
-    text = page.read_text(encoding="utf-8").replace("print(run)", "1 / 0")
-    page.write_text(text, encoding="utf-8")
-    status, out, err = sanitygap_(
-        "execute", "page", "--profile", "smoke", "--model", TINY, "--n-images", "2"
-    )
-    progress, mark, said = err.partition("sanitygap: ")
-    assert set(progress.split()) & {"page:"}
-    line = assert_refused(status, out, mark + said)
-    assert "ZeroDivisionError: division by zero" in line
-    assert "book/_executed/live/page.failed.ipynb" in line
-
-
 # --- good input ----------------------------------------------------------------------------------
 
 

@@ -20,7 +20,6 @@ from sanitygap.inference import (
 )
 from sanitygap.rankings import agreement_gain, pairwise_tests
 from sanitygap.scores import (
-    occlusion_scores,
     over_seeds,
     randomization_scores,
     scores_at_equal_shares,
@@ -181,19 +180,6 @@ def randomization_table(
     return pd.DataFrame(rows).assign(**values)
 
 
-def occlusion_table(images: int = 4, patches=(15, 8), regions: int = 5) -> pd.DataFrame:
-    rng = np.random.default_rng(1)
-    rows = [
-        {"image": f"i{i}", "method": m, "patch": p, "regions": r}
-        for m in ("gradient", "noise")
-        for p in patches
-        for i in range(images)
-        for r in range(regions + 1)
-    ]
-    values = {name: rng.random(len(rows)) for name in ("softmax", "logit")}
-    return pd.DataFrame(rows).assign(**values)
-
-
 @pytest.mark.parametrize("similarity", ["ssim", "spearman"])
 @pytest.mark.parametrize("sign", ["signed", "absolute"])
 def test_randomization_scores_are_means_over_steps_and_seeds(similarity, sign):
@@ -211,17 +197,6 @@ def test_randomization_scores_are_means_over_steps_and_seeds(similarity, sign):
             ]
             assert len(values) == 6
             assert scores.loc[image, method] == pytest.approx(sum(values) / 6)
-
-
-@pytest.mark.parametrize("patch", [15, 8])
-@pytest.mark.parametrize("value", ["softmax", "logit"])
-def test_occlusion_scores_are_means_over_the_curve(patch, value):
-    table = occlusion_table()
-    scores = occlusion_scores(table, patch, value)
-    for image in scores.index:
-        for method in scores:
-            at = (table["image"] == image) & (table["method"] == method) & (table["patch"] == patch)
-            assert scores.loc[image, method] == pytest.approx(float(np.mean(table[at][value])))
 
 
 def test_a_missing_step_does_not_make_a_score_look_better():

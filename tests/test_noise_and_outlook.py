@@ -13,7 +13,6 @@ from sanitygap.faithfulness import occlusion_curves
 from sanitygap.models import Explainable, Preprocessing, Stage
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.randomization_test import random_share
-from sanitygap.seeds import normal
 from sanitygap.similarity import Reference, pearson
 from sanitygap.table import Context
 from tests.conftest import Net
@@ -126,28 +125,6 @@ def test_feature_map_stays_until_it_is_reached(context):
     with RandomTwin(model, 0).redrawn([model.stages[-1]]):
         changed = energy()
     np.testing.assert_allclose(rows["bottom-up", 1], pearson(trained, changed), atol=1e-6)
-
-
-def test_maps_of_nearby_inputs_by_hand(context):
-    """One image, one level: the disturbed image is explained for the class of the undisturbed."""
-    frame = table(context, "nearby-inputs", methods=["gradient", "noise"], levels=(0.5,))
-    batch, model = context.batch((0, 1, 2)), context.model
-    x = batch.inputs
-    extent = (x.amax((1, 2, 3)) - x.amin((1, 2, 3))).view(-1, 1, 1, 1)
-    drawn = normal(tuple(x.shape[1:]), batch.seeds(0, "direction"), x)
-
-    def gradient(inputs: torch.Tensor) -> torch.Tensor:
-        leaf = inputs.clone().requires_grad_()
-        chosen = model.module(leaf).gather(1, batch.targets[:, None]).sum()
-        return torch.autograd.grad(chosen, leaf)[0].sum(1)
-
-    expected = [
-        np.corrcoef(one.ravel(), other.ravel())[0, 1]
-        for one, other in zip(gradient(x), gradient(x + 0.5 * extent * drawn), strict=True)
-    ]
-    found = frame[frame["method"] == "gradient"].set_index("position")["correlation"]
-    np.testing.assert_allclose(found.loc[[0, 1, 2]], expected, atol=1e-5)
-    assert (frame.loc[frame["method"] == "noise", "correlation"].abs() < 0.15).all()  # drawn anew
 
 
 def test_response_is_zero_where_the_kept_part_does_not_look():

@@ -9,10 +9,9 @@ from matplotlib.colors import to_rgb
 from sanitygap.attribution import METHODS
 from sanitygap.chapters.gap.plots import contradictions
 from sanitygap.chapters.randomization.show import seed_numbers
-from sanitygap.chapters.theorem_2 import plots, show_activations
+from sanitygap.chapters.theorem_2 import show_activations
 from sanitygap.chapters.theorems_3_4 import show
-from sanitygap.figures.methods import family, label_ends, styles
-from sanitygap.figures.plate import theme
+from sanitygap.figures.methods import family, styles
 from sanitygap.pages import marked
 from sanitygap.show import display_table
 from tests.fake_study import FakeStudy
@@ -67,23 +66,6 @@ def test_terms_of_the_mse_add_up():
     assert low < estimate < high
 
 
-@pytest.fixture(autouse=True)
-def _themed():
-    theme()
-    yield
-    plt.close("all")
-
-
-def test_two_sided_frequencies_are_shown_against_the_tail(table):
-    rows = table("theorem-2")
-    axis = plots.overtaking(rows).axes[0]
-    two_sided = rows[rows["event"] == "two-sided"]
-    (line,) = [line for line in axis.lines if set(two_sided["estimate"]) <= set(line.get_ydata())]
-    shown = dict(zip(line.get_ydata(), line.get_xdata(), strict=True))
-    for _, row in two_sided.iterrows():
-        assert shown[row["estimate"]] == pytest.approx(row["claimed"] / 2)
-
-
 def rows(seed: int, values: dict[str, list[float]], stages: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame(
         [
@@ -135,24 +117,6 @@ def test_no_two_methods_look_the_same_and_colour_is_never_the_only_difference():
                 assert looks[one]["marker"] != looks[other]["marker"], (one, other)
     seen = {(to_rgb(s["color"]), s["marker"], s["linestyle"]) for s in looks.values()}
     assert len(seen) == len(METHODS)
-
-
-def test_labels_at_line_ends_do_not_overlap():
-    names = list(METHODS)
-    figure, axis = plt.subplots(figsize=(7, 2 + 0.2 * len(names)))
-    ends = {name: (1.0, 0.5 + 0.001 * place) for place, name in enumerate(names)}
-    for x, y in ends.values():
-        axis.plot([0, x], [y, y])
-    label_ends(axis, ends)
-    figure.canvas.draw()
-    boxes = sorted(
-        (text.get_window_extent().y0, text.get_window_extent().y1) for text in axis.texts
-    )
-    assert len(boxes) == len(names)
-    assert all(low >= high for (_, high), (low, _) in zip(boxes[:-1], boxes[1:], strict=True))
-    # the leaders start at the line ends
-    starts = [axis.transAxes.transform(text.xy) for text in axis.texts]
-    np.testing.assert_allclose(starts, axis.transData.transform(list(ends.values())), atol=1e-6)
 
 
 PAIRS = pd.DataFrame(

@@ -1,7 +1,5 @@
 """The sensitivity S: definitions, machine proofs, printed tables, counted networks, group tests."""
 
-from itertools import permutations
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -43,15 +41,13 @@ def test_p_values_are_scipys():
     x, y = rng.normal(size=(2, 5))
     found = stats.pearsonr(x, y)
     assert printed.t_pvalue(float(found.statistic)) == pytest.approx(float(found.pvalue))
-    base = np.arange(5)
-    for order in list(permutations(range(5)))[::17]:
-        rho = float(stats.spearmanr(base, order).statistic)
-        exact = stats.permutation_test(
-            (base,), lambda x, order=order: stats.spearmanr(x, order).statistic,
-            permutation_type="pairings", alternative="two-sided", n_resamples=np.inf,
-        ).pvalue if order == (1, 0, 2, 3, 4) else None  # fmt: skip
-        if exact is not None:
-            assert printed.exact_pvalue(rho) == pytest.approx(float(exact))
+    base, order = np.arange(5), (1, 0, 2, 3, 4)
+    exact = stats.permutation_test(
+        (base,), lambda x: stats.spearmanr(x, order).statistic, permutation_type="pairings",
+        alternative="two-sided", n_resamples=np.inf,
+    ).pvalue  # fmt: skip
+    rho = float(stats.spearmanr(base, order).statistic)
+    assert printed.exact_pvalue(rho) == pytest.approx(float(exact))
     assert printed.exact_pvalue(0.9) == pytest.approx(10 / 120)
     assert printed.exact_pvalue(1.0) == pytest.approx(2 / 120)
 

@@ -1,17 +1,13 @@
 """Views that readers step through, and the networks of the gallery."""
 
-from typing import Any
 from xml.etree import ElementTree
 
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 from sanitygap.attribution import Sampling, attribute
-from sanitygap.book.citation import Citation
-from sanitygap.book.stage import _page
 from sanitygap.chapters.attribution_maps.measure import OrderMaps, order_maps
 from sanitygap.chapters.occlusion.measure import example_occlusion
 from sanitygap.faithfulness import blurred, occlusion_curves, occlusion_steps
@@ -20,30 +16,6 @@ from sanitygap.images import ImageSet, load_images
 from sanitygap.models import Explainable
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import stable_seed
-
-CITATION = Citation(("A Person", "A Group"), "A Book", "1.2", 2026)
-STAMP: dict[str, Any] = {
-    "source": "notebooks/gap.md",
-    "source_sha256": "a" * 64,
-    "run": "live",
-    "parameters": {
-        "run": "live",
-        "profile": "quick",
-        "model": "small",
-        "images": "photos",
-        "n_images": None,
-        "device": "cpu",
-        "seed": 0,
-        "points": 5,
-    },
-    "started": "2026-01-02T03:04:05+00:00",
-    "duration_s": 61.0,
-    "commit": "0123456789abcdef0123",
-    "dirty": True,
-    "versions": {"python": "3.11.7", "torch": "2.13.0"},
-    "command": "sanitygap execute gap --run live",
-    "run_record": {},
-}
 
 METHODS = ["gradient", "noise"]
 FRAMES = ["trained", 'redrawn <b>"down" & out</b>', "random"]
@@ -94,19 +66,6 @@ def test_regions_uncover_the_picture_beneath() -> None:
     expected[25:, 50:] = 1
     assert np.array_equal(view.picture(photograph, "gradient", 2), expected)
     assert np.array_equal(view.picture(moving, "noise", 1), plain(0.5))
-
-
-def test_page_keeps_the_view_and_its_picture(tmp_path) -> None:
-    data, metadata = stepper()._repr_mimebundle_()
-    output = nbformat.v4.new_output("execute_result", data, metadata=metadata, execution_count=1)
-    cell = nbformat.v4.new_code_cell("view", outputs=[output], execution_count=1)
-    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"sanitygap": STAMP})
-    _page("maps", "Maps", notebook, CITATION, tmp_path, works=())
-    written = nbformat.read(tmp_path / "maps.ipynb", as_version=4).cells[0]
-    assert set(written.outputs[0].data) == {"text/html", "image/jpeg"}
-    assert written.metadata.mystnb.image.alt == "Two maps."
-    assert written.metadata.mystnb.figure.caption.startswith("What was measured.")
-    assert (tmp_path / "data" / "fig-maps-page.csv").read_text() == metadata["sanitygap"]["csv"]
 
 
 @pytest.fixture

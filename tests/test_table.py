@@ -167,15 +167,6 @@ def test_a_table_may_be_cut_in_its_own_way(context):
     assert whole(parts)["position"].tolist() == [4, 0]
 
 
-def test_selected_images_keep_their_names_and_seeds(context):
-    batch = context.batch((0, 1, 2))
-    chosen = batch.select([2, 0], batch.targets + 1)
-    assert chosen.names == (batch.names[2], batch.names[0])
-    assert chosen.seeds("x") == [batch.seeds("x")[2], batch.seeds("x")[0]]
-    assert chosen.inputs.equal(batch.inputs[[2, 0]])
-    assert chosen.targets.equal(batch.targets[[2, 0]] + 1)
-
-
 def test_every_table_is_in_the_data_dictionary_and_nothing_else_is():
     from sanitygap import tables
 

@@ -115,22 +115,6 @@ def test_section_is_called_by_its_own_label_or_its_heading() -> None:
         names.name(5, 0)
 
 
-def test_section_with_sections_of_its_own_names_what_it_holds() -> None:
-    cells = [
-        "(sec-page)=\n# A page",
-        ">pages.one(study)",
-        "(sec-noise)=\n## Noise",
-        ">pages.one(study)",
-        "### Copies",
-        ">pages.two(study)",
-        "## End",
-        ">pages.two(study)",
-    ]
-    names = Names(chapter(*cells), "page")
-    shown = [names.name(cell, 0) for cell in (1, 3, 5, 7)]
-    assert shown == ["page-one", "noise-one", "noise-two", "page-two"]
-
-
 BODY = (PAGES / "page.html").read_text(encoding="utf-8")
 
 LEDGER = (PAGES / "ledger.html").read_text(encoding="utf-8")

@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import jupytext
 import nbformat
 import psutil
 import pytest
@@ -13,24 +12,7 @@ import pytest
 from sanitygap.book import Project, execute
 from sanitygap.book.kernels import INLINE, MANY
 from sanitygap.errors import UsageError
-
-PARAMETERS = "run = 'live'\nprofile = 'quick'\nend = ''"
-
-LOOK = """\
-import os
-import sys
-print(json.dumps(dict(
-    pid=os.getpid(), there="sanitygap.pages" in sys.modules, folder=os.path.basename(os.getcwd()),
-    threads=os.environ["OMP_NUM_THREADS"], backend=os.environ["MPLBACKEND"],
-    leaked=hasattr(sys, "leaked"))))
-sys.leaked = True
-"""
-
-ENDS = {
-    "dies": "os._exit(9)",
-    "sleeps": "import time; time.sleep(600)",
-    "draws": "from matplotlib import pyplot; pyplot.plot([1, 2]);",
-}
+from tests.book.toy import PAGES
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +25,9 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Project:
     (root / "_toc.yml").write_text(
         f"format: jb-book\nroot: notebooks/{names[0]}\nchapters:\n{chapters}", encoding="utf-8"
     )
+    page = (PAGES / "kernel.md").read_text(encoding="utf-8")
     for name in names:
-        cells = [PARAMETERS, f"import json\n{LOOK}", f"if end == {name!r}:\n    raise SystemExit"]
-        cells += [f"if end == {kind!r} + {name!r}:\n    {code}" for kind, code in ENDS.items()]
-        made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        made.cells[0].metadata["tags"] = ["parameters"]
-        made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
-        jupytext.write(made, root / "notebooks" / f"{name}.md", fmt="md:myst")
+        (root / "notebooks" / f"{name}.md").write_text(page.replace("NAME", name), encoding="utf-8")
     return Project(root)
 
 
@@ -96,15 +74,12 @@ def test_kernels_are_forks_that_share_nothing_but_imports(book: Project) -> None
         assert gone(kernel["pid"])
 
 
-def test_the_death_of_one_kernel_is_told_and_the_others_go_on(book: Project) -> None:
-    with pytest.raises(UsageError, match="'chapter-1' failed: the kernel died"):
-        execute(book, [], {"end": "dieschapter-1"}, "toy")
-    written = {path.name for path in book.executed_folder("toy").iterdir()}
-    assert {"chapter-0.ipynb", "chapter-2.ipynb", "chapter-1.failed.ipynb"} <= written
-
-
-def test_a_kernel_ends_when_its_time_is_over(book: Project) -> None:
-    with pytest.raises(UsageError, match="'chapter-2' failed: a cell took more than 4 s"):
-        execute(book, [], {"end": "sleepschapter-2"}, "toy", timeout=4)
-    failed = book.executed_folder("toy") / "chapter-2.failed.ipynb"
-    assert gone(seen(failed)["pid"])
+def test_a_kernel_that_dies_or_takes_too_long_is_told_and_the_others_go_on(book: Project) -> None:
+    folder = book.executed_folder("toy")
+    with pytest.raises(UsageError) as error:
+        execute(book, [], {"end": True}, "toy", timeout=4)
+    assert "'chapter-1' failed: the kernel died" in str(error.value)
+    assert "'chapter-2' failed: a cell took more than 4 s" in str(error.value)
+    written = {path.name for path in folder.iterdir()}
+    assert {"chapter-0.ipynb", "chapter-1.failed.ipynb"} <= written
+    assert gone(seen(folder / "chapter-2.failed.ipynb")["pid"])

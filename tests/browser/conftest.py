@@ -2,17 +2,16 @@
 
 import os
 import shutil
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cache, partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sanitygap.book.site import make_server
 from tests.book.smoke import smoke_site
 from tests.browser.tour import Seen, take
 
@@ -98,22 +97,6 @@ def browser(chromium: str) -> Iterator[Any]:
         running.close()
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """A file server that does not report every request."""
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
-
-class Server(ThreadingHTTPServer):
-    """A server that takes it calmly when the browser leaves before a file is sent."""
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Report everything but a connection that the browser closed."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
 @pytest.fixture(scope="session")
 def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The book in the smoke profile, served."""
@@ -121,11 +104,11 @@ def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     folder = top / FOLDER
     folder.parent.mkdir(parents=True)
     folder.symlink_to(smoke_site(tmp_path_factory.getbasetemp()))
-    server = Server(("127.0.0.1", 0), partial(Quiet, directory=str(top)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Site(folder, f"http://127.0.0.1:{server.server_port}/{FOLDER}/")
-    server.shutdown()
-    server.server_close()
+    (top / "index.html").touch()
+    with make_server(top) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Site(folder, f"http://127.0.0.1:{server.server_port}/{FOLDER}/")
+        server.shutdown()
 
 
 class Watch:

@@ -81,44 +81,12 @@ def test_method_is_chosen_by_keyboard(watch: Any, site: Site, name: str) -> None
     assert watched.problems == []
 
 
-def test_blurred_regions_are_uncovered_and_outlined(watch: Any, site: Site) -> None:
-    watched = opened(watch, site, "occlusion")
-    slider = watched.page.locator(".stepper input")
-    slider.press("End")
-    regions = int(re.match(r"\d+", slider.get_attribute("aria-valuetext"))[0])
-    clip = watched.page.locator(".stepper-beneath").evaluate("image => image.style.clipPath")
-    corners = clip.removeprefix("polygon(").split(", ")
-    assert len(corners) == 1 + 6 * regions
-    for panel in watched.page.locator(".stepper-window").all():
-        drawn = "".join(path.get_attribute("d") for path in panel.locator("svg path").all())
-        assert drawn.count("z") == regions
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", VIEWS)
-def test_view_fits_a_narrow_screen_and_is_readable(
-    watch: Any, site: Site, name: str, scheme: str
-) -> None:
-    watched = opened(watch, site, name, width=320, color_scheme=scheme)
-    watched.page.locator(".stepper summary").click()
-    assert watched.page.evaluate(looking("wider")) <= 0
-    for box in watched.page.locator(".stepper, .stepper-controls > *, .stepper-panel").all():
-        bounds = box.bounding_box()
-        assert bounds["x"] >= 0
-        assert bounds["x"] + bounds["width"] <= 320
-    words = ".stepper :is(label, output, summary, caption, td, th, .stepper-title)"
-    contrasts = watched.page.evaluate(looking("contrasts"), words)
-    assert len(contrasts) > 40
-    assert min(contrasts) >= 4.5
-    assert watched.problems == []
-
-
-@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("name", [*VIEWS, "gallery"])
 def test_numbers_and_pictures_are_there_without_scripts(watch: Any, site: Site, name: str) -> None:
     watched = opened(watch, site, name, java_script_enabled=False)
     for numbers in watched.page.locator(".stepper table").all():
         assert numbers.is_visible()
-        assert numbers.locator("td").count() >= 3 * 12
+        assert numbers.locator("td").count() >= 3 * 6
     assert watched.page.locator(".stepper :is(select, input)").count() == 0
     assert all(picture.is_visible() for picture in watched.page.locator(".stepper img").all())
 
@@ -212,13 +180,3 @@ def test_address_says_what_is_shown_and_shows_it(watch: Any, site: Site, gallery
     first = unknown.page.locator(".stepper output").inner_text()
     assert controls(unknown)["Image"].locator("option").first.inner_text() in first
     assert unknown.problems == other.problems == []
-
-
-def test_without_scripts_there_are_strips_and_tables(watch: Any, site: Site) -> None:
-    watched = gallery_page(watch, site, java_script_enabled=False)
-    assert all(table.is_visible() for table in watched.page.locator(".stepper table").all())
-    strips = watched.page.locator(".stepper img[data-method]:not([data-method=''])")
-    assert strips.count() >= 2 * 6
-    assert watched.page.locator(".stepper :is(select, input)").count() == 0
-    words = watched.page.locator(".stepper-name", has_text="From left to right: trained;")
-    assert words.is_visible()

@@ -25,7 +25,10 @@ def looking(what: str) -> str:
     return f"argument => ({LOOK}).{what}(argument)"
 
 
-TEXT = ".bd-article p, .bd-article summary, .verdict"
+TEXT = (
+    ".bd-article p, .bd-article summary, .verdict,"
+    ".stepper :is(label, output, summary, caption, td, th, .stepper-title)"
+)
 
 Seen = SimpleNamespace
 """What ``look`` tells of a page, and its title, the problems of the browser, contrasts, by how many

@@ -380,26 +380,6 @@ def test_a_learned_mask_hides_what_the_network_sees():
 # ---- captum's twins
 
 
-def with_activation(kind):
-    torch.manual_seed(2)
-    return make_explainable(
-        nn.Sequential(
-            nn.Conv2d(3, 6, 3), kind(), nn.Conv2d(6, 6, 3), kind(), nn.AdaptiveAvgPool2d(2),
-            nn.Flatten(), nn.Linear(24, 5),
-        )
-    )  # fmt: skip
-
-
-def test_twins_are_the_gradient_where_captum_cannot_hook(inputs):
-    model = with_activation(nn.ReLU6)
-    names = ["gradient", "gradient-x-input", "guided-backprop", "deeplift"]
-    found = maps_of(model, inputs, *names, "captum-guided-backprop", "captum-deeplift")
-    assert torch.equal(found["captum-guided-backprop"], found["gradient"])
-    torch.testing.assert_close(found["captum-deeplift"], found["gradient-x-input"])
-    assert not torch.allclose(found["guided-backprop"], found["gradient"], atol=1e-3)
-    assert not torch.allclose(found["deeplift"], found["gradient-x-input"], atol=1e-4)
-
-
 # ---- references
 
 

@@ -87,26 +87,6 @@ def test_nothing_goes_past_the_cut(resnet: Explainable, images: torch.Tensor, sh
     assert not logits.requires_grad
 
 
-def test_the_explanation_of_phi_by_lrp_shares_each_activation_out() -> None:
-    """One layer, no bias: LRP-0 gives each input its part of the sum of the active units."""
-    torch.manual_seed(0)
-    net = nn.Sequential()
-    net.add_module("conv", nn.Conv2d(3, 5, 1, bias=False))
-    net.add_module("relu", nn.ReLU())
-    net.add_module("flatten", nn.Flatten())
-    net.add_module("fc", nn.Linear(20, 2))
-    model = make_explainable(net, 2)
-    x = torch.randn(2, 3, 2, 2)
-    units = torch.einsum("oi,nihw->nohw", net.conv.weight[:, :, 0, 0], x)
-    shares = torch.einsum("oi,nihw,nohw->nihw", net.conv.weight[:, :, 0, 0], x, (units > 0).float())
-    targets = torch.zeros(2, dtype=torch.long)
-    model = feature_sum(model, cut_model(model, 0.5))
-    maps = attribute(model, x, targets, ["lrp-zero"], [0, 1])["lrp-zero"]
-    total = units.relu().sum((1, 2, 3))
-    torch.testing.assert_close(maps, shares.sum(1) / total[:, None, None], rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(maps.sum((1, 2)), torch.ones(2))
-
-
 def test_a_resumed_pass_gives_the_same_logits_and_computes_less(
     resnet: Explainable, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,6 @@ from torch import nn
 
 from sanitygap.models import Explainable
 from sanitygap.models.stages import (
-    execution_order,
     network_name,
     sensible_stages,
     stages_for,
@@ -165,28 +164,3 @@ def test_layers_of_sriram_and_conati(name, count, left):
 
 
 # ---- blocks of any other network
-
-
-class Backwards(nn.Module):
-    """Registered in one order, called in another; one part is used without being called."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.last = nn.Linear(4, 3)
-        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
-        self.first = nn.Conv2d(3, 4, 2)
-        self.token = nn.Parameter(torch.zeros(4))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.first(x).flatten(2).transpose(1, 2) + self.token
-        return self.last(self.attention(x, x, x)[0].mean(1))
-
-
-def test_order_of_calls_and_parts_that_are_never_called():
-    module = Backwards().eval()
-    example = torch.zeros(1, 3, 4, 4)
-    order = execution_order(module, example)
-    assert order == ["", "first", "attention", "attention.out_proj", "last"]
-    stages = sensible_stages(module, example)
-    assert [stage.name for stage in stages] == ["last", "attention", "first", "(network)"]
-    assert stages[1].modules == ("attention", "attention.out_proj")

@@ -62,21 +62,6 @@ def test_simulation_agrees_with_the_closed_forms(table):
     assert (distance <= 4.5 * known["standard_error"] + 1e-9).all()
 
 
-def test_random_neurons_are_overtaken_in_the_wedge():
-    neurons = pd.concat(overtaking.random_neurons(n=4_000, seed=0))
-    for ratio, rows in neurons.groupby("ratio"):
-        large, small = rows["large_sum"], rows["small_sum"]
-        assert small.std() == pytest.approx(1, abs=0.05)
-        assert large.std() == pytest.approx(ratio, rel=0.05)
-        angle = np.arctan2(small, large)
-        assert (rows["overtaken"] == ((angle >= np.pi / 4) & (angle < np.pi / 2))).all()
-        tail = stats.cauchy.sf(ratio)
-        assert rows["claimed"].iloc[0] == pytest.approx(tail)
-        positive = rows[large > 0]
-        error = np.sqrt(tail * (1 - tail) / len(positive))
-        assert abs(positive["overtaken"].mean() - tail) < 4 * error
-
-
 def mixed(net: Net, x: torch.Tensor) -> torch.Tensor:
     """Inputs of `signed` can be negative; those of `spatial`, `depthwise` and `dense` cannot."""
     x = net.signed(net.spatial(torch.relu(net.stem(x))))
