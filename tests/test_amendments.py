@@ -9,6 +9,7 @@ import yaml
 
 from sanitygap.claims.amendments import amended_verdicts, as_csv, load_amendments
 from sanitygap.errors import UsageError
+from tests.cases import cases
 
 ROOT = Path(__file__).parents[1]
 FIRST, SECOND = "a" * 40, "b" * 40
@@ -28,18 +29,7 @@ def write(folder: Path, *entries: object) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"claims": []}, "claims"),
-        ({"claims": ["binder-gop"]}, "unknown claim 'binder-gop'.*binder-gap"),
-        ({"reason": "  "}, "reason"),
-        ({"seen": None}, "seen: Field required"),
-        ({"until": "a1b2c3d"}, "until"),
-        ({"date": "yesterday"}, "date"),
-        ({"before": {"reference-a": "holds"}}, "before: Extra inputs"),
-    ],
-)
+@pytest.mark.parametrize(("changes", "message"), cases("amendments"))
 def test_an_amendment_that_says_too_little_is_refused(tmp_path, changes, message):
     with pytest.raises(UsageError, match=message) as refusal:
         load_amendments(write(tmp_path, entry(), entry(**changes)))

@@ -34,6 +34,7 @@ from sanitygap.inference import paired_difference, rank_agreement
 from sanitygap.scores import need_methods
 from sanitygap.table import Context
 from sanitygap.tables import TABLES
+from tests.cases import cases
 
 SURROGATE = CriterionContext("squeezenet1_1", "photos", 12)
 PAPER = CriterionContext(
@@ -100,20 +101,7 @@ def entry(**changes: object) -> dict[str, object]:
     return {key: value for key, value in {**base, **changes}.items() if value is not None}
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"paper": "knuth-1968"}, "'toy': paper"),
-        ({"tier": []}, "'toy': tier"),
-        ({"tier": ["Z"]}, r"'toy': tier\.0"),
-        ({"kind": "moral"}, "'toy': kind"),
-        ({"statement": "  "}, "'toy': statement"),
-        ({"criterion": None}, "'toy': criterion: Field required"),
-        ({"verdict": "holds"}, "'toy': verdict: Extra inputs"),
-        ({"id": "has space"}, "'has space': id"),
-        ({"faithful": {"n_images": 0}}, r"'toy': faithful\.n_images"),
-    ],
-)
+@pytest.mark.parametrize(("changes", "message"), cases("claims"))
 def test_a_bad_entry_is_refused(tmp_path, changes, message):
     path = write_ledger(tmp_path / "claims.yml", [entry(id="fine"), entry(**changes)])
     with pytest.raises(UsageError, match=message) as refusal:
@@ -137,18 +125,7 @@ def test_a_bad_file_is_refused(tmp_path):
 # ---- verdicts
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "direction", "expected"),
-    [
-        (0.1, 0.3, "above", "direction"),
-        (-0.3, -0.1, "above", "not-reproduced"),
-        (-0.1, 0.3, "above", "undecided"),
-        (0.0, 0.3, "above", "undecided"),
-        (-0.3, -0.1, "below", "direction"),
-        (0.1, 0.3, "below", "not-reproduced"),
-        (-0.3, 0.0, "below", "undecided"),
-    ],
-)
+@pytest.mark.parametrize(("low", "high", "direction", "expected"), cases("intervals"))
 def test_verdict_from_interval(low, high, direction, expected):
     assert verdict_from_interval(low, high, 0, direction) == expected
     assert verdict_from_interval(low + 5, high + 5, 5, direction) == expected
@@ -158,19 +135,7 @@ def measured(value: str, **numbers: float) -> Verdict:
     return Verdict(value=value, evidence=f"{value}: 1.", numbers=numbers)
 
 
-@pytest.mark.parametrize(
-    ("parts", "whole"),
-    [
-        (["direction", "direction"], "direction"),
-        (["reproduced", "reproduced"], "reproduced"),
-        (["reproduced", "direction"], "direction"),
-        (["direction", "undecided"], "undecided"),
-        (["undecided", "not-reproduced", "direction"], "not-reproduced"),
-        (["no-data", "no-data"], "no-data"),
-        (["no-data", "direction"], "undecided"),
-        (["no-data", "not-reproduced"], "not-reproduced"),
-    ],
-)
+@pytest.mark.parametrize(("parts", "whole"), cases("verdicts joined"))
 def test_combine(parts, whole):
     combined = combine([measured(value, **{f"n{i}": i}) for i, value in enumerate(parts)])
     assert combined.value == whole

@@ -15,6 +15,7 @@ import sanitygap
 from sanitygap import cli
 from sanitygap.comparison import METRICS
 from tests.book.toy import PAGES
+from tests.cases import cases
 from tests.models.tiny import TINY, project
 
 SMALL = ["-p", 'methods=["gradient", "noise"]']
@@ -94,38 +95,7 @@ def test_bad_input_to_the_command_as_it_is_installed(root):
 # --- bad input -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["bogus"], "No such command 'bogus'"),
-        (["compute"], "Missing argument"),
-        (["compute", "randomization", "--nope"], "No such option: --nope"),
-        (["compute", "randomization", "--n-images", "many"], "Invalid value for '--n-images'"),
-        (["compute", "randomisation"], "did you mean randomization"),
-        (["compute", "randomization", "--profile", "fast"], "'smoke', 'quick' or 'full'"),
-        (["compute", "randomization", "--run", "a/b"], "'a/b' cannot name a run"),
-        (["compute", "randomization", "--shard", "5/4"], "a shard is written like 2/4"),
-        (["compute", "randomization", "--seed", "-1"], "'seed'"),
-        (["compute", "randomization", "-p", "seed=3"], "write --seed instead"),
-        (["compute", "randomization", "--images", "folder:nowhere"], "there is no folder nowhere"),
-        (["compute", "randomization", "--n-images", "500"], "500 images were asked for"),
-        (["compute", "randomization", "--device", "cuda:99"], "'cuda:99' cannot be used"),
-        (["check-model", "tests.models.tiny:tuple_output"], "returns a tuple"),
-        (["execute", "pagee"], "did you mean page"),
-        (["execute", "page", "--model", "nonsense"], "unknown model 'nonsense'"),
-        (["execute", "page", "--model", TINY, "-p", "n_stops=3"], "has no parameter 'n_stops'"),
-        (["execute", "page", "--model", TINY, "-p", "run=x"], "write --run instead"),
-        (["claims", "--run", "nowhere"], "unknown run 'nowhere'"),
-        (["verify", "--run", "nowhere"], "unknown run 'nowhere'"),
-        (["record", "live", "reference"], "no finished table"),
-        (["record", "live", "reference", "--table", "occlusion"], "no finished table"),
-        (["judge", "nowhere"], "unknown run 'nowhere'"),
-        (["join", "live", "shard-1"], "'shard-1' has no parts"),
-        (["features", "nonsense"], "unknown model 'nonsense'"),
-        (["features", TINY, "--attempts", "0"], "Invalid value for '--attempts'"),
-        (["fetch", "everything"], "everything"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "words"), cases("commands"))
 def test_bad_input(refused, arguments, words):
     assert words in refused(*arguments)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sanitygap import fingerprint
+from tests.cases import cases
 
 
 @pytest.fixture
@@ -37,15 +38,7 @@ def edit(package: Path, module: str, old: str, new: str) -> None:
     forget()
 
 
-@pytest.mark.parametrize(
-    ("module", "old", "new"),
-    [
-        ("chapters/theorem_1/measure", "PATCH = 15", "PATCH = 30"),  # a constant
-        ("attribution/__init__", "reduce(", "-reduce("),  # a helper, one room away
-        ("models/explainable", "argmax(1)", "argmin(1)"),
-        ("seeds", "sha256", "sha1"),  # three imports away
-    ],
-)
+@pytest.mark.parametrize(("module", "old", "new"), cases("edits"))
 def test_every_edit_that_moves_numbers_is_seen(package, module, old, new):
     before = fingerprint.of_module("sanitygap.chapters.theorem_1.measure")
     edit(package, module, old, new)

@@ -15,6 +15,7 @@ from torchvision.datasets.folder import default_loader
 
 from sanitygap.errors import UsageError
 from sanitygap.images import load_images
+from tests.cases import cases
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (24, 16)) -> Image.Image:
@@ -236,23 +237,7 @@ def validation(tmp_path: Path) -> Path:
     return tmp_path / "val"
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        (
-            "LOC_val_solution.csv",
-            "ImageId,PredictionString\nILSVRC2012_val_00000003,n15075141 1 2 3 4\n"
-            "ILSVRC2012_val_00000001,n01440764 1 2 3 4 n01440764 5 6 7 8\n"
-            "ILSVRC2012_val_00000002,n02123045 1 2 3 4\n",
-        ),
-        (
-            "val.txt",
-            "ILSVRC2012_val_00000001.JPEG 0\nILSVRC2012_val_00000002.JPEG 281\n"
-            "ILSVRC2012_val_00000003.JPEG 999\n",
-        ),
-        ("imagenet_2012_validation_synset_labels.txt", "n01440764\nn02123045\nn15075141\n"),
-    ],
-)
+@pytest.mark.parametrize(("name", "text"), cases("validation labels"))
 @pytest.mark.parametrize("inside", [True, False])
 def test_flat_validation_folder(validation: Path, name: str, text: str, inside: bool) -> None:
     (validation if inside else validation.parent).joinpath(name).write_text(text)
@@ -273,15 +258,7 @@ def test_validation_class_folders(validation: Path, tmp_path: Path) -> None:
         load_images(f"imagenet-val:{classes}")
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (None, "put a ground truth"),
-        ("490\n361\n171\n", "line 1 .*does not name"),
-        ("ILSVRC2012_val_00000001.JPEG 1000\n", "line 1 .*does not name"),
-        ("ILSVRC2012_val_00000001.JPEG 5\n", "ILSVRC2012_val_00000002.JPEG"),
-    ],
-)
+@pytest.mark.parametrize(("text", "words"), cases("ground truth"))
 def test_unusable_ground_truth_is_refused(validation: Path, text: str | None, words: str) -> None:
     if text is not None:
         (validation / "val.txt").write_text(text)
@@ -316,20 +293,7 @@ def test_mnist_reads_torchvisions_folder(tmp_path: Path, kind: str, prefix: str)
 # ---- specs
 
 
-@pytest.mark.parametrize(
-    ("spec", "words"),
-    [
-        ("photo", "did you mean photos"),
-        ("fashon-mnist", "did you mean fashion-mnist"),
-        ("imagenet_sample", "did you mean imagenet-sample"),
-        ("quite/unlike/any", "known: .*folder:PATH"),
-        ("folder", "write folder:PATH"),
-        ("folder:", "write folder:PATH"),
-        ("imagenet-val", "write imagenet-val:PATH"),
-        ("photos:here", "write photos "),
-        ("mnist:no/such/folder", "there is no folder"),
-    ],
-)
+@pytest.mark.parametrize(("spec", "words"), cases("images"))
 def test_unusable_specs_are_refused(spec: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         load_images(spec)

@@ -24,6 +24,7 @@ from sanitygap.scores import (
     randomization_scores,
     scores_at_equal_shares,
 )
+from tests.cases import cases
 
 METHODS = ["gradient", "ig", "gbp", "lrp"]
 
@@ -263,17 +264,7 @@ def rows(points: dict[float, float], image: str = "i", method: str | None = "m",
     return pd.DataFrame(made)
 
 
-@pytest.mark.parametrize(
-    ("points", "start", "expected"),
-    [
-        ({1.0: 0.0}, 0.0, 0.5),  # from 1 at no random parameter in a straight line
-        ({1.0: 0.0}, 0.5, 0.25),
-        ({0.5: 0.2, 1.0: 0.2}, 0.5, 0.2),
-        ({0.5: 0.2, 1.0: 0.2}, 0.0, 0.5 * 0.6 + 0.5 * 0.2),
-        ({0.25: 0.6, 1.0: 0.0}, 0.25, 0.3),
-        ({0.01: 0.0, 1.0: 0.0}, 0.01, 0.0),
-    ],
-)
+@pytest.mark.parametrize(("points", "start", "expected"), cases("shares"))
 def test_mean_over_shares_by_hand(points, start, expected):
     scores = scores_at_equal_shares(rows(points), "ssim", start)
     assert scores.loc["i", "m"] == pytest.approx(expected)

@@ -14,6 +14,7 @@ from sanitygap.partition import cut_model, feature_sum
 from sanitygap.randomization import RandomTwin
 from sanitygap.similarity import pearson
 from tests import synthetic
+from tests.cases import cases
 from tests.tables import measure, tiny_context
 
 
@@ -69,22 +70,7 @@ def made_similarities(
     return made[(made["second"] == "redrawn") | (made["seed"] == 0)]
 
 
-@pytest.mark.parametrize(
-    ("claim", "changes", "verdict"),
-    [
-        ("binder-fig4", {}, "direction"),
-        ("binder-fig4", {"signed": 0.0}, "undecided"),
-        ("binder-fig4", {"signed": -0.2}, "not-reproduced"),
-        ("binder-fig4", {"null": 0.7}, "not-reproduced"),
-        ("binder-fig4", {"redraws": 4}, "undecided"),
-        ("binder-fig4", {"second_cut": {"signed": -0.2}}, "under-specified"),
-        ("binder-fig4", {"second_cut": {"signed": 0.0}}, "undecided"),
-        ("binder-fig4-phi", {}, "direction"),
-        ("binder-fig4-phi", {"auc": 0.55}, "not-reproduced"),
-        ("binder-fig4-phi", {"null": 0.7}, "not-reproduced"),
-        ("binder-fig4-phi", {"second_cut": {"auc": 0.5}}, "under-specified"),
-    ],
-)
+@pytest.mark.parametrize(("claim", "changes", "verdict"), cases("figure 4"))
 def test_figure_4_is_refused_where_it_is_false(claim, changes, verdict, monkeypatch):
     monkeypatch.setattr(criteria, "MEASURES", ("pearson",))  # the others are judged alike
     found = synthetic.verdict(claim, {"irrelevance": made_similarities(**changes)})

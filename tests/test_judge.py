@@ -8,6 +8,7 @@ from sanitygap import judge
 from sanitygap.claims.verdicts import Unjudged
 from sanitygap.inference import Interval
 from sanitygap.judge import Verdict
+from tests.cases import cases
 
 MET, REFUTED, OPEN = (
     Verdict(value=value, evidence=f"{number}.", numbers={f"n{number}": number})
@@ -15,15 +16,7 @@ MET, REFUTED, OPEN = (
 )
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "above", "reached"),
-    [
-        (1.0, 2.0, "undecided", "direction"),
-        (1.1, 2.0, "direction", "direction"),
-        (0.0, 1.0, "undecided", "undecided"),
-        (0.0, 0.9, "not-reproduced", "not-reproduced"),
-    ],
-)
+@pytest.mark.parametrize(("low", "high", "above", "reached"), cases("bounds"))
 def test_an_interval_that_touches_a_bound_reaches_it_and_is_not_above(low, high, above, reached):
     interval = Interval((low + high) / 2, low, high, 9)
     assert judge.condition(interval, 1, "above", "it").value == above

@@ -8,6 +8,7 @@ from sanitygap.axioms.statements import statements
 from sanitygap.chapters.axioms.judge import NAMES
 from sanitygap.chapters.axioms.judge_formal import published
 from tests import synthetic
+from tests.cases import cases
 from tests.synthetic import verdict
 
 
@@ -18,22 +19,8 @@ def formal() -> pd.DataFrame:
 
 @pytest.mark.parametrize(
     ("claim", "value", "case", "quantity", "wrong", "refused"),
-    [
-        ("khakzar-ambiguity", "holds", "feature 1", "removal", 0.5, "false"),
-        ("khakzar-null-def", "holds", "N = 3", "coalitions", 5.0, "false"),
-        ("khakzar-null-def", "holds", "N = 3", "proved without one coalition", 1.0, "false"),
-        ("khakzar-sensitivity-axiom", "caveat", "one changed patch", "least contribution", 0.0,
-         "false"),
-        ("khakzar-null-granularity", "false", "interacting", "change by the patch", 0.5, "false"),
-        ("khakzar-eq10", "false", "perfect", "printed", 0.0, "holds"),
-        ("khakzar-eq11", "holds", "switching", "metric", 0.3, "false"),
-        ("khakzar-eq11", "holds", "at most 1", "proved", 0.0, "false"),
-        ("khakzar-eq12", "false", "sensitive: b at a hundredth", "printed", -0.5, "false"),
-        ("khakzar-eq13", "holds", "random single winner", "printed", 1.5, "false"),
-        ("khakzar-eq14", "caveat", "logits other than 0", "largest key", 1.2, "false"),
-        ("khakzar-eq15", "holds", "constant key", "distance from the closed form", 1e-9, "false"),
-    ],
-)  # fmt: skip
+    cases("formal claims of Khakzar et al."),
+)
 def test_formal_criteria(formal, claim, value, case, quantity, wrong, refused):
     assert verdict(claim, {"axioms-statements": formal}).value == value
     changed = formal.copy()

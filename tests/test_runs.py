@@ -14,6 +14,7 @@ from sanitygap.claims import Criterion, Verdict, read_verdicts
 from sanitygap.claims import verdicts as judging
 from sanitygap.errors import DamagedError, UsageError
 from sanitygap.runs import Study, open_run
+from tests.cases import cases
 from tests.models.tiny import TINY, Tiny, photographs, project
 
 #: few steps, two passes: a table of 21 images takes a fraction of a second
@@ -121,15 +122,7 @@ def test_growing_keeps_what_exists(study, written):
     assert written == []
 
 
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        ({"model": "squeezenet1_1"}, "is about model 'tests.models.tiny:network'"),
-        ({"images": "photos", "n_images": 3}, "is about images 'folder'"),
-        ({"seed": 1}, "is about seed 0, not 1"),
-        ({"profile": "quick"}, "is about profile 'smoke'"),
-    ],
-)
+@pytest.mark.parametrize(("changed", "words"), cases("other runs"))
 def test_one_name_is_about_one_thing(study, changed, words):
     study().table("randomization", **PARAMETERS)
     with pytest.raises(UsageError, match=words) as caught:
@@ -404,15 +397,7 @@ def criteria(monkeypatch) -> dict[str, tuple[str, ...]]:
     return tables
 
 
-@pytest.mark.parametrize(
-    ("tables", "images", "n_images"),
-    [
-        (("randomization", "occlusion"), "folder and digits", 4),
-        (("randomization", "step-counts"), "folder", 21),
-        (("occlusion",), "digits", 4),
-        (("step-counts",), "folder", 0),  # without images: the run's
-    ],
-)
+@pytest.mark.parametrize(("tables", "images", "n_images"), cases("images of verdicts"))
 def test_a_verdict_is_about_the_images_of_its_tables(
     study, judged, criteria, tables, images, n_images
 ):
@@ -474,16 +459,7 @@ def test_a_verdict_of_an_earlier_criterion_on_a_replaced_table_is_not_kept(study
     assert read_verdicts(folder / "verdicts.json") == []
 
 
-@pytest.mark.parametrize(
-    ("target", "table", "words"),
-    [
-        ("reference", "occlusion", "the run 'live' holds no finished table 'occlusion'"),
-        ("reference", "nonsense", "the run 'live' holds no finished table 'nonsense'"),
-        ("another", "step-counts", "there is no recorded run 'another'"),
-        ("newer", "step-counts", "there is a run 'newer' that is not recorded"),
-        ("weights", "step-counts", "'weights' is about other weights"),
-    ],
-)
+@pytest.mark.parametrize(("target", "table", "words"), cases("recordings"))
 def test_tables_that_cannot_be_put_into_a_recorded_run(study, tmp_path, target, table, words):
     study().table("step-counts")
     archive.record_run("live", "reference")

@@ -9,16 +9,13 @@ from torch import nn
 
 from sanitygap.chapters.sriram import anchors, architectures, printed, proofs, scores
 from sanitygap.chapters.sriram import printed as group_tests
+from tests.cases import cases
 from tests.conftest import Net
 
 # ---- definitions
 
 
-@pytest.mark.parametrize(
-    ("ssim", "name"),
-    [(1.0, "excellent"), (0.99, "excellent"), (0.9899, "good"), (0.95, "good"), (0.949, "fair"),
-     (0.88, "fair"), (0.879, "poor"), (0.5, "poor"), (0.499, "bad"), (-1.0, "bad")],
-)  # fmt: skip
+@pytest.mark.parametrize(("ssim", "name"), cases("bands"))  # fmt: skip
 def test_bands_at_their_edges(ssim, name):
     assert scores.perceived(ssim) == name
 

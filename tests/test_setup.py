@@ -11,6 +11,7 @@ from sanitygap.claims import CriterionContext, judge
 from sanitygap.errors import UsageError
 from sanitygap.randomization import Redraw
 from tests import synthetic
+from tests.cases import cases
 from tests.conftest import Net, make_explainable
 from tests.tables import measure, tiny_context
 
@@ -66,14 +67,7 @@ def normalised() -> Net:
     )
 
 
-@pytest.mark.parametrize(
-    ("weights", "norms", "expected"),
-    [
-        ("he-normal", "reset", ("normal", "fan-in", 1.0, "reset")),
-        ("he-uniform", "reset", ("uniform", "fan-in", 1.0, "reset")),
-        ("he-normal", "kept", ("normal", "fan-in", 1.0, "kept")),
-    ],
-)
+@pytest.mark.parametrize(("weights", "norms", "expected"), cases("redraws"))
 def test_a_redraw_is_measured(weights, norms, expected):
     found = measured(make_explainable(normalised()), Redraw(weights, norms), 1)
     distribution, fan, deviation, state = expected

@@ -9,6 +9,7 @@ from sanitygap import fingerprint, table
 from sanitygap.errors import UsageError
 from sanitygap.models import load_model
 from sanitygap.table import TABLES, Batch, Context, Piece
+from tests.cases import cases
 from tests.models.tiny import TINY
 from tests.tables import tiny_context
 
@@ -83,17 +84,7 @@ def test_parameters_are_given_or_the_profiles_or_the_defaults(context):
     assert entry.arguments("full", {})["copies"] == 4
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"coppies": 3}, "did you mean copies"),
-        ({"copies": "many"}, "setting 'copies' of the table 'measured'.*not 'many'"),
-        ({"copies": 0}, "greater than or equal to 1"),
-        ({"sizes": ["x"]}, "setting 'sizes'"),
-        ({"max_images": 0}, "greater than or equal to 1"),
-        ({"seed": 4}, "'seed'"),
-    ],
-)
+@pytest.mark.parametrize(("given", "words"), cases("parameters of tables"))
 def test_parameters_that_cannot_be_are_refused(context, given, words):
     table.table("measured")(images_and_items)
     with pytest.raises(UsageError, match=words):

@@ -17,6 +17,7 @@ from sanitygap.book.stage import Names, shown_names
 from sanitygap.claims import load_claims
 from sanitygap.errors import UsageError
 from tests.book.toy import ADDRESS, CHECKOUT, PAGES
+from tests.cases import cases
 
 GOOD = """\
 <link rel="canonical" href="https://example.org/"><script src="_static/a.js"></script>
@@ -43,29 +44,7 @@ def test_sound_site_has_no_problem(site: Path) -> None:
     assert check_links(site) == []
 
 
-@pytest.mark.parametrize(
-    ("html", "problem"),
-    [
-        ('<a href="no.html">x</a>', "link 'no.html' leads to no file"),
-        ('<a href="../outside.html">x</a>', "link '../outside.html' leads to no file"),
-        ('<a href="#no">x</a>', "link '#no' leads to no id in index.html"),
-        ('<a href="sub/b.html#no">x</a>', "link 'sub/b.html#no' leads to no id in sub/b.html"),
-        ('<a href="/index.html">x</a>', "link '/index.html' works only at the top of a server"),
-        ('<p id="top-1">x</p>', "id 'top-1' is used 2 times"),
-        ('<img src="no.png" alt="x">', "link 'no.png' leads to no file"),
-        ('<img src="i.png">', "image 'i.png' has no alternative text"),
-        ('<img src="i.png" alt=" ">', "image 'i.png' has no alternative text"),
-        (
-            '<script src="https://example.org/x.js"></script>',
-            "loads 'https://example.org/x.js' from another host",
-        ),
-        (
-            '<link rel="stylesheet" href="//example.org/x.css">',
-            "loads '//example.org/x.css' from another host",
-        ),
-        ('<meta http-equiv="refresh" content="0; url=no.html">', "link 'no.html' leads to no file"),
-    ],
-)
+@pytest.mark.parametrize(("html", "problem"), cases("links"))
 def test_each_problem_is_found(site: Path, html: str, problem: str) -> None:
     with (site / "index.html").open("a") as file:
         file.write(html)
@@ -79,22 +58,7 @@ def chapter(*cells: str) -> nbformat.NotebookNode:
     return nbformat.v4.new_notebook(cells=made)
 
 
-@pytest.mark.parametrize(
-    ("source", "names"),
-    [
-        ("pages.gap_plate(study)", ["gap-plate"]),
-        ("pages.gap_plate(pages.references(study)[-1])", ["gap-plate-references-last"]),
-        ("pages.gap_plate(pages.references(study)[0])", ["gap-plate-references-first"]),
-        ("pages.curves(study, 'mse', sign='absolute')", ["curves-mse-sign-absolute"]),
-        ("pages.curves([study, *pages.references(study)], patch=8)", ["curves-references-patch-8"]),
-        ("x = 1\npages.plate(study, 'theorem-1', theory.ssim)", ["plate-theorem-1"]),
-        ("display(pages.one(study), pages.two(study))", ["one", "two"]),
-        ("pages.verdicts(study, 'binder-gap', 'binder-thm1')", ["verdicts-here"]),
-        ("shown", ["here"]),
-        ("x = 1", ["here"]),
-        ("%time pages.gap_plate(study)", ["here"]),
-    ],
-)
+@pytest.mark.parametrize(("source", "names"), cases("names of figures"))
 def test_names_are_read_from_the_source(source: str, names: list[str]) -> None:
     assert list(shown_names(source, "here")) == names
 

@@ -86,7 +86,7 @@ def test_numbers_and_pictures_are_there_without_scripts(watch: Any, site: Site, 
     watched = opened(watch, site, name, java_script_enabled=False)
     for numbers in watched.page.locator(".stepper table").all():
         assert numbers.is_visible()
-        assert numbers.locator("td").count() >= 3 * 6
+        assert numbers.locator("td").count() >= 6
     assert watched.page.locator(".stepper :is(select, input)").count() == 0
     assert all(picture.is_visible() for picture in watched.page.locator(".stepper img").all())
 

@@ -18,6 +18,7 @@ from sanitygap.errors import UsageError
 from sanitygap.models.explainable import Explainable, Preprocessing
 from sanitygap.models.stages import untrained
 from sanitygap.seeds import generator, stable_seed
+from tests.cases import cases
 from tests.conftest import Net, make_explainable
 from tests.engine.maps import KEYS, TARGETS, close, maps_of
 
@@ -112,16 +113,7 @@ def test_guided_grad_cam_equals_captum(small, inputs):
     assert close(maps, at_first.sum(1))
 
 
-@pytest.mark.parametrize(
-    ("name", "layer"),
-    [
-        ("resnet18", "layer4"),
-        ("densenet121", "features"),
-        ("vgg16", "features.29"),
-        ("inception_v3", "Mixed_7c"),
-        ("mobilenet_v2", "features"),
-    ],
-)
+@pytest.mark.parametrize(("name", "layer"), cases("last layers"))
 def test_default_layer_is_the_last_before_the_pooling(name, layer):
     """Without weights: the layers that are known as these networks' last feature maps."""
     module = untrained(name)
@@ -153,16 +145,7 @@ def reused(net: Net, x: torch.Tensor) -> torch.Tensor:
     return net.fc(net.act(net.conv(x)).mean((2, 3)))
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("grad-cam@convv", "unknown layer 'convv'; did you mean conv"),
-        ("grad-cam@fc", "fc of test returns no feature maps"),
-        ("grad-cam@act", "act of test is called 2 times"),
-        ("grad-cam@side", "side of test does not feed the logits"),
-        ("gradient@conv", "'gradient' looks at no layer; write it without @conv"),
-    ],
-)
+@pytest.mark.parametrize(("name", "message"), cases("layers"))
 def test_unusable_layers_are_refused(inputs, name, message):
     parts = {"conv": nn.Conv2d(3, 4, 3), "side": nn.Conv2d(3, 4, 3), "act": nn.ReLU()}
     model = make_explainable(Net(reused, **parts, fc=nn.Linear(4, 5)))

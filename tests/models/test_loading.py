@@ -13,6 +13,7 @@ from sanitygap.errors import UsageError
 from sanitygap.models import Preprocessing, load_model
 from sanitygap.models.loading import weights_sha256
 from sanitygap.models.preflight import Finding, check_model
+from tests.cases import cases
 from tests.models.tiny import TINY, Tiny
 
 
@@ -71,35 +72,7 @@ def test_a_module_beside_the_working_directory(tmp_path, monkeypatch):
     assert sys.path == before
 
 
-@pytest.mark.parametrize(
-    ("spec", "words"),
-    [
-        ("efficientnet_light0", "did you mean efficientnet_lite0"),
-        ("nonsense", "unknown model 'nonsense'; known: efficientnet_lite0"),
-        ("", "unknown model ''"),
-        ("torchvision:resnet19", "did you mean resnet1"),
-        ("torchvision:", "unknown torchvision model"),
-        ("no_such_module:make", "cannot import 'no_such_module'"),
-        (":make", "cannot import ''"),
-        (".tiny:network", "cannot import '.tiny'"),
-        ("tests.models.tiny:missing", "has no function 'missing'"),
-        ("tests.models.tiny:not_callable", "has no function 'not_callable'"),
-        ("tests.models.tiny:not_a_module", "returned str; return a torch.nn.Module"),
-        ("tests.models.tiny:failing", "failed (no weights at hand)"),
-        ("tests.models.tiny:Changed", "missing 1 required positional argument"),
-        ("tests.models.tiny:wrong_preprocessing", "must be a sanitygap.models.Preprocessing"),
-        ("tests.models.tiny:wrong_size", "does not accept a 3 x 224 x 224 input"),
-        ("tests.models.tiny:assertive", "Wrong image height!"),
-        ("tests.models.tiny:tuple_output", "returns a tuple; wrap it"),
-        ("tests.models.tiny:nan_logits", "NaN or infinite logits"),
-        ("tests.models.tiny:one_logit", "shape (1, 1) for one image"),
-        ("tests.models.tiny:map_output", "shape (1, 5, 1, 1) for one image"),
-        ("tests.models.tiny:parameterless", "no parameters"),
-        (f"{TINY}@", "names no weights file"),
-        (f"{TINY}@missing.pth", "no weights file at missing.pth"),
-        (f"{TINY}@tests", "no weights file at tests"),
-    ],
-)
+@pytest.mark.parametrize(("spec", "words"), cases("models"))
 def test_refused_models(spec, words):
     assert words in refusal(spec)
 
@@ -189,16 +162,7 @@ def test_a_sound_network_passes_every_check():
     assert all(finding.detail for finding in findings)
 
 
-@pytest.mark.parametrize(
-    ("factory", "check", "detail"),
-    [
-        ("active_dropout", "repeatable", "dropout or noise is active"),
-        ("batch_dependent", "an image's logits do not depend on its batch", "relative gap"),
-        ("no_gradient", "finite, non-zero input gradient", "does not require grad"),
-        ("only_single_images", "finite logits", "one image at a time"),
-        ("only_single_images", "method noise", "one image at a time"),
-    ],
-)
+@pytest.mark.parametrize(("factory", "check", "detail"), cases("networks with a fault"))
 def test_what_is_wrong_is_named(factory, check, detail):
     found = failed(check_model(load_model(f"tests.models.tiny:{factory}"), ["gradient", "noise"]))
     assert detail in found[check]

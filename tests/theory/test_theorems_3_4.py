@@ -15,6 +15,7 @@ from sanitygap.chapters.theorems_3_4 import judge as criteria
 from sanitygap.chapters.theorems_3_4 import mse, quantiles
 from sanitygap.chapters.theorems_3_4 import quantiles as room
 from sanitygap.claims import CriterionContext
+from tests.cases import cases
 from tests.tables import measure, tiny_context
 
 MEANS = st.floats(-3, 3)
@@ -85,16 +86,7 @@ def test_second_moment_criterion(tables_of):
     assert criteria.second_moment(tables, CONTEXT).value == "undecided"
 
 
-@pytest.mark.parametrize(
-    ("maps", "value"),
-    [
-        ({"norm": 0.1}, "not-reproduced"),
-        ({"norm": 0.27}, "undecided"),
-        ({"gradient": 0.05}, "not-reproduced"),
-        ({"gradient": 0.0087}, "undecided"),
-        ({"ratio": 1.2}, "not-reproduced"),
-    ],
-)
+@pytest.mark.parametrize(("maps", "value"), cases("second moments"))
 def test_real_maps_can_refute_the_second_moment_criterion(tables_of, maps, value):
     tables = tables_of("second-moment-rationale") | {"map-normalizers": own_maps(**maps)}
     assert criteria.second_moment(tables, CONTEXT).value == value
@@ -115,18 +107,7 @@ def last_maps(means: float = 0.001, covariance: float = 0.01, spread: float = 0.
     return pd.DataFrame(rows)
 
 
-@pytest.mark.parametrize(
-    ("terms", "value"),
-    [
-        ({}, "direction"),
-        ({"means": 0.03}, "not-reproduced"),
-        ({"means": -0.03}, "not-reproduced"),
-        ({"covariance": 0.2}, "not-reproduced"),
-        ({"covariance": -0.2}, "not-reproduced"),
-        ({"covariance": 0.09, "spread": 0.1}, "not-reproduced"),  # the interval reaches 0.1
-        ({"means": 0.3, "covariance": -0.3}, "not-reproduced"),  # an MSE of 2 is not enough
-    ],
-)
+@pytest.mark.parametrize(("terms", "value"), cases("values of two"))
 def test_value_of_two_criterion(terms, value):
     tables = {"randomization": last_maps(**terms)}
     assert gap.theorem_4_two(tables, CONTEXT).value == value
