@@ -18,26 +18,6 @@ from tests.models.tiny import photographs
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
-class SmallNet(nn.Module):
-    """Convolution, batch normalisation, functional ReLU, skip, pooling, dense layer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, 6, 3, padding=1)
-        self.norm = nn.BatchNorm2d(6)
-        self.act = nn.ReLU()
-        self.conv2 = nn.Conv2d(6, 8, 3, padding=1)
-        self.act2 = nn.ReLU()
-        self.pool = nn.AdaptiveAvgPool2d(2)
-        self.flatten = nn.Flatten()
-        self.fc = nn.Linear(32, 5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.act(self.norm(self.conv1(x)))
-        x = self.act2(self.conv2(x))
-        return self.fc(self.flatten(self.pool(x)))
-
-
 class Net(nn.Module):
     """Parts, and what a forward pass makes of them: ``Net(lambda net, x: net.fc(x), fc=…)``."""
 
@@ -49,6 +29,20 @@ class Net(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.function(self, x)
+
+
+def small_net() -> Net:
+    """Convolution, batch normalisation, ReLU, another convolution, pooling, dense layer."""
+
+    def forward(net: Net, x: torch.Tensor) -> torch.Tensor:
+        x = net.act2(net.conv2(net.act(net.norm(net.conv1(x)))))
+        return net.fc(net.flatten(net.pool(x)))
+
+    return Net(
+        forward, conv1=nn.Conv2d(3, 6, 3, padding=1), norm=nn.BatchNorm2d(6), act=nn.ReLU(),
+        conv2=nn.Conv2d(6, 8, 3, padding=1), act2=nn.ReLU(), pool=nn.AdaptiveAvgPool2d(2),
+        flatten=nn.Flatten(), fc=nn.Linear(32, 5),
+    )  # fmt: skip
 
 
 def make_explainable(module: nn.Module, size: int = 24) -> Explainable:
@@ -78,7 +72,7 @@ def same_folder() -> Iterator[None]:
 def small() -> Explainable:
     """A small random network with non-trivial batch statistics."""
     torch.manual_seed(0)
-    net = SmallNet()
+    net = small_net()
     net.norm.running_mean.normal_()
     net.norm.running_var.uniform_(0.5, 2)
     net.norm.weight.data.uniform_(0.5, 2)

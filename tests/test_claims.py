@@ -6,10 +6,12 @@ import re
 from graphlib import CycleError
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+from sanitygap import judge as words
 from sanitygap.claims import (
     Criterion,
     CriterionContext,
@@ -27,10 +29,10 @@ from sanitygap.claims import (
     write_verdicts,
 )
 from sanitygap.claims.records import OUTDATED
-from sanitygap.claims.verdicts import _CRITERIA
+from sanitygap.claims.verdicts import _CRITERIA, Unjudged
 from sanitygap.errors import UsageError
 from sanitygap.images import load_images
-from sanitygap.inference import paired_difference, rank_agreement
+from sanitygap.inference import Interval, paired_difference, rank_agreement
 from sanitygap.scores import need_methods
 from sanitygap.table import Context
 from sanitygap.tables import TABLES
@@ -334,3 +336,65 @@ def test_a_verdict_on_other_tables_is_not_shown(tmp_path):
     assert "have changed" in str(shown()["reason"])
     table.unlink()
     assert shown()["verdict"] == "not-run"
+
+
+MET, REFUTED, OPEN = (
+    Verdict(value=value, evidence=f"{number}.", numbers={f"n{number}": number})
+    for number, value in enumerate(("direction", "not-reproduced", "undecided"))
+)
+
+
+@pytest.mark.parametrize(("low", "high", "above", "reached"), cases("bounds"))
+def test_an_interval_that_touches_a_bound_reaches_it_and_is_not_above(low, high, above, reached):
+    interval = Interval((low + high) / 2, low, high, 9)
+    assert words.condition(interval, 1, "above", "it").value == above
+    assert words.at_least(interval, 1, "direction") == reached
+
+
+def test_pairs_are_images_that_have_both():
+    scores = pd.DataFrame({"a": [1.0, 2.0, np.nan], "b": [0.0, 1.0, 1.0]})
+    assert words.paired(scores, "a", "b") == Interval(1.0, 1.0, 1.0, 2)
+    assert words.paired_condition(scores, "a", "b", "a − b").value == "direction"
+    few = words.paired_condition(scores[1:], "a", "b", "a − b")
+    assert few.value == "no-data"
+    assert few.evidence == "a − b: 1 images with both maps."
+
+
+def test_guards_carry_the_verdict_that_is_given_instead():
+    words.need_all({"a", "b"}, ["b"], "the run lacks {}")
+    with pytest.raises(Unjudged) as stopped:
+        words.need_all({"a"}, ["c", "a", "b"], "the run lacks {}")
+    assert stopped.value.verdict == words.not_run("the run lacks c, b")
+    words.need_images(pd.DataFrame({"image": ["i", "j"]}))
+    with pytest.raises(Unjudged, match="at least two images"):
+        words.need_images(pd.DataFrame({"image": ["i", "i"]}))
+
+
+def test_joined_conditions_share_an_outcome_and_tell_their_own_story():
+    verdicts = [MET, REFUTED, OPEN]
+    assert words.all_met(verdicts).evidence == "1 of 3 conditions are met. Not met: 1. 2."
+    assert words.summary(verdicts, "x").numbers == {"held": 1, "against": 1, "open": 1}
+    assert words.some_of(verdicts, "x").numbers == {"met": 1, "refuted": 1, "conditions": 3}
+    joined = {words.all_met(verdicts).value, words.summary(verdicts, "x").value}
+    assert joined == {words.some_of(verdicts, "x").value} == {"not-reproduced"}
+    assert words.joint_value(MET, MET) == "direction"
+    many = [MET.model_copy(update={"numbers": {}})] * 5
+    assert words.all_met(many).evidence.endswith("0. 0. 0. … and 2 more.")
+
+
+def test_readings_that_disagree_leave_a_claim_under_specified():
+    assert words.one_verdict({"a": MET, "b": MET}, "x").value == "direction"
+    assert words.one_verdict({"a": MET, "b": OPEN}, "x").value == "undecided"
+    apart = words.one_verdict({"a": MET, "b": REFUTED}, "x")
+    assert apart.value == "under-specified"
+    assert apart.numbers == {"a, n0": 0, "b, n1": 1}
+
+
+def test_a_map_without_a_score_is_not_skipped_in_a_strict_mean():
+    rows = pd.DataFrame(
+        {"image": ["j", "j", "i", "i"], "method": "m", "score": [1.0, np.nan, 2.0, 4.0]}
+    )
+    assert words.scores_by(rows, "score")["m"].to_dict() == {"i": 3.0, "j": 1.0}
+    strict = words.scores_by(rows, "score", mean=words.strict_mean, sort=False)
+    assert strict["m"].isna().tolist() == [True, False]
+    assert list(strict.index) == ["j", "i"]

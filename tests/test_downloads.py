@@ -107,19 +107,6 @@ def test_transient_errors_are_tried_again(server: Server, tmp_path: Path, status
     assert server.requests == Counter(NAMES) + Counter(NAMES[::10] * 2)
 
 
-def test_broken_off_transfer_is_tried_again(server: Server, tmp_path: Path) -> None:
-    def half(handler: BaseHTTPRequestHandler, times: int) -> bool:
-        if times > 2:
-            return False
-        handler.close_connection = True
-        return send(handler, FILES[NAMES[5]][:700], length=len(FILES[NAMES[5]]))
-
-    server.faults[NAMES[5]] = half
-    get(server, tmp_path)
-    assert holds_everything(tmp_path)
-    assert server.requests[NAMES[5]] == 3
-
-
 def test_lasting_errors_end_in_one_line(server: Server, tmp_path: Path) -> None:
     server.faults[NAMES[2]] = lambda handler, times: send(handler, b"ill", 500)
     with pytest.raises(UsageError, match=r"answered 500 .*run this again") as caught:

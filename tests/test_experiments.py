@@ -1,10 +1,15 @@
-"""Experiments: chunks, their addresses, and that numbers do not depend on how work is cut up."""
+"""Experiments: chunks, their addresses, and tables about outliers, regions and relevance."""
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from sanitygap import table as room
+from sanitygap.attribution import attribute
+from sanitygap.chapters.attribution_maps.measure import METHODS
+from sanitygap.chapters.attribution_maps.show import relevance_sums
+from sanitygap.chapters.occlusion.measure import FeatureCloud, respond
 from sanitygap.table import PROFILES, Context
 from sanitygap.tables import TABLES
 from tests.tables import measure, tiny_context
@@ -28,7 +33,7 @@ def context(folder):
 
 
 def table(context: Context, name: str, **parameters) -> pd.DataFrame:
-    return measure(name, context, **SMALL[name], **parameters)
+    return measure(name, context, **SMALL[name] | parameters)
 
 
 def keyed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -78,3 +83,64 @@ def test_a_method_alone_gives_the_numbers_that_it_gives_among_others(context):
     everything = keyed(table(context, "randomization", max_images=2))
     alone = keyed(table(context, "randomization", methods=["gradient-x-input"], max_images=2))
     np.testing.assert_allclose(everything.loc[alone.index, "ssim"], alone["ssim"], atol=1e-6)
+
+
+@pytest.fixture
+def seven(folder):
+    return tiny_context(folder, 7)
+
+
+def test_distance_is_to_other_images_only(seven):
+    frame = table(seven, "outlier-images", seeds=(0,))
+    plain = frame[frame["replacement"] == "none"].set_index("position")
+    assert (plain[["color_mean", "color_variance"]] == 0).all(axis=None)
+    inputs = seven.batch(range(7)).inputs
+    both = [respond(seven.model, x).features for x in (inputs, inputs.flip(3))]
+    held_out = [0, 5]  # every fifth of seven images
+    others = [number for number in range(7) if number not in held_out]
+    cloud = FeatureCloud(torch.cat([features[others] for features in both]))
+    for number in held_out:
+        expected = float(cloud.distance(both[0][[number]]))
+        assert plain.loc[number, "distance"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_null_uses_the_next_images_of_the_set(seven):
+    """The correlation with image 1's activity, found for image 0, with one other image asked."""
+    from sanitygap.chapters.theorem_2.measure import kept_features, spread
+    from sanitygap.partition import energy
+    from sanitygap.randomization import RandomTwin
+    from sanitygap.similarity import pearson, ranks
+
+    frame = table(seven, "activated-regions", methods=["gradient"], others=1, redraws=1)
+    step = int(frame["step"].iloc[0])
+    stages = seven.model.stages[:step]
+    batch = seven.batch([0, 1, 6])
+    activity = spread(energy(kept_features(seven.model, batch.inputs, stages[-1])), (32, 32))
+    with RandomTwin(seven.model, 0).redrawn(stages):
+        keys = batch.seeds(0, stages[-1].name)
+        maps = attribute(seven.model, batch.inputs, batch.targets, ["gradient"], keys)["gradient"]
+    rows = frame[frame["step"] == step].set_index("position")
+    for image, other in ((0, 1), (2, 0)):  # the last image's next is the first
+        expected = pearson(ranks(maps[[image]].abs()), ranks(activity[[other]]))
+        position = (0, 1, 6)[image]
+        assert rows.loc[position, "spearman_others"] == pytest.approx(float(expected), abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def three(folder):
+    return tiny_context(folder, 3)
+
+
+@pytest.fixture(scope="module")
+def flow(three):
+    return measure("relevance-flow", three)
+
+
+def test_it_starts_with_1_and_adds_up_to_1(flow):
+    first = flow[flow["depth"] == 1]
+    np.testing.assert_allclose(first["entered"], 1, atol=1e-5)
+    sums = relevance_sums(flow)
+    np.testing.assert_allclose(sums["total"], 1, atol=1e-4)
+    assert len(sums) == 3 * len(METHODS)
+    biases = sums.index.get_level_values("method").str.endswith("@biases")
+    assert (sums["pixels"][biases] < 0.99).any()  # this network has biases

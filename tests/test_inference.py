@@ -19,11 +19,7 @@ from sanitygap.inference import (
     rank_agreement,
 )
 from sanitygap.rankings import agreement_gain, pairwise_tests
-from sanitygap.scores import (
-    over_seeds,
-    randomization_scores,
-    scores_at_equal_shares,
-)
+from sanitygap.scores import over_seeds, randomization_scores, scores_at_equal_shares
 from tests.cases import cases
 
 METHODS = ["gradient", "ig", "gbp", "lrp"]

@@ -8,9 +8,8 @@ from torch import nn
 from zennit.layer import Sum
 
 from sanitygap.attribution import attribute
-from sanitygap.chapters.repairs.measure import response
 from sanitygap.faithfulness import occlusion_curves
-from sanitygap.models import Explainable, Preprocessing, Stage
+from sanitygap.models import Preprocessing, Stage
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.randomization_test import random_share
 from sanitygap.similarity import Reference, pearson
@@ -125,27 +124,6 @@ def test_feature_map_stays_until_it_is_reached(context):
     with RandomTwin(model, 0).redrawn([model.stages[-1]]):
         changed = energy()
     np.testing.assert_allclose(rows["bottom-up", 1], pearson(trained, changed), atol=1e-6)
-
-
-def test_response_is_zero_where_the_kept_part_does_not_look():
-    """A kept convolution with stride 4 and kernel 2 sees two of four rows and columns."""
-    net = nn.Sequential(
-        nn.Conv2d(3, 4, 2, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-        nn.Linear(4, 2),
-    )  # fmt: skip
-    with torch.no_grad():
-        net[0].weight.abs_()
-        net[0].bias.zero_()
-    model = Explainable(
-        "net", net.eval().requires_grad_(False), Preprocessing(size=16, resize=16),
-        (Stage("4", ("4",)), Stage("0", ("0",))),
-    )  # fmt: skip
-    relevance = response(model, torch.rand(2, 3, 16, 16) + 0.1, redrawn=1, batch_size=2)
-    seen = torch.zeros(16, 16, dtype=torch.bool)
-    for offset in (0, 1):
-        for other in (0, 1):
-            seen[offset::4, other::4] = True
-    assert torch.equal(relevance != 0, seen.expand(2, 16, 16))
 
 
 def test_residual_maps_are_what_flows_through_the_branch(residual):

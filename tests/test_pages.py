@@ -10,7 +10,6 @@ from sanitygap.attribution import METHODS
 from sanitygap.chapters.gap.plots import contradictions
 from sanitygap.chapters.randomization.show import seed_numbers
 from sanitygap.chapters.theorem_2 import show_activations
-from sanitygap.chapters.theorems_3_4 import show
 from sanitygap.figures.methods import family, styles
 from sanitygap.pages import marked
 from sanitygap.show import display_table
@@ -44,26 +43,6 @@ def test_redrawn_plate_shows_the_pairs_of_the_criterion():
     assert alone["mean"] == pytest.approx(20 / 200)
     assert np.isnan(alone["low"])
     assert "4 redraws an image" in plate.caption
-
-
-def test_terms_of_the_mse_add_up():
-    rng = np.random.default_rng(0)
-    rows = [
-        {
-            "image": image, "method": "gradient", "step": step, "order": "top-down",
-            "sign": sign, "means": 0.1, "product": product, "mse": 2 - 2 * product,
-        }
-        for image in range(6) for step in (1, 4) for sign in ("signed", "absolute")
-        for product in [rng.uniform() if (step, sign) != (4, "signed") else 0.3 + 0.01 * image]
-    ]  # fmt: skip
-    shown = show.mse_terms(FakeStudy(randomization=pd.DataFrame(rows))).data
-    assert len(shown) == 1
-    row = shown.iloc[0]
-    assert row["means m"].startswith("0.100 ")
-    assert row["covariance c"].startswith("0.225 ")
-    estimate, low, high = (float(word.strip("[,]")) for word in row["MSE"].split())
-    assert estimate == pytest.approx(2 - 2 * (0.1 + 0.225))
-    assert low < estimate < high
 
 
 def rows(seed: int, values: dict[str, list[float]], stages: tuple[str, ...]) -> pd.DataFrame:

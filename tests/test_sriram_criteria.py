@@ -278,7 +278,7 @@ RUNS = [
     ("sriram-groups", "not-reproduced", grouped, True),
     ("sriram-compose", "holds", grouped),
     ("sriram-compose", "false", grouped, False, 0.3),
-    ("sriram-compose", "false", grouped, True),
+    ("sriram-compose", "undecided", grouped, True),
     ("sriram-threshold", "direction", retested),
     ("sriram-alt-criteria", "not-reproduced", real),
     ("sriram-alt-criteria", "direction", one_layer, "guided-backprop", 1.0),

@@ -7,15 +7,11 @@ import pandas as pd
 import pytest
 import torch
 
-from sanitygap.attribution import Sampling, attribute
-from sanitygap.chapters.attribution_maps.measure import OrderMaps, order_maps
 from sanitygap.chapters.occlusion.measure import example_occlusion
 from sanitygap.faithfulness import blurred, occlusion_curves, occlusion_steps
 from sanitygap.figures.stepper import EVERY_METHOD, Panel, Regions, Stepper
 from sanitygap.images import ImageSet, load_images
 from sanitygap.models import Explainable
-from sanitygap.randomization import RandomTwin
-from sanitygap.seeds import stable_seed
 
 METHODS = ["gradient", "noise"]
 FRAMES = ["trained", 'redrawn <b>"down" & out</b>', "random"]
@@ -98,32 +94,3 @@ def test_occlusion_is_that_of_the_occlusion_test(small: Explainable, photographs
             state = torch.where((steps <= count)[:, None], soft, inputs)
             seen = small.preprocessing.to_rgb(state)[0].permute(1, 2, 0).numpy()
             assert np.allclose(view.picture(view.panels[0], name, frame), seen, atol=1e-6)
-
-
-@pytest.fixture
-def shown(small: Explainable, photographs: ImageSet) -> OrderMaps:
-    return order_maps(small, photographs, METHODS, 2, 3, Sampling(1, 1))
-
-
-def test_networks_of_the_orders_are_those_that_the_stages_say(
-    small: Explainable, photographs: ImageSet, shown: OrderMaps
-) -> None:
-    stages = {stage.name: stage for stage in small.stages}
-    names = list(stages)
-    inputs = small.prepare([photographs.open(position) for position in range(2)])
-    targets = small.predict(inputs)
-    twin = RandomTwin(small, 3)
-    assert list(shown.orders) == ["top-down", "bottom-up", "independent"]
-    for order, steps in shown.orders.items():
-        assert len(steps) == min(2, len(names))
-        for name, place in steps:
-            place_of = names.index(name)
-            redrawn = {
-                "top-down": names[: place_of + 1],
-                "bottom-up": names[place_of:],
-                "independent": [name],
-            }[order]
-            with twin.redrawn([stages[one] for one in redrawn]):
-                keys = [stable_seed(key, 3, "any") for key in photographs.keys]
-                expected = attribute(small, inputs, targets, ["gradient"], keys, Sampling(1, 1))
-            assert torch.equal(shown.maps["gradient"][place], expected["gradient"].cpu())

@@ -14,7 +14,7 @@ from sanitygap.errors import UsageError
 from sanitygap.models import Explainable, load_model
 from sanitygap.randomization import RandomTwin
 from sanitygap.theory.shapley import coalitions, shapley_values
-from tests.conftest import Net, SmallNet, make_explainable
+from tests.conftest import Net, make_explainable, small_net
 from tests.engine.maps import TARGETS, close
 
 
@@ -44,7 +44,7 @@ def captums(net: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Softplus])
 def test_equals_captum_on_modules(activation, inputs):
     torch.manual_seed(0)
-    net = SmallNet()
+    net = small_net()
     net.act, net.act2 = activation(), activation()
     net.norm.running_mean.normal_()
     net.norm.bias.data.normal_()
@@ -194,7 +194,7 @@ def test_equal_places_of_the_baseline_share():
 def test_without_biases_it_is_gradient_times_input(inputs):
     """Ancona et al. 2018: ReLUs, average pooling and no additive bias, zero baseline."""
     torch.manual_seed(3)
-    net = SmallNet().double().eval()
+    net = small_net().double().eval()
     for module in net.modules():
         if getattr(module, "bias", None) is not None:
             module.bias.data.zero_()

@@ -16,7 +16,7 @@ from sanitygap.randomization import RandomTwin, draw, steps
 from sanitygap.seeds import generator
 from sanitygap.table import Context
 from sanitygap.tables import TABLES
-from tests.conftest import SmallNet, make_explainable
+from tests.conftest import make_explainable, small_net
 
 
 def state(model):
@@ -77,7 +77,7 @@ def test_no_value_is_read_back_while_maps_are_made(small: Explainable, name: str
 
 def test_only_one_chunk_of_images_is_held_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    model = make_explainable(SmallNet(), size=16)
+    model = make_explainable(small_net(), size=16)
     assert model.preprocessing == Preprocessing(size=16, resize=16)
     images = load_images("photos")
     context = Context(lambda: model, lambda: images, seed=0)

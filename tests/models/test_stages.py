@@ -9,13 +9,9 @@ import torch
 from torch import nn
 
 from sanitygap.models import Explainable
-from sanitygap.models.stages import (
-    network_name,
-    sensible_stages,
-    stages_for,
-    untrained,
-)
+from sanitygap.models.stages import network_name, sensible_stages, stages_for, untrained
 from sanitygap.randomization import steps
+from tests.conftest import Net
 
 RUNS = Path(__file__).resolve().parents[2] / "data" / "runs"
 
@@ -88,37 +84,26 @@ def test_each_step_redraws_all_from_the_output_down_to_a_landmark(name):
     assert [stage.name for stage in stages] == [order[place] for place in reached]
 
 
-class MelasBlock(nn.Module):
-    """A block with the names of L. Melas' EfficientNet."""
+def melas(count: int) -> Net:
+    """The names of L. Melas' EfficientNet, with so many blocks."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._depthwise_conv = nn.Conv2d(4, 4, 3, padding=1, groups=4)
-        self._se_expand = nn.Conv2d(4, 4, 1)
-        self._project_conv = nn.Conv2d(4, 4, 1)
+    def gated(block: Net, x: torch.Tensor) -> torch.Tensor:
+        x = block._depthwise_conv(x)
+        return block._project_conv(block._se_expand(x.mean((2, 3), keepdim=True)).sigmoid() * x)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self._depthwise_conv(x)
-        gate = self._se_expand(x.mean((2, 3), keepdim=True))
-        return self._project_conv(gate.sigmoid() * x)
-
-
-class Melas(nn.Module):
-    def __init__(self, blocks: int) -> None:
-        super().__init__()
-        self._conv_stem = nn.Conv2d(3, 4, 3)
-        self._blocks = nn.ModuleList(MelasBlock() for _ in range(blocks))
-        self._fc = nn.Linear(4, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self._conv_stem(x)
-        for block in self._blocks:
-            x = block(x)
-        return self._fc(x.mean((2, 3)))
+    blocks = nn.Sequential()
+    for _ in range(count):
+        depthwise = nn.Conv2d(4, 4, 3, padding=1, groups=4)
+        ends = {"_se_expand": nn.Conv2d(4, 4, 1), "_project_conv": nn.Conv2d(4, 4, 1)}
+        blocks.append(Net(gated, _depthwise_conv=depthwise, **ends))
+    return Net(
+        lambda net, x: net._fc(net._blocks(net._conv_stem(x)).mean((2, 3))),
+        _conv_stem=nn.Conv2d(3, 4, 3), _blocks=blocks, _fc=nn.Linear(4, 3),
+    )  # fmt: skip
 
 
 def test_the_paper_s_own_efficientnet_b0_is_recognised():
-    module, example = Melas(16), torch.zeros(1, 3, 12, 12)
+    module, example = melas(16), torch.zeros(1, 3, 12, 12)
     assert network_name(module) == "efficientnet_b0"
     stages = stages_for(module, example)
     blocks = [f"_blocks.{number}._depthwise_conv" for number in range(15, -1, -1)]
@@ -126,8 +111,8 @@ def test_the_paper_s_own_efficientnet_b0_is_recognised():
     assert stages[1].modules == tuple(
         f"_blocks.15.{part}" for part in ("_depthwise_conv", "_se_expand", "_project_conv")
     )
-    assert network_name(Melas(23)) is None  # EfficientNet-B1
-    assert stages_for(Melas(5), example) == sensible_stages(Melas(5), example)
+    assert network_name(melas(23)) is None  # EfficientNet-B1
+    assert stages_for(melas(5), example) == sensible_stages(melas(5), example)
 
 
 # ---- Sriram & Conati (2022), Sect. 6
