@@ -211,29 +211,6 @@ def test_insecure_base_is_refused(server: Server, tmp_path: Path, url: str) -> N
         fetch("imagenet-sample", tmp_path, base_url=url)
 
 
-def test_unusable_arguments_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="imagenet-sample"):
-        fetch("imagenet-simple", tmp_path)
-    file = tmp_path / "file"
-    file.touch()
-    with pytest.raises(UsageError, match="not a folder"):
-        fetch("mnist", file)
-
-
-def test_torchvision_without_network_is_one_clear_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise OSError("Name or service not known")
-
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    for name in downloads.TORCHVISION:
-        with pytest.raises(UsageError, match="no network.*not known.*:PATH") as caught:
-            fetch(name, tmp_path / name)
-        assert "\n" not in str(caught.value)
-    assert capsys.readouterr().out == ""
-
-
 def test_sources_state_what_is_used() -> None:
     repository = Path(__file__).parents[1]
     sources = tomllib.loads((repository / "data" / "sources.toml").read_text(encoding="utf-8"))

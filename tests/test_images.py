@@ -4,7 +4,6 @@ import gzip
 import hashlib
 import tomllib
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -160,29 +159,15 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     assert all(image.tobytes() == upright.tobytes() for image in images)
 
 
-def convert(mode: str) -> Callable[[Image.Image], Image.Image]:
-    return lambda image: image.convert(mode)
+KINDS = [("jpg", "CMYK"), ("jpg", "L"), ("png", "L"), ("png", "1"), ("png", "LA"), ("png", "RGBA"),
+         ("png", "P"), ("bmp", "P"), ("webp", "RGBA")]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("suffix", "change"),
-    [
-        ("jpg", convert("CMYK")),
-        ("jpg", convert("L")),
-        ("png", convert("L")),
-        ("png", convert("1")),
-        ("png", convert("LA")),
-        ("png", convert("RGBA")),
-        ("png", lambda image: image.quantize(8)),
-        ("bmp", lambda image: image.quantize(8)),
-        ("webp", convert("RGBA")),
-    ],
-)
-def test_all_modes_become_rgb(
-    tmp_path: Path, suffix: str, change: Callable[[Image.Image], Image.Image]
-) -> None:
+@pytest.mark.parametrize(("suffix", "mode"), KINDS)
+def test_all_modes_become_rgb(tmp_path: Path, suffix: str, mode: str) -> None:
     path = tmp_path / f"x.{suffix}"
-    change(picture()).save(path)
+    image = picture()
+    (image.quantize(8) if mode == "P" else image.convert(mode)).save(path)
     image = load_images(f"folder:{tmp_path}").open(0)
     assert image.mode == "RGB"
     assert image.tobytes() == default_loader(str(path)).tobytes()

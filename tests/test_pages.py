@@ -8,7 +8,6 @@ from matplotlib.colors import to_rgb
 
 from sanitygap.attribution import METHODS
 from sanitygap.chapters.gap.plots import contradictions
-from sanitygap.chapters.randomization.show import seed_numbers
 from sanitygap.chapters.theorem_2 import show_activations
 from sanitygap.figures.methods import family, styles
 from sanitygap.pages import marked
@@ -43,29 +42,6 @@ def test_redrawn_plate_shows_the_pairs_of_the_criterion():
     assert alone["mean"] == pytest.approx(20 / 200)
     assert np.isnan(alone["low"])
     assert "4 redraws an image" in plate.caption
-
-
-def rows(seed: int, values: dict[str, list[float]], stages: tuple[str, ...]) -> pd.DataFrame:
-    return pd.DataFrame(
-        [
-            {"image": f"{image}.png", "method": method, "seed": seed, "stage": stage,
-             "order": "top-down", "sign": "signed", "ssim": value + 0.1 * place}
-            for method, of_images in values.items()
-            for image, value in enumerate(of_images)
-            for place, stage in enumerate(stages)
-        ]
-    )  # fmt: skip
-
-
-def test_draws_are_compared_on_common_images_steps_and_methods() -> None:
-    own = rows(0, {"gradient": [0.1, 0.3, 0.9], "smoothgrad": [0.5, 0.5, 0.5]}, ("fc", "conv", "x"))
-    others = rows(1, {"gradient": [0.2, 0.6]}, ("fc", "conv"))
-    numbers = seed_numbers(own, others)
-    assert list(numbers["method"]) == ["gradient", "gradient"]
-    # images 0 and 1, steps fc (+0) and conv (+0.1)
-    assert numbers.set_index("seed")["ssim"].to_dict() == pytest.approx({0: 0.25, 1: 0.45})
-    assert numbers["mean"].to_list() == pytest.approx([0.35, 0.35])
-    assert set(numbers["n"]) == {2}
 
 
 def test_marks_of_the_ledger_become_html():

@@ -1,7 +1,5 @@
 """Views that readers step through, and the networks of the gallery."""
 
-from xml.etree import ElementTree
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -42,14 +40,6 @@ def stepper(**changes: object) -> Stepper:
         ),
     }
     return Stepper(**(arguments | changes))  # type: ignore[arg-type]
-
-
-def test_html_is_well_formed_and_free_of_ids() -> None:
-    view = stepper()
-    both = ElementTree.fromstring(f"<main>{view.html()}{view.html()}</main>")
-    assert len(both.findall("div[@class='stepper']")) == 2
-    assert [element for element in both.iter() if "id" in element.attrib] == []
-    assert not [element for element in both.iter() for name in element.attrib if name[:2] == "on"]
 
 
 def test_regions_uncover_the_picture_beneath() -> None:

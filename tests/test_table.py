@@ -69,11 +69,6 @@ def test_parts_are_one_item_of_each_parameter_and_a_batch(context, monkeypatch):
     pd.testing.assert_frame_equal(again, rows.sort_values(keys, ignore_index=True))
 
 
-def test_seeds_are_the_runs_where_none_are_given(context):
-    table.table("measured", by=["seeds"])(images_and_items)
-    assert set(whole(TABLES["measured"].parts(context))["seed"]) == {3}
-
-
 def test_parameters_are_given_or_the_profiles_or_the_defaults(context):
     table.table("measured", quick={"copies": 2, "max_images": 1})(images_and_items)
     entry = TABLES["measured"]

@@ -10,17 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sanitygap.axioms import balance, scenarios, store
+from sanitygap.axioms import balance, placement, scenarios, store
 from sanitygap.axioms.generate import Generation
 from sanitygap.axioms.metrics import METRICS, metric_of
-from sanitygap.axioms.placement import (
-    apart,
-    draw_place,
-    patch_size,
-    regions,
-    slopes_of_pixels,
-    to_inputs,
-)
 from sanitygap.axioms.prior import DecoderPrior
 from sanitygap.axioms.recipes import Recipe
 from sanitygap.axioms.samples import outputs
@@ -74,13 +66,13 @@ def test_decoders_side_by_side_equal_each_alone_and_a_restart_is_a_fresh_start()
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([32, 57, 224]))
 def test_patches_never_overlap_and_lie_inside(seed, size):
-    place = draw_place(size, 2, seed)
-    side = patch_size(size)
-    masks = regions(place, side)
+    place = placement.draw_place(size, 2, seed)
+    side = placement.patch_size(size)
+    masks = placement.regions(place, side)
     assert masks.sum() == 2 * side * side
     assert not (masks[0] & masks[1]).any()
-    assert apart(*place.corners, side)
-    again = draw_place(size, 2, seed)
+    assert placement.apart(*place.corners, side)
+    again = placement.draw_place(size, 2, seed)
     assert again.corners == place.corners
     assert torch.equal(again.background, place.background)
 
@@ -89,16 +81,18 @@ def test_inputs_are_the_inverse_of_the_display_and_slopes_follow_the_chain_rule(
     model = tiny()
     pixels = torch.rand(2, 3, 40, 40)
     assert torch.allclose(
-        model.preprocessing.to_rgb(to_inputs(model.preprocessing, pixels)), pixels, atol=1e-5
+        model.preprocessing.to_rgb(placement.to_inputs(model.preprocessing, pixels)),
+        pixels,
+        atol=1e-5,
     )
     leaf = pixels.clone().requires_grad_()
     direct = torch.autograd.grad(
-        model.module(to_inputs(model.preprocessing, leaf))[:, 1].sum(), leaf
+        model.module(placement.to_inputs(model.preprocessing, leaf))[:, 1].sum(), leaf
     )[0]
-    inputs = to_inputs(model.preprocessing, pixels).requires_grad_()
+    inputs = placement.to_inputs(model.preprocessing, pixels).requires_grad_()
     slopes = torch.autograd.grad(model.module(inputs)[:, 1].sum(), inputs)[0]
     assert torch.allclose(
-        slopes_of_pixels(model.preprocessing, slopes), direct, rtol=1e-4, atol=1e-5
+        placement.slopes_of_pixels(model.preprocessing, slopes), direct, rtol=1e-4, atol=1e-5
     )
 
 

@@ -189,23 +189,6 @@ def test_rules_with_biases_equal_zennits(ours, theirs, signed):
     torch.testing.assert_close(through(ours, module, inputs, relevance), expected)
 
 
-def test_adaptive_beta_solves_equation_10_and_the_printed_one_does_not():
-    positive = torch.rand(1000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    negative = positive * torch.linspace(0, 0.749, 1000, dtype=torch.float64)
-    beta = adaptive_beta(positive, negative)
-    assert torch.allclose(beta / (1 + beta), negative / positive)
-    printed = printed_adaptive_beta(positive, negative)
-    assert float(printed.max()) < 0.5
-    assert float((printed / (1 + printed) - negative / positive).abs().max()) > 0.4
-    assert printed_adaptive_beta(torch.zeros(1), torch.zeros(1)).item() == 0
-
-
-def test_adaptive_beta_is_capped_at_3_and_0_where_no_beta_solves_the_equation():
-    positive = torch.tensor([1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
-    negative = torch.tensor([0.8, 0.9999, 1.0, 2.0, 0.0, 1.0, 0.0])
-    assert adaptive_beta(positive, negative).tolist() == [3, 3, 0, 0, 0, 0, 0]
-
-
 @pytest.mark.parametrize("kernel", [(2, 2, 0), (3, 2, 1)], ids=["apart", "overlapping"])
 @pytest.mark.parametrize("kind", ["max", "average", "adaptive"])
 def test_pooling_by_squared_activations(kind, kernel):

@@ -3,13 +3,12 @@
 import gc
 import weakref
 
-import numpy as np
 import pytest
 import torch
 
 from sanitygap.attribution import METHODS, Sampling
 from sanitygap.attribution.method import Request
-from sanitygap.chapters.randomization.small_tasks import TASKS, accuracy, examples, trained_network
+from sanitygap.chapters.randomization.small_tasks import accuracy, examples, trained_network
 from sanitygap.images import load_images
 from sanitygap.models import Explainable, Preprocessing
 from sanitygap.randomization import RandomTwin, draw, steps
@@ -99,19 +98,6 @@ def test_only_one_chunk_of_images_is_held_at_a_time(monkeypatch: pytest.MonkeyPa
     assert rows == 8 * 2
     assert len(held) >= 4
     assert max(alive) == 0
-
-
-@pytest.mark.parametrize("task", list(TASKS))
-def test_examples_are_images_with_labels_and_repeatable(task):
-    first, again = (examples(task, 12, 0, train=True) for _ in range(2))
-    assert first.images.shape == (12, 32, 32, 3)
-    assert first.images.dtype == np.uint8
-    assert set(first.labels) <= set(range(10))
-    assert (first.images == again.images).all()
-    assert (first.images != examples(task, 12, 1, train=True).images).any()
-    as_set = first.as_set(task)
-    assert as_set.labels == tuple(first.labels)
-    assert (np.asarray(as_set.open(3)) == first.images[3]).all()
 
 
 def test_a_trained_network_beats_chance_and_is_repeatable():
