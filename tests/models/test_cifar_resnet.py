@@ -28,16 +28,13 @@ def published_state(depth: int) -> dict[str, torch.Tensor]:
     def draw(name: str, like: torch.Tensor) -> torch.Tensor:
         if like.ndim > 1:
             return torch.randn(like.shape, generator=source) * (2 / like[0].numel()) ** 0.5
+        if name.endswith("tracked"):
+            return torch.tensor(7)
         value = torch.rand(like.shape, generator=source)
         return value + 0.5 if name.endswith(("weight", "running_var")) else value - 0.5
 
     state = CifarResNet(depth).state_dict()
-    return {
-        f"module.{name.removeprefix('stem.')}": torch.tensor(7)
-        if name.endswith("tracked")
-        else draw(name, value)
-        for name, value in state.items()
-    }
+    return {f"module.{n.removeprefix('stem.')}": draw(n, value) for n, value in state.items()}
 
 
 def plainly(state: dict[str, torch.Tensor], inputs: torch.Tensor, depth: int) -> torch.Tensor:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 from torchvision import models
-from torchvision.models import VGG
 
 from sanitygap.attribution import attribute, unpooled
 from sanitygap.attribution.lrp import PRESETS
@@ -88,8 +87,6 @@ def test_only_a_normalisation_of_a_convolutions_very_output_is_merged():
 #: sides of the smallest inputs in pixels on which each network is tried
 NETWORKS = {
     "resnet18": 32,
-    "resnet50": 32,
-    "vgg16": 32,
     "vgg16_bn": 32,
     "densenet121": 32,  # normalises concatenations; bare ReLU and pooling
     "efficientnet_b0": 32,  # squeeze-and-excitation, SiLU, bare additions
@@ -111,7 +108,10 @@ def untrained(name: str) -> tuple[Explainable, torch.Tensor]:
     elif name == "cifar_resnet20":
         module = CifarResNet(20)
     elif name.startswith("vgg"):  # with dense layers small enough for a test
-        module = VGG(models.get_model(name, init_weights=False).features, 9, init_weights=False)
+        module = models.get_model(name, init_weights=False)
+        module.avgpool = nn.AdaptiveAvgPool2d(2)
+        head = (nn.Linear(512 * 4, 256), nn.ReLU(), nn.Dropout(), nn.Linear(256, 9))
+        module.classifier = nn.Sequential(*head)
     else:
         options = {"aux_logits": False, "init_weights": False} if name == "inception_v3" else {}
         module = models.get_model(name, weights=None, **options)
@@ -226,13 +226,12 @@ def test_weights_are_random_while_lrp_runs(shrunk, cat_and_coffee):
             assert gap < 1e-4 * ours.abs().max(), name
 
 
-@pytest.mark.parametrize("order", ["top-down", "bottom-up"])
-def test_the_network_is_bit_identical_after_a_randomisation_test(shrunk, order):
+def test_the_network_is_bit_identical_after_a_randomisation_test(shrunk):
     before, state = weights_sha256(shrunk.module), copy.deepcopy(shrunk.module.state_dict())
     photos = load_images("photos").select([0])
     context = Context(lambda: shrunk, lambda: photos, seed=0)
     methods = ["gradient", "guided-backprop", "lrp-epsilon-plus", "lrp-gamma-box"]
-    table = measure("randomization", context, methods=methods, order=order, n_steps=2)
+    table = measure("randomization", context, methods=methods, n_steps=2)
     assert weights_sha256(shrunk.module) == before
     after = shrunk.module.state_dict()
     assert all(torch.equal(state[name], after[name]) for name in state)
