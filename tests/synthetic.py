@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sanitygap.claims import CriterionContext, Verdict, find_claim, judge
+
 Change = Callable[[dict[str, pd.DataFrame]], None]
 
 
@@ -61,3 +63,11 @@ def grown(verdicts: str, *changes: Change) -> list[tuple[str, list[Change]]]:
     """Verdicts after one change, two changes, three ..."""
     values = verdicts.split()
     return [(value, list(changes[: place + 1])) for place, value in enumerate(values)]
+
+
+def verdict(
+    claim: str, tables: Mapping[str, pd.DataFrame], model: str = "efficientnet_lite0",
+    images: str = "photos", count: int = 20,
+) -> Verdict:  # fmt: skip
+    """What the criterion of a claim says of these tables."""
+    return judge(claim, tables, CriterionContext.of(find_claim(claim), model, images, count))

@@ -14,52 +14,18 @@ import pytest
 import sanitygap
 from sanitygap import cli
 from sanitygap.comparison import METRICS
-from tests.models.tiny import TINY, photographs, project
-
-NOTEBOOK = """\
----
-jupytext:
-  text_representation:
-    extension: .md
-    format_name: myst
-kernelspec:
-  display_name: Python 3
-  language: python
-  name: python3
----
-
-# A page
-
-```{code-cell} ipython3
-:tags: [parameters]
-run = "live"
-profile = "quick"
-model = "efficientnet_lite0"
-images = "photos"
-n_images = None
-device = "cpu"
-seed = 0
-n_steps = None
-```
-
-```{code-cell} ipython3
-print(run)
-```
-"""
+from tests.book.toy import PAGES
+from tests.cases import cases
+from tests.models.tiny import TINY, project
 
 SMALL = ["-p", 'methods=["gradient", "noise"]']
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return photographs(tmp_path_factory.mktemp("images") / "folder", 12)
 
 
 @pytest.fixture
 def root(tmp_path, monkeypatch) -> Path:
     """A book with one page, which is the working directory."""
     made = project(tmp_path / "book")
-    (made / "notebooks" / "page.md").write_text(NOTEBOOK, encoding="utf-8")
+    shutil.copy(PAGES / "page.md", made / "notebooks")
     monkeypatch.chdir(made)
     return made
 
@@ -129,54 +95,9 @@ def test_bad_input_to_the_command_as_it_is_installed(root):
 # --- bad input -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["bogus"], "No such command 'bogus'"),
-        (["compute"], "Missing argument"),
-        (["compute", "randomization", "--nope"], "No such option: --nope"),
-        (["compute", "randomization", "--n-images", "many"], "Invalid value for '--n-images'"),
-        (["compute", "randomisation"], "did you mean randomization"),
-        (["compute", "randomization", "--profile", "fast"], "'smoke', 'quick' or 'full'"),
-        (["compute", "randomization", "--run", "a/b"], "'a/b' cannot name a run"),
-        (["compute", "randomization", "--shard", "5/4"], "a shard is written like 2/4"),
-        (["compute", "randomization", "--seed", "-1"], "'seed'"),
-        (["compute", "randomization", "-p", "seed=3"], "write --seed instead"),
-        (["compute", "randomization", "--images", "folder:nowhere"], "there is no folder nowhere"),
-        (["compute", "randomization", "--n-images", "500"], "500 images were asked for"),
-        (["compute", "randomization", "--device", "cuda:99"], "'cuda:99' cannot be used"),
-        (["check-model", "tests.models.tiny:tuple_output"], "returns a tuple"),
-        (["execute", "pagee"], "did you mean page"),
-        (["execute", "page", "--model", "nonsense"], "unknown model 'nonsense'"),
-        (["execute", "page", "--model", TINY, "-p", "n_stops=3"], "has no parameter 'n_stops'"),
-        (["execute", "page", "--model", TINY, "-p", "run=x"], "write --run instead"),
-        (["claims", "--run", "nowhere"], "unknown run 'nowhere'"),
-        (["verify", "--run", "nowhere"], "unknown run 'nowhere'"),
-        (["record", "live", "reference"], "no finished table"),
-        (["record", "live", "reference", "--table", "occlusion"], "no finished table"),
-        (["judge", "nowhere"], "unknown run 'nowhere'"),
-        (["join", "live", "shard-1"], "'shard-1' has no parts"),
-        (["features", "nonsense"], "unknown model 'nonsense'"),
-        (["features", TINY, "--attempts", "0"], "Invalid value for '--attempts'"),
-        (["fetch", "everything"], "everything"),
-    ],
-)
+@pytest.mark.parametrize(("arguments", "words"), cases("commands"))
 def test_bad_input(refused, arguments, words):
     assert words in refused(*arguments)
-
-
-def test_a_failing_page_is_told_in_one_line(root, sanitygap_):
-    page = root / "notebooks" / "page.md"
-    text = page.read_text(encoding="utf-8").replace("print(run)", "1 / 0")
-    page.write_text(text, encoding="utf-8")
-    status, out, err = sanitygap_(
-        "execute", "page", "--profile", "smoke", "--model", TINY, "--n-images", "2"
-    )
-    progress, mark, said = err.partition("sanitygap: ")
-    assert set(progress.split()) & {"page:"}
-    line = assert_refused(status, out, mark + said)
-    assert "ZeroDivisionError: division by zero" in line
-    assert "book/_executed/live/page.failed.ipynb" in line
 
 
 # --- good input ----------------------------------------------------------------------------------

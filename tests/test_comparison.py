@@ -12,7 +12,6 @@ from sanitygap.comparison import (
     find_run,
     largest_difference,
     measure_again,
-    on_shared_steps,
 )
 from sanitygap.errors import UsageError
 from sanitygap.runs import Study, open_run
@@ -40,27 +39,6 @@ def test_a_true_difference_is_found_and_equality_is_not_called_one():
     assert rows["recorded_n"].tolist() == [200, 200]
     assert (rows["live_low"] < rows["live"]).all()
     assert (rows["recorded"] < rows["recorded_high"]).all()
-
-
-def test_p_values_equal_those_of_an_exact_permutation_test():
-    from itertools import combinations
-
-    first, second = np.array([0.1, 0.4, 0.35]), np.array([0.5, 0.9, 0.2, 0.8])
-    both = np.concatenate([first, second])
-    observed = first.mean() - second.mean()
-    splits = [list(chosen) for chosen in combinations(range(7), 3)]
-    gaps = np.array([both[c].mean() - np.delete(both, c).mean() for c in splits])
-    tails = np.mean(gaps <= observed + 1e-12), np.mean(gaps >= observed - 1e-12)
-    rows = compare(pd.DataFrame({"a": first}), pd.DataFrame({"a": second}))
-    assert rows.loc[0, "p_holm"] == pytest.approx(2 * min(tails))
-
-
-def test_only_steps_that_both_hold_are_compared():
-    first = pd.DataFrame({"step": [1, 1, 3, 5], "ssim": range(4)})
-    second = pd.DataFrame({"step": [1, 2, 5], "ssim": range(3)})
-    ours, theirs = on_shared_steps(first, second)
-    assert ours["ssim"].tolist() == [0, 1, 3]
-    assert theirs["ssim"].tolist() == [0, 2]
 
 
 def held_run(folder, rng, n, shift=0.0, without=()):

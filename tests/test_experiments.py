@@ -1,15 +1,18 @@
-"""Experiments: chunks, their addresses, and that numbers do not depend on how work is cut up."""
+"""Experiments: chunks, their addresses, and tables about outliers, regions and relevance."""
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from sanitygap import table as room
-from sanitygap.images import load_images
-from sanitygap.models import load_model
+from sanitygap.attribution import attribute
+from sanitygap.chapters.attribution_maps.measure import METHODS
+from sanitygap.chapters.attribution_maps.show import relevance_sums
+from sanitygap.chapters.occlusion.measure import FeatureCloud, respond
 from sanitygap.table import PROFILES, Context
 from sanitygap.tables import TABLES
-from tests.models.tiny import TINY, photographs
+from tests.tables import measure, tiny_context
 
 #: settings that make tables small, of each kind of measuring function
 SMALL = {
@@ -24,24 +27,13 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return photographs(tmp_path_factory.mktemp("images") / "folder")
-
-
 @pytest.fixture
 def context(folder):
-    """The tiny network and 21 photographs."""
-    return make_context(folder)
-
-
-def make_context(folder, seed: int = 0, n: int | None = None) -> Context:
-    return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}", n), seed)
+    return tiny_context(folder)
 
 
 def table(context: Context, name: str, **parameters) -> pd.DataFrame:
-    chunks = TABLES[name].parts(context, **SMALL[name], **parameters)
-    return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
+    return measure(name, context, **SMALL[name] | parameters)
 
 
 def keyed(frame: pd.DataFrame) -> pd.DataFrame:
@@ -72,8 +64,8 @@ def test_numbers_do_not_depend_on_the_size_of_a_chunk(context, name, monkeypatch
 
 @pytest.mark.parametrize("name", ["randomization", "occlusion"])
 def test_same_seed_same_numbers_and_another_seed_others(folder, name):
-    first, again = (table(make_context(folder, 0), name, max_images=2) for _ in range(2))
-    other = table(make_context(folder, 1), name, max_images=2)
+    first, again = (table(tiny_context(folder), name, max_images=2) for _ in range(2))
+    other = table(tiny_context(folder, seed=1), name, max_images=2)
     pd.testing.assert_frame_equal(first, again, check_exact=True)
     value = {"randomization": "ssim", "occlusion": "logit"}[name]
     same = keyed(first)[value].to_numpy() == keyed(other)[value].to_numpy()
@@ -93,29 +85,62 @@ def test_a_method_alone_gives_the_numbers_that_it_gives_among_others(context):
     np.testing.assert_allclose(everything.loc[alone.index, "ssim"], alone["ssim"], atol=1e-6)
 
 
-def test_the_shares_of_random_parameters(context):
-    frame = table(context, "randomization", methods=["noise"], order="top-down", max_images=1)
-    module = context.model.module
-    total = sum(parameter.numel() for parameter in module.parameters())
-    head = sum(parameter.numel() for parameter in module.fc.parameters())
-    shares = frame.groupby("step")["random_parameters"].first()
-    assert shares.index.tolist() == [1, 4]
-    assert shares.tolist() == [pytest.approx(head / total), 1.0]
+@pytest.fixture
+def seven(folder):
+    return tiny_context(folder, 7)
 
 
-def test_curves_of_both_rankings_and_the_greedy_order(context):
-    """The first region of the greedy order hurts at least as much as that of any map."""
-    frame = table(context, "occlusion", methods=["guided-backprop", "noise"], max_images=2)
-    rankings = frame.pivot_table("softmax", ["image", "regions"], ["method", "reduction"])
-    assert set(rankings) == {
-        (method, reduction)
-        for method in ("guided-backprop", "noise")
-        for reduction in ("signed", "sum-abs")
-    }
-    assert (rankings.loc[(slice(None), 0), :].std(axis=1) < 1e-6).all(), "nothing is hidden yet"
-    [chunk] = TABLES["greedy-occlusion"].parts(context, patch=8, regions=3, max_images=2)
-    best = chunk.compute()
-    assert list(best) == list(TABLES["greedy-occlusion"].columns)
-    first = best[best["regions"] == 1].set_index("image")["softmax"]
-    for _, column in rankings.xs(1, level="regions").items():
-        assert (first <= column[first.index] + 1e-6).all()
+def test_distance_is_to_other_images_only(seven):
+    frame = table(seven, "outlier-images", seeds=(0,))
+    plain = frame[frame["replacement"] == "none"].set_index("position")
+    assert (plain[["color_mean", "color_variance"]] == 0).all(axis=None)
+    inputs = seven.batch(range(7)).inputs
+    both = [respond(seven.model, x).features for x in (inputs, inputs.flip(3))]
+    held_out = [0, 5]  # every fifth of seven images
+    others = [number for number in range(7) if number not in held_out]
+    cloud = FeatureCloud(torch.cat([features[others] for features in both]))
+    for number in held_out:
+        expected = float(cloud.distance(both[0][[number]]))
+        assert plain.loc[number, "distance"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_null_uses_the_next_images_of_the_set(seven):
+    """The correlation with image 1's activity, found for image 0, with one other image asked."""
+    from sanitygap.chapters.theorem_2.measure import kept_features, spread
+    from sanitygap.partition import energy
+    from sanitygap.randomization import RandomTwin
+    from sanitygap.similarity import pearson, ranks
+
+    frame = table(seven, "activated-regions", methods=["gradient"], others=1, redraws=1)
+    step = int(frame["step"].iloc[0])
+    stages = seven.model.stages[:step]
+    batch = seven.batch([0, 1, 6])
+    activity = spread(energy(kept_features(seven.model, batch.inputs, stages[-1])), (32, 32))
+    with RandomTwin(seven.model, 0).redrawn(stages):
+        keys = batch.seeds(0, stages[-1].name)
+        maps = attribute(seven.model, batch.inputs, batch.targets, ["gradient"], keys)["gradient"]
+    rows = frame[frame["step"] == step].set_index("position")
+    for image, other in ((0, 1), (2, 0)):  # the last image's next is the first
+        expected = pearson(ranks(maps[[image]].abs()), ranks(activity[[other]]))
+        position = (0, 1, 6)[image]
+        assert rows.loc[position, "spearman_others"] == pytest.approx(float(expected), abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def three(folder):
+    return tiny_context(folder, 3)
+
+
+@pytest.fixture(scope="module")
+def flow(three):
+    return measure("relevance-flow", three)
+
+
+def test_it_starts_with_1_and_adds_up_to_1(flow):
+    first = flow[flow["depth"] == 1]
+    np.testing.assert_allclose(first["entered"], 1, atol=1e-5)
+    sums = relevance_sums(flow)
+    np.testing.assert_allclose(sums["total"], 1, atol=1e-4)
+    assert len(sums) == 3 * len(METHODS)
+    biases = sums.index.get_level_values("method").str.endswith("@biases")
+    assert (sums["pixels"][biases] < 0.99).any()  # this network has biases

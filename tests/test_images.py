@@ -1,23 +1,20 @@
 """Image sets: order, labels, hashes and decoding, on small images made here."""
 
-import contextlib
 import gzip
 import hashlib
 import tomllib
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageFile
 from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import default_loader
 
 from sanitygap.errors import UsageError
-from sanitygap.images import ImageSet, load_images
+from sanitygap.images import load_images
+from tests.cases import cases
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (24, 16)) -> Image.Image:
@@ -72,15 +69,6 @@ def test_take_is_nested_and_fixed_by_the_seed() -> None:
     assert load_images("digits", 100).names == fewer.names
 
 
-def test_take_ignores_the_listed_order() -> None:
-    images = load_images("photos")
-    backwards = images[::-1]
-    assert backwards.names == images.names[::-1]
-    assert backwards.take(4).names == images.take(4).names
-    assert images.take(len(images)).names == images.names
-    assert images.take(4).sha256 != images.take(5)[1:].sha256
-
-
 # ---- hashes and keys
 
 
@@ -107,26 +95,7 @@ def test_hash_depends_on_names_bytes_and_order_alone(folder: Path, tmp_path: Pat
     assert load_images(f"folder:{moved}").sha256 != renamed.sha256
 
 
-def test_keys_come_from_the_names_alone() -> None:
-    images = load_images("digits")
-    expected = [int(hashlib.sha256(n.encode()).hexdigest()[:16], 16) >> 1 for n in images.names]
-    assert list(images.keys) == expected
-    assert images.take(50).keys == tuple(
-        expected[images.names.index(name)] for name in images.take(50).names
-    )
-    assert len(set(expected)) == len(expected)
-
-
 # ---- folders
-
-
-def test_flat_folder_is_sorted_and_unlabelled(folder: Path) -> None:
-    images = load_images(f"folder:{folder}")
-    assert images.names == tuple(sorted(file.name for file in folder.glob("image*")))
-    assert len(images) == 12
-    assert images.labels == (None,) * 12
-    for name, image in zip(images.names, images, strict=True):
-        assert image.tobytes() == default_loader(str(folder / name)).tobytes()
 
 
 def test_class_folders_agree_with_torchvision(tmp_path: Path) -> None:
@@ -190,41 +159,18 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     assert all(image.tobytes() == upright.tobytes() for image in images)
 
 
-def convert(mode: str) -> Callable[[Image.Image], Image.Image]:
-    return lambda image: image.convert(mode)
+KINDS = [("jpg", "CMYK"), ("jpg", "L"), ("png", "L"), ("png", "1"), ("png", "LA"), ("png", "RGBA"),
+         ("png", "P"), ("bmp", "P"), ("webp", "RGBA")]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("suffix", "change"),
-    [
-        ("jpg", convert("CMYK")),
-        ("jpg", convert("L")),
-        ("png", convert("L")),
-        ("png", convert("1")),
-        ("png", convert("LA")),
-        ("png", convert("RGBA")),
-        ("png", lambda image: image.quantize(8)),
-        ("bmp", lambda image: image.quantize(8)),
-        ("webp", convert("RGBA")),
-    ],
-)
-def test_all_modes_become_rgb(
-    tmp_path: Path, suffix: str, change: Callable[[Image.Image], Image.Image]
-) -> None:
+@pytest.mark.parametrize(("suffix", "mode"), KINDS)
+def test_all_modes_become_rgb(tmp_path: Path, suffix: str, mode: str) -> None:
     path = tmp_path / f"x.{suffix}"
-    change(picture()).save(path)
+    image = picture()
+    (image.quantize(8) if mode == "P" else image.convert(mode)).save(path)
     image = load_images(f"folder:{tmp_path}").open(0)
     assert image.mode == "RGB"
     assert image.tobytes() == default_loader(str(path)).tobytes()
-
-
-def test_palette_with_transparency_needs_no_warning(tmp_path: Path) -> None:
-    palette = picture().quantize(8)
-    palette.save(tmp_path / "x.png", transparency=bytes(range(8)))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        image = load_images(f"folder:{tmp_path}").open(0)
-    assert image.tobytes() == palette.convert("RGB").tobytes()
 
 
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
@@ -266,30 +212,6 @@ def test_only_selected_images_are_checked(folder: Path) -> None:
         load_images(f"folder:{folder}")
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(
-    suffix=st.sampled_from(["jpg", "png", "webp", "bmp"]),
-    at=st.floats(0, 1, exclude_max=True),
-    junk=st.binary(min_size=1, max_size=6),
-)
-def test_mutilated_files_decode_or_are_refused(
-    tmp_path: Path, suffix: str, at: float, junk: bytes
-) -> None:
-    path = tmp_path / f"x.{suffix}"
-    picture().save(path)
-    content = bytearray(path.read_bytes())
-    start = int(at * len(content))
-    content[start : start + len(junk)] = junk
-    path.write_bytes(content)
-    images = ImageSet("own", ("x",), (None,), (path,))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with contextlib.suppress(UsageError):
-            assert images.open(0).mode == "RGB"
-
-
 # ---- ImageNet
 
 
@@ -300,23 +222,7 @@ def validation(tmp_path: Path) -> Path:
     return tmp_path / "val"
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        (
-            "LOC_val_solution.csv",
-            "ImageId,PredictionString\nILSVRC2012_val_00000003,n15075141 1 2 3 4\n"
-            "ILSVRC2012_val_00000001,n01440764 1 2 3 4 n01440764 5 6 7 8\n"
-            "ILSVRC2012_val_00000002,n02123045 1 2 3 4\n",
-        ),
-        (
-            "val.txt",
-            "ILSVRC2012_val_00000001.JPEG 0\nILSVRC2012_val_00000002.JPEG 281\n"
-            "ILSVRC2012_val_00000003.JPEG 999\n",
-        ),
-        ("imagenet_2012_validation_synset_labels.txt", "n01440764\nn02123045\nn15075141\n"),
-    ],
-)
+@pytest.mark.parametrize(("name", "text"), cases("validation labels"))
 @pytest.mark.parametrize("inside", [True, False])
 def test_flat_validation_folder(validation: Path, name: str, text: str, inside: bool) -> None:
     (validation if inside else validation.parent).joinpath(name).write_text(text)
@@ -337,15 +243,7 @@ def test_validation_class_folders(validation: Path, tmp_path: Path) -> None:
         load_images(f"imagenet-val:{classes}")
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        (None, "put a ground truth"),
-        ("490\n361\n171\n", "line 1 .*does not name"),
-        ("ILSVRC2012_val_00000001.JPEG 1000\n", "line 1 .*does not name"),
-        ("ILSVRC2012_val_00000001.JPEG 5\n", "ILSVRC2012_val_00000002.JPEG"),
-    ],
-)
+@pytest.mark.parametrize(("text", "words"), cases("ground truth"))
 def test_unusable_ground_truth_is_refused(validation: Path, text: str | None, words: str) -> None:
     if text is not None:
         (validation / "val.txt").write_text(text)
@@ -380,20 +278,7 @@ def test_mnist_reads_torchvisions_folder(tmp_path: Path, kind: str, prefix: str)
 # ---- specs
 
 
-@pytest.mark.parametrize(
-    ("spec", "words"),
-    [
-        ("photo", "did you mean photos"),
-        ("fashon-mnist", "did you mean fashion-mnist"),
-        ("imagenet_sample", "did you mean imagenet-sample"),
-        ("quite/unlike/any", "known: .*folder:PATH"),
-        ("folder", "write folder:PATH"),
-        ("folder:", "write folder:PATH"),
-        ("imagenet-val", "write imagenet-val:PATH"),
-        ("photos:here", "write photos "),
-        ("mnist:no/such/folder", "there is no folder"),
-    ],
-)
+@pytest.mark.parametrize(("spec", "words"), cases("images"))
 def test_unusable_specs_are_refused(spec: str, words: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         load_images(spec)

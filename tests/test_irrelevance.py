@@ -9,45 +9,18 @@ from sanitygap.attribution import attribute
 from sanitygap.chapters.irrelevance import judge as criteria
 from sanitygap.chapters.irrelevance.judge import beyond_null
 from sanitygap.chapters.irrelevance.measure import smoothed
-from sanitygap.claims import CriterionContext, find_claim, judge
-from sanitygap.images import load_images
 from sanitygap.judge import FIGURE_METHODS
-from sanitygap.models import load_model
 from sanitygap.partition import cut_model, feature_sum
 from sanitygap.randomization import RandomTwin
 from sanitygap.similarity import pearson
-from sanitygap.table import Context
-from sanitygap.tables import TABLES
 from tests import synthetic
-from tests.models.tiny import TINY, photographs
-
-SMALL = {
-    "irrelevance": {"redraws": 2, "max_images": 4},
-    "ignored-tiles": {"redraws": 1, "side": 2, "max_images": 3},
-    "limited-change": {
-        "redraws": 2, "path_steps": 2, "noisy_copies": 2, "max_images": 3,
-        "methods": ("gradient-x-input", "lrp-epsilon-plus", "noise"),
-    },
-}  # fmt: skip
+from tests.cases import cases
+from tests.tables import measure, tiny_context
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return photographs(tmp_path_factory.mktemp("irrelevance") / "folder")
-
-
-@pytest.fixture(scope="module")
-def context(folder) -> Context:
-    return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}"), 0)
-
-
-def table(context: Context, name: str, **parameters) -> pd.DataFrame:
-    chunks = TABLES[name].parts(context, **{**SMALL[name], **parameters})
-    return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
-
-
-def test_a_row_of_the_table_against_its_definition(context):
-    frame = table(context, "irrelevance", max_images=3, shares=(3 / 4,))
+def test_a_row_of_the_table_against_its_definition(folder):
+    context = tiny_context(folder)
+    frame = measure("irrelevance", context, redraws=2, max_images=3, shares=(3 / 4,))
     model, batch = context.model, context.batch((0, 1, 2))
     cut = cut_model(model, 3 / 4)
 
@@ -71,10 +44,6 @@ def test_a_row_of_the_table_against_its_definition(context):
             expected = pearson(a, b.roll(-other, 0))
             np.testing.assert_allclose(found, expected, atol=1e-5)
         assert set(part["other"]) == {0, 1, 2}
-
-
-def context_of(claim: str) -> CriterionContext:
-    return CriterionContext.of(find_claim(claim), "efficientnet_lite0", "photos", 20)
 
 
 KINDS = (
@@ -101,25 +70,10 @@ def made_similarities(
     return made[(made["second"] == "redrawn") | (made["seed"] == 0)]
 
 
-@pytest.mark.parametrize(
-    ("claim", "changes", "verdict"),
-    [
-        ("binder-fig4", {}, "direction"),
-        ("binder-fig4", {"signed": 0.0}, "undecided"),
-        ("binder-fig4", {"signed": -0.2}, "not-reproduced"),
-        ("binder-fig4", {"null": 0.7}, "not-reproduced"),
-        ("binder-fig4", {"redraws": 4}, "undecided"),
-        ("binder-fig4", {"second_cut": {"signed": -0.2}}, "under-specified"),
-        ("binder-fig4", {"second_cut": {"signed": 0.0}}, "undecided"),
-        ("binder-fig4-phi", {}, "direction"),
-        ("binder-fig4-phi", {"auc": 0.55}, "not-reproduced"),
-        ("binder-fig4-phi", {"null": 0.7}, "not-reproduced"),
-        ("binder-fig4-phi", {"second_cut": {"auc": 0.5}}, "under-specified"),
-    ],
-)
+@pytest.mark.parametrize(("claim", "changes", "verdict"), cases("figure 4"))
 def test_figure_4_is_refused_where_it_is_false(claim, changes, verdict, monkeypatch):
     monkeypatch.setattr(criteria, "MEASURES", ("pearson",))  # the others are judged alike
-    found = judge(claim, {"irrelevance": made_similarities(**changes)}, context_of(claim))
+    found = synthetic.verdict(claim, {"irrelevance": made_similarities(**changes)})
     assert found.value == verdict, found.evidence
     if verdict != "direction":
         assert "Not met" in found.evidence or found.reason
@@ -159,6 +113,5 @@ def made_changes(error_of_gap: float, attainable: float = 0.4, redraws: int = 5)
     ],
 )
 def test_limited_change_is_refused_where_it_is_false(changes, verdict):
-    claim = "binder-limited-change"
-    found = judge(claim, {"limited-change": changes}, context_of(claim))
+    found = synthetic.verdict("binder-limited-change", {"limited-change": changes})
     assert found.value == verdict, found.evidence

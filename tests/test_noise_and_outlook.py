@@ -8,17 +8,14 @@ from torch import nn
 from zennit.layer import Sum
 
 from sanitygap.attribution import attribute
-from sanitygap.chapters.repairs.measure import response
 from sanitygap.faithfulness import occlusion_curves
-from sanitygap.images import load_images
-from sanitygap.models import Explainable, Preprocessing, Stage, load_model
+from sanitygap.models import Preprocessing, Stage
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.randomization_test import random_share
-from sanitygap.seeds import normal
 from sanitygap.similarity import Reference, pearson
-from sanitygap.table import Context, Part
-from sanitygap.tables import TABLES
-from tests.models.tiny import TINY, photographs
+from sanitygap.table import Context
+from tests.conftest import Net
+from tests.tables import measure, tiny_context
 
 #: settings that fit the tiny network
 SMALL = {
@@ -31,63 +28,32 @@ SMALL = {
 }
 
 
-class Residual(nn.Module):
-    """A stem, a residual block with an explicit sum, and a dense layer; no ReLU above the sum."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, 4, 3, padding=1)
-        self.block = Block()
-        self.pool = nn.AdaptiveAvgPool2d(2)
-        self.flatten = nn.Flatten()
-        self.fc = nn.Linear(16, 5)
-        self.preprocessing = Preprocessing(size=32, resize=32)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(self.flatten(self.pool(self.block(self.stem(x)))))
-
-
-class Block(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(4, 4, 3, padding=1)
-        self.relu = nn.ReLU()
-        self.sum = Sum()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.sum(torch.stack([x, self.relu(self.conv(x))], dim=-1))
-
-
 def residual_network() -> nn.Module:
-    return Residual()
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return photographs(tmp_path_factory.mktemp("images") / "folder", 3)
-
-
-def make(folder, spec: str = TINY) -> Context:
-    return Context(lambda: load_model(spec), lambda: load_images(f"folder:{folder}"), 0)
+    """A stem, a residual block with an explicit sum, and a dense layer; no ReLU above the sum."""
+    stem = nn.Conv2d(3, 4, 3, padding=1)
+    block = Net(
+        lambda net, x: net.sum(torch.stack([x, net.relu(net.conv(x))], dim=-1)),
+        conv=nn.Conv2d(4, 4, 3, padding=1), relu=nn.ReLU(), sum=Sum(),
+    )  # fmt: skip
+    return Net(
+        lambda net, x: net.fc(net.flatten(net.pool(net.block(net.stem(x))))), stem=stem,
+        block=block, pool=nn.AdaptiveAvgPool2d(2), flatten=nn.Flatten(), fc=nn.Linear(16, 5),
+        preprocessing=Preprocessing(size=32, resize=32),
+    )  # fmt: skip
 
 
 @pytest.fixture
 def context(folder):
-    return make(folder)
+    return tiny_context(folder, 3)
 
 
 @pytest.fixture
 def residual(folder):
-    return make(folder, "tests.test_noise_and_outlook:residual_network")
-
-
-def chunks(context: Context, name: str, **parameters) -> list[Part]:
-    return list(TABLES[name].parts(context, **SMALL[name] | parameters))
+    return tiny_context(folder, 3, spec="tests.test_noise_and_outlook:residual_network")
 
 
 def table(context: Context, name: str, **parameters) -> pd.DataFrame:
-    frames = [chunk.compute() for chunk in chunks(context, name, **parameters)]
-    return pd.concat(frames, ignore_index=True)
+    return measure(name, context, **SMALL[name] | parameters)
 
 
 def test_noise_curve_is_the_loop_that_it_replaces(context):
@@ -158,49 +124,6 @@ def test_feature_map_stays_until_it_is_reached(context):
     with RandomTwin(model, 0).redrawn([model.stages[-1]]):
         changed = energy()
     np.testing.assert_allclose(rows["bottom-up", 1], pearson(trained, changed), atol=1e-6)
-
-
-def test_maps_of_nearby_inputs_by_hand(context):
-    """One image, one level: the disturbed image is explained for the class of the undisturbed."""
-    frame = table(context, "nearby-inputs", methods=["gradient", "noise"], levels=(0.5,))
-    batch, model = context.batch((0, 1, 2)), context.model
-    x = batch.inputs
-    extent = (x.amax((1, 2, 3)) - x.amin((1, 2, 3))).view(-1, 1, 1, 1)
-    drawn = normal(tuple(x.shape[1:]), batch.seeds(0, "direction"), x)
-
-    def gradient(inputs: torch.Tensor) -> torch.Tensor:
-        leaf = inputs.clone().requires_grad_()
-        chosen = model.module(leaf).gather(1, batch.targets[:, None]).sum()
-        return torch.autograd.grad(chosen, leaf)[0].sum(1)
-
-    expected = [
-        np.corrcoef(one.ravel(), other.ravel())[0, 1]
-        for one, other in zip(gradient(x), gradient(x + 0.5 * extent * drawn), strict=True)
-    ]
-    found = frame[frame["method"] == "gradient"].set_index("position")["correlation"]
-    np.testing.assert_allclose(found.loc[[0, 1, 2]], expected, atol=1e-5)
-    assert (frame.loc[frame["method"] == "noise", "correlation"].abs() < 0.15).all()  # drawn anew
-
-
-def test_response_is_zero_where_the_kept_part_does_not_look():
-    """A kept convolution with stride 4 and kernel 2 sees two of four rows and columns."""
-    net = nn.Sequential(
-        nn.Conv2d(3, 4, 2, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-        nn.Linear(4, 2),
-    )  # fmt: skip
-    with torch.no_grad():
-        net[0].weight.abs_()
-        net[0].bias.zero_()
-    model = Explainable(
-        "net", net.eval().requires_grad_(False), Preprocessing(size=16, resize=16),
-        (Stage("4", ("4",)), Stage("0", ("0",))),
-    )  # fmt: skip
-    relevance = response(model, torch.rand(2, 3, 16, 16) + 0.1, redrawn=1, batch_size=2)
-    seen = torch.zeros(16, 16, dtype=torch.bool)
-    for offset in (0, 1):
-        for other in (0, 1):
-            seen[offset::4, other::4] = True
-    assert torch.equal(relevance != 0, seen.expand(2, 16, 16))
 
 
 def test_residual_maps_are_what_flows_through_the_branch(residual):

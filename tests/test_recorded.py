@@ -8,6 +8,7 @@ import pytest
 from sanitygap.chapters.gap.judge import SPECIFICATIONS
 from sanitygap.claims import CriterionContext, judge, read_verdicts, registry
 from sanitygap.runs import Study
+from tests.cases import cases
 
 ROOT = Path(__file__).parents[1]
 RUNS = sorted(path.parent.name for path in (ROOT / "data" / "runs").glob("reference-*/run.json"))
@@ -44,22 +45,7 @@ def test_verdicts_follow_from_the_recorded_tables(run):
     assert dict(zip(judged["claim"], judged["verdict"], strict=True)) == stored
 
 
-@pytest.mark.parametrize(
-    ("claim", "method"),
-    [
-        ("adebayo-bone", "gradient"),
-        ("adebayo-fig27", "guided-grad-cam"),
-        ("adebayo-fig28", "gradient"),
-        ("binder-bottomup", "lrp-epsilon-plus"),
-        ("binder-gradnoise", "smoothgrad"),
-        ("binder-noise-optimal", "guided-backprop"),
-        ("binder-noise-optimal", "noise"),
-        ("binder-signed-vs-abs", "integrated-gradients"),
-        ("binder-thm4-two", "gradient"),
-        ("sriram-fig1", "captum-guided-backprop"),
-        ("sriram-future", "gradient"),
-    ],
-)
+@pytest.mark.parametrize(("claim", "method"), cases("methods that claims need"))
 def test_without_a_method_that_it_needs_a_claim_is_not_run(claim, method):
     recorded = study("reference-squeezenet1_1")
     tables = {name: recorded.table(name) for name in registry()[claim].tables}

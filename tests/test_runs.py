@@ -14,6 +14,7 @@ from sanitygap import claims as judging
 from sanitygap.claims import Criterion, Verdict, read_verdicts
 from sanitygap.errors import DamagedError, UsageError
 from sanitygap.runs import Study, open_run
+from tests.cases import cases
 from tests.models.tiny import TINY, Tiny, photographs, project
 
 #: few steps, two passes: a table of 21 images takes a fraction of a second
@@ -121,22 +122,7 @@ def test_growing_keeps_what_exists(study, written):
     assert written == []
 
 
-def test_the_same_seed_gives_the_same_numbers_and_another_does_not(study):
-    first = study("a").table("randomization", **PARAMETERS)
-    assert same(study("b").table("randomization", **PARAMETERS), first)
-    other = study("c", seed=1).table("randomization", **PARAMETERS)
-    assert not (other["ssim"] == first["ssim"]).any()
-
-
-@pytest.mark.parametrize(
-    ("changed", "words"),
-    [
-        ({"model": "squeezenet1_1"}, "is about model 'tests.models.tiny:network'"),
-        ({"images": "photos", "n_images": 3}, "is about images 'folder'"),
-        ({"seed": 1}, "is about seed 0, not 1"),
-        ({"profile": "quick"}, "is about profile 'smoke'"),
-    ],
-)
+@pytest.mark.parametrize(("changed", "words"), cases("other runs"))
 def test_one_name_is_about_one_thing(study, changed, words):
     study().table("randomization", **PARAMETERS)
     with pytest.raises(UsageError, match=words) as caught:
@@ -173,14 +159,6 @@ def test_is_current_compares_the_recorded_code_with_that_installed(study, root):
     assert not study().is_current("randomization")
     path.write_text(json.dumps(made), encoding="utf-8")
     assert study().is_current("randomization")
-
-
-def test_a_damaged_record_is_named(study):
-    made = study()
-    made.table("randomization", **PARAMETERS)
-    (made.folder / "run.json").write_text('{"settings": ', encoding="utf-8")
-    with pytest.raises(UsageError, match=r"live/run\.json is damaged"):
-        study()
 
 
 # --- killed --------------------------------------------------------------------------------------
@@ -419,37 +397,7 @@ def criteria(monkeypatch) -> dict[str, tuple[str, ...]]:
     return tables
 
 
-def test_verdicts_are_kept_with_the_run(study, judged, criteria):
-    criteria["binder-gap"] = "randomization", "occlusion"
-    made = study()
-    made.table("randomization", **PARAMETERS)
-    made.table("occlusion", methods=["gradient"], max_images=4)
-    rows = made.judge("binder-gap")
-    assert rows.to_dict("records") == [
-        {"claim": "binder-gap", "verdict": "undecided", "evidence": "2 tables.", "reason": ""}
-    ]
-    (context,) = judged
-    assert context.n_images == 4, "as many as all tables have"
-    assert context.model == TINY
-    assert context.images == "folder"
-    (record,) = json.loads((made.folder / "verdicts.json").read_text(encoding="utf-8"))
-    assert record["claim"] == "binder-gap"
-    digest = files.file_sha256(made.folder / "occlusion.parquet")
-    assert record["tables"]["occlusion"] == digest
-    archive.record_run("live", "reference-tiny")
-    again = Study(run="reference-tiny").judge("binder-gap")
-    assert again.to_dict("records") == rows.to_dict("records")
-
-
-@pytest.mark.parametrize(
-    ("tables", "images", "n_images"),
-    [
-        (("randomization", "occlusion"), "folder and digits", 4),
-        (("randomization", "step-counts"), "folder", 21),
-        (("occlusion",), "digits", 4),
-        (("step-counts",), "folder", 0),  # without images: the run's
-    ],
-)
+@pytest.mark.parametrize(("tables", "images", "n_images"), cases("images of verdicts"))
 def test_a_verdict_is_about_the_images_of_its_tables(
     study, judged, criteria, tables, images, n_images
 ):
@@ -511,17 +459,7 @@ def test_a_verdict_of_an_earlier_criterion_on_a_replaced_table_is_not_kept(study
     assert read_verdicts(folder / "verdicts.json") == []
 
 
-@pytest.mark.parametrize(
-    ("target", "table", "words"),
-    [
-        ("reference", "occlusion", "the run 'live' holds no finished table 'occlusion'"),
-        ("reference", "nonsense", "the run 'live' holds no finished table 'nonsense'"),
-        ("another", "step-counts", "there is no recorded run 'another'"),
-        ("newer", "step-counts", "there is a run 'newer' that is not recorded"),
-        ("weights", "step-counts", "'weights' is about other weights"),
-    ],
-)
-def test_tables_that_cannot_be_put_into_a_recorded_run(study, tmp_path, target, table, words):
+def test_tables_that_cannot_be_put_into_a_recorded_run(study, tmp_path):
     study().table("step-counts")
     archive.record_run("live", "reference")
     study("newer").table("step-counts")
@@ -530,8 +468,9 @@ def test_tables_that_cannot_be_put_into_a_recorded_run(study, tmp_path, target, 
     study("trained", model=f"{TINY}@{tmp_path / '1.pth'}").table("step-counts")
     recorded = archive.record_run("trained", "weights").parent
     before = {path: path.read_bytes() for path in recorded.rglob("*.*") if path.is_file()}
-    with pytest.raises(UsageError, match=words):
-        archive.record_run("live", target, tables=["step-counts", table])
+    for target, table, words in cases("recordings"):
+        with pytest.raises(UsageError, match=words):
+            archive.record_run("live", target, tables=["step-counts", table])
     after = {path: path.read_bytes() for path in recorded.rglob("*.*") if path.is_file()}
     assert after == before
 

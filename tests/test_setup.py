@@ -1,4 +1,4 @@
-"""The set-up of Binder et al.: counted steps, ways to redraw, and what their criteria refuse."""
+"""The set-up of Binder et al., sensitivity on a tiny network, and the neighbours' scores."""
 
 import pandas as pd
 import pytest
@@ -6,17 +6,18 @@ import torch
 from scipy.stats import kendalltau
 from torch import nn
 
+from sanitygap.chapters.randomization import measure as mprt
 from sanitygap.chapters.randomization.measure import FIGURE_2, measured
+from sanitygap.chapters.sriram.measure import changed_layers, paper_layers
+from sanitygap.chapters.sriram.measure import moved_weights
 from sanitygap.claims import CriterionContext, judge
 from sanitygap.errors import UsageError
-from sanitygap.images import load_images
-from sanitygap.models import load_model
-from sanitygap.randomization import Redraw
-from sanitygap.table import Context
-from sanitygap.tables import TABLES
+from sanitygap.models.explainable import Stage
+from sanitygap.randomization import RandomTwin, Redraw, steps
 from tests import synthetic
-from tests.conftest import make_explainable
-from tests.models.tiny import TINY, photographs
+from tests.cases import cases
+from tests.conftest import Net, make_explainable
+from tests.tables import measure, tiny_context
 
 ELSEWHERE = CriterionContext("squeezenet1_1", "photos", 12)
 PAPER = CriterionContext(
@@ -24,28 +25,15 @@ PAPER = CriterionContext(
 )
 
 
-@pytest.fixture(scope="module")
-def context(tmp_path_factory):
-    """The tiny network and three photographs."""
-    folder = photographs(tmp_path_factory.mktemp("images") / "folder", 3)
-    return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}"), 0)
-
-
-def table(context: Context, name: str, **parameters) -> pd.DataFrame:
-    chunks = TABLES[name].parts(context, **parameters)
-    return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
-
-
 # ---- steps
 
 
 @pytest.fixture(scope="module")
-def counted(context):
-    return table(context, "step-counts")
+def counted(folder):
+    return measure("step-counts", tiny_context(folder, 3))
 
 
 def test_counts_of_the_paper_are_refused_with_their_numbers(counted):
-    assert list(counted) == list(TABLES["step-counts"].columns)
     verdict = judge("binder-a1-counts", {"step-counts": counted}, PAPER)
     assert verdict.value == "false"
     assert verdict.numbers == {
@@ -71,32 +59,21 @@ def test_counts_hold_only_if_all_agree(counted):
 # ---- ways to redraw
 
 
-class Normalised(nn.Module):
+def normalised() -> Net:
     """A wide layer with a bias, batch normalisation and a head: enough weights to measure."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.conv = nn.Conv2d(3, 64, 5)
-        self.norm = nn.BatchNorm2d(64)
-        self.norm.running_var.uniform_(2, 3)
-        self.norm.weight.data.uniform_(2, 3)
-        self.fc = nn.Linear(64, 50)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.fc(self.norm(self.conv(x)).mean((2, 3)))
+    torch.manual_seed(0)
+    conv, norm = nn.Conv2d(3, 64, 5), nn.BatchNorm2d(64)
+    norm.running_var.uniform_(2, 3)
+    norm.weight.data.uniform_(2, 3)
+    fc = nn.Linear(64, 50)
+    return Net(
+        lambda net, x: net.fc(net.norm(net.conv(x)).mean((2, 3))), conv=conv, norm=norm, fc=fc
+    )
 
 
-@pytest.mark.parametrize(
-    ("weights", "norms", "expected"),
-    [
-        ("he-normal", "reset", ("normal", "fan-in", 1.0, "reset")),
-        ("he-uniform", "reset", ("uniform", "fan-in", 1.0, "reset")),
-        ("he-normal", "kept", ("normal", "fan-in", 1.0, "kept")),
-    ],
-)
+@pytest.mark.parametrize(("weights", "norms", "expected"), cases("redraws"))
 def test_a_redraw_is_measured(weights, norms, expected):
-    found = measured(make_explainable(Normalised()), Redraw(weights, norms), 1)
+    found = measured(make_explainable(normalised()), Redraw(weights, norms), 1)
     distribution, fan, deviation, state = expected
     assert (found["distribution"], found["fan"]) == (distribution, fan)
     assert found["deviation"] == pytest.approx(deviation, abs=0.03)
@@ -126,8 +103,8 @@ ORDERED = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
 
 
 @pytest.fixture(scope="module")
-def filled(context):
-    return table(context, "configurations")
+def filled(folder):
+    return measure("configurations", tiny_context(folder, 3))
 
 
 def verdict_of(configurations: pd.DataFrame, initializations: pd.DataFrame, context=ELSEWHERE):
@@ -155,3 +132,63 @@ def test_a_missing_field_is_refused(filled, hole):
     assert "7 of 8 fields" in verdict.evidence
     assert "images_sha256" in verdict.evidence
     assert verdict_of(filled.drop(columns="fan"), table).value == "not-reproduced"
+
+
+@pytest.fixture(scope="module")
+def context(folder):
+    return tiny_context(folder, 3)
+
+
+def test_changed_layers_sees_a_layer_that_drags_another_along(context):
+    rows = changed_layers(context.model, 0)
+    redrawn = rows[rows["stage"] != "norm1"]  # freshly made, so a reset changes nothing
+    assert (redrawn["changed"] == 1).all()
+    assert redrawn["itself"].all()
+    shared = paper_layers(context.model)
+    both = Stage("both", ("conv1", "conv2"))
+    from dataclasses import replace
+
+    wrong = replace(shared, stages=(both, *shared.stages))
+    assert (changed_layers(wrong, 0)["changed"] > 1).any()
+
+
+def test_weights_are_moved_by_the_share(context):
+    model, twin = context.model, RandomTwin(context.model, 3)
+    step = steps(model.stages, "independent")[0]
+    [name] = step.stages[0].modules
+    weight = dict(model.module.named_modules())[name].weight
+    trained = weight.detach().clone()
+    with twin.redrawn(step.stages):
+        drawn = weight.detach().clone()
+    for share in (0.0, 0.25, 1.0):
+        with moved_weights(model, twin, step, share):
+            torch.testing.assert_close(weight.data, trained + share * (drawn - trained))
+    assert torch.equal(weight.data, trained)
+    with twin.redrawn(step.stages):
+        assert torch.equal(weight.data, drawn)  # the twin's own draw was not touched
+
+
+# ---- neighbours
+
+
+def test_one_seed_gives_layers_of_one_shape_the_same_weights():
+    from tests.conftest import make_explainable
+
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        *[torch.nn.Conv2d(4, 4, 3) for _ in range(3)], torch.nn.Conv2d(4, 2, 1)
+    )
+    model = make_explainable(net)
+    trained = [layer.weight.detach().clone() for layer in net]
+    torch.manual_seed(9)
+    expected = torch.rand(1)
+    torch.manual_seed(9)
+    with mprt.reset_modules(model, ["0", "1", "2"], 5):
+        assert torch.equal(net[0].weight, net[1].weight)
+        assert not torch.equal(net[0].weight, trained[0])
+        assert torch.equal(net[3].weight, trained[3])
+    assert all(torch.equal(a, layer.weight) for a, layer in zip(trained, net, strict=True))
+    assert torch.equal(torch.rand(1), expected)  # the world's generator goes on as before
+    assert mprt.twins_of_shape(net) == pytest.approx(0.5)
+    with RandomTwin(model, 5).redrawn([Stage("all", ("0", "1", "2"))]):
+        assert not torch.equal(net[0].weight, net[1].weight)

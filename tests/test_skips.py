@@ -6,29 +6,22 @@ import pytest
 import torch
 from scipy.stats import pearsonr
 
-from sanitygap.chapters.skips import measure as residual_networks
-from sanitygap.claims import CriterionContext, find_claim, judge
+from sanitygap.chapters.skips import small_networks as residual_networks
 from sanitygap.images import load_images
-from sanitygap.models import load_model
 from sanitygap.partition import centred
 from sanitygap.randomization import RandomTwin
 from sanitygap.residual_blocks import one_layer
 from sanitygap.table import Context
-from sanitygap.tables import TABLES
 from tests import synthetic
 from tests.conftest import make_explainable
-from tests.models.tiny import TINY, photographs
+from tests.synthetic import verdict
+from tests.tables import measure
 
 SMALL = {
     "layer-logits": {"redraws": 2, "every": 3, "max_images": 3},
     "skip-relevance": {"redraws": 2, "methods": ("lrp-epsilon-plus",), "max_images": 3},
     "skip-surrogate": {"redraws": 1, "blocks": 2, "max_images": 3},
 }
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return photographs(tmp_path_factory.mktemp("skips") / "folder")
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +33,8 @@ def resnet(folder) -> Context:
     return Context(lambda: model, lambda: load_images(f"folder:{folder}"), 0)
 
 
-@pytest.fixture(scope="module")
-def tiny(folder) -> Context:
-    return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}"), 0)
-
-
 def table(context: Context, name: str, **parameters) -> pd.DataFrame:
-    chunks = TABLES[name].parts(context, **{**SMALL[name], **parameters})
-    return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
+    return measure(name, context, **SMALL[name] | parameters)
 
 
 def test_logits_after_a_redraw_against_whole_passes(resnet):
@@ -102,33 +89,15 @@ def test_a_whole_map_that_is_a_sum_is_the_whole_map(resnet):
         np.testing.assert_allclose(second[column], alone[column], atol=1e-4)
 
 
-def context_of(claim: str, model: str = "efficientnet_lite0") -> CriterionContext:
-    return CriterionContext.of(find_claim(claim), model, "photos", 20)
-
-
-def made_logits(median: float = 0.5, weakest: float = 0.5, redraws: int = 10) -> pd.DataFrame:
+def logits(weakest: float = 0.5, redraws: int = 10, paths: str = "all") -> pd.DataFrame:
     branch = "residual branch"
-    levels = {("stem", "neither"): 0.0, ("a", branch): median, ("b", branch): weakest}
+    levels = {("stem", "neither"): 0.0, ("a", branch): 0.5, ("b", branch): weakest}
     columns = ("pearson", "spearman")
-    return synthetic.table(levels, ("layer", "path"), columns, 20, 0.05, seed=tuple(range(redraws)))
+    made = synthetic.table(levels, ("layer", "path"), columns, 20, 0.05, seed=tuple(range(redraws)))
+    return made if paths == "all" else made[made["path"] == paths]
 
 
-@pytest.mark.parametrize(
-    ("rows", "verdict"),
-    [
-        (made_logits(), "direction"),
-        (made_logits(weakest=0.0), "undecided"),
-        (made_logits(weakest=-0.3), "not-reproduced"),
-        (made_logits(redraws=9), "undecided"),
-        (made_logits().query("path == 'neither'"), "not-run"),
-    ],
-)
-def test_figure_5_is_refused_where_it_is_false(rows, verdict):
-    found = judge("binder-fig5", {"layer-logits": rows}, context_of("binder-fig5"))
-    assert found.value == verdict, found.evidence
-
-
-def made_parts(
+def parts(
     *, skip: float = 0.97, branch: float = 0.3, masses: tuple[float, float] = (0.8, 0.2),
     gap: float = 1e-6, redraws: int = 5, images: int = 50, beta_1: dict[str, float] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
@@ -146,26 +115,9 @@ def made_parts(
     )
 
 
-@pytest.mark.parametrize(
-    ("changes", "verdict"),
-    [
-        ({}, "direction"),
-        ({"skip": 0.8}, "not-reproduced"),
-        ({"branch": 0.99}, "not-reproduced"),
-        ({"masses": (0.3, 0.7)}, "not-reproduced"),
-        ({"gap": 1e-3}, "not-reproduced"),
-        ({"redraws": 4}, "undecided"),
-        ({"images": 49}, "undecided"),
-        ({"beta_1": {"skip": 0.5}}, "under-specified"),
-    ],
-)
-def test_figure_7_is_refused_where_it_is_false(changes, verdict):
-    rows = made_parts(**changes)
-    found = judge("binder-fig7", {"skip-relevance": rows}, context_of("binder-fig7"))
-    assert found.value == verdict, found.evidence
-
-
-def made_networks(with_: float, without: float, branch: float, trainings: int = 5):
+def networks(
+    with_: float = 0.6, without: float = 0.2, branch: float = 0.3, trainings: int = 5
+) -> pd.DataFrame:
     kinds = {
         ("with skips", "total"): with_,
         ("with skips", "branch"): branch,
@@ -178,17 +130,37 @@ def made_networks(with_: float, without: float, branch: float, trainings: int = 
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("rows", "verdict"),
-    [
-        (made_networks(0.6, 0.2, 0.3), "direction"),
-        (made_networks(0.2, 0.6, 0.1), "not-reproduced"),
-        (made_networks(0.6, 0.2, 0.7), "not-reproduced"),
-        (made_networks(0.6, 0.6, 0.3), "undecided"),
-        (made_networks(0.6, 0.2, 0.3, trainings=1), "undecided"),
-    ],
-)
-def test_what_skips_predict_is_refused_where_it_is_false(rows, verdict):
-    claim = "binder-skip-predicts"
-    found = judge(claim, {"skip-networks": rows}, context_of(claim))
-    assert found.value == verdict, found.evidence
+#: claim -> its table, and verdicts after changes of it
+CASES = {
+    "binder-fig5": ("layer-logits", logits, [
+        ("direction", {}),
+        ("undecided", {"weakest": 0.0}),
+        ("not-reproduced", {"weakest": -0.3}),
+        ("undecided", {"redraws": 9}),
+        ("not-run", {"paths": "neither"}),
+    ]),
+    "binder-fig7": ("skip-relevance", parts, [
+        ("direction", {}),
+        ("not-reproduced", {"skip": 0.8}),
+        ("not-reproduced", {"branch": 0.99}),
+        ("not-reproduced", {"masses": (0.3, 0.7)}),
+        ("not-reproduced", {"gap": 1e-3}),
+        ("undecided", {"redraws": 4}),
+        ("undecided", {"images": 49}),
+        ("under-specified", {"beta_1": {"skip": 0.5}}),
+    ]),
+    "binder-skip-predicts": ("skip-networks", networks, [
+        ("direction", {}),
+        ("not-reproduced", {"with_": 0.2, "without": 0.6, "branch": 0.1}),
+        ("not-reproduced", {"branch": 0.7}),
+        ("undecided", {"without": 0.6}),
+        ("undecided", {"trainings": 1}),
+    ]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("claim", CASES)
+def test_claims_are_refused_where_they_are_false(claim):
+    name, made, cases = CASES[claim]
+    for value, changes in cases:
+        assert verdict(claim, {name: made(**changes)}).value == value, changes

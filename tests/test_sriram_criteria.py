@@ -1,10 +1,12 @@
 """Criteria of Sriram and Conati: each is fed a table where its claim is true, and false ones."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from sanitygap.chapters.sriram.definitions import METHODS
+from sanitygap.chapters.sriram.definitions import METHODS, VERSIONS
 from sanitygap.claims import CriterionContext, Verdict, find_criterion, judge
 from sanitygap.table import Context
 from sanitygap.tables import TABLES
@@ -58,6 +60,7 @@ def ipr(levels: dict[str, float], spread: float = 0.02, seed: int = 0) -> pd.Dat
 
 
 REAL = dict(zip(METHODS, (0.7, 0.72, 0.3, 0.35, 0.6, 0.65, 0.8), strict=True))
+Tables = dict[str, pd.DataFrame]
 CONTROLS = {"noise": 0.97, "noise-fixed": 0.0, "edges": 0.0, "centre": 0.0}
 ALL = ipr(REAL | CONTROLS)
 
@@ -73,7 +76,8 @@ def again(levels: dict[str, float]) -> pd.DataFrame:
     )
 
 
-RETEST = again({"gradient": 0.0, "deeplift": 0.0, "lime@20": 0.2, "noise": 0.97})
+STEADY = {"gradient": 0.0, "deeplift": 0.0, "lime@20": 0.2, "noise": 0.97}
+RETEST = again(STEADY)
 
 
 def verdict_of(claim: str, tables: dict[str, pd.DataFrame], context=CONTEXT) -> Verdict:
@@ -172,55 +176,27 @@ def test_verdicts_follow_the_tables(computed, claim):
         assert judge(claim, tables, CONTEXT).value == value, (value, len(made))
 
 
-# ---- documents
+# ---- tables of a run
 
 
-def kinds(**changes: dict) -> pd.DataFrame:
+def real(levels: Mapping[str, float | None] = CONTROLS, spread: float = 0.02) -> Tables:
+    """``ipr-test`` with these levels beside the usual ones; a method of none is left out."""
+    kept = {method: level for method, level in (REAL | levels).items() if level is not None}
+    return {"ipr-test": ipr(kept, spread)}
+
+
+def kinds(changes: dict[str, dict[str, object]] | None = None) -> dict[str, pd.DataFrame]:
     rows = [
         {"method": name, "backward": name != "lime", "deviation": 0.1, "like_gradient": 0.0,
          "same_as_gradient": name == "gradient"}
         for name in (*METHODS, "captum-guided-backprop")
     ]  # fmt: skip
-    return pd.DataFrame([row | changes.get(row["method"].replace("-", "_"), {}) for row in rows])
+    changed = [row | (changes or {}).get(row["method"], {}) for row in rows]
+    return {"ipr-kinds": pd.DataFrame(changed)}
 
 
-def test_kinds_of_methods():
-    assert verdict_of("sriram-fig2", {"ipr-kinds": kinds()}).value == "caveat"
-    assert verdict_of("sriram-fig2", {"ipr-kinds": kinds(lime={"backward": True})}).value == "false"
-    assert verdict_of("sriram-fig2", {"ipr-kinds": kinds(lime={"deviation": 0})}).value == "false"
-
-
-def test_maps_of_figure_1():
-    assert verdict_of("sriram-fig1", {"ipr-kinds": kinds()}).value == "direction"
-    same = kinds(guided_backprop={"same_as_gradient": True})
-    assert verdict_of("sriram-fig1", {"ipr-kinds": same}).value == "not-reproduced"
-    flat = kinds(deeplift={"deviation": 0.0})
-    assert verdict_of("sriram-fig1", {"ipr-kinds": flat}).value == "not-reproduced"
-
-
-# ---- results
-
-
-def test_all_methods_pass_or_not():
-    assert verdict_of("sriram-fig3", {"ipr-test": ALL}).value == "direction"
-    assert verdict_of("sriram-fig3", {"ipr-test": ALL}, PAPER).value == "reproduced"
-    still = ipr(REAL | {"guided-backprop": 0.001}, spread=1e-4)
-    assert verdict_of("sriram-fig3", {"ipr-test": still}).value == "not-reproduced"
-    near = ipr(REAL | {"guided-backprop": 0.01}, spread=5e-3)
-    assert verdict_of("sriram-fig3", {"ipr-test": near}).value == "undecided"
-    fewer = ALL[ALL["method"] != "lime"]
-    assert verdict_of("sriram-fig3", {"ipr-test": fewer}).value == "not-run"
-
-
-def test_a_claim_across_networks_is_not_run_on_one():
-    hooks = pd.DataFrame({"network": ["a", "b"], "difference": [0.0, 1.5]})
-    found = verdict_of("sriram-fig3-guided", {"ipr-captum": ALL, "silent-hooks": hooks})
-    assert found.value == "not-run"
-    assert found.numbers["silent"] == 1
-    assert "(a)" in found.evidence
-
-
-def grouped(swap: bool) -> pd.DataFrame:
+def grouped(swap: bool = False, outside: float = 0.0) -> dict[str, pd.DataFrame]:
+    """Two groups of methods whose scores rise and fall together over images."""
     rng = np.random.default_rng(4)
     one, two = rng.normal(size=(2, COUNT))
     shared = {"guided-backprop": one, "guided-grad-cam": one, "deeplift": two,
@@ -233,103 +209,33 @@ def grouped(swap: bool) -> pd.DataFrame:
         frame = ipr({method: 0.5}, spread=0.0)
         frame["ssim"] -= 0.05 * np.repeat(own, LAYERS)
         frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+    parts = pd.DataFrame({"zero": [0.2, 0.0], "outside": outside, "error": 1e-8})
+    return {"ipr-test": pd.concat(frames, ignore_index=True), "ipr-retest": RETEST,
+            "ipr-composition": parts}  # fmt: skip
 
 
-def test_groups_by_correlation_over_images():
-    tables = {"ipr-test": grouped(False), "ipr-retest": RETEST}
-    found = verdict_of("sriram-groups", tables)
-    assert found.value == "direction"
-    assert "0.200" in found.evidence  # LIME asked twice
-    assert verdict_of("sriram-groups", tables | {"ipr-test": grouped(True)}).value != "direction"
-    assert verdict_of("sriram-groups", tables, PAPER).value == "not-reproduced"  # LIME is at 0.5
+def one_layer(method: str, ssim: float) -> dict[str, pd.DataFrame]:
+    """The usual scores but for one method at one layer."""
+    table = ALL.copy()
+    table.loc[(table["method"] == method) & (table["stage"] == "layer 0"), "ssim"] = ssim
+    return {"ipr-test": table}
 
 
-def test_threshold_flags_what_changes_by_itself(computed):
-    tables = computed | {"ipr-retest": RETEST}
-    found = verdict_of("sriram-threshold", tables)
-    assert found.value == "direction"
-    assert "lime" in found.reason
-    assert "noise" in found.reason
-    shaky = again({"gradient": 0.001, "lime@20": 0.2, "noise": 0.97})
-    assert verdict_of("sriram-threshold", tables | {"ipr-retest": shaky}).value == "not-reproduced"
+def versions(hooked: float = 0.0, own: float = 0.0, refused: str = "") -> dict[str, pd.DataFrame]:
+    rows = [
+        {"network": network, "method": name, "other": f"captum {name}",
+         "relative": hooked if network == "ReLU modules" else own,
+         "refused": refused if network == "run" else ""}
+        for network in ("run", "ReLU modules")
+        for name in VERSIONS
+    ]  # fmt: skip
+    return {"captum-agreement": pd.DataFrame(rows)}
 
 
-def test_hidden_insensitivity():
-    assert verdict_of("sriram-alt-criteria", {"ipr-test": ALL}).value == "not-reproduced"
-    hiding = ALL.copy()
-    one = (hiding["method"] == "guided-backprop") & (hiding["stage"] == "layer 0")
-    hiding.loc[one, "ssim"] = 1.0
-    found = verdict_of("sriram-alt-criteria", {"ipr-test": hiding})
-    assert found.value == "direction"
-    assert found.numbers["meets guided-backprop"] == 0
-    failing = ipr(REAL | {"deeplift": 0.001}, spread=1e-5)
-    assert verdict_of("sriram-alt-criteria", {"ipr-test": failing}).value == "undecided"
-
-
-@pytest.mark.parametrize(
-    ("changes", "value"),
-    [
-        ({}, "direction"),
-        ({"noise": 0.9}, "not-reproduced"),
-        ({"lime": 1.2}, "not-reproduced"),
-        ({"edges": 0.001}, "not-reproduced"),
-    ],
-)
-def test_noise_is_maximal(changes, value):
-    table = ipr(REAL | CONTROLS | changes, spread=0.005)
-    assert verdict_of("sriram-noise-max", {"ipr-test": table}).value == value
-
-
-def test_intervals_cover():
-    found = verdict_of("sriram-dataset", {"ipr-test": ALL})
-    assert found.value == "direction"
-    assert 0.86 <= found.numbers["coverage"] <= 0.94
-    one = ALL[ALL["image"] == IMAGES[0]]
-    assert verdict_of("sriram-dataset", {"ipr-test": one}).value == "no-data"
-
-
-# ---- methods and limits
-
-
-def versions(hooked: float = 0.0, own: float = 0.0, refused: str = "") -> pd.DataFrame:
-    from sanitygap.chapters.sriram.definitions import VERSIONS
-
-    return pd.DataFrame(
-        [
-            {"network": network, "method": name, "other": f"captum {name}",
-             "relative": hooked if network == "ReLU modules" else own,
-             "refused": refused if network == "run" else ""}
-            for network in ("run", "ReLU modules")
-            for name in VERSIONS
-        ]
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("table", "value"),
-    [
-        (versions(), "holds"),
-        (versions(own=1.0), "caveat"),
-        (versions(refused="no"), "caveat"),
-        (versions(hooked=1e-3), "false"),
-    ],
-)
-def test_methods_agree_with_captums(table, value):
-    assert verdict_of("sriram-methods", {"captum-agreement": table}).value == value
-
-
-def test_composition():
-    parts = pd.DataFrame({"zero": [0.2, 0.0], "outside": 0.0, "error": 1e-8})
-    together = {"ipr-composition": parts, "ipr-test": grouped(False)}
-    assert verdict_of("sriram-compose", together).value == "holds"
-    leaking = parts.assign(outside=0.3)
-    assert verdict_of("sriram-compose", together | {"ipr-composition": leaking}).value == "false"
-    apart = together | {"ipr-test": grouped(True)}
-    assert verdict_of("sriram-compose", apart).value in ("undecided", "false")
-
-
-def changes(small: float, monotone: bool = True, noise: float = 0.97) -> pd.DataFrame:
+def moved(
+    small: float = 1e-4, monotone: bool = True, noise: float = 0.97, shift: float = 0.2
+) -> dict[str, pd.DataFrame]:
+    """Sensitivities after small and large changes, and under other choices of two methods."""
     shares = {1e-4: small, 0.1: 0.2, 0.4: 0.5, 1.0: 0.7}
     if not monotone:
         shares = {share: level if share == 1e-4 else 0.9 - level for share, level in shares.items()}
@@ -338,36 +244,97 @@ def changes(small: float, monotone: bool = True, noise: float = 0.97) -> pd.Data
         for method in ("gradient", "gradient-x-input", "guided-backprop")
         for share, level in shares.items()
     } | {("noise", share): noise for share in shares}
-    return synthetic.table(
-        levels, ("method", "share"), "sensitivity", COUNT, 1e-4, moved=("weights", "image"),
-        stage="a",
-    )  # fmt: skip
-
-
-def test_small_changes():
-    tables = {"small-changes": changes(1e-4), "ipr-test": ALL}
-    assert verdict_of("sriram-faithfulness", tables).value == "direction"
-    jumpy = tables | {"small-changes": changes(0.3)}
-    assert verdict_of("sriram-faithfulness", jumpy).value == "not-reproduced"
-    quiet = tables | {"small-changes": changes(1e-4, noise=1e-5)}
-    assert verdict_of("sriram-faithfulness", quiet).value == "not-reproduced"
-
-
-def choices(shift: float) -> pd.DataFrame:
     path, lime = "integrated-gradients", "lime"
-    levels = {(path, "zero"): 0.4, (path, "uniform"): 0.4 - shift}
-    levels |= {(lime, "Lasso"): 0.4, (lime, "ridge"): 0.4}
-    return synthetic.table(levels, ("method", "choice"), images=COUNT, spread=0.01, stage="a")
+    choices = {(path, "zero"): 0.4, (path, "uniform"): 0.4 - shift}
+    choices |= {(lime, "Lasso"): 0.4, (lime, "ridge"): 0.4}
+    return {
+        "ipr-test": ALL,
+        "small-changes": synthetic.table(
+            levels, ("method", "share"), "sensitivity", COUNT, 1e-4, moved=("weights", "image"),
+            stage="a",
+        ),
+        "ipr-references": synthetic.table(
+            choices, ("method", "choice"), images=COUNT, spread=0.01, stage="a"
+        ),
+    }  # fmt: skip
 
 
-def test_suggestions(computed):
-    tables = computed | {"small-changes": changes(1e-4), "ipr-references": choices(0.2)}
-    assert verdict_of("sriram-future", tables).value == "direction"
-    other = tables | {"ipr-references": choices(0.0)}
-    assert verdict_of("sriram-future", other).value == "undecided"
-    falling = tables | {"small-changes": changes(1e-4, monotone=False)}
-    assert verdict_of("sriram-future", falling).value == "not-reproduced"
-    broken = computed["jensen-shannon"].assign(violations=1)
-    assert (
-        verdict_of("sriram-future", tables | {"jensen-shannon": broken}).value == "not-reproduced"
-    )
+def retested(**levels: float) -> dict[str, pd.DataFrame]:
+    return {"ipr-retest": again(STEADY | levels)}
+
+
+RUNS = [
+    ("sriram-fig2", "caveat", kinds),
+    ("sriram-fig2", "false", kinds, {"lime": {"backward": True}}),
+    ("sriram-fig2", "false", kinds, {"lime": {"deviation": 0}}),
+    ("sriram-fig1", "direction", kinds),
+    ("sriram-fig1", "not-reproduced", kinds, {"guided-backprop": {"same_as_gradient": True}}),
+    ("sriram-fig1", "not-reproduced", kinds, {"deeplift": {"deviation": 0.0}}),
+    ("sriram-fig3", "direction", real),
+    ("sriram-fig3", "not-reproduced", real, {"guided-backprop": 0.001}, 1e-4),
+    ("sriram-fig3", "undecided", real, {"guided-backprop": 0.01}, 5e-3),
+    ("sriram-fig3", "not-run", real, {"lime": None}),
+    ("sriram-groups", "direction", grouped),
+    ("sriram-groups", "not-reproduced", grouped, True),
+    ("sriram-compose", "holds", grouped),
+    ("sriram-compose", "false", grouped, False, 0.3),
+    ("sriram-compose", "undecided", grouped, True),
+    ("sriram-threshold", "direction", retested),
+    ("sriram-alt-criteria", "not-reproduced", real),
+    ("sriram-alt-criteria", "direction", one_layer, "guided-backprop", 1.0),
+    ("sriram-alt-criteria", "undecided", real, {"deeplift": 0.001}, 1e-5),
+    ("sriram-noise-max", "direction", real, CONTROLS, 0.005),
+    ("sriram-noise-max", "not-reproduced", real, CONTROLS | {"noise": 0.9}, 0.005),
+    ("sriram-noise-max", "not-reproduced", real, CONTROLS | {"lime": 1.2}, 0.005),
+    ("sriram-noise-max", "not-reproduced", real, CONTROLS | {"edges": 0.001}, 0.005),
+    ("sriram-methods", "holds", versions),
+    ("sriram-methods", "caveat", versions, 0.0, 1.0),
+    ("sriram-methods", "caveat", versions, 0.0, 0.0, "no"),
+    ("sriram-methods", "false", versions, 1e-3),
+    ("sriram-faithfulness", "direction", moved),
+    ("sriram-faithfulness", "not-reproduced", moved, 0.3),
+    ("sriram-faithfulness", "not-reproduced", moved, 1e-4, True, 1e-5),
+    ("sriram-future", "direction", moved),
+    ("sriram-future", "undecided", moved, 1e-4, True, 0.97, 0.0),
+    ("sriram-future", "not-reproduced", moved, 1e-4, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RUNS, ids=lambda case: f"{case[0]} {case[1]}")
+def test_verdicts_on_a_run(computed, case):
+    claim, value, tables, *arguments = case
+    found = verdict_of(claim, computed | tables(*arguments))
+    assert found.value == value, found.evidence
+
+
+def test_what_verdicts_say_beside_their_word(computed):
+    assert verdict_of("sriram-fig3", real(), PAPER).value == "reproduced"
+    groups = verdict_of("sriram-groups", grouped())
+    assert "0.200" in groups.evidence  # LIME asked twice
+    assert verdict_of("sriram-groups", grouped(), PAPER).value == "not-reproduced"  # LIME is at 0.5
+    # the threshold flags what changes by itself
+    flagged = verdict_of("sriram-threshold", computed | retested())
+    assert "lime" in flagged.reason
+    assert "noise" in flagged.reason
+    shaky = {"ipr-retest": again({"gradient": 0.001, "lime@20": 0.2, "noise": 0.97})}
+    assert verdict_of("sriram-threshold", computed | shaky).value == "not-reproduced"
+    hiding = verdict_of("sriram-alt-criteria", one_layer("guided-backprop", 1.0))
+    assert hiding.numbers["meets guided-backprop"] == 0
+    broken = {"jensen-shannon": computed["jensen-shannon"].assign(violations=1)}
+    assert verdict_of("sriram-future", computed | moved() | broken).value == "not-reproduced"
+
+
+def test_a_claim_across_networks_is_not_run_on_one():
+    hooks = pd.DataFrame({"network": ["a", "b"], "difference": [0.0, 1.5]})
+    found = verdict_of("sriram-fig3-guided", {"ipr-captum": ALL, "silent-hooks": hooks})
+    assert found.value == "not-run"
+    assert found.numbers["silent"] == 1
+    assert "(a)" in found.evidence
+
+
+def test_intervals_cover():
+    found = verdict_of("sriram-dataset", real())
+    assert found.value == "direction"
+    assert 0.86 <= found.numbers["coverage"] <= 0.94
+    one = ALL[ALL["image"] == IMAGES[0]]
+    assert verdict_of("sriram-dataset", {"ipr-test": one}).value == "no-data"

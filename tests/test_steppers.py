@@ -1,22 +1,15 @@
-"""Views that readers step through: their pictures, their numbers and the HTML that holds both."""
+"""Views that readers step through, and the networks of the gallery."""
 
-from xml.etree import ElementTree
-
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from skimage.metrics import structural_similarity
 
-from sanitygap.book.site import _page
-from sanitygap.chapters.attribution_maps.pictures import ExampleMaps, stage_similarities
 from sanitygap.chapters.occlusion.measure import example_occlusion
 from sanitygap.faithfulness import blurred, occlusion_curves, occlusion_steps
 from sanitygap.figures.stepper import EVERY_METHOD, Panel, Regions, Stepper
 from sanitygap.images import ImageSet, load_images
 from sanitygap.models import Explainable
-from tests.book.test_pages import CITATION, STAMP
 
 METHODS = ["gradient", "noise"]
 FRAMES = ["trained", 'redrawn <b>"down" & out</b>', "random"]
@@ -49,14 +42,6 @@ def stepper(**changes: object) -> Stepper:
     return Stepper(**(arguments | changes))  # type: ignore[arg-type]
 
 
-def test_html_is_well_formed_and_free_of_ids() -> None:
-    view = stepper()
-    both = ElementTree.fromstring(f"<main>{view.html()}{view.html()}</main>")
-    assert len(both.findall("div[@class='stepper']")) == 2
-    assert [element for element in both.iter() if "id" in element.attrib] == []
-    assert not [element for element in both.iter() for name in element.attrib if name[:2] == "on"]
-
-
 def test_regions_uncover_the_picture_beneath() -> None:
     view = stepper()
     photograph, moving = view.panels
@@ -67,35 +52,6 @@ def test_regions_uncover_the_picture_beneath() -> None:
     expected[25:, 50:] = 1
     assert np.array_equal(view.picture(photograph, "gradient", 2), expected)
     assert np.array_equal(view.picture(moving, "noise", 1), plain(0.5))
-
-
-def test_page_keeps_the_view_and_its_picture(tmp_path) -> None:
-    data, metadata = stepper()._repr_mimebundle_()
-    output = nbformat.v4.new_output("execute_result", data, metadata=metadata, execution_count=1)
-    cell = nbformat.v4.new_code_cell("view", outputs=[output], execution_count=1)
-    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"sanitygap": STAMP})
-    _page("maps", "Maps", notebook, CITATION, tmp_path, works=())
-    written = nbformat.read(tmp_path / "maps.ipynb", as_version=4).cells[0]
-    assert set(written.outputs[0].data) == {"text/html", "image/jpeg"}
-    assert written.metadata.mystnb.image.alt == "Two maps."
-    assert written.metadata.mystnb.figure.caption.startswith("What was measured.")
-    assert (tmp_path / "data" / "fig-maps-page.csv").read_text() == metadata["sanitygap"]["csv"]
-
-
-def test_stage_similarities_are_those_of_scikit_image() -> None:
-    generator = torch.Generator().manual_seed(0)
-    steps = ["trained", "down to a", "down to b"]
-    maps = {step: {"gradient": torch.randn(1, 20, 20, generator=generator)} for step in steps}
-    shown = ExampleMaps([plain(0)], ["cat"], ["tabby"], maps)
-    found = stage_similarities(shown)["gradient"]
-    base, *others = (
-        (m := maps[step]["gradient"][0].double().numpy()) / np.sqrt((m**2).mean()) for step in steps
-    )
-    assert found["trained"] == pytest.approx(1)
-    for step, other in zip(steps[1:], others, strict=True):
-        extent = max(base.max(), other.max()) - min(base.min(), other.min())
-        expected = structural_similarity(base, other, data_range=extent)
-        assert found[step] == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.fixture
@@ -128,12 +84,3 @@ def test_occlusion_is_that_of_the_occlusion_test(small: Explainable, photographs
             state = torch.where((steps <= count)[:, None], soft, inputs)
             seen = small.preprocessing.to_rgb(state)[0].permute(1, 2, 0).numpy()
             assert np.allclose(view.picture(view.panels[0], name, frame), seen, atol=1e-6)
-
-
-def test_occlusion_ends_with_the_last_region(small: Explainable, photographs: ImageSet) -> None:
-    shown = example_occlusion(small, photographs, 0, ["noise"], (1, 4, 5, 30), patch=112)
-    assert shown.counts == (0, 1, 4), "24 x 24 pixels have four regions of 12"
-    covered = np.zeros((24, 24), int)
-    for left, top, width, height in shown.boxes["noise"]:
-        covered[top : top + height, left : left + width] += 1
-    assert (covered == 1).all()

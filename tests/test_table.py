@@ -7,10 +7,11 @@ import pytest
 
 from sanitygap import fingerprint, table
 from sanitygap.errors import UsageError
-from sanitygap.images import load_images
 from sanitygap.models import load_model
 from sanitygap.table import TABLES, Batch, Context, Piece
-from tests.models.tiny import TINY, photographs
+from tests.cases import cases
+from tests.models.tiny import TINY
+from tests.tables import tiny_context
 
 
 @pytest.fixture(autouse=True)
@@ -21,14 +22,9 @@ def apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(table, "data_dictionary", lambda: known)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return photographs(tmp_path_factory.mktemp("images") / "folder")
-
-
 @pytest.fixture
 def context(folder) -> Context:
-    return Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}", 5), 3)
+    return tiny_context(folder, 5, 3)
 
 
 def images_and_items(
@@ -73,18 +69,6 @@ def test_parts_are_one_item_of_each_parameter_and_a_batch(context, monkeypatch):
     pd.testing.assert_frame_equal(again, rows.sort_values(keys, ignore_index=True))
 
 
-def test_seeds_are_the_runs_where_none_are_given(context):
-    table.table("measured", by=["seeds"])(images_and_items)
-    assert set(whole(TABLES["measured"].parts(context))["seed"]) == {3}
-
-
-def test_images_may_be_the_outer_cut(context, monkeypatch):
-    monkeypatch.setattr(table, "BATCH", 3)
-    table.table("measured", by=["images", "sizes"])(images_and_items)
-    parts = TABLES["measured"].parts(context, seeds=[1], max_images=4)
-    assert [part.images for part in parts] == [(0, 1, 2), (0, 1, 2), (3,), (3,)]
-
-
 def test_parameters_are_given_or_the_profiles_or_the_defaults(context):
     table.table("measured", quick={"copies": 2, "max_images": 1})(images_and_items)
     entry = TABLES["measured"]
@@ -95,17 +79,7 @@ def test_parameters_are_given_or_the_profiles_or_the_defaults(context):
     assert entry.arguments("full", {})["copies"] == 4
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"coppies": 3}, "did you mean copies"),
-        ({"copies": "many"}, "setting 'copies' of the table 'measured'.*not 'many'"),
-        ({"copies": 0}, "greater than or equal to 1"),
-        ({"sizes": ["x"]}, "setting 'sizes'"),
-        ({"max_images": 0}, "greater than or equal to 1"),
-        ({"seed": 4}, "'seed'"),
-    ],
-)
+@pytest.mark.parametrize(("given", "words"), cases("parameters of tables"))
 def test_parameters_that_cannot_be_are_refused(context, given, words):
     table.table("measured")(images_and_items)
     with pytest.raises(UsageError, match=words):
@@ -139,8 +113,7 @@ def test_the_address_holds_code_versions_arguments_model_images_and_seed(
 def test_a_table_may_look_at_all_images(context, folder):
     def of(n: int, everything: bool) -> str:
         table.table("measured", everything=everything)(images_and_items)
-        less = Context(lambda: load_model(TINY), lambda: load_images(f"folder:{folder}", n), 3)
-        return TABLES["measured"].parts(less, max_images=2)[0].id
+        return TABLES["measured"].parts(tiny_context(folder, n, 3), max_images=2)[0].id
 
     assert of(4, False) == of(5, False)
     assert of(4, True) != of(5, True)
@@ -163,17 +136,6 @@ def test_without_model_and_images_nothing_is_loaded():
     assert part.compute().to_dict("list") == {"number": [0, 1], "square": [10, 11]}
 
 
-def test_nothing_yielded_is_an_empty_table_with_its_columns(context):
-    def nothing(batch: Batch) -> Iterator[pd.DataFrame]:
-        """Nothing."""
-        yield from ()
-
-    table.table("measured")(nothing)
-    rows = whole(TABLES["measured"].parts(context))
-    assert list(rows) == list(COLUMNS)
-    assert rows.empty
-
-
 def test_a_table_may_be_cut_in_its_own_way(context):
     def cut(context, arguments):
         yield Piece({"word": "first"}, (4,), also="a file")
@@ -189,15 +151,6 @@ def test_a_table_may_be_cut_in_its_own_way(context):
     parts = TABLES["measured"].parts(context)
     assert whole(parts)["word"].tolist() == ["first", "second"]
     assert whole(parts)["position"].tolist() == [4, 0]
-
-
-def test_selected_images_keep_their_names_and_seeds(context):
-    batch = context.batch((0, 1, 2))
-    chosen = batch.select([2, 0], batch.targets + 1)
-    assert chosen.names == (batch.names[2], batch.names[0])
-    assert chosen.seeds("x") == [batch.seeds("x")[2], batch.seeds("x")[0]]
-    assert chosen.inputs.equal(batch.inputs[[2, 0]])
-    assert chosen.targets.equal(batch.targets[[2, 0]] + 1)
 
 
 def test_every_table_is_in_the_data_dictionary_and_nothing_else_is():

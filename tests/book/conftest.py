@@ -1,5 +1,6 @@
 """Books for the tests of the pipeline."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,13 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = make_project(tmp_path_factory.mktemp("executed"))
     execute_all(project)
     return project
+
+
+@pytest.fixture
+def copied(executed: Project, tmp_path: Path) -> Project:
+    """A copy of the executed book that a test may spoil."""
+    shutil.copytree(executed.root, tmp_path / "copy", ignore=shutil.ignore_patterns("_build"))
+    return Project(tmp_path / "copy")
 
 
 @pytest.fixture(scope="session")

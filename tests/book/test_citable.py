@@ -1,45 +1,87 @@
-"""What can be cited on a page, and its BibTeX as another program reads it."""
+"""Links, names and citations: text in, text out."""
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from pybtex.database import parse_string
 
-from sanitygap.book.citation import WORKS, Citation, as_script, entries, latex, parts, read_works
+from sanitygap.book import check_links
+from sanitygap.book.citation import WORKS, Citation, as_script, entries, parts, read_works
 from sanitygap.book.sphinx import PAPERS
+from sanitygap.book.site import Names, shown_names
 from sanitygap.claims import load_claims
-from tests.book.toy import ADDRESS, CHECKOUT
+from sanitygap.errors import UsageError
+from tests.book.toy import ADDRESS, CHECKOUT, PAGES
+from tests.cases import cases
 
-BODY = """
-<section id="a-page"><span id="sec-page"></span>
-<h1>1. A page<a class="headerlink" href="#">#</a></h1>
-<div class="proof theorem admonition" id="theorem-1">
-  <p class="admonition-title"><span class="caption-number">Theorem 1.1 </span>
-  (Noise, 100 %)</p><section class="theorem-content" id="statement-1">
-  <div class="math" id="equation-eq-bound"><span class="eqno">(1.2)</span></div>
-  </section></div>
-<div class="proof admonition" id="proof-1"><p class="admonition-title">Proof</p></div>
-<section id="the-idea"><span id="sec-idea"></span><span id="binder-thm1"></span>
-<h2>1.1. The idea &amp; \\(\\sigma_{AB}\\)<a class="headerlink" href="#the-idea">#</a></h2>
-<figure id="fig-page-1"><figcaption><p><span class="caption-number">Fig. 1.1 </span>
-  <span class="caption-text">SSIM at 0.5 of it. More words.</span></p></figcaption></figure>
-<div class="citable-table" id="table-page-1">
-  <table id="T_1"><caption>Means. n = 3.</caption></table></div>
-</section>
-<div class="math notranslate" id="equation-eq-mean"><span class="eqno">(1.1)<a class="headerlink"
-  href="#equation-eq-mean">#</a></span>\\[\\mu\\]</div>
-<div class="math notranslate">\\[\\nu\\]</div>
-<section id="no-label"><h2>1.2. Without a label</h2></section>
-</section>
+GOOD = """\
+<link rel="canonical" href="https://example.org/"><script src="_static/a.js"></script>
+<h1 id="top-1">A</h1><a href="#top-1">here</a><a href="#">top</a><a href="sub/b.html#x%20y">b</a>
+<a href="sub/">folder</a><a href="https://example.org/far">far</a><a href="mailto:a@b.c">mail</a>
+<img src="i.png" alt="A dot."><img src="data:image/gif;base64,AA" alt="A dot.">
 """
 
-LEDGER = """
-<section id="ledger"><h1>Ledger</h1><table class="ledger" id="table-ledger"><tbody>
-<tr id="khakzar-null"><td>Many</td></tr></tbody></table></section>
-"""
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """Two pages, a script and an image, with nothing wrong."""
+    (tmp_path / "_static").mkdir()
+    (tmp_path / "_static" / "a.js").touch()
+    (tmp_path / "i.png").touch()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "b.html").write_text('<p id="x y"><a href="../index.html">up</a></p>')
+    (tmp_path / "sub" / "index.html").write_text("<p>index</p>")
+    (tmp_path / "index.html").write_text(GOOD)
+    return tmp_path
+
+
+def test_sound_site_has_no_problem(site: Path) -> None:
+    assert check_links(site) == []
+
+
+@pytest.mark.parametrize(("html", "problem"), cases("links"))
+def test_each_problem_is_found(site: Path, html: str, problem: str) -> None:
+    with (site / "index.html").open("a") as file:
+        file.write(html)
+    assert check_links(site) == [f"index.html: {problem}"]
+
+
+def chapter(*cells: str) -> nbformat.NotebookNode:
+    """A chapter; cells that begin with a parenthesis, a sign of a heading or a word are text."""
+    code, text = nbformat.v4.new_code_cell, nbformat.v4.new_markdown_cell
+    made = [code(cell[1:]) if cell.startswith(">") else text(cell) for cell in cells]
+    return nbformat.v4.new_notebook(cells=made)
+
+
+@pytest.mark.parametrize(("source", "names"), cases("names of figures"))
+def test_names_are_read_from_the_source(source: str, names: list[str]) -> None:
+    assert list(shown_names(source, "here")) == names
+
+
+def test_name_stays_when_something_is_put_before_it() -> None:
+    cells = ["# A page", ">pages.two(study)", "(sec-x)=\n## Title", ">pages.verdicts(study, 'a')"]
+    before, after = Names(chapter(*cells)), Names(chapter("text", ">pages.one(study)", *cells))
+    assert [before.name(1, 0), before.name(3, 0)] == ["two", "verdicts-x"]
+    assert [after.name(3, 0), after.name(5, 0)] == ["two", "verdicts-x"]
+
+
+def test_section_is_called_by_its_own_label_or_its_heading() -> None:
+    labels = "(thm-1)=\n(sec-thm-idea)=\n(binder-thm1)=\n## The idea"
+    names = Names(chapter(labels, ">shown", "## Another idea: $x$", ">shown", "text", ">other"))
+    assert names.name(1, 0) == "thm-idea"
+    assert names.name(3, 0) == "another-idea-x"
+    with pytest.raises(UsageError, match="two cells show 'another-idea-x'; give one of them"):
+        names.name(5, 0)
+
+
+BODY = (PAGES / "page.html").read_text(encoding="utf-8")
+
+LEDGER = (PAGES / "ledger.html").read_text(encoding="utf-8")
 
 CLAIMS: dict[str, dict[str, Any]] = {
     "binder-thm1": {"paper": "binder-2022", "notebook": "elsewhere"},
@@ -114,20 +156,6 @@ def test_every_paper_of_the_ledger_has_a_work(works: dict[str, str]) -> None:
     assert set(works) == {key for keys in WORKS.values() for key in keys}
     for key, entry in works.items():
         assert list(parse_string(entry, "bibtex").entries) == [key]
-
-
-@pytest.mark.parametrize(
-    ("text", "written"),
-    [
-        ("a_b & 5 %", "a\\_b \\& 5 \\%"),
-        ("\\(x_1\\) and _", "$x_1$ and \\_"),
-        ("{", "\\textbraceleft "),
-    ],
-)
-def test_text_is_written_for_latex(text: str, written: str) -> None:
-    assert latex(text) == written
-    entry = f"@misc{{a,\n  title = {{{written}}},\n}}"
-    assert parse_string(entry, "bibtex").entries["a"].fields["title"] == written.strip()
 
 
 def test_data_for_the_script_cannot_end_its_element() -> None:

@@ -1,17 +1,24 @@
-"""Executing notebooks: parameters, stamps, failures, and what must not leak."""
+"""Executing notebooks: parameters, stamps, failures, kernels, and what must not leak."""
 
 import errno
 import hashlib
 import json
+import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import jupytext
 import nbformat
+import psutil
 import pytest
 
 from sanitygap.book import Project, execute, gate
-from sanitygap.book.gatekeeper import STAMP, LocalPaths, problems
+from sanitygap.book.gatekeeper import STAMP, problems
+from sanitygap.book.kernels import INLINE, MANY
+from sanitygap.book.gatekeeper import LocalPaths
 from sanitygap.errors import NotRecordedError, UsageError
+from tests.book.toy import PAGES
 
 
 def read(project: Project, name: str) -> nbformat.NotebookNode:
@@ -61,21 +68,16 @@ def test_nothing_of_this_machine_is_published(executed: Project) -> None:
     assert notebook.metadata.kernelspec.name == "python3"
 
 
-@pytest.mark.parametrize(
-    ("said", "published"), [("a warning", ["a warning"]), (r"\r    ", [])], ids=["warning", "blank"]
-)
-def test_progress_bars_are_not_published_and_warnings_are(
-    project: Project, said: str, published: list[str]
-) -> None:
+def test_progress_bars_are_not_published_and_warnings_are(project: Project) -> None:
     path = project.source("theorem-1")
-    text = path.read_text(encoding="utf-8").replace(
-        "    pass\n", f"    pass\nimport sys; print('{said}', end='', file=sys.stderr)\n"
-    )
+    text = path.read_text(encoding="utf-8")
+    for line, said in (("    pass\n", "a warning"), ('print("points", points)\n', r"\r    ")):
+        text = text.replace(line, f"{line}print('{said}', end='', file=sys.stderr)\n")
     path.write_text(text, encoding="utf-8")
     execute(project, ["theorem-1"], {}, "toy")
     outputs = [o for cell in read(project, "theorem-1").cells for o in cell.get("outputs", [])]
     shown = [o.text for o in outputs if o.output_type == "stream" and o.name == "stderr"]
-    assert [text.strip() for text in shown] == published
+    assert [text.strip() for text in shown] == ["a warning"]
 
 
 def test_page_shows_the_values_that_were_used_and_no_defaults(executed: Project) -> None:
@@ -159,9 +161,9 @@ def test_a_cell_may_not_take_longer_than_the_limit(project: Project) -> None:
     "at", ["papermill.execute_notebook", "sanitygap.book.execution.publishable"]
 )
 def test_no_older_page_passes_for_one_that_a_full_disk_cut_off(
-    project: Project, monkeypatch: pytest.MonkeyPatch, at: str
+    copied: Project, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
-    execute(project, [], {}, "toy")
+    project = copied
     partial = project.executed_folder("toy") / ".gap.partial.ipynb"
 
     def full(*_args: object, **_options: object) -> None:
@@ -175,3 +177,82 @@ def test_no_older_page_passes_for_one_that_a_full_disk_cut_off(
     assert names == {"theorem-1.ipynb", "gap.failed.ipynb"}
     with pytest.raises(UsageError, match="gap: its last execution failed"):
         gate(project, "toy")
+
+
+def test_local_folders_are_hidden_and_found(tmp_path: Path) -> None:
+    local = LocalPaths(tmp_path)
+    text = f"{tmp_path}/data {sys.prefix}/lib, {Path.home()}/photos"
+    hidden = local.hide(text)
+    assert hidden == "./data <environment>/lib, ~/photos"
+    assert local.find(text) == str(tmp_path)
+    assert local.find(hidden) is None
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """As many notebooks as share the imports."""
+    root = tmp_path_factory.mktemp("forks")
+    (root / "notebooks").mkdir()
+    names = [f"chapter-{number}" for number in range(MANY)]
+    chapters = "".join(f"  - file: notebooks/{name}\n" for name in names[1:])
+    (root / "_toc.yml").write_text(
+        f"format: jb-book\nroot: notebooks/{names[0]}\nchapters:\n{chapters}", encoding="utf-8"
+    )
+    page = (PAGES / "kernel.md").read_text(encoding="utf-8")
+    for name in names:
+        (root / "notebooks" / f"{name}.md").write_text(page.replace("NAME", name), encoding="utf-8")
+    return Project(root)
+
+
+def seen(path: Path) -> dict[str, object]:
+    """What a notebook printed about its kernel."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        for output in cell.get("outputs", []):
+            if output.output_type == "stream" and output.text.startswith("{"):
+                found: dict[str, object] = json.loads(output.text)
+                return found
+    raise AssertionError("nothing was printed")
+
+
+def gone(pid: object) -> bool:
+    """Whether a process ends within seconds."""
+    try:
+        psutil.Process(int(str(pid))).wait(timeout=10)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.TimeoutExpired:
+        return False
+    return True
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays() -> Iterator[None]:
+    """No test leaves a process behind."""
+    before = set(psutil.Process().children(recursive=True))
+    yield
+    late = set(psutil.Process().children(recursive=True)) - before
+    _, alive = psutil.wait_procs(late, timeout=10)
+    assert not alive
+
+
+def test_kernels_are_forks_that_share_nothing_but_imports(book: Project) -> None:
+    kernels = [seen(path) for path in execute(book, [], {}, "toy", jobs=2)]
+    assert len({kernel["pid"] for kernel in kernels}) == MANY
+    for kernel in kernels:
+        assert kernel["there"]
+        assert not kernel["leaked"]
+        assert kernel["folder"] == book.root.name
+        assert kernel["backend"] == INLINE
+        assert kernel["threads"] == os.environ["OMP_NUM_THREADS"]
+        assert gone(kernel["pid"])
+
+
+def test_a_kernel_that_dies_or_takes_too_long_is_told_and_the_others_go_on(book: Project) -> None:
+    folder = book.executed_folder("toy")
+    with pytest.raises(UsageError) as error:
+        execute(book, [], {"end": True}, "toy", timeout=4)
+    assert "'chapter-1' failed: the kernel died" in str(error.value)
+    assert "'chapter-2' failed: a cell took more than 4 s" in str(error.value)
+    written = {path.name for path in folder.iterdir()}
+    assert {"chapter-0.ipynb", "chapter-1.failed.ipynb"} <= written
+    assert gone(seen(folder / "chapter-2.failed.ipynb")["pid"])

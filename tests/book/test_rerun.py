@@ -13,20 +13,9 @@ import yaml
 from bs4 import BeautifulSoup
 
 from sanitygap.book import Project
-from tests.book.toy import CHECKOUT
+from tests.book.toy import CHECKOUT, PAGES
 from tests.models.tiny import photographs
 
-FACTORY = """
-from torchvision.models import resnet18
-
-from sanitygap.models import Preprocessing
-
-
-def network():
-    made = resnet18(weights=None)
-    made.preprocessing = Preprocessing(64, 64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-    return made
-"""
 CHAPTERS = ["occlusion"]
 NOT_COPIED = (".git", ".venv", "_build", "_executed", "__pycache__", "runs", "cache", ".*_cache")
 
@@ -73,7 +62,7 @@ def book(tmp_path: Path) -> Path:
     for name in CHAPTERS:
         leave_out_missing_pages(root / "notebooks" / f"{name}.md", root)
     (root / "my_models").mkdir()
-    (root / "my_models" / "__init__.py").write_text(FACTORY, encoding="utf-8")
+    shutil.copy(PAGES / "my_models.py.txt", root / "my_models" / "__init__.py")
     photographs(root / "my-photographs", 4)
     return root
 

@@ -10,7 +10,7 @@ from sanitygap.book import Project, build
 from sanitygap.book.site import ledger_rows, stage
 from sanitygap.claims import VERDICTS, read_verdicts, seal
 from sanitygap.errors import UsageError
-from tests.book.toy import ADDRESS, execute_all, invented_claims, make_project
+from tests.book.toy import ADDRESS, invented_claims
 
 MODELS = ["efficientnet_lite0", "squeezenet1_1"]
 
@@ -79,24 +79,10 @@ def test_ledger_lists_every_claim_with_all_its_verdicts(site: Path) -> None:
         assert one(line, "a.claim-id")["href"] == f"#{line['id']}"
 
 
-def counted(cell: Tag) -> Counter[str]:
-    """Verdict -> number, of a cell that counts."""
-    lines = [line.get_text().replace(line.select(".shown-on")[0].get_text(), "").split()
-             for line in cell.select("p")]  # fmt: skip
-    return Counter({verdict: int(number) for _, verdict, number in lines})
-
-
-def test_moved_page_leads_on(tmp_path: Path) -> None:
-    project = make_project(tmp_path)
-    execute_all(project)
-    config = tmp_path / "_config.yml"
-    old = "      ledger: book/ledger.html\n"
-    assert old in config.read_text()
-    config.write_text(config.read_text().replace(old, f"{old}      notebooks/old: gap.html\n"))
-    made = build(project, "toy", invented_claims()).parent
-    assert "gap.html" in (made / "notebooks" / "old.html").read_text()
+def test_moved_page_leads_on(site: Path) -> None:
+    assert "gap.html" in (site / "notebooks" / "old.html").read_text()
     # it leads to a page that this book has not
-    assert not (made / "book" / "part-decisions.html").exists()
+    assert not (site / "book" / "part-decisions.html").exists()
 
 
 def test_ledger_links_to_the_place_of_a_claim(site: Path) -> None:
@@ -162,16 +148,14 @@ def test_figure_has_alternative_text_caption_and_numbers(site: Path) -> None:
     assert "<a figure>" not in texts(page, ".cell_output"), "the text of a figure is not shown"
 
 
-def test_warning_is_refused_and_the_old_site_stays(tmp_path: Path) -> None:
-    project = make_project(tmp_path)
-    execute_all(project)
+def test_warning_is_refused_and_the_old_site_stays(copied: Project, tmp_path: Path) -> None:
     old = tmp_path / "out" / "index.html"
     old.parent.mkdir()
     old.write_text("old")
-    page = tmp_path / "book" / "cite.md"
+    page = copied.root / "book" / "cite.md"
     page.write_text(page.read_text() + "\n{ref}`no-such-label`\n")
     with pytest.raises(UsageError, match=r"book/cite.md:\d+: WARNING: undefined label") as error:
-        build(project, "toy", invented_claims(), out=old.parent)
+        build(copied, "toy", invented_claims(), out=old.parent)
     assert "\n" not in str(error.value)
     assert str(tmp_path) not in str(error.value)
     assert old.read_text() == "old"
@@ -202,10 +186,7 @@ def test_ledger_rows_are_those_of_recorded_runs_and_of_this_one(tmp_path: Path) 
     shown = [row for row in rows if row["verdict"] not in ("not-run", "holds")]
     assert [row["run"] for row in shown] == ["mine", "reference-a"]
     (told,) = (row for row in rows if row["id"] == "qa-compare" and row["run"] == "mine")
-    assert told["substance"] == [
-        ("binder-thm1", "caveat", ""),
-        ("binder-thm2", "not-run", ""),
-    ]
+    assert told["substance"] == [("binder-thm1", "caveat", ""), ("binder-thm2", "not-run", "")]
     assert all(row["place"] and row["check"] for row in rows)
 
 

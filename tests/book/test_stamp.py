@@ -17,31 +17,13 @@ from sanitygap.book.gatekeeper import STAMP
 from sanitygap.claims import Record, as_json
 from sanitygap.errors import UsageError
 from sanitygap.files import write_table
-
-CELL = """\
-from IPython.display import HTML
-
-from sanitygap.runs import Study
-
-open("data/claims.yml").read()
-table = Study(run=run).table("step-counts")
-HTML(f'{len(table)} rows: <a href="../book/ledger.html#binder-fig2">direction</a>')
-"""
+from tests.book.toy import PAGES
 
 TOC = "format: jb-book\nroot: notebooks/counts\n"
 
-RUN = {
-    "settings": {
-        "run": "toy",
-        "model": "efficientnet_lite0",
-        "profile": "quick",
-        "images": "photos",
-    }
-    | {"seed": 0},
-    "recorded": True,
-    "model": {"weights_sha256": "ab"},
-    "images": {"n": 3},
-}
+SETTINGS = {"run": "toy", "model": "efficientnet_lite0", "profile": "quick", "images": "photos"}
+RUN = {"settings": SETTINGS | {"seed": 0}, "recorded": True, "model": {"weights_sha256": "ab"},
+       "images": {"n": 3}}  # fmt: skip
 
 
 def record(claim: str, **changes: Any) -> Record:
@@ -55,12 +37,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = Project(tmp_path_factory.mktemp("stamped"))
     (project.root / "notebooks").mkdir()
     project.toc.write_text(TOC, encoding="utf-8")
-    cells = "".join(f"{key} = {value!r}\n" for key, value in RUN["settings"].items())
-    project.root.joinpath("notebooks", "counts.md").write_text(
-        "---\nkernelspec:\n  name: python3\n  display_name: Python 3\n---\n\n# Counts\n\n"
-        f"```{{code-cell}}\n:tags: [parameters]\n{cells}```\n\n```{{code-cell}}\n{CELL}```\n",
-        encoding="utf-8",
-    )
+    shutil.copy(PAGES / "counts.md", project.root / "notebooks")
     folder = project.run_folder("toy")
     for name in ("step-counts", "occlusion"):
         write_table(folder / f"{name}.parquet", pd.DataFrame({"n": [1, 2]}))

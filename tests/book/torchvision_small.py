@@ -1,7 +1,7 @@
 """Torchvision networks with random weights for small photographs, as a user's own factories.
 
 The networks are torchvision's own, layer by layer. Only the photographs are smaller than usual,
-so that six networks can go through the whole book within minutes, and with them the first dense
+so that five networks can go through the whole book within minutes, and with them the first dense
 layer of VGG-16: it takes the 2 x 2 cells that are left of them, not 7 x 7 copies of these cells.
 """
 
@@ -15,7 +15,6 @@ from sanitygap.models import Preprocessing
 HALVES = (0.5, 0.5, 0.5)
 
 SIZES = {
-    "resnet34": 64,
     "resnet50": 64,
     "densenet121": 64,
     "efficientnet_b0": 64,
@@ -38,7 +37,6 @@ def _factory(name: str) -> Callable[[], nn.Module]:
     return make
 
 
-resnet34 = _factory("resnet34")
 resnet50 = _factory("resnet50")
 densenet121 = _factory("densenet121")
 efficientnet_b0 = _factory("efficientnet_b0")

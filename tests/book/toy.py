@@ -13,43 +13,9 @@ SHARES = {"guided backpropagation": 0.874, "tau": 0.999, "all": 0.0}
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
+PAGES = Path(__file__).parent / "pages"
+
 ADDRESS = "https://example.org/book/"
-
-TOC = """\
-format: jb-book
-root: book/index
-defaults:
-  numbered: 2
-parts:
-  - caption: The statements
-    numbered: false
-    chapters:
-      - file: book/toy-part
-        title: Introduction
-  - chapters:
-      - file: notebooks/theorem-1
-      - file: notebooks/gap
-  - caption: The companion
-    numbered: false
-    chapters:
-      - file: book/ledger
-      - file: book/read
-      - file: book/glossary
-      - file: book/rerun
-      - file: book/made
-      - file: book/changelog
-      - file: book/cite
-      - file: book/references
-"""
-
-PART = """\
-# The toys
-
-```{part}
-notebooks/theorem-1: What the theorem says, with $x$.
-notebooks/gap: A second toy.
-```
-"""
 
 
 def make_project(root: Path) -> Project:
@@ -58,8 +24,11 @@ def make_project(root: Path) -> Project:
     shutil.copytree(Path(__file__).parent / "notebooks", root / "notebooks")
     for name in ("_config.yml", "CITATION.cff"):
         shutil.copy(CHECKOUT / name, root)
-    (root / "_toc.yml").write_text(TOC, encoding="utf-8")
-    (root / "book" / "toy-part.md").write_text(PART, encoding="utf-8")
+    config, old = root / "_config.yml", "      ledger: book/ledger.html\n"
+    assert old in config.read_text()
+    config.write_text(config.read_text().replace(old, f"{old}      notebooks/old: gap.html\n"))
+    shutil.copy(PAGES / "_toc.yml", root)
+    shutil.copy(PAGES / "toy-part.md", root / "book")
     return Project(root)
 
 

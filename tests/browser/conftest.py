@@ -2,30 +2,24 @@
 
 import os
 import shutil
-import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sanitygap.book.site import make_server
 from tests.book.smoke import smoke_site
 from tests.browser.tour import Seen, take
 
 FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
 FOLDER = "some/where"
 """Sites are often published below a folder, so the tests do that too."""
 
@@ -93,25 +87,9 @@ def browser(chromium: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
+        running = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         yield running
         running.close()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """A file server that does not report every request."""
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
-
-
-class Server(ThreadingHTTPServer):
-    """A server that takes it calmly when the browser leaves before a file is sent."""
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Report everything but a connection that the browser closed."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
 
 
 @pytest.fixture(scope="session")
@@ -121,60 +99,42 @@ def site(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Si
     folder = top / FOLDER
     folder.parent.mkdir(parents=True)
     folder.symlink_to(smoke_site(tmp_path_factory.getbasetemp()))
-    server = Server(("127.0.0.1", 0), partial(Quiet, directory=str(top)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield Site(folder, f"http://127.0.0.1:{server.server_port}/{FOLDER}/")
-    server.shutdown()
-    server.server_close()
+    (top / "index.html").touch()
+    with make_server(top) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Site(folder, f"http://127.0.0.1:{server.server_port}/{FOLDER}/")
+        server.shutdown()
 
 
-class Watch:
-    """Opens watched pages: ``watch(width=…, color_scheme=…)``.
+@contextmanager
+def watching(browser: Any, site: Site) -> Iterator[Callable[..., Watched]]:
+    """A function that opens watched pages, ``watch(width=…, color_scheme=…)``; they close here.
 
-    Args:
-        browser: a running one.
-        site: requests to other addresses are problems.
+    Requests to other addresses than the site's are problems.
     """
+    contexts: list[Any] = []
 
-    def __init__(self, browser: Any, site: Site) -> None:
-        self._browser, self._site = browser, site
-        self._contexts: list[Any] = []
-
-    def __call__(self, width: int = 1200, **options: Any) -> Watched:
-        context = self._browser.new_context(viewport={"width": width, "height": 900}, **options)
-        self._contexts.append(context)
+    def watch(width: int = 1200, **options: Any) -> Watched:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
         watched = Watched(context.new_page())
-
-        def request_seen(request: Any) -> None:
-            if not request.url.startswith((self._site.address, "data:", "blob:")):
-                watched.problems.append(f"asks another host: {request.url}")
-
-        def answered(response: Any) -> None:
-            if response.status >= 400:
-                watched.problems.append(f"{response.status}: {response.url}")
-
-        def said(message: Any) -> None:
-            if message.type in ("error", "warning"):
-                watched.problems.append(f"console: {message.text}")
-
-        watched.page.on("request", request_seen)
-        watched.page.on("response", answered)
-        watched.page.on("console", said)
-        watched.page.on("pageerror", lambda error: watched.problems.append(f"script: {error}"))
+        tell, page, own = watched.problems.append, watched.page, (site.address, "data:", "blob:")
+        page.on("request", lambda r: r.url.startswith(own) or tell(f"asks another host: {r.url}"))
+        page.on("response", lambda r: r.status < 400 or tell(f"{r.status}: {r.url}"))
+        page.on("console", lambda m: m.type in ("error", "warning") and tell(f"console: {m.text}"))
+        page.on("pageerror", lambda error: tell(f"script: {error}"))
         return watched
 
-    def close(self) -> None:
-        """Close all that was opened."""
-        for context in self._contexts:
-            context.close()
+    yield watch
+    for context in contexts:
+        context.close()
 
 
 @pytest.fixture
-def watch(browser: Any, site: Site) -> Iterator[Watch]:
+def watch(browser: Any, site: Site) -> Iterator[Callable[..., Watched]]:
     """A function that opens a watched page."""
-    opener = Watch(browser, site)
-    yield opener
-    opener.close()
+    with watching(browser, site) as opener:
+        yield opener
 
 
 Tour = Callable[[str], dict[str, Seen]]
@@ -186,22 +146,17 @@ def tour(browser: Any, site: Site) -> Tour:
     # rows of the ledger that are filtered out are not looked at: all would take minutes
     ledger, filtered = "book/ledger.html", "book/ledger.html?words=thm1"
     every = ["search.html", "genindex.html", *site.pages, filtered]
-    chapters = {
-        f"notebooks/{name}.html" for name in ("theorem-1", "theorems-3-4", "gap", "gallery")
-    }
+    dark = ("book/index", "book/read", "notebooks/theorem-1", "notebooks/gap", "notebooks/gallery")
     # a look of axe takes a second; what the dark changes are colours, which the pages share
     ask = {
         "light": {*every} - {ledger, "genindex.html"},
-        "dark": {path for path in every if path.startswith("book/") or path in chapters} - {ledger},
+        "dark": {f"{path}.html" for path in dark} | {filtered},
         "narrow": set(),
     }
 
     @cache
     def taken(view: str) -> dict[str, Seen]:
-        opener = Watch(browser, site)
-        try:
+        with watching(browser, site) as opener:
             return take(opener, view, site.address, every, ask[view])
-        finally:
-            opener.close()
 
     return taken

@@ -4,8 +4,8 @@ Showing a page takes longer than looking at it, so all tests that look at every 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
@@ -17,98 +17,22 @@ VIEWS: dict[str, dict[str, Any]] = {
 }
 NARROWEST = 320
 
-RUN_AXE = """
-async () => (await axe.run(document, {resultTypes: ["violations"]})).violations
-  .filter(found => ["serious", "critical"].includes(found.impact))
-  .map(found => `${found.id}: ${found.nodes[0].html.slice(0, 200)}`)
-"""
-
-WIDER_THAN_SCREEN = """
-() => new Promise(done => requestAnimationFrame(() => {
-  const { scrollWidth, clientWidth } = document.documentElement;
-  done(scrollWidth - clientWidth);
-}))
-"""
-
-CONTRASTS = """
-selector => {
-  // Relative luminance and contrast as in WCAG 2.
-  const channels = text => text.match(/[\\d.]+/g).map(Number);
-  const luminance = ([r, g, b]) => {
-    const part = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-    return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
-  };
-  const background = element => {
-    for (; element; element = element.parentElement) {
-      const found = channels(getComputedStyle(element).backgroundColor);
-      if (found.length === 3 || found[3] === 1) return found;
-    }
-    return [255, 255, 255];
-  };
-  return Array.from(document.querySelectorAll(selector)).map(element => {
-    const pair = [channels(getComputedStyle(element).color), background(element)].map(luminance);
-    return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
-  });
-}
-"""
-
-TEXT = ".bd-article p, .bd-article summary, .verdict"
-
-LOOK = """
-async () => {
-  const all = selector => Array.from(document.querySelectorAll(selector));
-  const ids = all("[id]").map(element => element.id);
-  return {
-    theme: document.documentElement.dataset.theme,
-    images: await Promise.all(all("img").map(async image => {
-      await image.decode();
-      return [image.getAttribute("alt") || "", image.naturalWidth];
-    })),
-    formulas: all("mjx-container").length,
-    bad_formulas: all(
-      "mjx-merror, [data-mjx-error], span.math:not(:has(mjx-container))"
-    ).map(element => element.outerHTML.slice(0, 200)),
-    tables: all("table.sanitygap-table").map(table => table.innerText),
-    headings: all("article :is(h1, h2, h3, h4, h5, h6)")
-      .filter(heading => heading.offsetParent)
-      .map(heading => Number(heading.tagName[1])),
-    twice: ids.filter((id, at) => ids.indexOf(id) !== at),
-  };
-}
-"""
+LOOK = (Path(__file__).parent / "look.js").read_text(encoding="utf-8")
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What is to be seen on a page.
+def looking(what: str) -> str:
+    """One of the functions of ``look.js``, for ``evaluate``."""
+    return f"argument => ({LOOK}).{what}(argument)"
 
-    Attributes:
-        title: of the window.
-        problems: of the browser, see ``Watched``.
-        theme: light or dark.
-        contrasts: of paragraphs, summaries and verdicts.
-        images: alternative text and width in pixels of each.
-        formulas: how many are set.
-        bad_formulas: those that are not, or with an error.
-        tables: their texts.
-        headings: their levels, in order.
-        twice: ids that stand more than once.
-        overflow: width of the screen -> pixels by which the page is wider.
-        axe: what axe-core finds; None where it was not asked.
-    """
 
-    title: str
-    problems: list[str]
-    theme: str
-    contrasts: list[float]
-    images: list[tuple[str, int]]
-    formulas: int
-    bad_formulas: list[str]
-    tables: list[str]
-    headings: list[int]
-    twice: list[str]
-    overflow: dict[int, int]
-    axe: list[str] | None
+TEXT = (
+    ".bd-article p, .bd-article summary, .verdict,"
+    ".stepper :is(label, output, summary, caption, td, th, .stepper-title)"
+)
+
+Seen = SimpleNamespace
+"""What ``look`` tells of a page, and its title, the problems of the browser, contrasts, by how many
+pixels it is wider than each screen, and what axe-core finds; None where that was not asked."""
 
 
 def show(page: Any, address: str) -> None:
@@ -133,19 +57,19 @@ def take(
     page = watched.page
     for path in pages:
         show(page, address + path)
-        seen, contrasts = page.evaluate(LOOK), page.evaluate(CONTRASTS, TEXT)
+        seen, contrasts = page.evaluate(looking("look")), page.evaluate(looking("contrasts"), TEXT)
         overflow, axe = {}, None
         if view == "narrow":
             for width in (VIEWS[view]["width"], NARROWEST):
                 page.set_viewport_size({"width": width, "height": 900})
-                overflow[width] = page.evaluate(WIDER_THAN_SCREEN)
+                overflow[width] = page.evaluate(looking("wider"))
             page.set_viewport_size({"width": VIEWS[view]["width"], "height": 900})
         if view == "light":  # requests that come late are the same in every view
             page.wait_for_load_state("networkidle")
         problems = list(watched.problems)
         if path in ask_axe:  # it asks for style sheets in wrong places, so problems come first
             page.add_script_tag(path=str(AXE))
-            axe = page.evaluate(RUN_AXE)
+            axe = page.evaluate(looking("axe"))
         found[path] = Seen(
             title=page.title(),
             problems=problems,

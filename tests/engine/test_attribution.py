@@ -1,26 +1,21 @@
-"""Attribution methods against captum, zennit and toy networks with known answers."""
+"""Gradients, guided backpropagation, noise and sampling against captum, loops and known answers."""
 
 import captum.attr
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from sanitygap.attribution import METHODS, Sampling, attribute
-from sanitygap.attribution.gradient import GuidedRectifiers
+from sanitygap.attribution.applicable import defined, undefined
+from sanitygap.chapters.theorem_1.measure import autocorrelation, mixture
+from sanitygap.chapters.theorem_2.measure import layers_of
 from sanitygap.errors import UsageError
-from tests.conftest import make_explainable
-
-TARGETS = torch.tensor([0, 3, 4, 1])
-KEYS = [11, 22, 33, 44]
-
-
-def maps_of(model, inputs, *names, sampling=None, keys=KEYS, batch_size=10):
-    return attribute(model, inputs, TARGETS[: len(inputs)], names, keys, sampling, batch_size)
-
-
-def close(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float = 1e-4) -> bool:
-    """Largest difference relative to the largest value."""
-    return float((ours - theirs).abs().max() / theirs.abs().max()) < tolerance
+from sanitygap.randomization_test import CORE_METHODS
+from sanitygap.seeds import stable_seed
+from tests.conftest import Net, make_explainable
+from tests.engine.maps import KEYS, TARGETS, close, maps_of
 
 
 def test_gradients_equal_captum(small, inputs):
@@ -28,15 +23,15 @@ def test_gradients_equal_captum(small, inputs):
     saliency = captum.attr.Saliency(small.module).attribute(
         inputs.clone().requires_grad_(), target=TARGETS, abs=False
     )
-    assert close(maps["gradient"], saliency.sum(1))
+    assert close(maps["gradient"], saliency.sum(1), 1e-4)
     product = captum.attr.InputXGradient(small.module).attribute(
         inputs.clone().requires_grad_(), target=TARGETS
     )
-    assert close(maps["gradient-x-input"], product.sum(1))
+    assert close(maps["gradient-x-input"], product.sum(1), 1e-4)
     guided = captum.attr.GuidedBackprop(small.module).attribute(
         inputs.clone().requires_grad_(), target=TARGETS
     )
-    assert close(maps["guided-backprop"], guided.sum(1))
+    assert close(maps["guided-backprop"], guided.sum(1), 1e-4)
     assert not close(maps["guided-backprop"], maps["gradient"], 0.1)
 
 
@@ -49,38 +44,7 @@ def test_integrated_gradients_equal_captum_in_any_batch(small, inputs, batch_siz
     theirs = captum.attr.IntegratedGradients(small.module).attribute(
         inputs, target=TARGETS, n_steps=7, method="riemann_middle"
     )
-    assert close(ours, theirs.sum(1))
-
-
-@pytest.mark.parametrize(("name", "size"), [("mobilenet_v2", 32), ("inception_v3", 75)])
-def test_guided_backprop_guides_where_hooks_on_relu_modules_do_not(name, size, monkeypatch):
-    """ReLU6 and bare ReLU: captum finds nothing to guide there and returns the plain gradient."""
-    from torchvision import models
-    from torchvision.models.inception import BasicConv2d
-
-    torch.manual_seed(0)
-    options = {"aux_logits": False, "init_weights": False} if name == "inception_v3" else {}
-    net = models.get_model(name, weights=None, **options)
-    x = torch.randn(2, 3, size, size)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
-    net.train()(x)
-    model, targets = make_explainable(net), torch.tensor([2, 5])
-    maps = attribute(model, x, targets, ["guided-backprop", "gradient"], [0, 1])
-    for module in list(net.modules()):
-        if isinstance(module, BasicConv2d):
-            module.activation = nn.ReLU()
-    monkeypatch.setattr(BasicConv2d, "forward", lambda m, v: m.activation(m.bn(m.conv(v))))
-    for module in net.modules():
-        if isinstance(module, nn.ReLU | nn.ReLU6):
-            module.inplace = False
-            module.register_full_backward_hook(lambda _, given, above: (given[0] * (above[0] > 0),))
-    leaf = x.clone().requires_grad_()
-    net(leaf).gather(1, targets[:, None]).sum().backward()
-    expected = leaf.grad.sum(1)
-    assert close(maps["guided-backprop"], expected)
-    assert not close(maps["gradient"], expected, 0.1)
+    assert close(ours, theirs.sum(1), 1e-4)
 
 
 #: activation -> a module, the function, and keywords; some fall somewhere
@@ -102,19 +66,13 @@ RECTIFIERS = {
 IN_PLACE = {"silu", "mish", "hardswish", "elu", "relu", "relu6", "leaky relu", "celu", "hardtanh"}
 
 
-class Rectified(nn.Module):
+def rectified(activation) -> Net:
     """Two convolutions with an activation behind each, which is given."""
-
-    def __init__(self, activation) -> None:
-        super().__init__()
-        torch.manual_seed(6)
-        self.a, self.b, self.head = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3), nn.Linear(8, 5)
-        self.activation = activation
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.activation(self.a(3 * x))
-        x = self.activation(self.b(x))
-        return self.head(x.mean((2, 3)))
+    torch.manual_seed(6)
+    return Net(
+        lambda net, x: net.head(net.activation(net.b(net.activation(net.a(3 * x)))).mean((2, 3))),
+        a=nn.Conv2d(3, 8, 3), b=nn.Conv2d(8, 8, 3), head=nn.Linear(8, 5), activation=activation,
+    )  # fmt: skip
 
 
 def derivative(activation, x: torch.Tensor) -> torch.Tensor:
@@ -123,7 +81,7 @@ def derivative(activation, x: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def stopped_by_hand(net: Rectified, x: torch.Tensor, target: int) -> torch.Tensor:
+def stopped_by_hand(net: Net, x: torch.Tensor, target: int) -> torch.Tensor:
     """Negative gradients stopped before and behind each activation, layer by layer."""
     a = net.a(3 * x)
     b = net.b(net.activation(a.clone()))
@@ -138,12 +96,12 @@ def stopped_by_hand(net: Rectified, x: torch.Tensor, target: int) -> torch.Tenso
 @pytest.mark.parametrize("form", ["module", "function"])
 def test_guided_backprop_stops_negative_gradients_at_any_rectifier(name, form):
     module, function, options = RECTIFIERS[name]
-    net = Rectified(module() if form == "module" else lambda x: function(x, **options))
+    net = rectified(module() if form == "module" else lambda x: function(x, **options))
     x = torch.randn(1, 3, 12, 12)
     maps = attribute(make_explainable(net), x, torch.tensor([2]), ["guided-backprop"], [0])
     expected = stopped_by_hand(net, x, 2).sum(1)
     assert expected.abs().sum() > 0
-    assert close(maps["guided-backprop"], expected)
+    assert close(maps["guided-backprop"], expected, 1e-4)
 
 
 @pytest.mark.parametrize("name", sorted(IN_PLACE))
@@ -157,34 +115,10 @@ def test_guided_activations_work_in_place(name, used):
         return result if used == "result" else x
 
     x = torch.randn(1, 3, 12, 12)
-    net = Rectified(in_place)
+    net = rectified(in_place)
     found = attribute(make_explainable(net), x, torch.tensor([2]), ["guided-backprop"], [0])
     net.activation = lambda x: function(x, **options)
-    assert close(found["guided-backprop"], stopped_by_hand(net, x, 2).sum(1))
-
-
-@pytest.mark.parametrize(
-    ("args", "kwargs", "bounds"),
-    [
-        ((), {"inplace": True}, (-1, 1)),
-        ((), {"max_val": 2.0, "min_val": 0.0}, (0, 2)),
-        ((0.0,), {"max_val": 2.0, "inplace": True}, (0, 2)),
-        ((0.0, 2.0, True), {}, (0, 2)),
-        ((-0.5,), {}, (-0.5, 1)),
-    ],
-)
-@pytest.mark.parametrize("direct", [True, False])
-def test_hardtanh_keeps_its_bounds_whatever_their_order(args, kwargs, bounds, direct):
-    """torch sorts keywords before it asks, not in every version."""
-    x, mode = torch.linspace(-3, 3, 13), GuidedRectifiers()
-    hardtanh = nn.functional.hardtanh
-    if direct:
-        found = mode.__torch_function__(hardtanh, (), (x.clone(), *args), dict(kwargs))
-    else:
-        with mode:
-            found = hardtanh(x.clone(), *args, **kwargs)
-    assert torch.equal(found, x.clamp(*bounds))
-    assert mode.calls == (bounds[0] == 0)
+    assert close(found["guided-backprop"], stopped_by_hand(net, x, 2).sum(1), 1e-4)
 
 
 @pytest.mark.parametrize("activation", [nn.Identity, nn.Tanh, nn.Sigmoid])
@@ -223,4 +157,126 @@ def test_maps_do_not_depend_on_the_batch(small, inputs):
             KEYS[image : image + 1], Sampling(3, 3),
         )  # fmt: skip
         for name in names:
-            assert close(together[name][image], alone[name][0]), name
+            assert close(together[name][image], alone[name][0], 1e-4), name
+
+
+SAMPLING = Sampling(noisy_copies=6, noise_level=0.2)
+
+
+def noise_of(inputs: torch.Tensor, image: int, copy: int) -> torch.Tensor:
+    """Standard normal noise of one copy, as the library seeds it: key, "smoothgrad", copy."""
+    source = torch.Generator().manual_seed(stable_seed(KEYS[image], "smoothgrad", copy))
+    return torch.randn(inputs.shape[1:], generator=source)
+
+
+def gradients_one_by_one(model, inputs: torch.Tensor, sampling: Sampling) -> torch.Tensor:
+    """Gradients of all noisy copies, double, ``(N, copies, 3, H, W)``."""
+    found = torch.zeros(len(inputs), sampling.noisy_copies, *inputs.shape[1:], dtype=torch.double)
+    for image in range(len(inputs)):
+        x = inputs[image]
+        deviation = sampling.noise_level * (x.max() - x.min())
+        for copy in range(sampling.noisy_copies):
+            leaf = (x + deviation * noise_of(inputs, image, copy))[None].requires_grad_()
+            model.module(leaf)[0, TARGETS[image]].backward()
+            found[image, copy] = leaf.grad[0]
+    return found
+
+
+@pytest.mark.parametrize("batch_size", [3, 10, 1000])
+def test_variance_and_mean_of_a_plain_loop(small, inputs, batch_size):
+    gradients = gradients_one_by_one(small, inputs, SAMPLING)
+    maps = maps_of(small, inputs, "vargrad", "smoothgrad", sampling=SAMPLING, batch_size=batch_size)
+    # the variance over the copies (divided by their number), channel by channel, then summed
+    assert close(maps["vargrad"], gradients.var(1, correction=0).sum(1), 1e-4)
+    assert close(maps["smoothgrad"], gradients.mean(1).sum(1), 1e-4)
+    assert not close(maps["vargrad"], gradients.sum(2).var(1, correction=0), 0.05)
+
+
+def maps(count: int = 3, side: int = 40, seed: int = 0) -> torch.Tensor:
+    return torch.randn(count, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def test_noise_is_added_in_units_of_the_maps_root_mean_square():
+    base, noise = 7 * maps(), maps(seed=1)
+    rms = base.pow(2).mean((1, 2), keepdim=True).sqrt()
+    for amount in (0.0, 0.5, 3.0):
+        expected = base / rms + amount * noise
+        torch.testing.assert_close(mixture(base, noise, amount), expected)
+    torch.testing.assert_close(mixture(100 * base, noise, 2.0), mixture(base, noise, 2.0))
+
+
+@pytest.mark.parametrize("lag", [1, 3])
+def test_autocorrelation_equals_numpy(lag):
+    values = maps().cumsum(1)
+    found = autocorrelation(values, lag)
+    for image, own in zip(values.double().numpy(), found, strict=True):
+        rows = np.corrcoef(image[lag:].ravel(), image[:-lag].ravel())[0, 1]
+        columns = np.corrcoef(image[:, lag:].ravel(), image[:, :-lag].ravel())[0, 1]
+        assert float(own) == pytest.approx((rows + columns) / 2, abs=1e-6)
+
+
+def explain(model, inputs, *methods, keys=KEYS):
+    return attribute(model, inputs, torch.zeros(len(inputs), dtype=torch.long), methods, keys)
+
+
+def test_fixed_noise_depends_on_the_image_alone(small, inputs):
+    first = explain(small, inputs, "noise-fixed")["noise-fixed"]
+    again = explain(small, inputs.clone(), "noise-fixed", keys=[5, 6, 7, 8])["noise-fixed"]
+    assert torch.equal(first, again)
+    changed = inputs.clone()
+    changed[1, 0, 0, 0] += 1
+    other = explain(small, changed, "noise-fixed")["noise-fixed"]
+    assert [torch.equal(a, b) for a, b in zip(first, other, strict=True)] == [True, False, True,
+                                                                              True]  # fmt: skip
+    assert abs(float(first.mean())) < 0.1
+    assert abs(float(first.std()) - 1) < 0.1
+
+
+def test_noise_times_input_has_the_envelope_of_the_input(small, inputs):
+    dark = inputs.clone()
+    dark[:, :, :12] = 0
+    first = explain(small, dark, "noise-x-input")["noise-x-input"]
+    assert (first[:, :12] == 0).all()
+    other = explain(small, dark, "noise-x-input", keys=[1, 2, 3, 4])["noise-x-input"]
+    assert not torch.isclose(first[:, 12:], other[:, 12:]).any(dim=2).all()
+    scale = inputs[:, :, 12:].square().sum(1).sqrt()
+    standard = first[:, 12:] / scale
+    assert float(standard.mean()) == pytest.approx(0, abs=0.1)
+    assert float(standard.std()) == pytest.approx(1, abs=0.1)
+
+
+def smooth_net(activation: nn.Module) -> Net:
+    """A network without a ReLU or anything like it."""
+    return Net(
+        lambda net, x: net.fc(net.flatten(net.pool(net.act(net.conv(x))))),
+        conv=nn.Conv2d(3, 4, 3, padding=1), act=activation, pool=nn.AdaptiveAvgPool2d(1),
+        flatten=nn.Flatten(), fc=nn.Linear(4, 5),
+    )  # fmt: skip
+
+
+def block(channels: int) -> Net:
+    """A convolution that ends in a functional ReLU."""
+    conv = nn.Conv2d(channels, 4, 3, padding=1)
+    return Net(lambda net, x: functional.relu(net.conv(x)), conv=conv)
+
+
+@pytest.fixture
+def smooth():
+    torch.manual_seed(0)
+    return make_explainable(smooth_net(nn.Tanh()))
+
+
+def test_guided_backprop_is_left_out_where_no_unit_is_rectified(smooth, small):
+    with pytest.warns(UserWarning, match="guided-backprop is left out: .*calls no ReLU"):
+        kept = defined(smooth, CORE_METHODS)
+    assert kept == [name for name in CORE_METHODS if name != "guided-backprop"]
+    assert list(undefined(smooth, CORE_METHODS)) == ["guided-backprop"]
+    assert defined(small, CORE_METHODS) == list(CORE_METHODS)
+
+
+def test_activations_of_functions_are_found_at_the_innermost_module():
+    network = nn.Sequential(block(3), nn.Sequential(block(4)), nn.Conv2d(4, 2, 1))
+    assert layers_of(network, torch.randn(1, 3, 8, 8)) == ["0", "1.0"]
+    assert layers_of(smooth_net(nn.SiLU()), torch.randn(1, 3, 8, 8)) == ["act"]
+    with pytest.raises(UsageError, match="no activation modules"):
+        layers_of(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), torch.randn(1, 3, 2, 2))

@@ -10,20 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sanitygap.axioms import balance, scenarios, store
+from sanitygap.axioms import balance, placement, scenarios, store
 from sanitygap.axioms.generate import Generation
-from sanitygap.axioms.metrics import METRICS, metric_of, region_sums, shared_sums
-from sanitygap.axioms.placement import (
-    apart,
-    composed,
-    draw_place,
-    patch_size,
-    regions,
-    slopes_of_pixels,
-    to_inputs,
-)
+from sanitygap.axioms.metrics import METRICS, metric_of
 from sanitygap.axioms.prior import DecoderPrior
-from sanitygap.axioms.recipes import ORIGINAL, Recipe
+from sanitygap.axioms.recipes import Recipe
 from sanitygap.axioms.samples import outputs
 from sanitygap.axioms.scenarios import BOTH, FIRST, GOAL_ONLY, NONE, SCENARIOS, SECOND, holds
 from sanitygap.chapters.axioms.measure_examples import axioms_toy
@@ -75,13 +66,13 @@ def test_decoders_side_by_side_equal_each_alone_and_a_restart_is_a_fresh_start()
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([32, 57, 224]))
 def test_patches_never_overlap_and_lie_inside(seed, size):
-    place = draw_place(size, 2, seed)
-    side = patch_size(size)
-    masks = regions(place, side)
+    place = placement.draw_place(size, 2, seed)
+    side = placement.patch_size(size)
+    masks = placement.regions(place, side)
     assert masks.sum() == 2 * side * side
     assert not (masks[0] & masks[1]).any()
-    assert apart(*place.corners, side)
-    again = draw_place(size, 2, seed)
+    assert placement.apart(*place.corners, side)
+    again = placement.draw_place(size, 2, seed)
     assert again.corners == place.corners
     assert torch.equal(again.background, place.background)
 
@@ -90,16 +81,18 @@ def test_inputs_are_the_inverse_of_the_display_and_slopes_follow_the_chain_rule(
     model = tiny()
     pixels = torch.rand(2, 3, 40, 40)
     assert torch.allclose(
-        model.preprocessing.to_rgb(to_inputs(model.preprocessing, pixels)), pixels, atol=1e-5
+        model.preprocessing.to_rgb(placement.to_inputs(model.preprocessing, pixels)),
+        pixels,
+        atol=1e-5,
     )
     leaf = pixels.clone().requires_grad_()
     direct = torch.autograd.grad(
-        model.module(to_inputs(model.preprocessing, leaf))[:, 1].sum(), leaf
+        model.module(placement.to_inputs(model.preprocessing, leaf))[:, 1].sum(), leaf
     )[0]
-    inputs = to_inputs(model.preprocessing, pixels).requires_grad_()
+    inputs = placement.to_inputs(model.preprocessing, pixels).requires_grad_()
     slopes = torch.autograd.grad(model.module(inputs)[:, 1].sum(), inputs)[0]
     assert torch.allclose(
-        slopes_of_pixels(model.preprocessing, slopes), direct, rtol=1e-4, atol=1e-5
+        placement.slopes_of_pixels(model.preprocessing, slopes), direct, rtol=1e-4, atol=1e-5
     )
 
 
@@ -132,66 +125,6 @@ def test_a_sample_holds_only_if_every_threshold_is_met():
     moved[SECOND, 0] = 1.2  # alone it changes output a by a fifth of the bare background's
     assert logits[NONE, 0] == 1
     assert not bool(holds(null, moved, softmax))
-
-
-@pytest.mark.parametrize("name", ["null", "single", "double", "saturation"])
-@pytest.mark.parametrize("way", ["original", "ours"])
-def test_slopes_equal_a_naive_loss_through_the_whole_image(name, way):
-    model, scenario = tiny(), SCENARIOS[name]
-    ours = Recipe(at_once=2, least_reference=0.0)
-    recipe = ours if way == "ours" else replace(ORIGINAL, at_once=2)
-    run = Generation(model, scenario, [0, 1], recipe, 3)
-    for slot in run.slots:
-        slot.warm = [False] * scenario.patches
-    before = run.pixels.clone()
-    kept = {}
-    run._step = lambda moved: kept.update(moved=moved)
-    grown = run.prior.patches
-    run.prior.patches = lambda which: kept.setdefault("patches", grown(which).detach())
-    backward = torch.autograd.backward
-    torch.autograd.backward = lambda patches, slopes: kept.update(slopes=slopes)
-    try:
-        run.advance()
-    finally:
-        torch.autograd.backward = backward
-    slopes = kept["slopes"].unflatten(0, (2, scenario.patches))
-    for place, slot in enumerate(run.slots):
-        leaf = before[place].clone().requires_grad_()
-
-        def logits(coalition, live, leaf=leaf, place=place):
-            shown = [p if i == live else p.detach() for i, p in enumerate(leaf)]
-            image = composed(run.places[place], torch.stack(shown), scenario.members(coalition))
-            return model.module(to_inputs(model.preprocessing, image[None]))[0]
-
-        loss = 0
-        for goal, average in zip(scenario.goals, slot.goals, strict=True):
-            row, output = logits(goal.coalition, goal.patch), slot.classes[goal.output]
-            if way == "original":
-                loss = loss - 10 * float(balance.goal_weight(average[None])) * row[output]
-            else:  # the log-odds, by the softmax
-                odds = row.double().softmax(0)[output].logit()
-                short = (5 - odds).clamp(min=0)
-                loss = loss + torch.where(short < 2, short**2, 4 * short - 4)
-        for rule, average in zip(scenario.constraints, slot.constraints, strict=True):
-            output = slot.classes[rule.output]
-            row = logits(rule.coalition, rule.patch)[output]
-            base = logits(rule.without, None)[output].detach()
-            weight = float(balance.constraint_weight(average[None]))
-            if way == "original":
-                loss = loss + 5 * weight * (row - base) ** 2
-            else:
-                weight /= float(balance.goal_weight(slot.goals[rule.patch][None]))
-                low, high = ours.bounds
-                allowed = np.arctanh(0.14) * max(
-                    0.5, min(abs(float(row.detach())), abs(float(base)))
-                )
-                over = ((row - base).abs() / allowed - ours.slack).clamp(min=0)
-                bent = torch.where(over < 2, over**2, 4 * over - 4)
-                loss = loss + min(max(weight, low), high) * bent
-        expected = torch.autograd.grad(loss, leaf)[0].float()
-        assert torch.allclose(
-            slopes[place], expected, rtol=1e-3, atol=1e-5 * float(expected.abs().max())
-        )
 
 
 def test_samples_do_not_depend_on_what_is_made_beside_them():
@@ -251,28 +184,6 @@ def test_a_set_is_kept_reused_and_refused_if_damaged(tmp_path):
     for reader in (store.read, store.read_recipe):
         with pytest.raises(UsageError, match="damaged"):
             reader(path)
-
-
-def test_sums_over_the_patches_equal_loops():
-    maps = torch.randn(2, 30, 30)
-    places = [draw_place(30, 2, seed) for seed in range(2)]
-    side = patch_size(30)
-    masks = torch.stack([regions(place, side) for place in places])
-    found = region_sums(maps, masks)
-    other = torch.randn(2, 30, 30)
-    shared = shared_sums(maps, other, masks)["shared"]
-    for number, place in enumerate(places):
-        inside, expected = [], 0.0
-        for row, column in place.corners:
-            box = (slice(row, row + side), slice(column, column + side))
-            inside.append(float(maps[number][box].sum()))
-            expected += float(torch.minimum(maps[number][box], other[number][box]).sum())
-        assert [float(found["first"][number]), float(found["second"][number])] == pytest.approx(
-            inside, rel=1e-4, abs=1e-4
-        )
-        rest = float(maps[number].sum()) - sum(inside)
-        assert float(found["outside"][number]) == pytest.approx(rest, rel=1e-3, abs=1e-3)
-        assert float(shared[number]) == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
 def test_null_metric_is_zero_for_exact_shapley_values_and_not_for_guided_backpropagation():

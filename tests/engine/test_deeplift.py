@@ -14,9 +14,8 @@ from sanitygap.errors import UsageError
 from sanitygap.models import Explainable, load_model
 from sanitygap.randomization import RandomTwin
 from sanitygap.theory.shapley import coalitions, shapley_values
-from tests.conftest import SmallNet, make_explainable
-
-TARGETS = torch.tensor([0, 3, 4, 1])
+from tests.conftest import Net, make_explainable, small_net
+from tests.engine.maps import TARGETS, close
 
 
 def contributions(module: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -32,13 +31,6 @@ def change(module: nn.Module, inputs: torch.Tensor, targets: torch.Tensor) -> to
     return logits.gather(1, targets[:, None])[:, 0].double()
 
 
-def close(ours: torch.Tensor, theirs: torch.Tensor, tolerance: float = 1e-5) -> bool:
-    """Largest difference relative to the largest value."""
-    ours, theirs = ours.detach(), theirs.detach()
-    assert theirs.abs().max() > 0
-    return float((ours - theirs).abs().max() / theirs.abs().max()) < tolerance
-
-
 def captums(net: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     """captum's contributions, zero baseline."""
     return captum.attr.DeepLift(net.eval().requires_grad_(False)).attribute(
@@ -52,7 +44,7 @@ def captums(net: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Softplus])
 def test_equals_captum_on_modules(activation, inputs):
     torch.manual_seed(0)
-    net = SmallNet()
+    net = small_net()
     net.act, net.act2 = activation(), activation()
     net.norm.running_mean.normal_()
     net.norm.bias.data.normal_()
@@ -111,83 +103,24 @@ def test_the_spelling_of_an_activation_does_not_matter(how, inputs):
 # ---- written out by hand
 
 
-class Overlapping(nn.Module):
-    """ReLU6, overlapping max pooling with padding, and a linear head."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(7)
-        self.conv = nn.Conv2d(3, 2, 2, bias=True)
-        self.head = nn.Linear(18, 5)
-        self.double()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = functional.relu6(self.conv(8 * x))
-        return self.head(functional.max_pool2d(x, 3, 2, 1).flatten(1))
-
-
-def by_hand(net: Overlapping, x: torch.Tensor, target: int) -> torch.Tensor:
-    """Multipliers of one image, window by window and unit by unit, down to the pixels."""
-    z, z0 = net.conv(8 * x[None])[0], net.conv(0 * x[None])[0]
-    a, a0 = z.clamp(0, 6), z0.clamp(0, 6)
-    channels, height, width = a.shape
-    head = net.head.weight[target].view(channels, 3, 3)
-    onto_a = torch.zeros_like(a)
-    for c in range(channels):
-        for row in range(3):
-            for column in range(3):
-                window = [
-                    (i, j)
-                    for i in range(2 * row - 1, 2 * row + 2)
-                    for j in range(2 * column - 1, 2 * column + 2)
-                    if 0 <= i < height and 0 <= j < width
-                ]
-                highest = max(float(a[c][at]) for at in window)
-                highest0 = max(float(a0[c][at]) for at in window)
-                grown = highest - highest0
-                if grown < 0:  # equal values of the baseline share; those of the input do not
-                    makers = [at for at in window if a0[c][at] > highest0 - 1e-12]
-                else:
-                    makers = [at for at in window if a[c][at] == highest][:1]
-                for at in makers if grown else []:
-                    onto_a[c][at] += head[c, row, column] * grown / len(makers) / (a - a0)[c][at]
-    onto_z = onto_a * (a - a0) / (z - z0)
-    return 8 * functional.conv_transpose2d(onto_z[None], net.conv.weight)[0] * x
-
-
-def test_overlapping_max_pooling_equals_the_rule_written_out():
-    net = Overlapping()
-    inputs = torch.randn(
-        6, 3, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3)
-    )
-    targets = torch.tensor([0, 1, 2, 3, 4, 0])
-    ours = contributions(net, inputs, targets)
-    for image in range(len(inputs)):
-        assert close(ours[image], by_hand(net, inputs[image], int(targets[image])), 1e-12)
-    assert torch.allclose(ours.sum((1, 2, 3)), change(net, inputs, targets), rtol=1e-10)
-
-
 # ---- known answers
 
 
-class Game(nn.Module):
+def game(function) -> Net:
     """A function of three numbers, the pixels of a 1 x 3 image, as the first of two logits."""
 
-    def __init__(self, function) -> None:
-        super().__init__()
-        self.function = function
-        self.unused = nn.Parameter(torch.zeros(1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        value = self.function(x.sum(1).flatten(1)[:, :3])
+    def logits(_: Net, x: torch.Tensor) -> torch.Tensor:
+        value = function(x.sum(1).flatten(1)[:, :3])
         return torch.stack([value, 0 * value], 1)
+
+    return Net(logits, unused=nn.Parameter(torch.zeros(1)))
 
 
 def explain(function, *numbers: float) -> torch.Tensor:
     """DeepLIFT's contributions of three numbers."""
     image = torch.zeros(1, 3, 1, 3, dtype=torch.float64)
     image[0, 0, 0] = torch.tensor(numbers)
-    return contributions(Game(function).double(), image, torch.tensor([0]))[0, 0, 0]
+    return contributions(game(function).double(), image, torch.tensor([0]))[0, 0, 0]
 
 
 def shapley(function, *numbers: float) -> torch.Tensor:
@@ -215,19 +148,16 @@ def test_equals_shapley_where_numbers_act_alone_or_in_pairs(function):
         assert torch.allclose(explain(function, *numbers), shapley(function, *numbers))
 
 
-class Windows(nn.Module):
+def windows(**options) -> Net:
     """Max pooling with any options after a convolution and a map of its own for every place."""
-
-    def __init__(self, **options) -> None:
-        super().__init__()
-        torch.manual_seed(4)
-        self.conv, self.options = nn.Conv2d(3, 4, 3), options
-        self.offsets = nn.Parameter(torch.randn(1, 4, 15, 17))
-        self.head = nn.LazyLinear(5)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        pooled = functional.max_pool2d(2 * self.conv(x) + self.offsets, **self.options)
-        return self.head(pooled.flatten(1))
+    torch.manual_seed(4)
+    return Net(
+        lambda net, x: net.head(
+            functional.max_pool2d(2 * net.conv(x) + net.offsets, **options).flatten(1)
+        ),
+        conv=nn.Conv2d(3, 4, 3), offsets=nn.Parameter(torch.randn(1, 4, 15, 17)),
+        head=nn.LazyLinear(5),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -241,7 +171,7 @@ class Windows(nn.Module):
     ],
 )
 def test_max_pooling_of_any_kind_is_complete(options):
-    net = Windows(**options).double()
+    net = windows(**options).double()
     inputs = torch.randn(4, 3, 17, 19, dtype=torch.float64)
     net(inputs)
     assert relative_gaps(make_explainable(net), inputs, TARGETS).max() < 1e-10
@@ -264,7 +194,7 @@ def test_equal_places_of_the_baseline_share():
 def test_without_biases_it_is_gradient_times_input(inputs):
     """Ancona et al. 2018: ReLUs, average pooling and no additive bias, zero baseline."""
     torch.manual_seed(3)
-    net = SmallNet().double().eval()
+    net = small_net().double().eval()
     for module in net.modules():
         if getattr(module, "bias", None) is not None:
             module.bias.data.zero_()

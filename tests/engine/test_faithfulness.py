@@ -1,19 +1,15 @@
-"""Occlusion curves against a naive loop, and on a network with a known answer."""
+"""Occlusion curves and replaced images against naive loops and closed forms."""
 
 import numpy as np
 import pytest
 import scipy.ndimage
 import torch
-from torch import nn
+from scipy import stats
+from sklearn.covariance import LedoitWolf
 
-from sanitygap.faithfulness import (
-    blurred,
-    greedy_steps,
-    occlusion_curves,
-    occlusion_steps,
-    region_means,
-)
-from tests.conftest import make_explainable
+from sanitygap.chapters.occlusion.measure import FeatureCloud
+from sanitygap.chapters.occlusion.replacements import REPLACEMENTS
+from sanitygap.faithfulness import blurred, greedy_steps, occlusion_curves, occlusion_steps
 
 
 def test_blur_equals_scipy(inputs):
@@ -24,16 +20,6 @@ def test_blur_equals_scipy(inputs):
                 inputs[image, channel].double().numpy(), 5, mode="mirror"
             )
             assert np.allclose(ours[image, channel].numpy(), theirs, atol=1e-5)
-
-
-def test_regions_are_full_tiles_in_the_middle_of_the_image():
-    values = torch.randn(2, 24, 20)
-    means = region_means(values, 7).view(2, 3, 2)
-    for row in range(3):
-        for column in range(2):
-            top, left = 1 + row * 7, 3 + column * 7  # 3 rows and 6 columns are in no tile
-            tile = values[:, top : top + 7, left : left + 7]
-            assert torch.allclose(means[:, row, column], tile.mean((1, 2)), atol=1e-6)
 
 
 @pytest.mark.parametrize("tiling", ["tiles", "sliding"])
@@ -103,25 +89,36 @@ def test_curves_equal_a_naive_loop(small, inputs, batch_size):
             assert float(curves.softmax[image, done]) == pytest.approx(probability, abs=1e-5)
 
 
-class OneRegion(nn.Module):
-    """Responds only to the variance inside one known square."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        signal = x[:, :, 8:16, 8:16].flatten(1).var(1) * self.scale
-        return torch.stack([signal, torch.zeros_like(signal)], 1)
+SEEDS = [3, 4, 5, 6]
 
 
-def test_the_right_map_falls_at_once_and_the_wrong_one_last(inputs):
-    model = make_explainable(OneRegion())
-    right = torch.zeros(4, 24, 24)
-    right[:, 8:16, 8:16] = 1
-    targets = torch.zeros(4, dtype=torch.long)
-    good = occlusion_curves(model, inputs, targets, right, patch=8, regions=9, blur=7).logit
-    bad = occlusion_curves(model, inputs, targets, -right, patch=8, regions=9, blur=7).logit
-    assert (good[:, 1] < 0.5 * good[:, 0]).all()
-    assert torch.allclose(bad[:, 8], bad[:, 0], rtol=1e-4)
-    assert (bad[:, 9] < 0.5 * bad[:, 0]).all()
+@pytest.fixture
+def maps() -> torch.Tensor:
+    return torch.randn(4, 24, 24, generator=torch.Generator().manual_seed(2))
+
+
+def test_substitutes_are_what_their_names_say(small, inputs):
+    """Inputs of 24 pixels: 15 and 45 pixels of 224 are about 2 and 5 there, and odd."""
+    rgb = {
+        name: small.preprocessing.to_rgb(make(small, inputs, SEEDS))
+        for name, make in REPLACEMENTS.items()
+    }
+    assert rgb["black"].abs().max() < 1e-6
+    means = REPLACEMENTS["mean colour"](small, inputs, SEEDS)
+    for image in range(4):
+        for channel in range(3):
+            assert np.allclose(means[image, channel], inputs[image, channel].mean(), atol=1e-6)
+    assert torch.equal(REPLACEMENTS["blur"](small, inputs, SEEDS), blurred(inputs, 3))
+    assert torch.equal(REPLACEMENTS["wide blur"](small, inputs, SEEDS), blurred(inputs, 5))
+    colours = rgb["random colours"].flatten().numpy()
+    assert stats.kstest(colours, "uniform").pvalue > 0.01
+
+
+@pytest.mark.parametrize(("count", "size"), [(2, 7), (2, 512), (12, 40), (200, 5)])
+def test_distance_is_scikit_learns(count, size):
+    source = torch.Generator().manual_seed(count)
+    features = torch.randn(count, size, generator=source).relu()
+    points = torch.randn(3, size, generator=source)
+    expected = LedoitWolf().fit(features.double().numpy()).mahalanobis(points.double().numpy())
+    found = FeatureCloud(features).distance(points)
+    np.testing.assert_allclose(found, np.sqrt(expected), rtol=1e-6)

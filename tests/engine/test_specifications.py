@@ -11,7 +11,7 @@ from sanitygap.images import ImageSet
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.table import Context
-from sanitygap.tables import TABLES
+from tests.tables import measure
 
 METHODS = ("gradient", "guided-backprop", "lrp-epsilon-plus", "lrp-epsilon-plus@biases", "noise")
 REDUCE = {
@@ -31,10 +31,7 @@ def context(small: Explainable) -> Context:
 
 
 def whole_table(name: str, context: Context, **parameters):
-    import pandas as pd
-
-    chunks = TABLES[name].parts(context, methods=METHODS, path_steps=2, **parameters)
-    return pd.concat([chunk.compute() for chunk in chunks], ignore_index=True)
+    return measure(name, context, methods=METHODS, path_steps=2, **parameters)
 
 
 def channels(context: Context, targets: torch.Tensor, *key: object):

@@ -2,22 +2,12 @@
 
 import copy
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
 from sanitygap.images import load_images
 from sanitygap.models import EMBEDDED, Explainable, load_model
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep VGG to one worker: it has 138 million parameters, and LRP copies them."""
-    for item in items:
-        if Path(__file__).parent == item.path.parent and "[vgg16" in item.name:
-            item.add_marker(pytest.mark.xdist_group("vgg"))
-
 
 LOADED: dict[str, Explainable] = {}
 

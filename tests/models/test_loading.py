@@ -1,22 +1,19 @@
-"""Model specs: what can be loaded, and what is refused in one clear line."""
+"""Model specs and the preflight check: what can be loaded, and what is wrong, in one clear line."""
 
 import os
 import pickle
-import shutil
 import sys
-import threading
-from dataclasses import replace
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
-from torchvision import models
+from torch import nn
 
+from sanitygap.attribution import METHODS
 from sanitygap.errors import UsageError
-from sanitygap.files import file_sha256
 from sanitygap.models import Preprocessing, load_model
 from sanitygap.models.loading import weights_sha256
+from sanitygap.models.preflight import Finding, check_model
+from tests.cases import cases
 from tests.models.tiny import TINY, Tiny
 
 
@@ -68,46 +65,14 @@ def test_a_module_beside_the_working_directory(tmp_path, monkeypatch):
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "random.py").write_text("raise RuntimeError('in the place of a library')\n")
+    before = list(sys.path)
     model = load_model("besides:make")
     assert model.pretrained
     assert model.class_name(2) == "class 2"
-    assert sys.path[-1] == str(tmp_path), "behind the libraries"
+    assert sys.path == before
 
 
-@pytest.mark.parametrize(
-    ("spec", "words"),
-    [
-        ("efficientnet_light0", "did you mean efficientnet_lite0"),
-        ("nonsense", "unknown model 'nonsense'; known: efficientnet_lite0"),
-        ("", "unknown model ''"),
-        ("torchvision:resnet19", "did you mean resnet1"),
-        ("torchvision:", "unknown torchvision model"),
-        ("no_such_module:make", "cannot import 'no_such_module'"),
-        (":make", "unknown model ':make'"),
-        (".tiny:network", "unknown model '.tiny:network'"),
-        ("resnet50", "did you mean torchvision:resnet50"),
-        ("my_models.py:net", "write my_models:net"),
-        ("tests.models.tiny:missing", "has no 'missing'"),
-        ("tests.models.tiny:not_callable", "is no function"),
-        ("tests.models.tiny:not_a_module", "returned str; return a torch.nn.Module"),
-        ("tests.models.tiny:failing", "failed: ValueError: no weights at hand (tiny.py, line"),
-        ("tests.models.tiny:Changed", "missing 1 required positional argument"),
-        ("tests.models.tiny:wrong_preprocessing", "must be a sanitygap.models.Preprocessing"),
-        ("tests.models.tiny:wrong_size", "does not accept a 3 x 224 x 224 input"),
-        ("tests.models.tiny:assertive", "Wrong image height!"),
-        ("tests.models.tiny:tuple_output", "returns a tuple; wrap it"),
-        ("tests.models.tiny:nan_logits", "NaN or infinite logits"),
-        ("tests.models.tiny:one_logit", "shape (1, 1) for one image"),
-        ("tests.models.tiny:map_output", "shape (1, 5, 1, 1) for one image"),
-        ("tests.models.tiny:parameterless", "no parameters"),
-        ("tests.models.tiny:drawn_anew", "draws new weights at each call, so it is untrained"),
-        ("torchvision:resnet18@IMAGENET1K_V9", "did you mean IMAGENET1K_V1"),
-        (f"{TINY}@", "names no weights; write a path"),
-        (f"{TINY}@missing.pth", "no weights file at missing.pth"),
-        (f"{TINY}@tests", "no weights file at tests"),
-    ],
-)
+@pytest.mark.parametrize(("spec", "words"), cases("models"))
 def test_refused_models(spec, words):
     assert words in refusal(spec)
 
@@ -145,12 +110,6 @@ def test_files_that_are_no_weights(tmp_path, content, recwarn):
     assert "is not a weights file" in text or "holds no state dictionary" in text
 
 
-@pytest.mark.parametrize("value", [[1, 2], {"a": 3}, {"state_dict": 4}, {1: torch.zeros(1)}])
-def test_files_without_a_state_dictionary(tmp_path, value):
-    torch.save(value, tmp_path / "weights.pth")
-    assert "holds no state dictionary" in refusal(f"{TINY}@{tmp_path / 'weights.pth'}")
-
-
 def test_weights_of_another_network(weights):
     state = torch.load(weights, weights_only=True)
     state["fc.weight"] = torch.zeros(7, 32)
@@ -160,70 +119,6 @@ def test_weights_of_another_network(weights):
     assert "do not fit this model" in refusal(f"{TINY}@{weights}")
     torch.save({}, weights)
     assert "do not fit this model" in refusal(f"{TINY}@{weights}")
-
-
-@pytest.mark.parametrize("wrap", ["state_dict", "model_state_dict", "model"])
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model."])
-def test_weights_as_training_scripts_save_them(weights, wrap, prefix):
-    state = torch.load(weights, weights_only=True)
-    torch.save({wrap: {f"{prefix}{name}": value for name, value in state.items()}}, weights)
-    module = load_model(f"{TINY}@{weights}").module
-    assert all(torch.equal(module.state_dict()[name], value) for name, value in state.items())
-
-
-class TestPublishedWeights:
-    """torchvision's weights: asked for by the bare name, never replaced by random ones."""
-
-    SPEC = "torchvision:squeezenet1_1"
-
-    @pytest.fixture
-    def published(self, tmp_path, monkeypatch):
-        """A file of weights whose name bears its checksum, as torchvision's do."""
-        torch.manual_seed(4)
-        torch.save(models.squeezenet1_1().state_dict(), tmp_path / "weights.pth")
-        digest = file_sha256(tmp_path / "weights.pth")
-        file = (tmp_path / "weights.pth").rename(tmp_path / f"squeezenet1_1-{digest[:8]}.pth")
-        monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
-        return file
-
-    def name_as_published(self, monkeypatch, url):
-        entry = models.SqueezeNet1_1_Weights.IMAGENET1K_V1
-        monkeypatch.setattr(entry, "_value_", replace(entry.value, url=url))
-
-    def test_from_the_cache(self, published, monkeypatch):
-        cached = published.parent / "cache" / "hub" / "checkpoints" / published.name
-        cached.parent.mkdir(parents=True)
-        shutil.copy(published, cached)
-        self.name_as_published(monkeypatch, f"https://example.invalid/{published.name}")
-        model = load_model(self.SPEC)
-        assert (model.pretrained, model.spec) == (True, self.SPEC)
-        state = torch.load(published, weights_only=True)
-        assert torch.equal(model.module.state_dict()["features.0.bias"], state["features.0.bias"])
-        cached.write_bytes(published.read_bytes()[:-7])
-        assert "is damaged; delete it" in refusal(self.SPEC)
-
-    def test_from_a_server(self, published, monkeypatch):
-        handler = partial(SimpleHTTPRequestHandler, directory=str(published.parent))
-        handler.log_message = lambda *_: None
-        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            address = f"http://127.0.0.1:{server.server_port}/{published.name}"
-            self.name_as_published(monkeypatch, address)
-            assert load_model(f"{self.SPEC}@IMAGENET1K_V1").pretrained
-            server.shutdown()
-        assert (published.parent / "cache" / "hub" / "checkpoints" / published.name).is_file()
-
-    def test_without_cache_and_network(self, published, monkeypatch):
-        self.name_as_published(monkeypatch, f"http://127.0.0.1:9/{published.name}")
-        text = refusal(self.SPEC)
-        assert "not in the cache and cannot be downloaded" in text
-        assert f"{self.SPEC}@random" in text
-
-    def test_random_weights_are_asked_for_and_said(self):
-        model = load_model(f"{self.SPEC}@random")
-        assert (model.pretrained, model.spec) == (False, f"{self.SPEC}@random")
-        embedded = load_model("squeezenet1_1@random")
-        assert (embedded.pretrained, embedded.spec) == (False, "squeezenet1_1@random")
 
 
 def test_the_hash_of_weights_sees_names_shapes_and_values():
@@ -246,3 +141,59 @@ def test_the_hash_of_weights_sees_names_shapes_and_values():
     ]
     digests = [plain, *(digest(change) for change in changes)]
     assert len(set(digests)) == len(digests)
+
+
+def failed(findings: list[Finding]) -> dict[str, str]:
+    return {finding.check: finding.detail for finding in findings if not finding.passed}
+
+
+def test_a_sound_network_passes_every_check():
+    findings = check_model(load_model(TINY))
+    assert failed(findings) == {}
+    names = [finding.check for finding in findings]
+    assert len(names) == len(set(names)) == len(METHODS) + 7
+    assert sum(name.startswith("method ") for name in names) == len(METHODS)
+    assert all(finding.detail for finding in findings)
+
+
+@pytest.mark.parametrize(("factory", "check", "detail"), cases("networks with a fault"))
+def test_what_is_wrong_is_named(factory, check, detail):
+    found = failed(check_model(load_model(f"tests.models.tiny:{factory}"), ["gradient", "noise"]))
+    assert detail in found[check]
+    assert "\n" not in found[check]
+
+
+LRP_CHECK = "LRP relevance reaches the input or is kept by neurons"
+
+
+@pytest.mark.parametrize(
+    ("join", "lost"),
+    [
+        (lambda x, change: x + change, False),
+        (lambda x, change: x - change, True),
+        (lambda x, change: torch.stack([x, change]).sum(0), True),  # doubles it
+    ],
+    ids=["sum", "difference", "hidden sum"],
+)
+def test_operators_without_a_rule_are_found_out(join, lost):
+    """A bare addition has a rule; relevance goes astray at a bare subtraction."""
+    import tests.models.tiny as tiny
+
+    class Skip(tiny.Tiny):
+        def forward(self, x):
+            x = self.relu1(self.norm1(self.conv1(x)))
+            return self.fc(self.flatten(self.pool(join(x, self.relu2(self.conv2(x))))))
+
+    def skipping() -> nn.Module:
+        module = Skip()
+        module.conv2, module.fc = nn.Conv2d(6, 6, 3, padding=1), nn.Linear(24, 5)
+        return module
+
+    tiny.skipping = skipping
+    try:
+        findings = check_model(load_model("tests.models.tiny:skipping"), ["lrp-epsilon-plus"])
+    finally:
+        del tiny.skipping
+    assert list(failed(findings)) == ([LRP_CHECK] if lost else [])
+    [detail] = [finding.detail for finding in findings if finding.check == LRP_CHECK]
+    assert ("together" in detail) == lost

@@ -1,27 +1,27 @@
-"""LRP on the embedded networks: where relevance goes, and that weights are random meanwhile."""
+"""LRP on real networks: where relevance goes, and which score it starts with."""
 
 import copy
 from dataclasses import replace
 
-import pandas as pd
 import pytest
 import torch
 from torch import nn
 from torchvision import models
-from torchvision.models import VGG
 
-from sanitygap.attribution import attribute
+from sanitygap.attribution import attribute, unpooled
 from sanitygap.attribution.lrp import PRESETS
 from sanitygap.attribution.lrp_rules import recorded_flow
+from sanitygap.faithfulness import occlusion_curves
 from sanitygap.images import load_images
 from sanitygap.models import Explainable, Preprocessing
 from sanitygap.models.canonizers import FunctionRules, canonizers_for, merge_pairs
 from sanitygap.models.cifar_resnet import CifarResNet
 from sanitygap.models.efficientnet_lite import EfficientNetLite0
-from sanitygap.models.loading import weights_sha256
+from sanitygap.models.loading import final_activation, weights_sha256
 from sanitygap.randomization import RandomTwin, steps
 from sanitygap.table import Context
-from sanitygap.tables import TABLES
+from tests.conftest import Net
+from tests.tables import measure
 
 
 @pytest.mark.parametrize("name", list(PRESETS))
@@ -58,25 +58,20 @@ def test_canonizers_do_not_change_what_the_network_computes(shrunk, cat_and_coff
     assert [m.eps for m in module.modules() if isinstance(m, nn.BatchNorm2d)] == settings
 
 
-class Normalised(nn.Module):
+def normalised(net: Net, x: torch.Tensor) -> torch.Tensor:
     """One normalisation right after a convolution, one after a concatenation, one called twice."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.norm1 = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
-        self.conv2, self.norm2 = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(8)
-        self.conv3, self.norm3 = nn.Conv2d(8, 8, 1), nn.BatchNorm2d(8)
-        self.fc = nn.Linear(8, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.norm1(self.conv1(x)).relu()
-        x = self.norm2(torch.cat([x, self.conv2(x)], dim=1)).relu()
-        x = self.norm3(self.conv3(x)).relu()
-        return self.fc(self.norm3(self.conv3(x)).mean((2, 3)))
+    x = net.norm1(net.conv1(x)).relu()
+    x = net.norm2(torch.cat([x, net.conv2(x)], dim=1)).relu()
+    x = net.norm3(net.conv3(x)).relu()
+    return net.fc(net.norm3(net.conv3(x)).mean((2, 3)))
 
 
 def test_only_a_normalisation_of_a_convolutions_very_output_is_merged():
-    module = Normalised().eval()
+    module = Net(
+        normalised, conv1=nn.Conv2d(3, 4, 1), norm1=nn.BatchNorm2d(4), conv2=nn.Conv2d(4, 4, 1),
+        norm2=nn.BatchNorm2d(8), conv3=nn.Conv2d(8, 8, 1), norm3=nn.BatchNorm2d(8),
+        fc=nn.Linear(8, 3),
+    ).eval()  # fmt: skip
     example = torch.randn(1, 3, 5, 5)
     assert merge_pairs(module, example) == [(["conv1"], "norm1")]
     canonizer, *_ = canonizers_for(module, example)()
@@ -92,8 +87,6 @@ def test_only_a_normalisation_of_a_convolutions_very_output_is_merged():
 #: sides of the smallest inputs in pixels on which each network is tried
 NETWORKS = {
     "resnet18": 32,
-    "resnet50": 32,
-    "vgg16": 32,
     "vgg16_bn": 32,
     "densenet121": 32,  # normalises concatenations; bare ReLU and pooling
     "efficientnet_b0": 32,  # squeeze-and-excitation, SiLU, bare additions
@@ -115,7 +108,10 @@ def untrained(name: str) -> tuple[Explainable, torch.Tensor]:
     elif name == "cifar_resnet20":
         module = CifarResNet(20)
     elif name.startswith("vgg"):  # with dense layers small enough for a test
-        module = VGG(models.get_model(name, init_weights=False).features, 9, init_weights=False)
+        module = models.get_model(name, init_weights=False)
+        module.avgpool = nn.AdaptiveAvgPool2d(2)
+        head = (nn.Linear(512 * 4, 256), nn.ReLU(), nn.Dropout(), nn.Linear(256, 9))
+        module.classifier = nn.Sequential(*head)
     else:
         options = {"aux_logits": False, "init_weights": False} if name == "inception_v3" else {}
         module = models.get_model(name, weights=None, **options)
@@ -164,18 +160,6 @@ def test_relevance_is_conserved_in_the_usual_networks(name):
     assert float(maps.sum()) == pytest.approx(1, rel=1e-4)
 
 
-class Bare(nn.Module):
-    """One function of two signals made from the input."""
-
-    def __init__(self, function) -> None:
-        super().__init__()
-        self.left, self.right = nn.Conv2d(3, 4, 1, bias=False), nn.Conv2d(3, 4, 1, bias=False)
-        self.function = function
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.function(self.left(x), self.right(x)).flatten(1)
-
-
 def _add_in_place(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     a.add_(b)  # what it returns is not used
     return a
@@ -201,7 +185,9 @@ def _add_in_place(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 )  # fmt: skip
 def test_bare_functions_conserve_relevance_and_compute_the_same(function):
     torch.manual_seed(1)
-    module = Bare(function).double().requires_grad_(False)
+    left, right = (nn.Conv2d(3, 4, 1, bias=False) for _ in range(2))
+    module = Net(lambda net, x: function(net.left(x), net.right(x)).flatten(1), left=left,
+                 right=right).double().requires_grad_(False)  # fmt: skip
     model = Explainable("bare", module, Preprocessing(size=6, resize=6), ())
     inputs = torch.rand(3, 3, 6, 6, dtype=torch.float64)
     targets = torch.tensor([0, 1, 2])
@@ -209,20 +195,6 @@ def test_bare_functions_conserve_relevance_and_compute_the_same(function):
         assert torch.equal(module(inputs.clone().requires_grad_()), module(inputs))
     maps = attribute(model, inputs, targets, ["lrp-zero"], [0, 1, 2])["lrp-zero"]
     assert torch.allclose(maps.sum((1, 2)), torch.ones(3).double(), rtol=1e-9, atol=1e-12)
-
-
-def test_a_gate_gets_no_relevance():
-    """In ``a * gate(b)`` all of it goes to ``a``, however the gate was computed."""
-    torch.manual_seed(1)
-    gated = Bare(lambda a, b: a * b.mean((2, 3), keepdim=True).sigmoid())
-    gated.requires_grad_(False)
-    inputs = torch.rand(1, 3, 6, 6)
-    leaf = inputs.clone().requires_grad_()
-    with FunctionRules(lambda _: None):
-        outputs = gated(leaf)
-    handed_on = torch.autograd.grad(outputs, leaf, torch.ones_like(outputs))[0]
-    expected = nn.functional.conv_transpose2d(torch.ones(1, 4, 6, 6), gated.left.weight)
-    assert torch.allclose(handed_on, expected, atol=1e-6)
 
 
 def test_weights_are_random_while_lrp_runs(shrunk, cat_and_coffee):
@@ -254,17 +226,127 @@ def test_weights_are_random_while_lrp_runs(shrunk, cat_and_coffee):
             assert gap < 1e-4 * ours.abs().max(), name
 
 
-@pytest.mark.parametrize("order", ["top-down", "bottom-up"])
-def test_the_network_is_bit_identical_after_a_randomisation_test(shrunk, order):
+def test_the_network_is_bit_identical_after_a_randomisation_test(shrunk):
     before, state = weights_sha256(shrunk.module), copy.deepcopy(shrunk.module.state_dict())
     photos = load_images("photos").select([0])
     context = Context(lambda: shrunk, lambda: photos, seed=0)
     methods = ["gradient", "guided-backprop", "lrp-epsilon-plus", "lrp-gamma-box"]
-    chunks = TABLES["randomization"].parts(context, methods=methods, order=order, n_steps=2)
-    table = pd.concat([chunk.compute() for chunk in chunks])
+    table = measure("randomization", context, methods=methods, n_steps=2)
     assert weights_sha256(shrunk.module) == before
     after = shrunk.module.state_dict()
     assert all(torch.equal(state[name], after[name]) for name in state)
     whole = table[table["random_parameters"] > 0.999]
     assert set(whole["method"]) == set(methods)
     assert (whole["spearman"].abs() < 0.9).all(), "redrawing everything changes every map"
+
+
+CLASSES, SIZE = 4, 24
+EXAMPLE = torch.zeros(1, 3, SIZE, SIZE)
+
+METHODS = ["gradient", "integrated-gradients", "guided-backprop", "lrp-epsilon-plus", "lrp-zero"]
+
+
+def ending(*last: nn.Module, inplace: bool = False) -> nn.Sequential:
+    """A small network that ends like a SqueezeNet, or in other modules."""
+    torch.manual_seed(0)
+    top = last or (nn.ReLU(inplace), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU(), nn.Conv2d(8, CLASSES, 3), *top)
+    return network.requires_grad_(False).eval()
+
+
+def explainable(network: nn.Module) -> Explainable:
+    return Explainable(
+        "small",
+        network,
+        Preprocessing(SIZE, SIZE),
+        (),
+        canonizers=canonizers_for(network, EXAMPLE),
+        final_activation=final_activation(network, EXAMPLE),
+    )
+
+
+@pytest.fixture(params=[False, True], ids=["", "in place"])
+def silent(request: pytest.FixtureRequest) -> Explainable:
+    """A network whose classes 0 and 1 are nowhere active: their logits are 0 everywhere."""
+    network = ending(inplace=request.param)
+    network[2].bias[:2] = -100.0
+    return explainable(network)
+
+
+@pytest.fixture
+def inputs() -> torch.Tensor:
+    return torch.randn(CLASSES, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
+
+
+def before_the_relu(network: nn.Sequential, inputs: torch.Tensor) -> torch.Tensor:
+    return network[2](torch.relu(network[0](inputs))).mean((2, 3))
+
+
+def test_a_logit_that_is_zero_has_maps(silent, inputs):
+    """Without the mend it has none: nothing passes a ReLU that is nowhere active."""
+    targets = torch.arange(CLASSES)
+    assert (silent.module(inputs)[:, :2] == 0).all()
+    plain = attribute(
+        replace(silent, final_activation=""), inputs, targets, METHODS, range(CLASSES)
+    )
+    assert all((values[:2] == 0).all() for values in plain.values())
+    maps = attribute(silent, inputs, targets, METHODS, range(CLASSES))
+    for name, values in maps.items():
+        assert (values.flatten(1).abs().amax(1) > 0).all(), name
+    single = unpooled(silent, inputs, targets, METHODS, range(CLASSES))
+    assert all((values.flatten(1).abs().amax(1) > 0).all() for values in single.values())
+
+
+def test_the_mean_before_the_relu_is_explained(silent, inputs):
+    leaf = inputs.clone().requires_grad_()
+    expected = before_the_relu(silent.module, leaf)
+    assert torch.allclose(silent.scores(inputs), expected, atol=1e-5)
+    (slopes,) = torch.autograd.grad(expected[:, 1].sum(), leaf)
+    found = attribute(silent, inputs, torch.ones(CLASSES, dtype=torch.long), METHODS, range(4))
+    assert torch.allclose(found["gradient"], slopes.sum(1), atol=1e-6)
+
+
+def test_the_prediction_stays_what_the_network_says(silent, inputs):
+    expected = copy.deepcopy(silent.module)(inputs)
+    attribute(silent, inputs, torch.zeros(CLASSES, dtype=torch.long), METHODS, range(4))
+    assert torch.equal(silent.module(inputs), expected)
+    assert torch.equal(silent.predict(inputs), expected.argmax(1))
+    curves = occlusion_curves(
+        silent, inputs, torch.arange(CLASSES), torch.rand(CLASSES, SIZE, SIZE), 8, 3
+    )
+    assert torch.allclose(curves.softmax[:, 0], expected.softmax(1).diagonal())
+    assert torch.allclose(curves.logit[:, 0], expected.diagonal())
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ((nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()), "3"),
+        ((nn.ReLU6(), nn.AvgPool2d(18), nn.Flatten()), "3"),
+        ((nn.ReLU(), nn.Dropout(), nn.MaxPool2d(18), nn.Flatten()), "3"),
+        ((nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.ReLU()), "5"),
+        ((nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(CLASSES, 3)), ""),
+        ((nn.AdaptiveAvgPool2d(1), nn.Flatten()), ""),
+        ((nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Softplus()), ""),
+    ],
+)
+def test_where_a_final_activation_is(last, expected):
+    assert final_activation(ending(*last), EXAMPLE) == expected
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda relu, x: relu(x).mean((2, 3)), "relu"),
+        (lambda relu, x: relu(x).amax((2, 3)), "relu"),
+        (lambda relu, x: (relu(x) + x).mean((2, 3)), ""),
+        (lambda relu, x: relu(relu(x) - 1).mean((2, 3)), ""),
+        (lambda relu, x: relu(x).mean((2, 3)).log_softmax(1), ""),
+        (lambda relu, x: relu(x)[:, :, 0, 0], ""),
+        (lambda relu, x: x.relu().mean((2, 3)), ""),
+    ],
+)
+def test_functions_behind_a_relu(function, expected):
+    parts = {"conv": nn.Conv2d(3, CLASSES, 1), "relu": nn.ReLU()}
+    network = Net(lambda net, x: function(net.relu, net.conv(x)), **parts)
+    assert final_activation(network, EXAMPLE) == expected

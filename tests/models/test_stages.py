@@ -9,14 +9,9 @@ import torch
 from torch import nn
 
 from sanitygap.models import Explainable
-from sanitygap.models.stages import (
-    execution_order,
-    network_name,
-    sensible_stages,
-    stages_for,
-    untrained,
-)
+from sanitygap.models.stages import network_name, sensible_stages, stages_for, untrained
 from sanitygap.randomization import steps
+from tests.conftest import Net
 
 RUNS = Path(__file__).resolve().parents[2] / "data" / "runs"
 
@@ -89,37 +84,26 @@ def test_each_step_redraws_all_from_the_output_down_to_a_landmark(name):
     assert [stage.name for stage in stages] == [order[place] for place in reached]
 
 
-class MelasBlock(nn.Module):
-    """A block with the names of L. Melas' EfficientNet."""
+def melas(count: int) -> Net:
+    """The names of L. Melas' EfficientNet, with so many blocks."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._depthwise_conv = nn.Conv2d(4, 4, 3, padding=1, groups=4)
-        self._se_expand = nn.Conv2d(4, 4, 1)
-        self._project_conv = nn.Conv2d(4, 4, 1)
+    def gated(block: Net, x: torch.Tensor) -> torch.Tensor:
+        x = block._depthwise_conv(x)
+        return block._project_conv(block._se_expand(x.mean((2, 3), keepdim=True)).sigmoid() * x)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self._depthwise_conv(x)
-        gate = self._se_expand(x.mean((2, 3), keepdim=True))
-        return self._project_conv(gate.sigmoid() * x)
-
-
-class Melas(nn.Module):
-    def __init__(self, blocks: int) -> None:
-        super().__init__()
-        self._conv_stem = nn.Conv2d(3, 4, 3)
-        self._blocks = nn.ModuleList(MelasBlock() for _ in range(blocks))
-        self._fc = nn.Linear(4, 3)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self._conv_stem(x)
-        for block in self._blocks:
-            x = block(x)
-        return self._fc(x.mean((2, 3)))
+    blocks = nn.Sequential()
+    for _ in range(count):
+        depthwise = nn.Conv2d(4, 4, 3, padding=1, groups=4)
+        ends = {"_se_expand": nn.Conv2d(4, 4, 1), "_project_conv": nn.Conv2d(4, 4, 1)}
+        blocks.append(Net(gated, _depthwise_conv=depthwise, **ends))
+    return Net(
+        lambda net, x: net._fc(net._blocks(net._conv_stem(x)).mean((2, 3))),
+        _conv_stem=nn.Conv2d(3, 4, 3), _blocks=blocks, _fc=nn.Linear(4, 3),
+    )  # fmt: skip
 
 
 def test_the_paper_s_own_efficientnet_b0_is_recognised():
-    module, example = Melas(16), torch.zeros(1, 3, 12, 12)
+    module, example = melas(16), torch.zeros(1, 3, 12, 12)
     assert network_name(module) == "efficientnet_b0"
     stages = stages_for(module, example)
     blocks = [f"_blocks.{number}._depthwise_conv" for number in range(15, -1, -1)]
@@ -127,8 +111,8 @@ def test_the_paper_s_own_efficientnet_b0_is_recognised():
     assert stages[1].modules == tuple(
         f"_blocks.15.{part}" for part in ("_depthwise_conv", "_se_expand", "_project_conv")
     )
-    assert network_name(Melas(23)) is None  # EfficientNet-B1
-    assert stages_for(Melas(5), example) == sensible_stages(Melas(5), example)
+    assert network_name(melas(23)) is None  # EfficientNet-B1
+    assert stages_for(melas(5), example) == sensible_stages(melas(5), example)
 
 
 # ---- Sriram & Conati (2022), Sect. 6
@@ -164,61 +148,4 @@ def test_layers_of_sriram_and_conati(name, count, left):
 # ---- which network it is, and what can be asked for
 
 
-@pytest.mark.parametrize(
-    ("name", "recognised"),
-    [
-        ("resnet50", "resnet50"),
-        ("resnext50_32x4d", None),
-        ("wide_resnet50_2", None),
-        ("densenet169", None),
-        ("efficientnet_b1", None),
-        ("vgg16_bn", None),
-    ],
-)
-def test_a_network_is_recognised_by_its_convolutions(name, recognised):
-    assert network_name(untrained(name)) == recognised
-
-
 # ---- blocks of any other network
-
-
-class Backwards(nn.Module):
-    """Registered in one order, called in another; one part is used without being called."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.last = nn.Linear(4, 3)
-        self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
-        self.first = nn.Conv2d(3, 4, 2)
-        self.token = nn.Parameter(torch.zeros(4))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.first(x).flatten(2).transpose(1, 2) + self.token
-        return self.last(self.attention(x, x, x)[0].mean(1))
-
-
-def test_order_of_calls_and_parts_that_are_never_called():
-    module = Backwards().eval()
-    example = torch.zeros(1, 3, 4, 4)
-    order = execution_order(module, example)
-    assert order == ["", "first", "attention", "attention.out_proj", "last"]
-    stages = sensible_stages(module, example)
-    assert [stage.name for stage in stages] == ["last", "attention", "first", "(network)"]
-    assert stages[1].modules == ("attention", "attention.out_proj")
-
-
-def test_a_nested_network_is_cut_until_no_block_dominates():
-    inner = nn.Sequential(*(nn.Sequential(nn.Linear(3, 3), nn.ReLU()) for _ in range(6)))
-    wrapped = nn.ModuleDict({"body": nn.ModuleDict({"layers": inner}), "head": nn.Linear(3, 2)})
-
-    class Wrapped(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = wrapped
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.net["head"](self.net["body"]["layers"](x.mean((2, 3))))
-
-    stages = sensible_stages(Wrapped().eval(), torch.zeros(1, 3, 4, 4))
-    expected = ["net.head", *(f"net.body.layers.{number}" for number in range(5, -1, -1))]
-    assert [stage.name for stage in stages] == expected

@@ -3,6 +3,7 @@
 The factories are named in model specs such as ``tests.models.tiny:network``.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,32 +63,18 @@ class Changed(Tiny):
         return self.change(super().forward(x))
 
 
-def tuple_output() -> nn.Module:
-    return Changed(lambda logits: (logits, logits))
+def changed(change: Callable[[torch.Tensor], object]) -> Callable[[], nn.Module]:
+    """A factory of the tiny network with something done to its logits."""
+    return lambda: Changed(change)
 
 
-def nan_logits() -> nn.Module:
-    return Changed(lambda logits: logits / 0 * 0)
-
-
-def one_logit() -> nn.Module:
-    return Changed(lambda logits: logits[:, :1])
-
-
-def map_output() -> nn.Module:
-    return Changed(lambda logits: logits[:, :, None, None])
-
-
-def active_dropout() -> nn.Module:
-    return Changed(lambda logits: nn.functional.dropout(logits, 0.5))
-
-
-def batch_dependent() -> nn.Module:
-    return Changed(lambda logits: logits - logits.mean(0, keepdim=True) + logits.mean())
-
-
-def no_gradient() -> nn.Module:
-    return Changed(lambda logits: logits.detach())
+tuple_output = changed(lambda logits: (logits, logits))
+nan_logits = changed(lambda logits: logits / 0 * 0)
+one_logit = changed(lambda logits: logits[:, :1])
+map_output = changed(lambda logits: logits[:, :, None, None])
+active_dropout = changed(lambda logits: nn.functional.dropout(logits, 0.5))
+batch_dependent = changed(lambda logits: logits - logits.mean(0, keepdim=True) + logits.mean())
+no_gradient = changed(lambda logits: logits.detach())
 
 
 def only_single_images() -> nn.Module:
