@@ -13,9 +13,12 @@ import yaml
 
 from sanitygap import judge as words
 from sanitygap.claims import (
+    _CRITERIA,
+    OUTDATED,
     Criterion,
     CriterionContext,
     Record,
+    Unjudged,
     Verdict,
     collect,
     combine,
@@ -28,8 +31,6 @@ from sanitygap.claims import (
     verdict_from_interval,
     write_verdicts,
 )
-from sanitygap.claims import OUTDATED
-from sanitygap.claims import _CRITERIA, Unjudged
 from sanitygap.errors import UsageError
 from sanitygap.images import load_images
 from sanitygap.inference import Interval, paired_difference, rank_agreement

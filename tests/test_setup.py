@@ -8,8 +8,7 @@ from torch import nn
 
 from sanitygap.chapters.randomization import measure as mprt
 from sanitygap.chapters.randomization.measure import FIGURE_2, measured
-from sanitygap.chapters.sriram.measure import changed_layers, paper_layers
-from sanitygap.chapters.sriram.measure import moved_weights
+from sanitygap.chapters.sriram.measure import changed_layers, moved_weights, paper_layers
 from sanitygap.claims import CriterionContext, judge
 from sanitygap.errors import UsageError
 from sanitygap.models.explainable import Stage

@@ -12,8 +12,8 @@ from pybtex.database import parse_string
 
 from sanitygap.book import check_links
 from sanitygap.book.citation import WORKS, Citation, as_script, entries, parts, read_works
-from sanitygap.book.sphinx import PAPERS
 from sanitygap.book.site import Names, shown_names
+from sanitygap.book.sphinx import PAPERS
 from sanitygap.claims import load_claims
 from sanitygap.errors import UsageError
 from tests.book.toy import ADDRESS, CHECKOUT, PAGES

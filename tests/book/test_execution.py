@@ -14,9 +14,8 @@ import psutil
 import pytest
 
 from sanitygap.book import Project, execute, gate
-from sanitygap.book.gatekeeper import STAMP, problems
+from sanitygap.book.gatekeeper import STAMP, LocalPaths, problems
 from sanitygap.book.kernels import INLINE, MANY
-from sanitygap.book.gatekeeper import LocalPaths
 from sanitygap.errors import NotRecordedError, UsageError
 from tests.book.toy import PAGES
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import torch
+from sanitygap.chapters.occlusion.replacements import REPLACEMENTS
 from scipy import stats
 from sklearn.covariance import LedoitWolf
 
 from sanitygap.chapters.occlusion.measure import FeatureCloud
-from sanitygap.chapters.occlusion.replacements import REPLACEMENTS
 from sanitygap.faithfulness import blurred, greedy_steps, occlusion_curves, occlusion_steps
 
 
