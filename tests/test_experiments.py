@@ -4,12 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.covariance import LedoitWolf
 
 from sanitygap import table as room
 from sanitygap.attribution import attribute
 from sanitygap.chapters.attribution_maps.measure import METHODS
 from sanitygap.chapters.attribution_maps.show import relevance_sums
-from sanitygap.chapters.occlusion.measure import FeatureCloud, respond
+from sanitygap.chapters.occlusion.measure import respond
 from sanitygap.table import PROFILES, Context
 from sanitygap.tables import TABLES
 from tests.tables import measure, tiny_context
@@ -98,9 +99,9 @@ def test_distance_is_to_other_images_only(seven):
     both = [respond(seven.model, x).features for x in (inputs, inputs.flip(3))]
     held_out = [0, 5]  # every fifth of seven images
     others = [number for number in range(7) if number not in held_out]
-    cloud = FeatureCloud(torch.cat([features[others] for features in both]))
+    cloud = LedoitWolf().fit(torch.cat([features[others] for features in both]).numpy())
     for number in held_out:
-        expected = float(cloud.distance(both[0][[number]]))
+        expected = cloud.mahalanobis(both[0][[number]].numpy()).item() ** 0.5
         assert plain.loc[number, "distance"] == pytest.approx(expected, rel=1e-5)
 
 

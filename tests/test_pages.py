@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 
 from sanitygap.attribution import METHODS
 from sanitygap.chapters.gap.plots import contradictions
-from sanitygap.chapters.theorem_2 import show_activations
+from sanitygap.chapters.theorem_2.show import redrawn_plate
 from sanitygap.figures.methods import family, styles
 from sanitygap.pages import marked
 from sanitygap.show import display_table
@@ -31,7 +31,7 @@ def redrawn() -> pd.DataFrame:
 
 
 def test_redrawn_plate_shows_the_pairs_of_the_criterion():
-    plate = show_activations.redrawn_plate(FakeStudy(redrawn_overtaking=redrawn()))
+    plate = redrawn_plate(FakeStudy(redrawn_overtaking=redrawn()))
     numbers = plate.numbers.set_index(["q_high", "q_low", "layer"])
     assert set(numbers.index.droplevel("layer")) == {(0.95, 0.5), (0.85, 0.1)}
     row = numbers.loc[(0.95, 0.5, "c0")]

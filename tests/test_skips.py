@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import pearsonr
 
-from sanitygap.chapters.skips import small_networks as residual_networks
+from sanitygap.chapters.skips.measure import DigitNetwork
 from sanitygap.images import load_images
 from sanitygap.partition import centred
 from sanitygap.randomization import RandomTwin
@@ -29,7 +29,7 @@ def resnet(folder) -> Context:
     """A small residual network with random weights, for 32 pixels: four blocks of two layers."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = make_explainable(residual_networks.DigitNetwork(skips=True), 32)
+        model = make_explainable(DigitNetwork(skips=True), 32)
     return Context(lambda: model, lambda: load_images(f"folder:{folder}"), 0)
 
 

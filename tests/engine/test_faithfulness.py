@@ -4,11 +4,9 @@ import numpy as np
 import pytest
 import scipy.ndimage
 import torch
-from sanitygap.chapters.occlusion.replacements import REPLACEMENTS
 from scipy import stats
-from sklearn.covariance import LedoitWolf
 
-from sanitygap.chapters.occlusion.measure import FeatureCloud
+from sanitygap.chapters.occlusion.measure import REPLACEMENTS
 from sanitygap.faithfulness import blurred, greedy_steps, occlusion_curves, occlusion_steps
 
 
@@ -112,13 +110,3 @@ def test_substitutes_are_what_their_names_say(small, inputs):
     assert torch.equal(REPLACEMENTS["wide blur"](small, inputs, SEEDS), blurred(inputs, 5))
     colours = rgb["random colours"].flatten().numpy()
     assert stats.kstest(colours, "uniform").pvalue > 0.01
-
-
-@pytest.mark.parametrize(("count", "size"), [(2, 7), (2, 512), (12, 40), (200, 5)])
-def test_distance_is_scikit_learns(count, size):
-    source = torch.Generator().manual_seed(count)
-    features = torch.randn(count, size, generator=source).relu()
-    points = torch.randn(3, size, generator=source)
-    expected = LedoitWolf().fit(features.double().numpy()).mahalanobis(points.double().numpy())
-    found = FeatureCloud(features).distance(points)
-    np.testing.assert_allclose(found, np.sqrt(expected), rtol=1e-6)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
-from sanitygap.chapters.adebayo_definitions.judge import ONE_VALUE_A_PIXEL
 from skimage import feature
 from skimage.metrics import structural_similarity
 
 from sanitygap import similarity
 from sanitygap.adebayo_metrics import Scaled, absolute_map, diverging_map, hog
 from sanitygap.attribution import Sampling, attribute, unpooled
+from sanitygap.chapters.adebayo.judge_definitions import ONE_VALUE_A_PIXEL
 from sanitygap.chapters.gap.measure import focus, gini, mosaics, quadrant
 from sanitygap.chapters.repairs.measure import mean_where, responsive, window_scores
 

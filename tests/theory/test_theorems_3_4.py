@@ -11,9 +11,10 @@ from scipy import stats
 from sanitygap.attribution.gradient import input_gradient
 from sanitygap.chapters.gap import judge as gap
 from sanitygap.chapters.theorems_3_4 import judge as criteria
-from sanitygap.chapters.theorems_3_4 import mse, quantiles
-from sanitygap.chapters.theorems_3_4 import quantiles as room
+from sanitygap.chapters.theorems_3_4 import quantiles
+from sanitygap.chapters.theorems_3_4.theory import PixelMoments
 from sanitygap.claims import CriterionContext
+from sanitygap.similarity import Reference
 from tests.cases import cases
 from tests.tables import measure, tiny_context
 
@@ -21,8 +22,8 @@ MEANS = st.floats(-3, 3)
 SPREADS = st.floats(0.05, 3)
 
 
-def moments(mean_a, mean_b, sd_a, sd_b, correlation) -> mse.PixelMoments:
-    return mse.PixelMoments(
+def moments(mean_a, mean_b, sd_a, sd_b, correlation) -> PixelMoments:
+    return PixelMoments(
         mean_a, mean_b, mean_a**2 + sd_a**2, mean_b**2 + sd_b**2, correlation * sd_a * sd_b
     )
 
@@ -38,14 +39,14 @@ def test_theorem_4_within_its_conditions(mean_a, mean_b, sd_a, sd_b, correlation
 
 def test_terms_add_up_and_match_numpy():
     rng = np.random.default_rng(0)
-    a, b = rng.normal(0.4, 1, (2, 3, 5, 6))
-    got = mse.terms(torch.from_numpy(a), torch.from_numpy(b))
+    a, b = rng.normal(0.4, 1, (2, 3, 8, 9))
+    got = Reference(torch.from_numpy(a)).compare(torch.from_numpy(b))
     for i in range(3):
         x, y = (m[i] / np.sqrt((m[i] ** 2).mean()) for m in (a, b))
         assert got["mse"][i] == pytest.approx(((x - y) ** 2).mean())
-        assert got["mean_term"][i] == pytest.approx(x.mean() * y.mean())
+        assert got["means"][i] == pytest.approx(x.mean() * y.mean())
         covariance = np.cov(x.ravel(), y.ravel(), bias=True)[0, 1]
-        assert got["covariance_term"][i] == pytest.approx(covariance)
+        assert (got["product"] - got["means"])[i] == pytest.approx(covariance)
 
 
 def test_sampled_mse_agrees_with_the_formula(table):
@@ -149,7 +150,7 @@ def test_maximum_is_drawn_with_the_law_of_the_maximum():
 def test_spreads_of_one_map_are_those_of_a_bootstrap():
     pixels = np.random.default_rng(5).normal(size=64)
     drawn = np.abs(np.random.default_rng(6).choice(pixels, (20_000, 64)))
-    got = quantiles.resampled_spreads(torch.from_numpy(pixels).view(1, 8, 8), n=20_000, seed=0)
+    got = quantiles.resampled_spreads(torch.from_numpy(pixels).view(1, 8, 8), n=20_000, seeds=[0])
     for value, statistic in zip(got[0], (drawn.max(1), np.sqrt((drawn**2).mean(1))), strict=True):
         assert value == pytest.approx(statistic.std() / statistic.mean(), rel=0.03)
 
@@ -212,14 +213,14 @@ def pair():
 
 def test_share_of_the_mean_equals_numpy(pair):
     for maps in pair:
-        got = room.share_of_mean(torch.from_numpy(maps))
+        got = quantiles.share_of_mean(torch.from_numpy(maps))
         for i, one in enumerate(maps):
             assert got["mean_share"][i] == pytest.approx(one.mean() ** 2 / (one**2).mean())
             assert got["rms_over_sd"][i] == pytest.approx(np.sqrt((one**2).mean()) / one.std())
 
 
 def test_differences_equal_numpy(pair):
-    got = room.normalized_differences(*map(torch.from_numpy, pair))
+    got = quantiles.normalized_differences(*map(torch.from_numpy, pair))
     scales = {
         "mse_second_moment": lambda x: np.sqrt((x**2).mean()),
         "mse_deviation": np.std,
@@ -240,5 +241,5 @@ def test_sensitivity_is_the_norm_of_the_gradient_over_colours(folder):
     want = [one.mean() ** 2 / (one**2).mean() for one in norm]
     settings = {"path_steps": 2, "resamples": 5, "methods": ("gradient",)}
     found = measure("map-normalizers", context, **settings).set_index("method")
-    assert found.loc[room.SENSITIVITY, "mean_share"].tolist() == pytest.approx(want, rel=1e-4)
-    assert set(found.index) == {room.SENSITIVITY, "gradient"}
+    assert found.loc[quantiles.SENSITIVITY, "mean_share"].tolist() == pytest.approx(want, rel=1e-4)
+    assert set(found.index) == {quantiles.SENSITIVITY, "gradient"}
