@@ -121,7 +121,7 @@ def test_a_bad_file_is_refused(tmp_path):
     (tmp_path / "claims.yml").write_text("- id: [unclosed", encoding="utf-8")
     with pytest.raises(UsageError, match="not valid YAML"):
         load_claims(tmp_path / "claims.yml")
-    with pytest.raises(UsageError, match="no ledger"):
+    with pytest.raises(UsageError, match="there is no file"):
         load_claims(tmp_path / "absent.yml")
 
 

@@ -49,7 +49,7 @@ def context(folder):
 
 @pytest.fixture
 def residual(folder):
-    return tiny_context(folder, 3, spec="tests.test_noise_and_outlook:residual_network")
+    return tiny_context(folder, 3, spec="tests.test_noise_and_outlook:residual_network@random")
 
 
 def table(context: Context, name: str, **parameters) -> pd.DataFrame:

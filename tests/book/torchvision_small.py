@@ -31,6 +31,7 @@ def _factory(name: str) -> Callable[[], nn.Module]:
         if name == "vgg16":
             network.avgpool = nn.AdaptiveAvgPool2d(2)
             network.classifier[0] = nn.Linear(512 * 2 * 2, 4096)
+        network.pretrained = False
         network.preprocessing = Preprocessing(SIZES[name], SIZES[name], HALVES, HALVES)
         return network
 
