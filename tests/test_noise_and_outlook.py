@@ -13,7 +13,7 @@ from sanitygap.faithfulness import occlusion_curves
 from sanitygap.images import load_images
 from sanitygap.models import Explainable, Preprocessing, Stage, load_model
 from sanitygap.randomization import RandomTwin, steps
-from sanitygap.randomization_test import random_share
+from sanitygap.sanity_check import random_share
 from sanitygap.seeds import normal
 from sanitygap.similarity import Reference, pearson
 from sanitygap.table import Context, Part

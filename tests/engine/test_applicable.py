@@ -8,7 +8,7 @@ from torch.nn import functional
 from sanitygap.attribution.applicable import defined, undefined
 from sanitygap.chapters.theorem_2.measure import layers_of
 from sanitygap.errors import UsageError
-from sanitygap.randomization_test import CORE_METHODS
+from sanitygap.sanity_check import CORE_METHODS
 from tests.conftest import make_explainable
 
 

@@ -11,9 +11,9 @@ from torch import nn
 from sanitygap.chapters.properties import judge as properties
 from sanitygap.chapters.theorem_2 import activations
 from sanitygap.chapters.theorem_2 import judge as criteria
-from sanitygap.chapters.theorem_2.theory import cauchy_tail
 from sanitygap.claims import CriterionContext
 from sanitygap.inference import UndefinedStatisticError
+from sanitygap.theory.theorem_2 import cauchy_tail
 
 
 class Reused(nn.Module):
