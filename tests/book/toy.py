@@ -36,6 +36,7 @@ parts:
       - file: book/read
       - file: book/glossary
       - file: book/rerun
+      - file: book/library
       - file: book/made
       - file: book/changelog
       - file: book/cite

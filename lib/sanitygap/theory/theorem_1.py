@@ -79,6 +79,6 @@ def ssim(moments: PatchMoments, data_range: float = 1.0) -> Array:
 
 
 def bound(variance_a: ArrayLike, variance_b: ArrayLike, data_range: float = 1.0) -> Array:
-    """Eq. (2): the largest |SSIM| that patches with zero covariance can have."""
+    """Eq. (2): the largest absolute SSIM that patches with zero covariance can have."""
     _, c2 = constants(data_range)
     return c2 / (np.asarray(variance_a) + np.asarray(variance_b) + c2)

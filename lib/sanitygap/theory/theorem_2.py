@@ -73,8 +73,8 @@ def exact_probabilities(at: Activations) -> dict[str, float]:
 def claimed_probabilities(at: Activations) -> dict[str, float]:
     """What the paper states for each event: Theorem 2, Eq. (46)-(50), Sec. 4.3 and footnote 9.
 
-    gamma is sqrt(|X_S| / |X_L|) for summed contributions (Eq. 45), its inverse for averaged ones
-    (Eq. 50). The two-sided value is ours: twice the tail.
+    gamma is ``sqrt(|X_S| / |X_L|)`` for summed contributions (Eq. 45), its inverse for averaged
+    ones (Eq. 50). The two-sided value is ours: twice the tail.
     """
     small, large = len(at.small), len(at.large)
     sums = float(cauchy_tail(at.ratio, np.sqrt(small / large)))
