@@ -51,8 +51,8 @@ def test_the_code_of_the_page_runs(tmp_path, monkeypatch, capsys):
     for block in blocks:
         exec(block, names)
     assert "lrp-epsilon-plus" in capsys.readouterr().out
-    assert set(names["occluded"]["method"]) == {"gradient", "mine"}
-    assert len([line for line in blocks[0].splitlines() if line]) <= 14
+    assert set(names["curves"]["method"]) == {"gradient", "mine"}
+    assert len([line for line in blocks[0].splitlines() if line]) <= 12
 
 
 def test_every_public_name_is_in_the_reference():

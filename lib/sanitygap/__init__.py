@@ -13,7 +13,7 @@ from sanitygap import _torchvision  # noqa: F401  (mends the import of torchvisi
 
 if TYPE_CHECKING:
     from sanitygap import similarity
-    from sanitygap.attribution import attribute
+    from sanitygap.attribution import Sampling, attribute
     from sanitygap.errors import UsageError
     from sanitygap.library import occlusion_test, randomization_test, read_maps
     from sanitygap.models.explainable import Explainable, Preprocessing
@@ -23,15 +23,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "Explainable", "Preprocessing", "UsageError", "attribute", "explainable", "load_model",
-    "occlusion_test", "randomization_test", "read_maps", "similarity", "theorem_1", "theorem_2",
+    "Explainable", "Preprocessing", "Sampling", "UsageError", "attribute", "explainable",
+    "load_model", "occlusion_test", "randomization_test", "read_maps", "similarity", "theorem_1",
+    "theorem_2",
 ]  # fmt: skip
 
 _HOMES = {
     "Explainable": "models.explainable", "Preprocessing": "models.explainable",
-    "UsageError": "errors", "attribute": "attribution", "explainable": "models.loading",
-    "load_model": "models.loading", "occlusion_test": "library", "randomization_test": "library",
-    "read_maps": "library", "theorem_1": "theory", "theorem_2": "theory",
+    "Sampling": "attribution", "UsageError": "errors", "attribute": "attribution",
+    "explainable": "models.loading", "load_model": "models.loading", "occlusion_test": "library",
+    "randomization_test": "library", "read_maps": "library", "theorem_1": "theory",
+    "theorem_2": "theory",
 }  # fmt: skip
 """The modules of this package that define them; a name that is missing is a module itself."""
 

@@ -55,9 +55,9 @@ def randomization_test(
         seed: of the redrawn weights and of methods that draw.
 
     Returns:
-        One row an image, step, method and sign (``signed`` or ``absolute`` maps): ``ssim`` with the
-        joint range of both maps, ``ssim_robust``, ``ssim_L1`` and ``ssim_L2`` with other ranges,
-        ``spearman``, ``pearson``, ``mse``, and ``random_parameters``, the share that was redrawn.
+        One row an image, step, method and sign (``signed`` or ``absolute`` maps), with the
+        similarities of :class:`sanitygap.similarity.Reference` and ``random_parameters``, the share
+        of the parameters that was redrawn.
 
     Raises:
         UsageError: unfitting inputs or targets, an unknown method, or one that is not defined for
@@ -105,8 +105,8 @@ def occlusion_test(
         every: the prediction is taken after every that many of them.
 
     Returns:
-        One row an image, method, reduction, patch and number of replaced ``regions``: ``softmax``
-        and ``logit`` of the target.
+        One row an image, method, reduction, patch and number of replaced ``regions``, with
+        ``softmax`` and ``logit`` of the target.
 
     Raises:
         UsageError: as :func:`sanitygap.randomization_test`, and maps that do not fit the inputs.

@@ -106,14 +106,7 @@ def unpooled(
     """Attribution of several methods for one batch of images, a value for each colour channel.
 
     Args:
-        model: the network, possibly with randomised stages.
-        inputs: float, ``(N, 3, H, W)``, in the model's input space.
-        targets: explained classes, int64, ``(N,)``.
-        methods: as :func:`select` takes them; those that need the same pass share it.
-        keys: one integer an image, its place by default; seeds the random draws of sampling
-            methods and controls.
-        sampling: sizes of the sampling methods.
-        batch_size: how many inputs a sampling method puts through the network at once.
+        model, inputs, targets, methods, keys, sampling, batch_size: as in :func:`attribute`.
 
     Returns:
         Name -> signed values, detached, float, ``(N, 3, H, W)``, or ``(N, 1, H, W)`` for methods
@@ -148,7 +141,15 @@ def attribute(
     """Attribution maps of several methods for one batch of images.
 
     Args:
-        model, inputs, targets, methods, keys, sampling, batch_size: as in :func:`unpooled`.
+        model: the network, possibly with randomised stages.
+        inputs: float, ``(N, 3, H, W)``, in the model's input space.
+        targets: explained classes, int64, ``(N,)``.
+        methods: names and objects, as in :func:`sanitygap.randomization_test`; those that need the
+            same pass share it.
+        keys: one integer an image, its place by default; seeds the random draws of sampling
+            methods and controls.
+        sampling: sizes of the sampling methods.
+        batch_size: how many inputs a sampling method puts through the network at once.
         reduction: of the colour channels to one value a pixel.
 
     Returns:
