@@ -53,6 +53,15 @@ def show(rows: list[dict[str, str]]) -> None:
 
 
 @app.command()
+def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:
+    """Write a book into a folder: notebooks, pages and claims, to execute and build there."""
+    from sanitygap.template import write_book
+
+    write_book(folder)
+    print(f"cd {folder} && sanitygap execute && sanitygap build")
+
+
+@app.command()
 def execute(
     notebooks: Annotated[list[str] | None, typer.Argument(help="Notebooks; all if none.")] = None,
     profile: Profile = "quick",
