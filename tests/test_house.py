@@ -18,7 +18,7 @@ CHAPTERS = "sanitygap.chapters."
 #: what runs a network or makes maps of one
 ENGINE = (
     "attribution", "faithfulness", "grey_networks", "models.loading", "partition",
-    "randomization", "randomization_test", "residual_blocks",
+    "occlusion", "randomization", "residual_blocks", "sanity_check",
 )  # fmt: skip
 
 FILES = {

@@ -11,7 +11,7 @@ from sanitygap.attribution import attribute
 from sanitygap.faithfulness import occlusion_curves
 from sanitygap.models import Preprocessing, Stage
 from sanitygap.randomization import RandomTwin, steps
-from sanitygap.randomization_test import random_share
+from sanitygap.sanity_check import random_share
 from sanitygap.similarity import Reference, pearson
 from sanitygap.table import Context
 from tests.conftest import Net

@@ -37,7 +37,7 @@ def run_record(folder: Path) -> dict[str, Any]:
         return {}
     try:
         record = dict(json.loads(path.read_text(encoding="utf-8")))
-        record["settings"] = Settings.checked(**record["settings"]).model_dump()
+        record["settings"] = Settings.checked(**record["settings"]).model_dump(mode="json")
         bool(record["recorded"])
     except (ValueError, TypeError, KeyError, UsageError):
         raise UsageError(

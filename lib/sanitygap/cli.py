@@ -53,6 +53,15 @@ def show(rows: list[dict[str, str]]) -> None:
 
 
 @app.command()
+def init(folder: Annotated[Path, typer.Argument(help="A new or empty folder.")]) -> None:
+    """Write a book into a folder: notebooks, pages and claims, to execute and build there."""
+    from sanitygap.template import write_book
+
+    write_book(folder)
+    print(f"cd {folder} && sanitygap execute && sanitygap build")
+
+
+@app.command()
 def execute(
     notebooks: Annotated[list[str] | None, typer.Argument(help="Notebooks; all if none.")] = None,
     profile: Profile = "quick",
@@ -92,8 +101,9 @@ def execute(
         "n_images": n_images,
         "device": device,
         "seed": seed,
-        "methods": method or [],
     }
+    if method:  # notebooks of other books need not know of them
+        settings["methods"] = method
     study = Study(root=project.root, run=run, **settings)
     if not study.recorded:  # unusable input is refused before any notebook starts
         for line in study.check():
@@ -455,25 +465,14 @@ def _usable_runs(root: Path) -> list[Path]:
 
 def _own_parameters(texts: list[str]) -> dict[str, object]:
     """``NAME=VALUE`` pairs; a value is read as JSON where it is JSON, else as text."""
-    options = (
-        "run",
-        "profile",
-        "model",
-        "images",
-        "n_images",
-        "device",
-        "seed",
-        "method",
-        "methods",
-    )
+    options = ("run", "profile", "model", "images", "n_images", "device", "seed")
     values: dict[str, object] = {}
     for text in texts:
         name, separator, value = text.partition("=")
         if not separator or not name.isidentifier():
             raise UsageError(f"a parameter is written NAME=VALUE, not {text!r}")
         if name in options:
-            option = name.removesuffix("s") if name == "methods" else name.replace("_", "-")
-            raise UsageError(f"write --{option} instead of -p {name}=")
+            raise UsageError(f"write --{name.replace('_', '-')} instead of -p {name}=")
         try:
             values[name] = json.loads(value)
         except json.JSONDecodeError:

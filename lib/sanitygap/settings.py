@@ -50,7 +50,7 @@ class Settings(BaseModel):
 
     def public(self) -> dict[str, Any]:
         """The settings as they are stored: a person's folders and files are left out."""
-        settings = self.model_dump()
+        settings = self.model_dump(mode="json")
         settings["model"] = public_model(self.model)
         kind, separator, _ = self.images.partition(":")
         settings["images"] = kind if separator else self.images

@@ -1,6 +1,6 @@
-"""Every table of the book: found by scanning the chapters, and the module that they share."""
+"""Every table of the book: found by scanning the chapters, and the modules that they share."""
 
-from sanitygap import chapters, randomization_test  # noqa: F401
+from sanitygap import chapters, occlusion, sanity_check  # noqa: F401
 from sanitygap.table import TABLES
 
 __all__ = ["TABLES"]

@@ -12,7 +12,7 @@ from sanitygap.attribution.applicable import defined, undefined
 from sanitygap.chapters.theorem_1.measure import autocorrelation, mixture
 from sanitygap.chapters.theorem_2.measure import layers_of
 from sanitygap.errors import UsageError
-from sanitygap.randomization_test import CORE_METHODS
+from sanitygap.sanity_check import CORE_METHODS
 from sanitygap.seeds import stable_seed
 from tests.conftest import Net, make_explainable
 from tests.engine.maps import KEYS, TARGETS, close, maps_of

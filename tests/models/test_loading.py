@@ -2,14 +2,21 @@
 
 import os
 import pickle
+import shutil
 import sys
+import threading
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
 from torch import nn
+from torchvision import models
 
 from sanitygap.attribution import METHODS
 from sanitygap.errors import UsageError
+from sanitygap.files import file_sha256
 from sanitygap.models import Preprocessing, load_model
 from sanitygap.models.loading import weights_sha256
 from sanitygap.models.preflight import Finding, check_model
@@ -65,11 +72,11 @@ def test_a_module_beside_the_working_directory(tmp_path, monkeypatch):
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
-    before = list(sys.path)
+    (tmp_path / "random.py").write_text("raise RuntimeError('in the place of a library')\n")
     model = load_model("besides:make")
     assert model.pretrained
     assert model.class_name(2) == "class 2"
-    assert sys.path == before
+    assert sys.path[-1] == str(tmp_path), "behind the libraries"
 
 
 @pytest.mark.parametrize(("spec", "words"), cases("models"))
@@ -110,6 +117,12 @@ def test_files_that_are_no_weights(tmp_path, content, recwarn):
     assert "is not a weights file" in text or "holds no state dictionary" in text
 
 
+@pytest.mark.parametrize("value", [[1, 2], {"a": 3}, {"state_dict": 4}, {1: torch.zeros(1)}])
+def test_files_without_a_state_dictionary(tmp_path, value):
+    torch.save(value, tmp_path / "weights.pth")
+    assert "holds no state dictionary" in refusal(f"{TINY}@{tmp_path / 'weights.pth'}")
+
+
 def test_weights_of_another_network(weights):
     state = torch.load(weights, weights_only=True)
     state["fc.weight"] = torch.zeros(7, 32)
@@ -119,6 +132,70 @@ def test_weights_of_another_network(weights):
     assert "do not fit this model" in refusal(f"{TINY}@{weights}")
     torch.save({}, weights)
     assert "do not fit this model" in refusal(f"{TINY}@{weights}")
+
+
+@pytest.mark.parametrize("wrap", ["state_dict", "model_state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model."])
+def test_weights_as_training_scripts_save_them(weights, wrap, prefix):
+    state = torch.load(weights, weights_only=True)
+    torch.save({wrap: {f"{prefix}{name}": value for name, value in state.items()}}, weights)
+    module = load_model(f"{TINY}@{weights}").module
+    assert all(torch.equal(module.state_dict()[name], value) for name, value in state.items())
+
+
+class TestPublishedWeights:
+    """torchvision's weights: asked for by the bare name, never replaced by random ones."""
+
+    SPEC = "torchvision:squeezenet1_1"
+
+    @pytest.fixture
+    def published(self, tmp_path, monkeypatch):
+        """A file of weights whose name bears its checksum, as torchvision's do."""
+        torch.manual_seed(4)
+        torch.save(models.squeezenet1_1().state_dict(), tmp_path / "weights.pth")
+        digest = file_sha256(tmp_path / "weights.pth")
+        file = (tmp_path / "weights.pth").rename(tmp_path / f"squeezenet1_1-{digest[:8]}.pth")
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
+        return file
+
+    def name_as_published(self, monkeypatch, url):
+        entry = models.SqueezeNet1_1_Weights.IMAGENET1K_V1
+        monkeypatch.setattr(entry, "_value_", replace(entry.value, url=url))
+
+    def test_from_the_cache(self, published, monkeypatch):
+        cached = published.parent / "cache" / "hub" / "checkpoints" / published.name
+        cached.parent.mkdir(parents=True)
+        shutil.copy(published, cached)
+        self.name_as_published(monkeypatch, f"https://example.invalid/{published.name}")
+        model = load_model(self.SPEC)
+        assert (model.pretrained, model.spec) == (True, self.SPEC)
+        state = torch.load(published, weights_only=True)
+        assert torch.equal(model.module.state_dict()["features.0.bias"], state["features.0.bias"])
+        cached.write_bytes(published.read_bytes()[:-7])
+        assert "is damaged; delete it" in refusal(self.SPEC)
+
+    def test_from_a_server(self, published, monkeypatch):
+        handler = partial(SimpleHTTPRequestHandler, directory=str(published.parent))
+        handler.log_message = lambda *_: None
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            address = f"http://127.0.0.1:{server.server_port}/{published.name}"
+            self.name_as_published(monkeypatch, address)
+            assert load_model(f"{self.SPEC}@IMAGENET1K_V1").pretrained
+            server.shutdown()
+        assert (published.parent / "cache" / "hub" / "checkpoints" / published.name).is_file()
+
+    def test_without_cache_and_network(self, published, monkeypatch):
+        self.name_as_published(monkeypatch, f"http://127.0.0.1:9/{published.name}")
+        text = refusal(self.SPEC)
+        assert "not in the cache and cannot be downloaded" in text
+        assert f"{self.SPEC}@random" in text
+
+    def test_random_weights_are_asked_for_and_said(self):
+        model = load_model(f"{self.SPEC}@random")
+        assert (model.pretrained, model.spec) == (False, f"{self.SPEC}@random")
+        embedded = load_model("squeezenet1_1@random")
+        assert (embedded.pretrained, embedded.spec) == (False, "squeezenet1_1@random")
 
 
 def test_the_hash_of_weights_sees_names_shapes_and_values():
@@ -151,7 +228,7 @@ def test_a_sound_network_passes_every_check():
     findings = check_model(load_model(TINY))
     assert failed(findings) == {}
     names = [finding.check for finding in findings]
-    assert len(names) == len(set(names)) == len(METHODS) + 7
+    assert len(names) == len(set(names)) == len(METHODS) + 8
     assert sum(name.startswith("method ") for name in names) == len(METHODS)
     assert all(finding.detail for finding in findings)
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sanitygap.chapters.theorem_1 import judge as criteria
-from sanitygap.chapters.theorem_1 import theory as ssim
 from sanitygap.claims import CriterionContext
 from sanitygap.judge import RANGES
+from sanitygap.theory import theorem_1
 
 MEANS = st.floats(-5, 5)
 SPREADS = st.floats(0.01, 5)
@@ -32,7 +32,7 @@ def naive_ssim(a: np.ndarray, b: np.ndarray, data_range: float) -> float:
 def test_batched_ssim_equals_naive_ssim(data_range):
     rng = np.random.default_rng(1)
     a, b = rng.normal(0.3, 1, (2, 4, 25))
-    got = ssim.ssim(ssim.PatchMoments.of(a, b), data_range)
+    got = theorem_1.ssim(theorem_1.PatchMoments.of(a, b), data_range)
     want = [naive_ssim(x, y, data_range) for x, y in zip(a, b, strict=True)]
     np.testing.assert_allclose(got, want, rtol=1e-12)
 
@@ -40,10 +40,10 @@ def test_batched_ssim_equals_naive_ssim(data_range):
 @given(MEANS, MEANS, SPREADS, SPREADS, CORRELATIONS, st.floats(0.1, 255))
 def test_theorem_1_within_its_conditions(mean_a, mean_b, sd_a, sd_b, correlation, data_range):
     def value(covariance: float) -> float:
-        moments = ssim.PatchMoments(mean_a, mean_b, sd_a**2, sd_b**2, covariance)
-        return abs(float(ssim.ssim(moments, data_range)))
+        moments = theorem_1.PatchMoments(mean_a, mean_b, sd_a**2, sd_b**2, covariance)
+        return abs(float(theorem_1.ssim(moments, data_range)))
 
-    at_zero, limit = value(0.0), float(ssim.bound(sd_a**2, sd_b**2, data_range))
+    at_zero, limit = value(0.0), float(theorem_1.bound(sd_a**2, sd_b**2, data_range))
     assert at_zero <= value(correlation * sd_a * sd_b) + 1e-12
     assert at_zero <= limit + 1e-12
 
@@ -55,8 +55,8 @@ def test_shuffled_estimate_averages_ssim_over_permutations():
     rng = np.random.default_rng(4)
     a, b = rng.normal(0.4, 0.2, (2, 5))
     values = [naive_ssim(a, np.array(p), 1.0) for p in permutations(b)]
-    moments = ssim.PatchMoments.of(a, b)
-    want = ssim.luminance(moments) * ssim.bound(moments.variance_a, moments.variance_b)
+    moments = theorem_1.PatchMoments.of(a, b)
+    want = theorem_1.luminance(moments) * theorem_1.bound(moments.variance_a, moments.variance_b)
     assert np.mean(values) == pytest.approx(float(want), abs=1e-12)
 
 

@@ -1,8 +1,9 @@
 """Attribution methods: (model, inputs, targets) to signed maps of shape ``(N, H, W)``."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
+from typing import Any
 
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from sanitygap.attribution import (  # noqa: F401  (they register methods)
     surrogate,
 )
 from sanitygap.attribution.method import METHODS, Method, Pass, Request, Sampling
-from sanitygap.attribution.own import own_method
+from sanitygap.attribution.own import method_of, own_method
 from sanitygap.errors import UsageError, unknown_name
 from sanitygap.models.explainable import Explainable
 from sanitygap.reductions import Reduction, reduce
@@ -51,27 +52,39 @@ def with_size(name: str, number: str) -> Method:
     return replace(METHODS[name], name=f"{name}@{number}", compute=make(int(number)))
 
 
-def select(names: Sequence[str]) -> list[Method]:
+Methods = Sequence[Any] | Mapping[str, Any]
+"""Names and objects, or name -> object; see :func:`select`."""
+
+
+def select(methods: Methods) -> list[Method]:
     """The methods with these names.
 
     Args:
-        names: from the registry; ``grad-cam@layer3`` is Grad-CAM at the layer of that name,
-            ``lime@200`` is LIME with 200 samples, ``lrp-z-plus@biases`` LRP with biases in its
-            denominators, and ``package.module:object`` is one of your own.
+        methods: names from the registry; ``grad-cam@layer3`` is Grad-CAM at the layer of that
+            name, ``lime@200`` is LIME with 200 samples, ``lrp-z-plus@biases`` LRP with biases in
+            its denominators, and ``package.module:object`` is one of your own. In a script, an
+            object of your own can stand among them, under its own name, or ``{name: object}``.
 
     Raises:
-        UsageError: for a name that is not in the registry, and for no module of your own.
+        UsageError: for a name that is not in the registry, for no module of your own, and for an
+            object that explains nothing.
     """
-    chosen = []
-    for name in names:
-        if ":" in name:
-            chosen.append(own_method(name))
-            continue
-        known, separator, choice = name.partition("@")
-        if known not in METHODS:
-            raise unknown_name("method", known, list(METHODS))
-        chosen.append(_with_choice(known, choice) if separator else METHODS[known])
-    return chosen
+    if isinstance(methods, Mapping):
+        return [method_of(name, thing) for name, thing in methods.items()]
+    return [_selected(method) for method in methods]
+
+
+def _selected(method: Any) -> Method:
+    if isinstance(method, Method):
+        return method
+    if not isinstance(method, str):
+        return method_of(getattr(method, "__name__", type(method).__name__), method)
+    if ":" in method:
+        return own_method(method)
+    known, separator, choice = method.partition("@")
+    if known not in METHODS:
+        raise unknown_name("method", known, list(METHODS))
+    return _with_choice(known, choice) if separator else METHODS[known]
 
 
 def _with_choice(name: str, choice: str) -> Method:
@@ -85,21 +98,15 @@ def unpooled(
     model: Explainable,
     inputs: Tensor,
     targets: Tensor,
-    methods: Sequence[str],
-    keys: Sequence[int],
+    methods: Methods,
+    keys: Sequence[int] | None = None,
     sampling: Sampling | None = None,
     batch_size: int = 10,
 ) -> dict[str, Tensor]:
     """Attribution of several methods for one batch of images, a value for each colour channel.
 
     Args:
-        model: the network, possibly with randomised stages.
-        inputs: float, ``(N, 3, H, W)``, in the model's input space.
-        targets: explained classes, int64, ``(N,)``.
-        methods: names from the registry; those that need the same pass share it.
-        keys: one integer an image; seeds the random draws of sampling methods and controls.
-        sampling: sizes of the sampling methods.
-        batch_size: how many inputs a sampling method puts through the network at once.
+        model, inputs, targets, methods, keys, sampling, batch_size: as in :func:`attribute`.
 
     Returns:
         Name -> signed values, detached, float, ``(N, 3, H, W)``, or ``(N, 1, H, W)`` for methods
@@ -109,7 +116,8 @@ def unpooled(
         UsageError: unknown method, or one that is not defined for this model.
     """
     sampling = sampling or Sampling()
-    request = Request(model, inputs, targets, tuple(keys), sampling, batch_size)
+    keys = tuple(range(len(inputs)) if keys is None else keys)
+    request = Request(model, inputs, targets, keys, sampling, batch_size)
     shared: dict[object, Tensor] = {}
     made = {}
     for chosen in select(methods):
@@ -124,8 +132,8 @@ def attribute(
     model: Explainable,
     inputs: Tensor,
     targets: Tensor,
-    methods: Sequence[str],
-    keys: Sequence[int],
+    methods: Methods,
+    keys: Sequence[int] | None = None,
     sampling: Sampling | None = None,
     batch_size: int = 10,
     reduction: Reduction = "signed",
@@ -133,7 +141,15 @@ def attribute(
     """Attribution maps of several methods for one batch of images.
 
     Args:
-        model, inputs, targets, methods, keys, sampling, batch_size: as in :func:`unpooled`.
+        model: the network, possibly with randomised stages.
+        inputs: float, ``(N, 3, H, W)``, in the model's input space.
+        targets: explained classes, int64, ``(N,)``.
+        methods: names and objects, as in :func:`sanitygap.randomization_test`; those that need the
+            same pass share it.
+        keys: one integer an image, its place by default; seeds the random draws of sampling
+            methods and controls.
+        sampling: sizes of the sampling methods.
+        batch_size: how many inputs a sampling method puts through the network at once.
         reduction: of the colour channels to one value a pixel.
 
     Returns:

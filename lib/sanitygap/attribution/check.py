@@ -9,7 +9,7 @@ from torch import Tensor
 from sanitygap.attribution import attribute
 from sanitygap.attribution.own import is_random
 from sanitygap.errors import UsageError
-from sanitygap.importing import is_own
+from sanitygap.importing import is_own, load_own
 from sanitygap.models.explainable import Explainable
 from sanitygap.models.loading import weights_sha256
 from sanitygap.models.preflight import Finding
@@ -58,7 +58,9 @@ def _findings(name: str, model: Explainable, inputs: Tensor) -> Iterator[Finding
         bool((spread > 0).all()),
         f"least standard deviation {spread.min():.1e}",
     )
-    draws = is_random(name) if is_own(name) else name.partition("@")[0] in DRAWING
+    draws = (
+        is_random(load_own(name, "method")) if is_own(name) else name.partition("@")[0] in DRAWING
+    )
     same = torch.equal(first, maps())
     yield Finding(
         "gives the same map for the same seed", same, "twice" if same else

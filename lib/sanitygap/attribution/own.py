@@ -1,8 +1,8 @@
 """A person's own attribution methods: ``package.module:object`` in place of a registered name.
 
 The object is a function ``(model, inputs, targets) -> maps``, an attribution class of captum, or a
-composite of zennit. It is called with the network as it is at that moment, so what a test redraws
-it sees redrawn.
+composite of zennit; a script gives the object itself. It is called with the network as it is at
+that moment, so what a test redraws it sees redrawn.
 """
 
 import inspect
@@ -36,7 +36,19 @@ def own_method(name: str) -> Method:
     Raises:
         UsageError: it cannot be imported, or is nothing that explains.
     """
-    thing = load_own(name, "method")
+    return method_of(name, load_own(name, "method"))
+
+
+def method_of(name: str, thing: Any) -> Method:
+    """An object as the method of a name.
+
+    Args:
+        name: in tables and messages.
+        thing: a function, an attribution class of captum, or a composite of zennit.
+
+    Raises:
+        UsageError: it is nothing that explains.
+    """
     if isinstance(thing, Composite) or _is_class(thing, Composite):
         compute, what = _zennit(name, thing), "a composite of zennit"
     elif _is_class(thing, Attribution):
@@ -51,9 +63,8 @@ def own_method(name: str) -> Method:
     return Method(name, compute, f"{what} of your own")
 
 
-def is_random(name: str) -> bool:
-    """Whether an own method says that it draws random numbers (``random = True``), or must."""
-    thing = load_own(name, "method")
+def is_random(thing: Any) -> bool:
+    """Whether a method's object says that it draws random numbers (``random = True``), or must."""
     if _is_class(thing, Attribution):
         return bool(set(DRAWS) & set(inspect.signature(thing.attribute).parameters))
     return bool(getattr(thing, "random", False))
@@ -69,7 +80,7 @@ def _function(name: str, function: Callable[..., Any]) -> Pass:
     def call(model: Explainable, inputs: Tensor, targets: Tensor, _request: Request) -> Any:
         return function(model.module, inputs, targets)
 
-    return _checked(name, call)
+    return _checked(name, is_random(function), call)
 
 
 def _zennit(name: str, thing: Any) -> Pass:
@@ -91,7 +102,7 @@ def _zennit(name: str, thing: Any) -> Pass:
             score = module(leaf).gather(1, targets[:, None]).sum()
             return torch.autograd.grad(score, leaf)[0]
 
-    return _checked(name, call)
+    return _checked(name, is_random(thing), call)
 
 
 def _captum(name: str, kind: Any) -> Pass:
@@ -125,10 +136,12 @@ def _captum(name: str, kind: Any) -> Pass:
             values = interpolate(values.sum(1, keepdim=True), size, mode="bilinear")
         return values
 
-    return _checked(name, call)
+    return _checked(name, is_random(kind), call)
 
 
-def _checked(name: str, call: Callable[[Explainable, Tensor, Tensor, Request], Any]) -> Pass:
+def _checked(
+    name: str, random: bool, call: Callable[[Explainable, Tensor, Tensor, Request], Any]
+) -> Pass:
     """A pass that asks for values and refuses what cannot be maps of these images.
 
     A method that draws random numbers sees one image at a time, with that image's seed, so that a
@@ -137,7 +150,7 @@ def _checked(name: str, call: Callable[[Explainable, Tensor, Tensor, Request], A
 
     def compute(request: Request) -> Tensor:
         count = len(request.inputs)
-        groups = [[place] for place in range(count)] if is_random(name) else [list(range(count))]
+        groups = [[place] for place in range(count)] if random else [list(range(count))]
         return torch.cat([_values(group, request) for group in groups])
 
     def _values(group: list[int], request: Request) -> Tensor:

@@ -231,6 +231,35 @@ class Verdicts(FactsDirective):
         return {**cell, "verdicts": verdicts, "words": words}
 
 
+class Findings(FactsDirective):
+    """What was found, a card for each line of the body: ``id | number | heading | words``.
+
+    The card shows that number of the claim's verdict for each recorded run, with the verdict. A
+    number of which the verdict says the share of something is shown in percent, with a bar.
+    """
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        cards = []
+        for line in filter(str.strip, self.content):
+            claim, number, heading, words = (text.strip() for text in line.split("|"))
+            if claim not in self.claims:
+                raise self.error(f"no claim {claim} in the ledger")
+            rows = [row for row in self.claims[claim] if number in (row.get("numbers") or {})]
+            values = [
+                (self.columns.get((row["run"], row["model"]), row["model"]), row["verdict"],
+                 float(row["numbers"][number]), span(set(row.get("n") or ())))
+                for row in rows
+            ]  # fmt: skip
+            if self.claims[claim][0].get("networks"):  # trained for the purpose: one for all runs
+                values = [("", *values[0][1:])] if values else []
+            shares = number.startswith("share")
+            cards.append({"claim": claim, "heading": heading, "words": words, "values": values,
+                          "shares": shares})  # fmt: skip
+        return self.show("findings", cards)
+
+
 class Ledger(FactsDirective):
     """Every claim with its criterion, verdicts and evidence."""
 

@@ -6,7 +6,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -134,19 +134,46 @@ def load_model(spec: str, device: str = "cpu", seed: int = 0) -> Explainable:
     network = built.module
     if built.file:
         _load_weights(network, from_here(built.file))
-    network = network.eval().requires_grad_(False).to(device)
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    example, classes = _checked_example(network, built.preprocessing, source, device)
+    model = explainable(network.to(device), preprocessing=built.preprocessing, name=source)
+    return replace(model, spec=public_model(spec), pretrained=built.pretrained)
+
+
+def explainable(
+    module: nn.Module,
+    size: int = 224,
+    preprocessing: Preprocessing | None = None,
+    name: str = "the network",
+) -> Explainable:
+    """A network with what the tests need: stages to redraw, canonizers for LRP, class names.
+
+    Args:
+        module: maps inputs ``(N, 3, H, W)`` to logits ``(N, C)``. It is not copied: it is put into
+            evaluation mode and channels-last, and its parameters need no gradient afterwards.
+        size: side of the square inputs in pixels, without a preprocessing.
+        preprocessing: from photographs to inputs; by default inputs are RGB values from 0 to 1.
+            Rules of LRP for the first layer take the range of its inputs from it.
+        name: in tables and messages.
+
+    Returns:
+        The network, on the device where its parameters live.
+
+    Raises:
+        UsageError: a network without parameters, or one that does not map its input to logits.
+    """
+    if preprocessing is None:
+        preprocessing = Preprocessing(size, size, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    module = module.eval().requires_grad_(False)
+    module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    example, classes = _checked_example(module, preprocessing, name)
     return Explainable(
-        spec=public_model(spec),
-        module=network,
-        preprocessing=built.preprocessing,
-        stages=stages_for(network, example),
-        class_names=_class_names(network, classes),
-        canonizers=canonizers_for(network, example),
-        final_activation=final_activation(network, example),
-        weights_sha256=weights_sha256(network),
-        pretrained=built.pretrained,
+        spec=name,
+        module=module,
+        preprocessing=preprocessing,
+        stages=stages_for(module, example),
+        class_names=_class_names(module, classes),
+        canonizers=canonizers_for(module, example),
+        final_activation=final_activation(module, example),
+        weights_sha256=weights_sha256(module),
     )
 
 
@@ -381,17 +408,17 @@ def _reason(error: Exception) -> str:
 
 
 def _checked_example(
-    network: nn.Module, preprocessing: Preprocessing, source: str, device: str
+    network: nn.Module, preprocessing: Preprocessing, source: str
 ) -> tuple[Tensor, int]:
     """One input that the network accepts, and how many classes it tells apart.
 
     Raises:
         UsageError: the network gives no logits for it.
     """
-    size = preprocessing.size
-    example = torch.zeros(1, 3, size, size, device=device)
-    if not any(True for _ in network.parameters()):
+    size, first = preprocessing.size, next(network.parameters(), None)
+    if first is None:
         raise UsageError(f"{source} has no parameters, so there is nothing to randomise")
+    example = torch.zeros(1, 3, size, size, device=first.device)
     try:
         with torch.no_grad():
             logits = network(example)

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from sanitygap import similarity
 from sanitygap.inference import proportion_interval
+from sanitygap.theory import Array
 
-Array = NDArray[np.float64]
 Row = dict[str, Any]
 
 NORMAL_95 = 1.959963984540054

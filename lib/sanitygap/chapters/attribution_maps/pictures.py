@@ -29,8 +29,8 @@ from sanitygap.figures.stepper import (
 from sanitygap.images import ImageSet
 from sanitygap.models.explainable import Explainable
 from sanitygap.randomization import ORDERS, RandomTwin, steps
-from sanitygap.randomization_test import CORE_METHODS
 from sanitygap.runs import Study
+from sanitygap.sanity_check import CORE_METHODS
 from sanitygap.seeds import stable_seed
 from sanitygap.similarity import Reference
 

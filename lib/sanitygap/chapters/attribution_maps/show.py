@@ -1,5 +1,7 @@
 """Pages about where LRP's relevance goes."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from IPython.display import Markdown
@@ -71,6 +73,25 @@ def relevance_table(study: Study) -> Styler:
         "highest. Biases counted: the denominators include them, and they keep their share. The "
         "z-B rule of γ and γ-box gives a little to a layer of padding, where there is one; it is "
         f"missing from what the columns add up to. {show.about(study, FLOW)}.",
+    )
+
+
+@show.shows_several(FLOW)
+def networks_table(studies: Sequence[Study]) -> Styler:
+    """The sum at the pixels on every network: one column a run."""
+    named = {study.settings.run: study for study in studies}
+    columns = {
+        f"{show.model_of(study)} ({run})": relevance_sums(study.table(FLOW))["pixels"]
+        .groupby("method", sort=False)
+        .apply(_with_range)
+        for run, study in named.items()
+    }
+    table = pd.DataFrame(columns).rename_axis("rules").reset_index()
+    return show.display_table(
+        table.assign(rules=[label(str(name)) for name in table["rules"]]),
+        "Sum of LRP's relevance at the pixels over what it starts with, by rules and network: "
+        "medians over images, in brackets the lowest and the highest. "
+        f"{show.about_all(list(named.values()), FLOW)}.",
     )
 
 

@@ -29,7 +29,7 @@ from sanitygap.partition import (
     stage_outputs,
 )
 from sanitygap.randomization import RandomTwin
-from sanitygap.randomization_test import ALL_METHODS
+from sanitygap.sanity_check import ALL_METHODS
 from sanitygap.seeds import generator, normal, stable_seed
 from sanitygap.similarity import (
     joint_range,

@@ -10,8 +10,8 @@ from sanitygap.faithfulness import BLUR, REGIONS, occlusion_steps, replaced
 from sanitygap.figures.maps import map_colors, picture_row
 from sanitygap.figures.plate import Plate
 from sanitygap.figures.stepper import EVERY_METHOD, SCALE, VIEW_HEIGHTS, Panel, Regions, Stepper
-from sanitygap.randomization_test import CORE_METHODS
 from sanitygap.runs import Study
+from sanitygap.sanity_check import CORE_METHODS
 from sanitygap.seeds import normal, stable_seed
 from sanitygap.words import plural
 

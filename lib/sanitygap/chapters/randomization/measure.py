@@ -27,7 +27,7 @@ from sanitygap.images import ImageSet, load_images
 from sanitygap.models.explainable import Explainable, Preprocessing, Stage
 from sanitygap.models.stages import step_counts
 from sanitygap.randomization import NORM_LAYERS, Norms, RandomTwin, Redraw, Weights, steps
-from sanitygap.randomization_test import compare_with_random, randomization_test
+from sanitygap.sanity_check import compare_with_random, randomization_test
 from sanitygap.seeds import normal, stable_seed
 from sanitygap.similarity import Reference, Window, joint_range, spearman, ssim
 from sanitygap.table import BATCH, Batch, Context, Piece, table

@@ -16,9 +16,9 @@ from sanitygap.attribution.method import Request
 from sanitygap.models.explainable import Explainable, Stage
 from sanitygap.partition import cut_model, energy, feature_map, feature_sum, last_spatial_module
 from sanitygap.randomization import Order, RandomTwin, Step, steps
-from sanitygap.randomization_test import SEEDS as OTHER_SEEDS
-from sanitygap.randomization_test import compare_with_random, random_share, randomization_test
 from sanitygap.residual_blocks import explicit_sums, only_through, residual_blocks
+from sanitygap.sanity_check import SEEDS as OTHER_SEEDS
+from sanitygap.sanity_check import compare_with_random, random_share, randomization_test
 from sanitygap.seeds import normal
 from sanitygap.similarity import WINDOW, joint_range, local_ssim, pearson, second_moment, ssim
 from sanitygap.table import Batch, Context, table

@@ -21,7 +21,7 @@ from sanitygap.chapters.sriram.definitions import METHODS
 from sanitygap.models.explainable import Explainable, Preprocessing, Stage
 from sanitygap.models.stages import LAYERS, network_name, with_schedule
 from sanitygap.randomization import RandomTwin, Step, steps
-from sanitygap.randomization_test import compare_with_random, retest
+from sanitygap.sanity_check import compare_with_random, retest
 from sanitygap.seeds import generator, normal, stable_seed
 from sanitygap.similarity import Reference, pearson
 from sanitygap.table import Batch, Context, table

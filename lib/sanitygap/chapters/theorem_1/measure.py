@@ -11,7 +11,7 @@ from torch import Tensor
 from sanitygap.attribution import Sampling
 from sanitygap.faithfulness import REGIONS, occlusion_curves, scaled
 from sanitygap.randomization import RandomTwin, steps
-from sanitygap.randomization_test import randomization_test
+from sanitygap.sanity_check import randomization_test
 from sanitygap.seeds import normal
 from sanitygap.similarity import Reference, pearson, second_moment
 from sanitygap.table import Batch, table

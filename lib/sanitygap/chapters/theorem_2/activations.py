@@ -18,10 +18,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from sanitygap.chapters.theorem_2.theory import cauchy_tail
 from sanitygap.errors import UsageError
 from sanitygap.models.hooks import hooked
 from sanitygap.seeds import stable_seed
+from sanitygap.theory.theorem_2 import cauchy_tail
 
 #: q_h and q_l of App. I: fractions below the large, and of the small activations
 HIGH = (0.95, 0.90, 0.85)

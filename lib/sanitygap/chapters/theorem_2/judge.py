@@ -9,7 +9,6 @@ import pandas as pd
 
 from sanitygap import judge
 from sanitygap.chapters.theorem_2.activations import quantile_ratio
-from sanitygap.chapters.theorem_2.theory import cauchy_tail
 from sanitygap.claims import Value, combine, commands_for, find_claim
 from sanitygap.formal import formal_criterion, outcome, proved, refuted
 from sanitygap.inference import (
@@ -19,6 +18,7 @@ from sanitygap.inference import (
     bootstrap_mean,
 )
 from sanitygap.judge import Context, Tables, Verdict, criterion, formal, graded, rows_of
+from sanitygap.theory.theorem_2 import cauchy_tail
 
 PROOFS = "theorem-2-proofs"
 STEPS = (

@@ -14,87 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.special import erf
 
 from sanitygap.seeds import stable_seed
 from sanitygap.table import table
-from sanitygap.theory.montecarlo import Array, Row, chunks, proportion
-
-
-def cauchy_tail(ratio: ArrayLike, gamma: ArrayLike) -> Array:
-    """P(Z >= K) of a Cauchy variable with scale gamma: arctan(gamma / K) / pi.
-
-    Args:
-        ratio: K > 0; infinity gives 0.
-        gamma: scale > 0.
-    """
-    return np.arctan(np.asarray(gamma) / np.asarray(ratio)) / np.pi
-
-
-@dataclass(frozen=True)
-class Activations:
-    """Two disjoint sets of non-negative activations."""
-
-    small: Array
-    large: Array
-    kind: str = "constant"
-
-    @classmethod
-    def constant(cls, n_small: int, n_large: int, ratio: float) -> Activations:
-        """Ones in X_S and K in X_L."""
-        return cls(np.ones(n_small), np.full(n_large, ratio))
-
-    @classmethod
-    def random(cls, n_small: int, n_large: int, seed: int) -> Activations:
-        """Uniform on [0, 1] in X_S and on [2, 4] in X_L."""
-        rng = np.random.default_rng(seed)
-        return cls(rng.uniform(0, 1, n_small), rng.uniform(2, 4, n_large), "random")
-
-    @property
-    def ratio(self) -> float:
-        """K of Eq. (7): the smallest large activation over the largest small one."""
-        return float(self.large.min() / self.small.max())
-
-    @property
-    def gamma_1(self) -> float:
-        """Eq. (37): the ratio of the standard deviations of the two sums."""
-        return float(np.sqrt((self.small**2).sum() / (self.large**2).sum()))
-
-
-def exact_probabilities(at: Activations) -> dict[str, float]:
-    """Closed forms for independent zero-mean normal weights of equal variance.
-
-    The two sums S and L are independent normals, so (L, S) has a uniform angle after scaling.
-    """
-    angle = float(np.arctan(at.gamma_1))
-    averages = float(np.arctan(at.gamma_1 * len(at.large) / len(at.small)))
-    return {
-        "joint": angle / (2 * np.pi),
-        "conditional": angle / np.pi,
-        "unconditional": 0.5,
-        "two-sided": 2 * angle / np.pi,
-        "conditional, averages": averages / np.pi,
-    }
-
-
-def claimed_probabilities(at: Activations) -> dict[str, float]:
-    """What the paper states for each event: Theorem 2, Eq. (46)-(50), Sec. 4.3 and footnote 9.
-
-    gamma is sqrt(|X_S| / |X_L|) for summed contributions (Eq. 45), its inverse for averaged ones
-    (Eq. 50). The two-sided value is ours: twice the tail.
-    """
-    small, large = len(at.small), len(at.large)
-    sums = float(cauchy_tail(at.ratio, np.sqrt(small / large)))
-    averages = float(cauchy_tail(at.ratio, np.sqrt(large / small)))
-    return {
-        "joint": sums,
-        "conditional": sums,
-        "two-sided": 2 * sums,
-        "conditional, averages": averages,
-        "absolute sums": sums,
-        "absolute averages": averages,
-    }
+from sanitygap.theory.montecarlo import Row, chunks, proportion
+from sanitygap.theory.theorem_2 import Activations, claimed_probabilities, exact_probabilities
 
 
 @table("theorem-2-neurons", smoke={"n": 100}, quick={"n": 400}, full={"n": 400})

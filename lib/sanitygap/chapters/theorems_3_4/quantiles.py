@@ -20,7 +20,8 @@ from sanitygap.inference import Interval, bootstrap, bootstrap_mean
 from sanitygap.randomization import RandomTwin
 from sanitygap.seeds import stable_seed
 from sanitygap.table import Batch, table
-from sanitygap.theory.montecarlo import SIMULATED_METHODS, Array, Row, correlated_maps
+from sanitygap.theory import Array
+from sanitygap.theory.montecarlo import SIMULATED_METHODS, Row, correlated_maps
 
 # --- Eq. (29) -----------------------------------------------------------------------------------
 

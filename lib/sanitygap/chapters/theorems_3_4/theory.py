@@ -15,7 +15,8 @@ from scipy.stats import rankdata, spearmanr
 from sanitygap import similarity
 from sanitygap.seeds import stable_seed
 from sanitygap.table import table
-from sanitygap.theory.montecarlo import Array, Row, mean_estimate, proportion
+from sanitygap.theory import Array
+from sanitygap.theory.montecarlo import Row, mean_estimate, proportion
 
 SIDE = 32
 
