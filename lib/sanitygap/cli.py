@@ -131,7 +131,15 @@ def build(
 
     project = Project.find()
     _usable_runs(project.root)
-    print(build_site(project, run, address=site_url))
+    page = build_site(project, run, address=site_url)
+    chapters = project.chapters
+    if left_out := [name for name in chapters if not project.executed(run, name).is_file()]:
+        print(
+            f"sanitygap: {len(left_out)} of {len(chapters)} chapters were not executed for the run "
+            f"{run!r} and have prose only",
+            file=sys.stderr,
+        )
+    print(page)
 
 
 @app.command()

@@ -28,6 +28,10 @@ class LackingMethodError(UsageError):
         super().__init__(f"the tables of this run hold no {', '.join(methods)}")
 
 
+class NotDefinedError(UsageError):
+    """A method, a table or a figure has no meaning for a network or for so few images."""
+
+
 def unknown_name(kind: str, name: str, known: list[str]) -> UsageError:
     """An error for a name that is not in a closed list, with the nearest known names.
 

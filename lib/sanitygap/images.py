@@ -28,8 +28,12 @@ from sanitygap.imagenet import (
 )
 from sanitygap.importing import from_here
 from sanitygap.seeds import stable_seed
+from sanitygap.words import harmless, plural
 
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+EXTENSIONS = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+
+#: images that no installed library reads
+UNREADABLE = {".heic", ".heif", ".avif", ".svg", ".raw", ".dng", ".cr2", ".nef", ".jp2", ".psd"}
 
 #: an image file, or uint8 values of shape ``(H, W)`` or ``(H, W, 3)``
 Source = Path | np.ndarray
@@ -70,7 +74,7 @@ class ImageSet:
 
     Args:
         spec: the image spec that they come from.
-        names: one a image, without duplicates.
+        names: one a image, without duplicates; kept as :func:`~sanitygap.words.harmless` words.
         labels: class index of each image, None where it is not known.
         sources: where the pixels of each image are.
 
@@ -84,6 +88,8 @@ class ImageSet:
     sources: tuple[Source, ...] = field(repr=False)
 
     def __post_init__(self) -> None:
+        # names reach pages, figures and tables
+        object.__setattr__(self, "names", tuple(map(harmless, self.names)))
         if not len(self.names) == len(self.labels) == len(self.sources):
             raise UsageError("an image set needs one name, one label and one source an image")
         if len(set(self.names)) < len(self.names):
@@ -171,9 +177,9 @@ def load_images(
     """The images that a spec names, each of them checked to be readable.
 
     - ``photos``: photographs inside installed packages (:data:`PHOTOS`), no labels.
-    - ``folder:PATH``: the jpg, jpeg, png, webp and bmp files of a folder, or of its subfolders,
-      one a class. Labels are known where all subfolders are named by WordNet ids of ImageNet's
-      1000 classes, or where they are the ten classes of CIFAR-10, by their names
+    - ``folder:PATH``: the images (:data:`EXTENSIONS`; of a GIF the first frame) in a folder, or in
+      its subfolders, one a class. Labels are known where all subfolders are named by WordNet ids of
+      ImageNet's 1000 classes, or where they are the ten classes of CIFAR-10, by their names
       (:data:`sanitygap.imagenet.CIFAR10_CLASSES`); where there are 1000 subfolders, labels are the
       ranks of these.
     - ``imagenet-sample``: one ImageNet image a class, downloaded when first used, or
@@ -304,6 +310,12 @@ def _folder(spec: str, path: Path | None, cache: Path | None) -> ImageSet:
 
 
 def _check_folder(path: Path) -> None:
+    try:
+        path.resolve(strict=True)
+    except FileNotFoundError:
+        pass
+    except (OSError, RuntimeError):  # Python 3.13 raises the first, earlier ones the second
+        raise UsageError(f"{path} is a loop of links; name a folder that holds images") from None
     if not path.exists():
         raise UsageError(f"there is no folder {path}; check the path")
     if not path.is_dir():
@@ -311,6 +323,14 @@ def _check_folder(path: Path) -> None:
 
 
 def _image_files(folder: Path) -> list[Path]:
+    """The images of a folder by name; a warning counts those of a kind that cannot be read."""
+    skipped = sorted(f.name for f in folder.iterdir() if f.suffix.lower() in UNREADABLE)
+    if skipped:
+        warnings.warn(
+            f"{plural(len(skipped), 'image')} of {folder.name} left out, such as {skipped[0]}: "
+            "save them as JPEG or PNG",
+            stacklevel=2,
+        )
     return sorted(
         (
             file

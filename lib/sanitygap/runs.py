@@ -32,7 +32,13 @@ from sanitygap.claims import (
     registry,
     write_verdicts,
 )
-from sanitygap.errors import DamagedError, NotRecordedError, UsageError, unknown_name
+from sanitygap.errors import (
+    DamagedError,
+    NotDefinedError,
+    NotRecordedError,
+    UsageError,
+    unknown_name,
+)
 from sanitygap.files import (
     content_sha256,
     file_sha256,
@@ -49,7 +55,7 @@ from sanitygap.models import Explainable, load_model
 from sanitygap.models.preflight import check_model
 from sanitygap.provenance import commit, provenance
 from sanitygap.settings import Settings, parse_shard
-from sanitygap.table import Context, Part, Table, find_table
+from sanitygap.table import Context, Part, Table, columns_of, find_table
 from sanitygap.tables import TABLES
 
 #: images of a profile where none are asked for; None means all
@@ -178,7 +184,10 @@ class Study:
     def _table(self, entry: Table, given: Mapping[str, Any]) -> pd.DataFrame:
         """A table of a run that is not recorded."""
         with locked(self.folder / "parts", entry.name):  # another notebook may be computing it
-            parts, paths = self._compute(entry, given)
+            try:
+                parts, paths = self._compute(entry, given)
+            except NotDefinedError as error:
+                return self._left_empty(entry, given, str(error))
             missing = [path for path in paths if not path.is_file()]
             if missing:
                 raise UsageError(
@@ -206,7 +215,11 @@ class Study:
                 f"{self.settings.run!r} is a recorded run, which is never recomputed; choose "
                 "another name with --run"
             )
-        parts, paths = self._compute(entry, given)
+        try:
+            parts, paths = self._compute(entry, given)
+        except NotDefinedError as error:
+            self._left_empty(entry, given, str(error))
+            return 0
         missing = sum(not path.is_file() for path in paths)
         if not missing:
             self._assemble(entry, given, parts, paths)
@@ -366,7 +379,6 @@ class Study:
         paths: Sequence[Path],
     ) -> pd.DataFrame:
         target = self.folder / f"{entry.name}.parquet"
-        passport = target.with_suffix(".json")
         addresses = [path.stem for path in paths]
         made = self.made(entry.name)
         current = target.is_file() and made.get("sha256") == file_sha256(target)
@@ -379,26 +391,46 @@ class Study:
                 frame.attrs.clear()
             filled = [frame for frame in frames if len(frame)] or frames[:1]
             table = pd.concat(filled, ignore_index=True)
-            # if it is killed between the two files, the new table has no passport, not an old one
-            passport.unlink(missing_ok=True)
-            write_table(target, table)
-            made = {
-                "table": entry.name,
-                "settings": self.settings.public(),
-                "parameters": self._arguments(entry, given),
-                "images": len({position for part in parts for position in part.images}),
-                "rows": len(table),
-                "seconds": round(seconds, 1),
-                "fingerprint": fingerprint.of_function(entry.measure),
-                "versions": fingerprint.versions(),
-                "parts": addresses,
-                "sha256": file_sha256(target),
-                "commit": commit(),
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            }
-            write_atomically(passport, json.dumps(made, indent=1))
+            images = len({position for part in parts for position in part.images})
+            self._keep(entry, given, table, images=images, seconds=seconds, parts=addresses)
         table.attrs.update(self._about(entry.name))
         return table
+
+    def _left_empty(self, entry: Table, given: Mapping[str, Any], reason: str) -> pd.DataFrame:
+        """A table that is not defined for the model or the images: no row, and the reason."""
+        table = pd.DataFrame(columns=list(columns_of(entry.name)))
+        self._keep(entry, given, table, images=0, seconds=0.0, parts=[], undefined=reason)
+        table.attrs.update(self._about(entry.name))
+        return table
+
+    def _keep(
+        self,
+        entry: Table,
+        given: Mapping[str, Any],
+        table: pd.DataFrame,
+        seconds: float,
+        **about: Any,
+    ) -> None:
+        """Write a table and its passport."""
+        target = self.folder / f"{entry.name}.parquet"
+        passport = target.with_suffix(".json")
+        # if it is killed between the two files, the new table has no passport, not an old one
+        passport.unlink(missing_ok=True)
+        write_table(target, table)
+        made = {
+            "table": entry.name,
+            "settings": self.settings.public(),
+            "parameters": self._arguments(entry, given),
+            **about,
+            "rows": len(table),
+            "seconds": round(seconds, 1),
+            "fingerprint": fingerprint.of_function(entry.measure),
+            "versions": fingerprint.versions(),
+            "sha256": file_sha256(target),
+            "commit": commit(),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        write_atomically(passport, json.dumps(made, indent=1))
 
     def _check_table(self, name: str) -> None:
         """Refuse a table that is not the one that its passport is about."""

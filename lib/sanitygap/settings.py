@@ -3,7 +3,7 @@
 import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from sanitygap.errors import UsageError
 from sanitygap.importing import is_own
@@ -47,6 +47,15 @@ class Settings(BaseModel):
             if not is_own(name):
                 raise ValueError("write a method of your own as package.module:object")
         return tuple(dict.fromkeys(given))
+
+    @field_validator("model", "images", "device")
+    @classmethod
+    def _plain(cls, given: str, info: ValidationInfo) -> str:
+        """What pages show of it is no markup; paths are not shown."""
+        shown = {"model": public_model(given), "images": given.partition(":")[0]}
+        if not re.fullmatch(r"[\w.:/@-]+", shown.get(str(info.field_name), given), re.ASCII):
+            raise ValueError("write letters, digits and . : / @ - only")
+        return given
 
     def public(self) -> dict[str, Any]:
         """The settings as they are stored: a person's folders and files are left out."""

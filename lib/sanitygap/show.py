@@ -23,6 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas.io.formats.style import Styler
 
+from sanitygap.errors import LackingMethodError, NotDefinedError
 from sanitygap.figures.methods import label, label_ends, styles
 from sanitygap.figures.plate import Plate, theme
 from sanitygap.images import ImageSet, load_images
@@ -49,7 +50,12 @@ class NothingToShowError(Exception):
 
 def holds(study: Study, *tables: str) -> bool:
     """Whether a run holds tables, or can compute them because it is not a recorded one."""
-    return not study.recorded or all(study.made(table) for table in tables)
+    return not _undefined(study, *tables) and (not study.recorded or all(map(study.made, tables)))
+
+
+def _undefined(study: Study, *tables: str) -> str:
+    """Why one of the tables is not defined for a run; empty where all are, or nobody has asked."""
+    return next(filter(None, (study.made(table).get("undefined", "") for table in tables)), "")
 
 
 def require(study: Study, *tables: str) -> None:
@@ -59,6 +65,8 @@ def require(study: Study, *tables: str) -> None:
         NothingToShowError: it does not hold all of them.
     """
     for table in tables:
+        if reason := _undefined(study, table):
+            raise NothingToShowError(f"This is left out: {reason}.")
         if not holds(study, table):
             raise NothingToShowError(
                 f"No recorded run that could stand here holds the table `{table}`."
@@ -77,7 +85,7 @@ def _guard(choose: Callable[[Any], Any]) -> Guard[Any]:
                 return page(choose(runs), *args, **kwargs)
             except NothingToShowError as error:
                 return Markdown(f"> {error}")
-            except UndefinedStatisticError as error:
+            except (UndefinedStatisticError, NotDefinedError, LackingMethodError) as error:
                 return Markdown(f"> This cannot be shown for this run: {error}.")
 
         return guarded
@@ -203,6 +211,7 @@ def with_intervals(
         value: a column; or column -> words, which stand in another column of the result.
         name: of that column.
     """
+    _need_rows(table if value else table[:0])
     if not isinstance(value, str):
         parts = [
             with_intervals(table, by, column).assign(**{name: words})
@@ -296,6 +305,11 @@ def distinct(values: Iterable[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
+def _need_rows(numbers: pd.DataFrame) -> None:
+    if numbers.empty:
+        raise NothingToShowError("This run has no value that could be shown here.")
+
+
 def panel_axes(
     count: int, wide: int, size: tuple[float, float], **options: Any
 ) -> tuple[Figure, list[Axes]]:
@@ -357,6 +371,7 @@ def dots(
         null: what the grey ranges are, for the legend.
         row, series, panel, value: the columns, where they have other names.
     """
+    _need_rows(numbers)
     table = numbers.rename(columns={row: "row", series: "series", panel: "panel", value: "mean"})
     for name in {"series", "panel"} - set(table):
         table[name] = ""
@@ -455,6 +470,7 @@ def curves(
         caption: the figure's caption.
         ticks: positions and labels of the horizontal axis.
     """
+    _need_rows(numbers)
     panels = distinct(numbers["panel"])
     height = max(4.6, 1.6 + 0.17 * numbers["method"].nunique())
     figure, axes = panel_axes(len(panels), 1, (8.6, height), sharey=True)
@@ -511,6 +527,7 @@ def along(
         lines: panel -> where to draw a reference line.
         legend: title of the legend.
     """
+    _need_rows(numbers)
     places, names = distinct(numbers[x]), distinct(numbers[series])
     panels = distinct(numbers[panel]) if panel else [""]
     width = 9.4 if panel else min(9.2, max(6.0, 0.21 * len(places) + 2.5))

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup, Tag
 
-from sanitygap.book import Project, build
+from sanitygap.book import Project, build, execute
 from sanitygap.book.site import ledger_rows, stage
 from sanitygap.claims import VERDICTS, read_verdicts, seal
 from sanitygap.errors import UsageError
-from tests.book.toy import ADDRESS, invented_claims
+from tests.book.toy import ADDRESS, invented_claims, make_project
 
 MODELS = ["efficientnet_lite0", "squeezenet1_1"]
 
@@ -197,3 +197,13 @@ def test_stage_leaves_the_executed_copies_alone(executed: Project) -> None:
     folder = stage(executed, gate(executed, "toy"), invented_claims())
     assert executed.executed("toy", "gap").read_bytes() == before
     assert not (folder / "book" / "_executed").exists()
+
+
+def test_a_site_of_one_chapter_says_so_and_keeps_the_prose_of_the_others(tmp_path: Path) -> None:
+    project = make_project(tmp_path)
+    execute(project, ["gap"], {"profile": "smoke"}, "toy")
+    site = build(project, "toy", invented_claims()).parent
+    other = soup(site, "notebooks/theorem-1.html")
+    assert one(other, ".warning .admonition-title").get_text() == "Not executed"
+    assert not other.select("div.cell")
+    assert soup(site, "notebooks/gap.html").select("div.cell_output")

@@ -15,10 +15,10 @@ from torch.nn.functional import unfold
 from sanitygap.chapters.properties import judge as properties
 from sanitygap.chapters.theorem_2 import activations
 from sanitygap.chapters.theorem_2 import judge as criteria
-from sanitygap.theory import theorem_2 as overtaking
 from sanitygap.chapters.theorem_2.activations import HIGH_ENDS, LOW_ENDS, FedLayer, fed_layers
 from sanitygap.claims import CriterionContext
 from sanitygap.inference import UndefinedStatisticError
+from sanitygap.theory import theorem_2 as overtaking
 from tests.conftest import Net
 
 

@@ -7,14 +7,19 @@ from collections.abc import Sequence
 import torch
 
 from sanitygap.attribution import select
-from sanitygap.attribution.method import Method, Request, Sampling
-from sanitygap.errors import UsageError
+from sanitygap.attribution.lrp import BOXED, SUMMARIES
+from sanitygap.attribution.method import METHODS, Method, Request, Sampling
+from sanitygap.errors import NotDefinedError, UsageError
 from sanitygap.importing import is_own
 from sanitygap.models.explainable import Explainable
 
+LRP = tuple(SUMMARIES)
+"""The variants of LRP, which has no rule for attention."""
+
 CONDITIONAL = (
+    *LRP,
     "guided-backprop", "guided-grad-cam", "grad-cam", "grad-cam-plus-plus", "deeplift", "deepshap",
-    "fullgrad", "captum-guided-backprop", "captum-guided-grad-cam", "captum-deeplift",
+    "fullgrad", "iba", "captum-guided-backprop", "captum-guided-grad-cam", "captum-deeplift",
 )  # fmt: skip
 """Methods that some networks have no use for, and that say so when they are asked."""
 
@@ -36,8 +41,13 @@ def undefined(model: Explainable, methods: Sequence[str]) -> dict[str, str]:
     """
     known = _FOUND.setdefault(model.module, {})
     for method in select(methods):
-        conditional = method.name.partition("@")[0] in CONDITIONAL or is_own(method.name)
-        if conditional and method.name not in known:
+        name = method.name.partition("@")[0]
+        if name in LRP:
+            tried = BOXED[0] if name in BOXED else LRP[0]  # the others have the same rules missing
+            if tried not in known:
+                known[tried] = _refusal(model, METHODS[tried])
+            known[method.name] = known[tried]
+        elif (name in CONDITIONAL or is_own(method.name)) and method.name not in known:
             known[method.name] = _refusal(model, method)
     return {name: known[name] for name in methods if known.get(name)}
 
@@ -46,13 +56,14 @@ def defined(model: Explainable, methods: Sequence[str]) -> list[str]:
     """The methods among these that are defined for a network; a warning names the others.
 
     Raises:
-        UsageError: a name that is not in the registry, or no method is left.
+        UsageError: a name that is not in the registry.
+        NotDefinedError: no method is left.
     """
     missing = undefined(model, methods)
     for name, reason in missing.items():
         warnings.warn(f"{name} is left out: {reason}", stacklevel=2)
     if missing and len(missing) == len(methods):
-        raise UsageError(f"no method is left for {model.spec}: {'; '.join(missing.values())}")
+        raise NotDefinedError(f"no method is left for {model.spec}: {'; '.join(missing.values())}")
     return [name for name in methods if name not in missing]
 
 

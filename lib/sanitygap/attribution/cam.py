@@ -11,7 +11,7 @@ from torch.nn.modules import dropout, pooling
 
 from sanitygap.attribution import gradient
 from sanitygap.attribution.method import METHODS, Method, Pass, Request, method, register
-from sanitygap.errors import UsageError, unknown_name
+from sanitygap.errors import NotDefinedError, UsageError, unknown_name
 from sanitygap.models.explainable import Explainable
 from sanitygap.models.hooks import hooked
 
@@ -41,7 +41,7 @@ def last_spatial_layer(model: Explainable, example: Tensor) -> str:
         example: one input ``(1, 3, H, W)``.
 
     Raises:
-        UsageError: no module returns feature maps, or what follows works on tokens.
+        NotDefinedError: no module returns feature maps, or what follows works on tokens.
     """
     if model.module not in _FOUND:
         _FOUND[model.module] = _trace(model, example)
@@ -65,11 +65,11 @@ def _trace(model: Explainable, example: Tensor) -> str:
     advice = "name a layer, as in grad-cam@LAYER, or leave the method out"
     for name, output in reversed(outputs):
         if output.ndim == 3 and output.shape[1] > 1:
-            raise UsageError(f"{model.spec} pools tokens, not feature maps; {advice}")
+            raise NotDefinedError(f"{model.spec} pools tokens, not feature maps; {advice}")
         spatial = output.ndim == 4 and output.shape[2:].numel() > 1
         if spatial and calls[name] == 1 and not thinned[id(output)]:
             return name
-    raise UsageError(f"no module of {model.spec} returns feature maps; {advice}")
+    raise NotDefinedError(f"no module of {model.spec} returns feature maps; {advice}")
 
 
 def features_and_gradients(

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from sanitygap.attribution.cam import last_spatial_layer
 from sanitygap.attribution.method import Request, one_pass
-from sanitygap.errors import UsageError
+from sanitygap.errors import NotDefinedError
 
 
 def _quietly(explainer: Any, request: Request, **options: Any) -> Tensor:
     """captum's values for a request, without the warning that it sets hooks.
 
     Raises:
-        UsageError: captum refuses the network; the message repeats its reason.
+        NotDefinedError: captum refuses the network; the message repeats its reason.
     """
     inputs = request.inputs.detach().clone()
     with warnings.catch_warnings():
@@ -30,7 +30,7 @@ def _quietly(explainer: Any, request: Request, **options: Any) -> Tensor:
         except (AssertionError, RuntimeError) as error:
             reason = str(error).splitlines()[0][:160]
             name = type(explainer).__name__
-            raise UsageError(
+            raise NotDefinedError(
                 f"captum's {name} refuses {request.model.spec}: {reason}; leave it out"
             ) from None
     found: Tensor = values.detach()

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from sanitygap.attribution.gradient import input_gradient
 from sanitygap.attribution.method import Request, one_pass
-from sanitygap.errors import UsageError
+from sanitygap.errors import NotDefinedError
 from sanitygap.seeds import generator
 
 Function = Callable[..., Any]
@@ -261,8 +261,8 @@ def contributions(request: Request, baseline: Tensor) -> Tensor:
         request, baseline: as in :func:`multipliers`.
 
     Raises:
-        UsageError: the contributions do not add up, because the network has an operation that no
-            rule here knows, such as softmax or layer normalisation.
+        NotDefinedError: the contributions do not add up, because the network has an operation
+            that no rule here knows, such as softmax or layer normalisation.
     """
     slopes, logits = multipliers(request, baseline)
     made = slopes * (request.inputs - baseline)
@@ -270,7 +270,7 @@ def contributions(request: Request, baseline: Tensor) -> Tensor:
     change = (logits[:-1] - logits[-1:]).gather(1, request.targets[:, None])[:, 0]
     allowed = TOLERANCE * made.abs().sum((1, 2, 3)) + ROUNDING * logits.abs().max()
     if not ((explained - change).abs() <= allowed).all():  # NaN does not pass either
-        raise UsageError(
+        raise NotDefinedError(
             f"{request.model.spec} has an operation without a DeepLIFT rule: the contributions do "
             "not sum to the change of the logit; leave the method deeplift out"
         )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sanitygap.attribution.method import Request, one_pass
-from sanitygap.errors import UsageError
+from sanitygap.errors import NotDefinedError
 from sanitygap.models.hooks import hooked
 
 #: how far the parts may be off the logit, as a share of the sum of their magnitudes ...
@@ -26,7 +26,8 @@ def _explicit(module: nn.Module, _inputs: Tensor, outputs: Tensor) -> Tensor | N
     bias = module.bias
     if not isinstance(bias, Tensor):
         return None
-    shown = bias if outputs.ndim == 2 else bias.view(1, -1, *[1] * (outputs.ndim - 2))
+    last = isinstance(module, nn.Linear)  # where its channels are
+    shown = bias if last else bias.view(1, -1, *[1] * (outputs.ndim - 2))
     return shown.expand_as(outputs)
 
 
@@ -53,6 +54,13 @@ BIASES: dict[type[nn.Module], Biases] = {
 }
 
 
+def _is_unsuitable(layer: nn.Module) -> bool:
+    """Whether a layer divides by a statistic of the image itself."""
+    if isinstance(layer, nn.modules.batchnorm._NormBase):
+        return layer.running_mean is None
+    return isinstance(layer, nn.LayerNorm | nn.GroupNorm | nn.RMSNorm)
+
+
 def full_gradients(request: Request) -> tuple[Tensor, list[Tensor]]:
     """The parts of the target logits: input gradients and bias gradients.
 
@@ -64,9 +72,14 @@ def full_gradients(request: Request) -> tuple[Tensor, list[Tensor]]:
         ``(N, C, h, w)``, or ``(N, C)`` for dense layers. All of it sums to the logits.
 
     Raises:
-        UsageError: the parts do not sum to the logits, because the network has an activation that
-            is not piecewise linear, or a bias outside the layers in :data:`BIASES`.
+        NotDefinedError: the parts do not sum to the logits, because the network has an activation
+            that is not piecewise linear, or a bias outside the layers in :data:`BIASES`.
     """
+    if any(map(_is_unsuitable, request.model.module.modules())):
+        raise NotDefinedError(
+            f"{request.model.spec} normalises each image by its own statistics, which is not "
+            "piecewise linear; leave the method fullgrad out"
+        )
     layers = {
         name: layer for name, layer in request.model.module.named_modules() if type(layer) in BIASES
     }
@@ -99,7 +112,7 @@ def full_gradients(request: Request) -> tuple[Tensor, list[Tensor]]:
     size = sum(part.flatten(1).double().abs().sum(1) for part in parts)
     allowed = TOLERANCE * size + ROUNDING * logits.detach().abs().max()
     if not ((total - score.detach()[:, 0].double()).abs() <= allowed).all():
-        raise UsageError(
+        raise NotDefinedError(
             f"{request.model.spec} is not piecewise linear layer by layer, so its full gradients "
             "do not sum to the logit; leave the method fullgrad out"
         )

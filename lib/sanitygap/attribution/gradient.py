@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from sanitygap.attribution.method import Request, method, one_pass
-from sanitygap.errors import UsageError
+from sanitygap.errors import NotDefinedError
 from sanitygap.models.canonizers import FALLING, is_in_place, is_rectifier
 from sanitygap.seeds import normal
 
@@ -167,12 +167,12 @@ def guided_pass(request: Request) -> Tensor:
     place; see :class:`GuidedRectifiers`.
 
     Raises:
-        UsageError: the network has none.
+        NotDefinedError: the network has none.
     """
     with GuidedRectifiers() as mode:
         values = input_gradient(request.model.module, request.inputs, request.targets)
     if mode.calls == 0:
-        raise UsageError(
+        raise NotDefinedError(
             f"{request.model.spec} calls no ReLU nor an activation that stands for one, so guided "
             "backpropagation is not defined for it; leave the method guided-backprop out"
         )

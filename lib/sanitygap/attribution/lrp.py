@@ -27,7 +27,7 @@ from sanitygap.attribution.lrp_rules import (
     printed_adaptive_beta,
 )
 from sanitygap.attribution.method import METHODS, Method, Pass, Request, register
-from sanitygap.errors import UsageError
+from sanitygap.errors import NotDefinedError, UsageError
 from sanitygap.models.canonizers import FunctionRules
 from sanitygap.models.explainable import Explainable
 
@@ -58,9 +58,17 @@ def composite(
         dense: the rule of linear layers.
         first: the rule of the first convolution, if it is another.
         pooling: the rule of average and max pooling, if it is another.
+
+    Raises:
+        NotDefinedError: the first convolution has a rule for images and takes none.
     """
     names = [n for n, m in model.module.named_modules() if isinstance(m, Convolution)]
     special = [((names.pop(0),), first)] if first is not None and names else []
+    if special and model.module.get_parameter(f"{special[0][0][0]}.weight").shape[1] != 3:
+        raise NotDefinedError(
+            f"the first convolution of {model.spec} takes no image of three channels, as the z-B "
+            "rule does; leave out LRP with it"
+        )
     rules = (
         convolution(len(names)) if not isinstance(convolution, Hook) else [convolution] * len(names)
     )
@@ -133,6 +141,9 @@ PRESETS: dict[str, Preset] = {
     "lrp-adaptive-beta-printed": _beta(printed_adaptive_beta),
 }
 """The methods that leave biases out of their denominators; ``NAME@biases`` takes them in."""
+
+#: the methods whose first convolution has a rule for pixels
+BOXED = ("lrp-gamma-box", "lrp-gamma")
 
 #: of the methods with one rule in all layers; their denominators are outputs, biases included
 EVERYWHERE: dict[str, Modifier] = {

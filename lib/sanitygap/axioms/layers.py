@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sanitygap.errors import UsageError
+from sanitygap.errors import NotDefinedError
 from sanitygap.models.explainable import Explainable
 
 #: the paper looks at four layers of a ResNet
@@ -21,7 +21,7 @@ def resolution_layers(model: Explainable, depths: int = DEPTHS) -> list[str]:
         depths: how many.
 
     Raises:
-        UsageError: fewer blocks of different resolution return feature maps.
+        NotDefinedError: fewer blocks of different resolution return feature maps.
     """
     modules = dict(model.module.named_modules())
     blocks = [stage.name for stage in reversed(model.stages) if stage.name in modules]
@@ -42,7 +42,7 @@ def resolution_layers(model: Explainable, depths: int = DEPTHS) -> list[str]:
         for handle in handles:
             handle.remove()
     if len(found) < depths:
-        raise UsageError(
+        raise NotDefinedError(
             f"{model.spec} has feature maps of {len(found)} resolutions only, not {depths}"
         )
     return [found[side] for side in sorted(found, reverse=True)][-depths:]

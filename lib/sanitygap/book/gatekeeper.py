@@ -245,9 +245,10 @@ IMAGES = ("image/png", "image/svg+xml", "image/jpeg", "image/gif")
 
 
 def gate(project: Project, run: str, folder: Path | None = None) -> dict[str, Any]:
-    """Let through the executed notebooks of a run, if every chapter of the book is sound.
+    """Let through the executed notebooks of a run, if all of them are sound.
 
-    A chapter is refused where it was not executed to its end, failed, is older than its source,
+    Chapters that nobody executed for the run are left out; their pages say so. A chapter is refused
+    where it was not executed to its end, failed, is older than its source,
     the library, or the tables and verdicts that it shows, was edited afterwards, ran its cells out
     of order, belongs to another run or other parameters than the rest, names a folder of the
     machine that executed it, or shows a figure without alternative text.
@@ -261,7 +262,7 @@ def gate(project: Project, run: str, folder: Path | None = None) -> dict[str, An
         Name of the chapter -> its executed notebook, in the order of the table of contents.
 
     Raises:
-        UsageError: names every refused page with its reasons.
+        UsageError: no chapter was executed; or names every refused page with its reasons.
     """
     import nbformat
 
@@ -276,9 +277,8 @@ def gate(project: Project, run: str, folder: Path | None = None) -> dict[str, An
             refused.append(f"{name}: its last execution failed")
             continue
         if not executed.exists():
-            stopped = (folder / f".{name}.partial.ipynb").exists()
-            what = "its last execution did not end" if stopped else f"not executed for run {run!r}"
-            refused.append(f"{name}: {what}")
+            if (folder / f".{name}.partial.ipynb").exists():
+                refused.append(f"{name}: its last execution did not end")
             continue
         notebook = nbformat.read(executed, as_version=4)
         reasons = list(problems(notebook, source, run, local))
@@ -296,9 +296,15 @@ def gate(project: Project, run: str, folder: Path | None = None) -> dict[str, An
         refused += [f"{name}: {reason}" for reason in reasons]
         notebooks[name] = notebook
     if refused:
+        more = f"; and {len(refused) - 4} more reasons" if len(refused) > 4 else ""
         raise UsageError(
-            f"the site cannot be built: {'; '.join(refused)} "
+            f"the site cannot be built: {'; '.join(refused[:4])}{more} "
             f"(execute again with: sanitygap execute --run {run})"
+        )
+    if not notebooks:
+        raise UsageError(
+            f"no chapter is executed for the run {run!r}; execute some with: sanitygap execute "
+            f"CHAPTER --run {run}"
         )
     if moved := list(moved_verdicts(project, run)):
         raise UsageError(f"the site cannot be built: {'; '.join(moved)}")

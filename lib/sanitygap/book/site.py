@@ -72,7 +72,7 @@ def stage(
         project.pages, folder / "book", ignore=shutil.ignore_patterns("_executed", ".*")
     )
     shutil.copy(project.toc, folder)
-    config = _config(project, address, [f"notebooks/{name}" for name in notebooks])
+    config = _config(project, address)
     (folder / "_config.yml").write_text(config, encoding="utf-8")
 
     citation = Citation.read(project.root / "CITATION.cff", address, checked_out(project.root)[0])
@@ -86,6 +86,9 @@ def stage(
         shown = [entry for key, entry in works.items() if key in own]
         _page(name, title, notebook, citation, folder / "notebooks", shown)
         executions.append({"name": name, "title": title, **notebook.metadata[STAMP]})
+    left_out = [name for name in project.chapters if name not in notebooks]
+    for name in left_out:
+        _page_without_outputs(project.source(name), folder / "notebooks")
     empty = ("runs", "changes", "recorded_claims", "recorded_tables", "amendments")
     facts = {
         "run": None,
@@ -94,6 +97,7 @@ def stage(
         **(results or {}),
         "claims": list(claims),
         "executions": executions,
+        "left_out": left_out,
         "parts": project.parts,
         "citation": {
             "of": asdict(citation),
@@ -106,11 +110,11 @@ def stage(
     return folder
 
 
-def _config(project: Project, address: str | None, chapters: Sequence[str]) -> str:
+def _config(project: Project, address: str | None) -> str:
     """The site's configuration, with what depends on its chapters and on where it is published."""
     config = yaml.safe_load(project.config.read_text(encoding="utf-8"))
     sphinx = config["sphinx"]
-    there = {*project.documents} - {f"notebooks/{name}" for name in project.notebooks} | {*chapters}
+    there = {*project.documents}
     sphinx["config"]["redirects"] = {
         old: new
         for old, new in sphinx["config"].get("redirects", {}).items()
@@ -179,6 +183,26 @@ def _page(
     page = passport(name, title, notebook.metadata[STAMP], citation, works)
     notebook.cells.append(nbformat.v4.new_markdown_cell(page, id="passport"))
     nbformat.write(notebook, folder / f"{name}.ipynb")
+
+
+NOT_EXECUTED = """\
+```{{admonition}} Not executed
+:class: warning
+This chapter was not executed for this run, so it has no figure, no table and no verdict:
+`sanitygap execute {name} --run RUN` makes them.
+```"""
+
+
+def _page_without_outputs(source: Path, folder: Path) -> None:
+    """Write a chapter that was not executed as prose: what other pages refer to is in it."""
+    import jupytext
+    import nbformat
+
+    notebook = jupytext.read(source, fmt="md:myst")
+    notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+    note = nbformat.v4.new_markdown_cell(NOT_EXECUTED.format(name=source.stem), id="not-executed")
+    notebook.cells.insert(1, note)  # behind the opening
+    nbformat.write(notebook, folder / f"{source.stem}.ipynb")
 
 
 def _leave_out_repeats(notebook: Any) -> None:

@@ -565,6 +565,9 @@ def shown_run(facts: Mapping[str, Any]) -> str:
     words = f"{run['n_images']} images ({run['images']}), profile {run['profile']}; "
     words += run_in_words(run, run["name"])
     model = html.escape(run["model"])
+    if facts.get("left_out"):
+        words += f". {len(facts['executions'])} chapters were executed for it"
+        words += f", {len(facts['left_out'])} were not and have prose only"
     line = f'<p class="shown-run">This book is about <b>{model}</b> on {html.escape(words)}.</p>'
     if run.get("trained", True):
         return line

@@ -35,10 +35,11 @@ from pydantic import (
     StringConstraints,
     TypeAdapter,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
-from sanitygap.errors import LackingMethodError, UsageError, unknown_name
+from sanitygap.errors import LackingMethodError, NotDefinedError, UsageError, unknown_name
 from sanitygap.files import file_sha256, read_json, write_atomically
 from sanitygap.fingerprint import of_function
 from sanitygap.inference import UndefinedStatisticError
@@ -332,6 +333,12 @@ class Verdict(Strict):
     reason: str = ""
     numbers: dict[str, Number] = Field(default_factory=dict)
 
+    @field_validator("numbers", mode="before")
+    @classmethod
+    def _with_value(cls, numbers: Mapping[str, float]) -> dict[str, float]:
+        """Without statistics that have no value on the data; infinite ones are mistakes."""
+        return {name: value for name, value in numbers.items() if not math.isnan(value)}
+
     @model_validator(mode="after")
     def _explains_itself(self) -> Verdict:
         if self.value in ("under-specified", "not-run"):
@@ -383,11 +390,14 @@ def combine(verdicts: Sequence[Verdict]) -> Verdict:
         ``undecided``; evidence and numbers are joined.
 
     Raises:
-        ValueError: no verdict, one that is no outcome of a measurement, or two with a number of
+        UndefinedStatisticError: no verdict.
+        ValueError: one that is no outcome of a measurement, or two with a number of
             the same name.
     """
     values = {verdict.value for verdict in verdicts}
-    if not values or not values <= {*get_args(EmpiricalValue), "undecided", "no-data"}:
+    if not values:
+        raise UndefinedStatisticError("0 of the criterion's conditions can be judged on these data")
+    if not values <= {*get_args(EmpiricalValue), "undecided", "no-data"}:
         raise ValueError(f"cannot combine the verdicts {sorted(values)}")
     value: Value = "undecided"
     if "not-reproduced" in values:
@@ -575,8 +585,13 @@ def judge(claim_id: str, tables: Tables, context: CriterionContext) -> Verdict:
     claim, found = find_claim(claim_id), find_criterion(claim_id)
     if missing := [name for name in found.tables if name not in tables]:
         raise UsageError(f"the claim {claim_id!r} needs the table(s) {', '.join(missing)}")
+    undefined = [tables[name].attrs.get("undefined") for name in found.tables]
     try:
+        if reason := next(filter(None, undefined), ""):
+            raise NotDefinedError(reason)
         verdict = found.function(tables, context)
+    except NotDefinedError as error:
+        verdict = Verdict(value="not-run", reason=f"Not defined on {context.model}: {error}.")
     except Unjudged as stopped:
         verdict = stopped.verdict
     except LackingMethodError as error:

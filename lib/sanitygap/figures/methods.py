@@ -149,7 +149,13 @@ def number_points(axis: Axes, points: np.ndarray) -> None:
 def _place_labels(
     axis: Axes, points: Mapping[str, tuple[float, float]], column: Callable[[float], float]
 ) -> None:
-    """Names at the column that the point's own column gives (both as shares of the axis)."""
+    """Names at the column that the point's own column gives (both as shares of the axis).
+
+    Methods without a value have no point, so they get no name.
+    """
+    points = {name: point for name, point in points.items() if np.isfinite(point).all()}
+    if not points:
+        return
     axis.autoscale_view()  # the limits are computed when asked for; the transformation is not asked
     inches = axis.bbox.height / axis.figure.dpi
     to_axes = axis.transScale + axis.transLimits

@@ -5,7 +5,7 @@ operators and functions gets rules too, so that relevance sums to the explained 
 says so.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from inspect import signature
 from typing import Any
 
@@ -20,6 +20,7 @@ from zennit.layer import Sum
 from zennit.torchvision import ResNetBasicBlockCanonizer, ResNetBottleneckCanonizer
 from zennit.types import Activation, AvgPool, BatchNorm, Linear, MaxPool
 
+from sanitygap.errors import NotDefinedError
 from sanitygap.models.hooks import hooked
 
 
@@ -98,6 +99,18 @@ class _Carried(torch.autograd.Function):
 #: modules that every composite has a rule for
 RULED = (Activation, AvgPool, MaxPool)
 
+#: of two signals these multiply every place with every other, as attention does
+MATRIX_PRODUCTS = (
+    *(
+        getattr(room, name)
+        for name in ("matmul", "bmm", "einsum", "baddbmm", "__matmul__")
+        for room in (torch, Tensor)
+        if hasattr(room, name)
+    ),
+    functional.scaled_dot_product_attention,
+    functional.multi_head_attention_forward,
+)
+
 ADDITIONS = (torch.add, torch.Tensor.add, torch.Tensor.add_)
 PRODUCTS = (torch.mul, torch.Tensor.mul, torch.Tensor.mul_)
 QUOTIENTS = (torch.div, torch.Tensor.div, torch.Tensor.div_)
@@ -122,7 +135,9 @@ class FunctionRules(TorchFunctionMode):
       squeeze-and-excitation block: the other is taken for a weight. Equal shapes share it equally,
       which for ``x * sigmoid(x)`` is the same.
 
-    A signal is a tensor that depends on the input. Other functions keep their gradient.
+    A signal is a tensor that depends on the input. Other functions keep their gradient, but for
+    matrix products of two signals, as in attention: LRP has no rule for these, and the gradient of
+    such a product would make relevance out of nothing.
 
     Args:
         rule_for: from a module to its rule, or None if it has none.
@@ -161,6 +176,10 @@ class FunctionRules(TorchFunctionMode):
     ) -> Any:
         """Compute a function, by a module or with a backward pass of its own where it needs one."""
         kwargs = kwargs or {}
+        if func in MATRIX_PRODUCTS and sum(_is_signal((value,)) for value in flat(args)) > 1:
+            raise NotDefinedError(
+                "LRP has no rule for attention, a matrix product of two signals; leave LRP out"
+            )
         if self._inside:
             return func(*args, **kwargs)
         result = self._with_rule(func, args, kwargs) if _is_signal(args[:1]) else None
@@ -210,6 +229,12 @@ class FunctionRules(TorchFunctionMode):
             return first / 2 + _Carried.apply(other, lambda x: x * signal.detach()) / 2
         signal, weight = (signal, other) if signal.shape == shape else (other, signal)
         return _Carried.apply(signal.expand(shape), lambda x: x * weight.detach())
+
+
+def flat(values: Sequence[Any]) -> Iterator[Any]:
+    """The values, and those in tuples and lists among them."""
+    for value in values:
+        yield from flat(value) if isinstance(value, tuple | list) else (value,)
 
 
 def _is_signal(values: Sequence[Any]) -> bool:

@@ -10,6 +10,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from sanitygap.errors import UsageError
+
+#: no longer side counts for more than so many times the shorter one
+LONGEST = 20
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -25,6 +30,9 @@ class Preprocessing:
         mean, std: one value a channel, in units of the scaled values.
         scale: the largest pixel value, 1 or 255.
         channels: ``"RGB"`` or ``"BGR"``, the order in which the model expects them.
+
+    Raises:
+        UsageError: a size that is no integer, or not three means and deviations.
     """
 
     size: int = 224
@@ -34,9 +42,28 @@ class Preprocessing:
     scale: float = 1.0
     channels: str = "RGB"
 
+    def __post_init__(self) -> None:
+        for name in ("size", "resize"):
+            side = getattr(self, name)
+            if isinstance(side, bool) or not isinstance(side, int) or side < 1:
+                raise UsageError(
+                    f"a preprocessing has one {name}, a number of pixels as an integer, for its "
+                    f"square input; not {side!r}"
+                )
+        for name in ("mean", "std"):
+            if len(values := tuple(getattr(self, name))) != 3:
+                raise UsageError(
+                    f"a preprocessing has one {name} for each of three channels, not {values}; a "
+                    "network of one channel is wrapped so that it takes three"
+                )
+        if self.channels not in ("RGB", "BGR"):
+            raise UsageError(
+                f"the channels of a preprocessing are RGB or BGR, not {self.channels!r}"
+            )
+
     def crop(self, image: Image.Image) -> Image.Image:
         """The square of ``size`` pixels that the model sees, as an RGB image."""
-        image = image.convert("RGB")
+        image = _without_ends(image.convert("RGB"))
         factor = self.resize / min(image.size)
         width, height = (max(self.size, round(side * factor)) for side in image.size)
         image = image.resize((width, height), Image.Resampling.BICUBIC)
@@ -68,6 +95,14 @@ class Preprocessing:
     @staticmethod
     def _column(values: tuple[float, float, float]) -> Tensor:
         return torch.tensor(values).view(3, 1, 1)
+
+
+def _without_ends(image: Image.Image) -> Image.Image:
+    """The middle of a strip: enlarged whole, one of 4000 x 3 pixels would be as large as a film."""
+    short = min(image.size)
+    width, height = (min(side, LONGEST * short) for side in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 @dataclass(frozen=True)

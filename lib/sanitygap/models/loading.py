@@ -18,15 +18,18 @@ from sanitygap.errors import UsageError, unknown_name
 from sanitygap.files import file_sha256
 from sanitygap.importing import from_here, is_own, load_own, place_of_failure
 from sanitygap.models import cifar_resnet
+from sanitygap.models.acceptance import check_kind, checked_example
 from sanitygap.models.canonizers import canonizers_for
 from sanitygap.models.efficientnet_lite import PREPROCESSING as EFFICIENTNET_PREPROCESSING
 from sanitygap.models.efficientnet_lite import EfficientNetLite0, pretrained_efficientnet_lite0
 from sanitygap.models.explainable import Explainable, Preprocessing
 from sanitygap.models.hooks import hooked
+from sanitygap.models.hugging_face import hugging_face
 from sanitygap.models.squeezenet import PREPROCESSING as SQUEEZENET_PREPROCESSING
 from sanitygap.models.squeezenet import pretrained_squeezenet1_1
 from sanitygap.models.stages import AUXILIARY, stages_for
 from sanitygap.settings import public_model
+from sanitygap.words import harmless
 
 
 @dataclass(frozen=True)
@@ -78,11 +81,6 @@ NAMED = EMBEDDED | DOWNLOADED
 HALVES = (0.5, 0.5, 0.5)
 CONVERTED = ("inception_v3", "googlenet")
 
-FORMS = (
-    f"{', '.join(NAMED)}, torchvision:NAME, timm:NAME or package.module:factory, each with an "
-    "optional @weights.pth or @random"
-)
-
 #: behind the @ of a spec: the untrained network
 RANDOM = "random"
 
@@ -112,7 +110,7 @@ def load_model(spec: str, device: str = "cpu", seed: int = 0) -> Explainable:
     untrained network, ``@IMAGENET1K_V2`` for other published weights of torchvision.
 
     Args:
-        spec: a key of :data:`NAMED`, ``torchvision:NAME``, ``timm:NAME`` or
+        spec: a key of :data:`NAMED`, ``torchvision:NAME``, ``timm:NAME``, ``hf:NAME`` or
             ``package.module:factory``, each with an optional ``@random`` or ``@PATH`` to a state
             dictionary.
         device: a torch device such as ``cpu`` or ``cuda``.
@@ -162,9 +160,12 @@ def explainable(
     """
     if preprocessing is None:
         preprocessing = Preprocessing(size, size, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    module = module.eval().requires_grad_(False)
+    check_kind(module, name)
+    # all in single precision, as images are
+    module = module.float().eval().requires_grad_(False)
     module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    example, classes = _checked_example(module, preprocessing, name)
+    device = str(next(module.parameters()).device)
+    example, classes = checked_example(module, preprocessing, name, device)
     return Explainable(
         spec=name,
         module=module,
@@ -184,6 +185,7 @@ def model_specs() -> list[dict[str, str]]:
         {"spec": "torchvision:NAME", "what": "of torchvision, ImageNet weights, downloaded"},
         {"spec": "torchvision:NAME@IMAGENET1K_V2", "what": "the same with other published weights"},
         {"spec": "timm:NAME", "what": "of timm (extra `timm`), its weights, downloaded"},
+        {"spec": "hf:NAME", "what": "of Hugging Face's hub (needs transformers), downloaded"},
         {"spec": "package.module:factory", "what": "your own: a function that returns a module"},
         {"spec": "SPEC@weights.pth", "what": "any of these with a state dictionary of its layout"},
         {"spec": "SPEC@random", "what": "any of these untrained, which every page will say"},
@@ -215,6 +217,9 @@ def _build(source: str, weights: str, seed: int) -> Built:
             return _torchvision(name, weights)
         if kind == "timm" and separator:
             return _timm(name, weights)
+        if kind == "hf" and separator:
+            network, preprocessing = hugging_face(name, random=bool(weights))
+            return Built(network, preprocessing, weights != RANDOM, file)
         if separator:
             return _own(source, weights, seed)
     raise _unknown(source)
@@ -226,7 +231,9 @@ def _unknown(source: str) -> UsageError:
 
     if source in models.list_models(module=models):
         return UsageError(f"unknown model {source!r}; did you mean torchvision:{source}?")
-    return unknown_name("model", source, [*NAMED, "torchvision:NAME", "package.module:factory"])
+    return unknown_name(
+        "model", source, [*NAMED, "torchvision:NAME", "hf:NAME", "package.module:factory"]
+    )
 
 
 def _check_device(device: str) -> None:
@@ -258,7 +265,15 @@ def _torchvision(name: str, weights: str) -> Built:
     if trained:
         _fit(network, _published(chosen, name), f"torchvision:{name}")
     file = "" if trained or weights == RANDOM else weights
+    _draw_zeros(network)
     return Built(network, Preprocessing(size, resize, mean, std), weights != RANDOM, file)
+
+
+def _draw_zeros(network: nn.Module) -> None:
+    """Draw layers that a library makes with zeros only: their logits would not see the input."""
+    for part in network.modules():
+        if isinstance(part, nn.Linear | nn.Conv2d) and not part.weight.any():
+            part.reset_parameters()
 
 
 def _published(weights: Any, name: str) -> dict[str, Tensor]:
@@ -302,6 +317,7 @@ def _timm(name: str, weights: str) -> Built:
             f"({_reason(error)}); give a file as timm:{name}@weights.pth, or ask for "
             f"timm:{name}@random"
         ) from None
+    _draw_zeros(network)
     config = timm.data.resolve_model_data_config(network)
     size = config["input_size"][-1]
     resize = round(size / config.get("crop_pct", 0.875))
@@ -342,10 +358,13 @@ def _made(source: str, factory: Any) -> nn.Module:
         raise UsageError(f"{source} is no function; name a factory of your module")
     try:
         made: Any = factory()
+    except UsageError:
+        raise
     except Exception as error:  # a person's function may fail in any way
         raise UsageError(f"{source}() failed: {place_of_failure(error)}") from error
     if not isinstance(made, nn.Module):
         raise UsageError(f"{source} returned {type(made).__name__}; return a torch.nn.Module")
+    check_kind(made, source)
     return made
 
 
@@ -365,9 +384,12 @@ def _load_weights(network: nn.Module, path: Path) -> None:
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+        isinstance(name, str) and isinstance(value, Tensor) and not value.is_complex()
+        for name, value in state.items()
     ):
-        raise UsageError(f"{path} holds no state dictionary; save one with model.state_dict()")
+        raise UsageError(
+            f"{path} holds no state dictionary of real tensors; save one with model.state_dict()"
+        )
     _fit(network, state, path.name)
 
 
@@ -407,46 +429,11 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _checked_example(
-    network: nn.Module, preprocessing: Preprocessing, source: str
-) -> tuple[Tensor, int]:
-    """One input that the network accepts, and how many classes it tells apart.
-
-    Raises:
-        UsageError: the network gives no logits for it.
-    """
-    size, first = preprocessing.size, next(network.parameters(), None)
-    if first is None:
-        raise UsageError(f"{source} has no parameters, so there is nothing to randomise")
-    example = torch.zeros(1, 3, size, size, device=first.device)
-    try:
-        with torch.no_grad():
-            logits = network(example)
-    except Exception as error:  # networks complain about a wrong size in all kinds of ways
-        raise UsageError(
-            f"{source} does not accept a 3 x {size} x {size} input ({_reason(error)}); set its "
-            "`preprocessing` attribute to the size it was made for"
-        ) from error
-    if not isinstance(logits, Tensor):
-        raise UsageError(
-            f"{source} returns a {type(logits).__name__}; wrap it so that it returns one tensor "
-            "of logits"
-        )
-    if logits.ndim != 2 or logits.shape[1] < 2:
-        raise UsageError(
-            f"{source} returns a tensor of shape {tuple(logits.shape)} for one image; it must "
-            "return logits of shape (1, classes)"
-        )
-    if not torch.isfinite(logits).all():
-        raise UsageError(f"{source} returns NaN or infinite logits; check its weights")
-    return example, logits.shape[1]
-
-
 def _class_names(network: nn.Module, classes: int) -> tuple[str, ...]:
     """The model's own class names, or ImageNet's where it has a thousand classes."""
     own = getattr(network, "class_names", None)
     if own:
-        return tuple(own)
+        return tuple(harmless(str(name)) for name in own)
     if classes != 1000:
         return ()
     from torchvision.models import SqueezeNet1_1_Weights

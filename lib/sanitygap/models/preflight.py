@@ -101,8 +101,11 @@ def _repeatable(model: Explainable, inputs: Tensor) -> tuple[bool, str]:
 def _input_gradient(model: Explainable, inputs: Tensor) -> tuple[bool, str]:
     leaf = inputs.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(model.scores(leaf)[:, 0].sum(), leaf)
-    passed = bool(torch.isfinite(gradient).all() and gradient.abs().sum() > 0)
-    return passed, f"mean magnitude {float(gradient.abs().mean()):.1e}"
+    if not gradient.any():
+        return False, "no logit depends on the input: is the last layer zero, as some begin?"
+    return bool(
+        torch.isfinite(gradient).all()
+    ), f"mean magnitude {float(gradient.abs().mean()):.1e}"
 
 
 def _stages(model: Explainable, inputs: Tensor) -> tuple[bool, str]:

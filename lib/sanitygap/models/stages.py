@@ -76,21 +76,35 @@ def block_name(name: str, depth: int) -> str:
     return ".".join(parts[:depth])
 
 
+def _blocks_with_attention(module: nn.Module) -> list[str]:
+    """Names of the modules that hold a part whose class is called attention, the outermost ones."""
+    found: dict[str, str] = {}
+    for name, part in module.named_modules():
+        block = name.rpartition(".")[0]
+        inside = any(name.startswith(f"{other}.") for other in found)
+        if "attention" in type(part).__name__.lower() and block and not inside:
+            found[name] = block
+    return list(dict.fromkeys(found.values()))
+
+
 def sensible_stages(module: nn.Module, example: Tensor) -> tuple[Stage, ...]:
     """One stage a block, from the output to the input; every parameter belongs to one.
 
     Classifiers that only training uses are left out: redrawing them changes nothing.
 
-    Blocks are found from the module names. While they are too coarse (fewer than three, or one
-    with more than half of the modules), names are cut one level deeper, down to single modules.
+    A block with attention in it is a stage. Other blocks are found from the module names. While
+    they are too coarse (fewer than three, or one with more than half of the modules), names are cut
+    one level deeper, down to single modules.
     """
     order = [name for name in execution_order(module, example) if not name.startswith(AUXILIARY)]
+    attending = _blocks_with_attention(module)
     deepest = max((name.count(".") + 1 for name in order), default=1)
     blocks: dict[str, list[str]] = {}
     for depth in range(1, deepest + 1):
         blocks = {}
         for name in order:
-            blocks.setdefault(block_name(name, depth), []).append(name)
+            own = (block for block in attending if name.startswith(f"{block}."))
+            blocks.setdefault(next(own, block_name(name, depth)), []).append(name)
         largest = max(map(len, blocks.values()), default=0)
         if len(blocks) >= FEWEST_STAGES and largest <= len(order) / 2:
             break

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from sanitygap.attribution import Sampling
-from sanitygap.errors import UsageError
+from sanitygap.errors import NotDefinedError
 from sanitygap.seeds import normal
 from sanitygap.similarity import relative_change
 from sanitygap.specifications import (
@@ -117,7 +117,7 @@ def _cut(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
     """Parts know how many images there are: mosaics are made of those."""
     count = len(_places(context, arguments["max_images"]))
     if count < 2:
-        raise UsageError("a mosaic needs at least two images; use more")
+        raise NotDefinedError("a mosaic needs at least two images; use more")
     for piece in cut_by(True, ["methods"])(context, arguments):
         yield replace(piece, arguments={**piece.arguments, "max_images": count})
 

@@ -123,6 +123,8 @@ def tile_agreement(table: pd.DataFrame) -> pd.DataFrame:
 def tile_plate(study: Study) -> Plate:
     """Eq. (4) on a real network: do g and its explanation ignore what phi ignores?"""
     table = study.table(TILES)
+    if table.empty:
+        raise show.NothingToShowError("No tile of an image of this run could be looked at.")
     agreement = tile_agreement(table)
     share = float(agreement["low_tiles"].iloc[0])
     names = {"logits": "response of the logits", "attribution": "attribution"}

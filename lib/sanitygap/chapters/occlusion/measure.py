@@ -15,7 +15,7 @@ from torch import Tensor
 from sanitygap import faithfulness
 from sanitygap.attribution import Sampling, attribute
 from sanitygap.attribution.applicable import defined
-from sanitygap.errors import UsageError, unknown_name
+from sanitygap.errors import NotDefinedError, unknown_name
 from sanitygap.faithfulness import REGIONS, blurred, occlusion_steps, scaled
 from sanitygap.images import ImageSet
 from sanitygap.models.explainable import Explainable
@@ -293,7 +293,7 @@ def clouds_of(context: Context, count: int) -> list[LedoitWolf]:
         UsageError: fewer than two images.
     """
     if count < 2:
-        raise UsageError("distances to other images need at least two images; use more")
+        raise NotDefinedError("distances to other images need at least two images; use more")
     batches = (context.batch(positions).inputs for positions in context.positions(count))
     features = torch.cat(
         [

@@ -296,7 +296,12 @@ def _state(
     before: list[dict[str, Tensor]], after: list[dict[str, Tensor]], names: Sequence[str]
 ) -> str:
     """``none``, ``kept``, ``reset`` or ``mixed``: what became of some tensors of each module."""
-    pairs = [(a[name], b[name]) for a, b in zip(before, after, strict=True) for name in names]
+    pairs = [
+        (a[name], b[name])
+        for a, b in zip(before, after, strict=True)
+        for name in names
+        if name in a  # some layers keep no running statistics
+    ]
     if not pairs:
         return "none"
     if all(torch.equal(a, b) for a, b in pairs):

@@ -20,7 +20,7 @@ from torch.nn.functional import interpolate
 from sanitygap.attribution import Sampling
 from sanitygap.attribution.applicable import defined
 from sanitygap.chapters.theorem_2 import activations
-from sanitygap.errors import UsageError
+from sanitygap.errors import NotDefinedError
 from sanitygap.models.explainable import Explainable, Stage
 from sanitygap.models.hooks import hooked
 from sanitygap.partition import energy
@@ -156,16 +156,18 @@ def activated_regions(
         max_images: use at most that many images.
 
     Raises:
-        UsageError: fewer than two images, or no step with a kept feature map.
+        NotDefinedError: fewer than two images, or no step with a kept feature map.
     """
     model, context, positions = batch.model, batch.context, batch.positions
     batches = context.positions(max_images)
     everything = [position for places in batches for position in places]
     if len(everything) < 2:
-        raise UsageError("the comparison with other images needs at least two images; use more")
+        raise NotDefinedError(
+            "the comparison with other images needs at least two images; use more"
+        )
     chosen = cuts(model, context.batch(batches[0]).inputs, n_steps)
     if not chosen:
-        raise UsageError("no step leaves a feature map with positions; use more steps")
+        raise NotDefinedError("no step leaves a feature map with positions; use more steps")
     methods, sampling = defined(model, methods), Sampling(path_steps, noisy_copies)
     partners = _partners(positions, everything, others)
     around = [batch.inputs, *([context.batch(partners).inputs] if partners else [])]
@@ -342,7 +344,7 @@ def layers_of(module: nn.Module, example: Tensor) -> list[str]:
     names = [name for name, part in module.named_modules() if isinstance(part, NONLINEARITIES)]
     names = names or _returning_activations(module, example)
     if not names:
-        raise UsageError("the model has no activation modules; name the layers yourself")
+        raise NotDefinedError("the model has no activation modules; name the layers yourself")
     return names
 
 

@@ -144,7 +144,7 @@ def second_moment(tables: Tables, context: Context) -> Verdict:
     random = {row["method"]: row for row in tables["second-moment-rationale"].to_dict("records")}
     norm, gradient = random["Sensitivity, l2"], random["Gradient, mean"]
     networks = "gradients of random networks"
-    norm_share, share = (bootstrap_mean(rows["mean_share"]) for rows in (norms, gradients))
+    norm_share, share = (bootstrap_mean(rows["mean_share"].dropna()) for rows in (norms, gradients))
     verdict = combine(
         [
             _share(norm_share, f"sensitivity-l2, {where}", 0.3, "above"),

@@ -13,7 +13,12 @@ from scipy import stats
 
 from sanitygap.figures.methods import label
 from sanitygap.importing import is_own
-from sanitygap.inference import Interval, bootstrap_mean, paired_difference
+from sanitygap.inference import (
+    Interval,
+    UndefinedStatisticError,
+    bootstrap_mean,
+    paired_difference,
+)
 
 Test = Literal["occlusion", "randomization"]
 
@@ -65,7 +70,7 @@ def scores(table: pd.DataFrame, test: Test) -> dict[tuple[object, ...], pd.DataF
     """Specification -> images x methods; the first of each key are the test's choices.
 
     More similar is more, and so is the negative mean squared error. Of noise there is one map,
-    whatever the reduction. Images that lack a method are left out.
+    whatever the reduction. Methods without any value are left out, then images that lack one.
     """
     _, choices, columns = TESTS[test]
     rows = table[table["start"] == "one"]
@@ -81,16 +86,30 @@ def scores(table: pd.DataFrame, test: Test) -> dict[tuple[object, ...], pd.DataF
     for key, part in tidy.groupby([*choices, "score"], sort=False):
         alike = noise[[*choices[1:], "score"]].eq(list(key[1:])).all(axis=1)
         own = pd.concat([part[part["method"] != "noise"], noise[alike]])
-        wide = own.pivot(index="image", columns="method", values="value").dropna()
+        wide = own.pivot(index="image", columns="method", values="value")
+        wide = wide.dropna(axis=1, how="all").dropna()
         if len(wide) > 1:
-            found[tuple(key)] = wide[list(dict.fromkeys(own["method"]))]
+            found[tuple(key)] = wide[
+                [name for name in dict.fromkeys(own["method"]) if name in wide]
+            ]
     return found
+
+
+def as_read(table: pd.DataFrame, test: Test) -> pd.DataFrame:
+    """The scores of the specification that stands for the paper's text, images x methods.
+
+    Raises:
+        UndefinedStatisticError: fewer than two images have a value.
+    """
+    held = scores(table, test)
+    if READING[test] not in held:
+        raise UndefinedStatisticError("fewer than 2 images have a score of every method")
+    return held[READING[test]]
 
 
 def standings(occluded: pd.DataFrame, redrawn: pd.DataFrame) -> list[Standing]:
     """Every method's place in both tests, as the paper's text reads, with unsigned regions."""
-    similarity = scores(redrawn, "randomization")[READING["randomization"]]
-    softmax = scores(occluded, "occlusion")[READING["occlusion"]]
+    similarity, softmax = as_read(redrawn, "randomization"), as_read(occluded, "occlusion")
     methods = [str(name) for name in similarity if name in softmax]
     changes, matters = (
         dict(zip(methods, values[methods].mean().rank(method="min").astype(int), strict=True))
@@ -138,7 +157,7 @@ def duels(table: pd.DataFrame, test: Test) -> pd.DataFrame:
 def sentences(occluded: pd.DataFrame, redrawn: pd.DataFrame) -> Iterator[str]:
     """What was found of each own method, in Markdown."""
     found = {standing.method: standing for standing in standings(occluded, redrawn)}
-    softmax = scores(occluded, "occlusion")[READING["occlusion"]]
+    softmax = as_read(occluded, "occlusion")
     counts = duels(occluded, "occlusion")
     for name in filter(is_own, found):
         own, noise = found[name], found["noise"]

@@ -103,6 +103,8 @@ def duel_plate(study: Study) -> Plate:
     rows, counts = [], {}
     for (test, words), table in zip(WORDS.items(), _tables(study), strict=True):
         outcomes = duels(table, test)
+        if outcomes.empty:
+            continue
         for (own, rival), part in outcomes.groupby(["method", "rival"], sort=False):
             rows.append(
                 {"panel": words, "row": f"{label(str(own))}\nagainst {label(str(rival))}",
