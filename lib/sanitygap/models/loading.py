@@ -111,8 +111,8 @@ def load_model(spec: str, device: str = "cpu", seed: int = 0) -> Explainable:
 
     Args:
         spec: a name that ``sanitygap models`` lists, ``torchvision:NAME``, ``timm:NAME``,
-            ``hf:NAME`` or ``package.module:factory``, each with an optional ``@random`` or ``@PATH`` to a state
-            dictionary.
+            ``hf:NAME`` or ``package.module:factory``, each with an optional ``@random`` or
+            ``@PATH`` to a state dictionary.
         device: a torch device such as ``cpu`` or ``cuda``.
         seed: seeds the initial weights of an untrained network.
 
