@@ -243,7 +243,7 @@ def last_spatial_module(model: Explainable) -> str:
     classifier begins where the first module of the topmost stage is called.
 
     Raises:
-        UsageError: there is none.
+        NotDefinedError: there is none.
     """
     modules = dict(model.module.named_modules())
     top = set(model.stages[0].modules)
@@ -267,7 +267,7 @@ def last_spatial_module(model: Explainable) -> str:
     ):
         model.module(model.example)
     if not below:
-        raise UsageError(
+        raise NotDefinedError(
             f"{model.spec} has no feature map with more than one position below its classifier"
         )
     return below[-1]

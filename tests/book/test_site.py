@@ -206,4 +206,7 @@ def test_a_site_of_one_chapter_says_so_and_keeps_the_prose_of_the_others(tmp_pat
     other = soup(site, "notebooks/theorem-1.html")
     assert one(other, ".warning .admonition-title").get_text() == "Not executed"
     assert not other.select("div.cell")
+    assert texts(soup(site, "book/index.html"), ".shown-run") == [
+        "1 of 2 chapters were executed for it; the others have prose only."
+    ]
     assert soup(site, "notebooks/gap.html").select("div.cell_output")

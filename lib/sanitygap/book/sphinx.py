@@ -558,23 +558,25 @@ def complete_page(
 
 
 def shown_run(facts: Mapping[str, Any]) -> str:
-    """One line of HTML that says which model and images the chapters are about."""
+    """One line of HTML: which model and images the chapters are about, how many have outputs."""
+    sentences = []
     run = next((one for one in facts["runs"] if one["name"] == facts["run"]), None)
-    if run is None:
-        return ""
-    words = f"{run['n_images']} images ({run['images']}), profile {run['profile']}; "
-    words += run_in_words(run, run["name"])
-    model = html.escape(run["model"])
-    if facts.get("left_out"):
-        words += f". {len(facts['executions'])} chapters were executed for it"
-        words += f", {len(facts['left_out'])} were not and have prose only"
-    line = f'<p class="shown-run">This book is about <b>{model}</b> on {html.escape(words)}.</p>'
-    if run.get("trained", True):
-        return line
-    warning = (
-        "This network has random weights. What is said of it here is about no trained network."
-    )
-    return f'<p class="shown-run untrained" role="note"><b>{warning}</b></p>{line}'
+    warning = ""
+    if run is not None:
+        words = f"{run['n_images']} images ({run['images']}), profile {run['profile']}; "
+        words += run_in_words(run, run["name"])
+        model = html.escape(run["model"])
+        sentences.append(f"This book is about <b>{model}</b> on {html.escape(words)}.")
+        if not run.get("trained", True):
+            said = "This network has random weights: what is said of it is about no trained one."
+            warning = f'<p class="shown-run untrained" role="note"><b>{said}</b></p>'
+    if left_out := len(facts.get("left_out", ())):
+        sentences.append(
+            f"{len(facts['executions'])} of {len(facts['executions']) + left_out} chapters were "
+            "executed for it; the others have prose only."
+        )
+    line = f'<p class="shown-run">{" ".join(sentences)}</p>' if sentences else ""
+    return warning + line
 
 
 def number_proofs(app: Sphinx, doctree: nodes.document) -> None:
