@@ -1,5 +1,6 @@
 """Awkward networks, weights files and images: each works, or is refused in one line that helps."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,10 +213,40 @@ def test_network_is_refused(name: str, words: str, tmp_path: Path) -> None:
     ],
 )
 def test_spec_is_refused(spec: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "transformers", None)
+    monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(UsageError, match=words) as error:
         load_model(spec)
     assert "\n" not in str(error.value)
+
+
+def test_a_network_of_hugging_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for transformers: what it is asked, and what becomes of its answers."""
+    config = SimpleNamespace(id2label=dict(enumerate(tiny.Tiny().class_names)))
+    processor = SimpleNamespace(
+        size={"shortest_edge": 36}, crop_size={"height": 32, "width": 32}, do_center_crop=True,
+        image_mean=[0.5] * 3, image_std=[0.25] * 3,
+    )  # fmt: skip
+    asked = {}
+
+    def trained(name: str, **options: object) -> nn.Module:
+        asked[name] = options
+        return NETWORKS.logits_inside()
+
+    transformers = SimpleNamespace(
+        AutoConfig=SimpleNamespace(from_pretrained=lambda name: config),
+        AutoImageProcessor=SimpleNamespace(from_pretrained=lambda name: processor),
+        AutoModelForImageClassification=SimpleNamespace(
+            from_pretrained=trained, from_config=lambda config: NETWORKS.logits_inside()
+        ),
+    )
+    monkeypatch.setitem(sys.modules, "transformers", transformers)
+    model = load_model("hf:someone/network")
+    assert asked == {"someone/network": {"use_safetensors": True}}
+    assert model.preprocessing == Preprocessing(32, 36, (0.5,) * 3, (0.25,) * 3)
+    assert (model.class_name(0), model.pretrained) == ("ant", True)
+    assert model.scores(model.example).shape == (1, 5)
+    assert not load_model("hf:someone/network@random").pretrained
+    assert len(asked) == 1
 
 
 def renamed(prefix: str) -> Callable[[dict[str, torch.Tensor]], object]:

@@ -104,6 +104,13 @@ def hog(maps: Tensor, cell: int = CELL) -> Tensor:
     return blocks.flatten(1)
 
 
+def hog_pearson(first: Tensor, second: Tensor) -> Tensor:
+    """Pearson correlation of the HOG features of maps, ``(N,)``; NaN for maps too small for any."""
+    if min(first.shape[1:]) < BLOCK * CELL:
+        return torch.full((len(first),), torch.nan, dtype=torch.float64)
+    return pearson(hog(first), hog(second))
+
+
 def _unit_length(blocks: Tensor) -> Tensor:
     return blocks / (blocks.square().sum(-1, keepdim=True) + EPSILON**2).sqrt()
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from zennit.canonizers import Canonizer
 from zennit.layer import Sum
 
-from sanitygap.errors import UsageError
+from sanitygap.errors import NotDefinedError, UsageError
 from sanitygap.models.explainable import Explainable, Stage
 from sanitygap.models.hooks import hooked
 
@@ -50,11 +50,11 @@ def cut_model(model: Explainable, share: float) -> Cut:
         share: between 0 and 1; at least one stage is kept and at least one redrawn.
 
     Raises:
-        UsageError: a network of one stage, or one in which the input of g is not one tensor.
+        NotDefinedError: a network of one stage, or one in which the input of g is not one tensor.
     """
     count = len(model.stages)
     if count < 2:
-        raise UsageError(f"{model.spec} has one stage only, so it cannot be cut in two")
+        raise NotDefinedError(f"{model.spec} has one stage only, so it cannot be cut in two")
     kept = min(max(round(share * count), 1), count - 1)
     redrawn = model.stages[: count - kept]
     return Cut(model.stages[count - kept :], redrawn, _entrance(model, redrawn[-1]))
@@ -73,7 +73,7 @@ def _entrance(model: Explainable, stage: Stage) -> str:
     with hooked({name: modules[name] for name in names}, before=note), torch.no_grad():
         model.module(model.example)
     if not called or called.count(called[0]) > 1:
-        raise UsageError(
+        raise NotDefinedError(
             f"the stage {stage.name!r} of {model.spec} does not take one tensor, once, so the "
             "network cannot be cut below it; cut it elsewhere"
         )

@@ -211,7 +211,7 @@ def with_intervals(
         value: a column; or column -> words, which stand in another column of the result.
         name: of that column.
     """
-    _need_rows(table if value else table[:0])
+    need_rows(table if value else table[:0])
     if not isinstance(value, str):
         parts = [
             with_intervals(table, by, column).assign(**{name: words})
@@ -305,7 +305,12 @@ def distinct(values: Iterable[Any]) -> list[Any]:
     return list(dict.fromkeys(values))
 
 
-def _need_rows(numbers: pd.DataFrame) -> None:
+def need_rows(numbers: pd.DataFrame) -> None:
+    """Say on the page that there is nothing to show if a table has no row.
+
+    Raises:
+        NothingToShowError: it has none.
+    """
     if numbers.empty:
         raise NothingToShowError("This run has no value that could be shown here.")
 
@@ -371,7 +376,7 @@ def dots(
         null: what the grey ranges are, for the legend.
         row, series, panel, value: the columns, where they have other names.
     """
-    _need_rows(numbers)
+    need_rows(numbers)
     table = numbers.rename(columns={row: "row", series: "series", panel: "panel", value: "mean"})
     for name in {"series", "panel"} - set(table):
         table[name] = ""
@@ -470,7 +475,7 @@ def curves(
         caption: the figure's caption.
         ticks: positions and labels of the horizontal axis.
     """
-    _need_rows(numbers)
+    need_rows(numbers)
     panels = distinct(numbers["panel"])
     height = max(4.6, 1.6 + 0.17 * numbers["method"].nunique())
     figure, axes = panel_axes(len(panels), 1, (8.6, height), sharey=True)
@@ -527,7 +532,7 @@ def along(
         lines: panel -> where to draw a reference line.
         legend: title of the legend.
     """
-    _need_rows(numbers)
+    need_rows(numbers)
     places, names = distinct(numbers[x]), distinct(numbers[series])
     panels = distinct(numbers[panel]) if panel else [""]
     width = 9.4 if panel else min(9.2, max(6.0, 0.21 * len(places) + 2.5))

@@ -10,7 +10,7 @@ from pandas.io.formats.style import Styler
 
 from sanitygap.figures.plate import Plate
 from sanitygap.runs import Study
-from sanitygap.show import shows, text_table, with_intervals
+from sanitygap.show import need_rows, shows, text_table, with_intervals
 from sanitygap.words import listed
 
 Draw = Callable[[pd.DataFrame], Figure]
@@ -25,6 +25,7 @@ def described(draw: Draw, rows: pd.DataFrame, numbers: pd.DataFrame, settings: s
         numbers: what is offered as a download.
         settings: a sentence.
     """
+    need_rows(rows)
     words = " ".join((draw.__doc__ or "").split())
     return Plate(draw(rows), words, f"{words} {settings}.", numbers)
 

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from sanitygap.template import FILES
+from sanitygap.book import Project
+from sanitygap.errors import UsageError
+from sanitygap.template import FILES, write_book
 from tests.book.toy import CHECKOUT
 
 pytestmark = pytest.mark.book
@@ -83,6 +85,16 @@ def test_a_wheel_holds_the_book_and_no_runs(wheel: Path) -> None:
     assert carried == ours
     assert {"_toc.yml", "data/claims.yml", "notebooks/theorem-1.md", "book/index.md"} <= ours
     assert not [name for name in names if "runs/" in name or name.startswith("tests")]
+
+
+def test_a_checkout_writes_the_same_book(tmp_path: Path) -> None:
+    write_book(tmp_path / "new" / "book")
+    book = Project(tmp_path / "new" / "book")
+    assert book.documents == Project(CHECKOUT).documents
+    assert all((book.root / f"{name}.md").is_file() for name in book.documents)
+    for taken in (book.root, book.toc):
+        with pytest.raises(UsageError, match="is not an empty folder; name a new one"):
+            write_book(taken)
 
 
 def test_in_an_empty_folder(wheel: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from sanitygap.attribution import select
 from sanitygap.attribution.lrp import BOXED, SUMMARIES
 from sanitygap.attribution.method import METHODS, Method, Request, Sampling
 from sanitygap.errors import NotDefinedError, UsageError
-from sanitygap.importing import is_own
+from sanitygap.importing import is_own, place_of_failure
 from sanitygap.models.explainable import Explainable
 
 LRP = tuple(SUMMARIES)
@@ -77,6 +77,10 @@ def _refusal(model: Explainable, method: Method) -> str:
         method.values(Request(model, inputs, targets, (0,), Sampling(1, 1)))
     except UsageError as error:
         return str(error)
+    except torch.OutOfMemoryError:
+        raise  # which tells nothing of the method
+    except Exception as error:  # networks of other people make methods fail in any way
+        return f"{method.name} fails on {model.spec} ({place_of_failure(error)}); leave it out"
     return ""
 
 

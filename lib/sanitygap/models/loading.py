@@ -110,9 +110,9 @@ def load_model(spec: str, device: str = "cpu", seed: int = 0) -> Explainable:
     untrained network, ``@IMAGENET1K_V2`` for other published weights of torchvision.
 
     Args:
-        spec: a key of :data:`NAMED`, ``torchvision:NAME``, ``timm:NAME``, ``hf:NAME`` or
-            ``package.module:factory``, each with an optional ``@random`` or ``@PATH`` to a state
-            dictionary.
+        spec: a name that ``sanitygap models`` lists, ``torchvision:NAME``, ``timm:NAME``,
+            ``hf:NAME`` or ``package.module:factory``, each with an optional ``@random`` or
+            ``@PATH`` to a state dictionary.
         device: a torch device such as ``cpu`` or ``cuda``.
         seed: seeds the initial weights of an untrained network.
 

@@ -17,7 +17,7 @@ from sanitygap.adebayo_metrics import (
     Scaled,
     absolute_map,
     diverging_map,
-    hog,
+    hog_pearson,
     scaled,
 )
 from sanitygap.attribution import Sampling, unpooled
@@ -72,7 +72,7 @@ def four_similarities(first: Tensor, second: Tensor) -> dict[str, np.ndarray]:
     found = {
         "spearman": spearman(first, second),
         "spearman_absolute": spearman(first.abs(), second.abs()),
-        "hog_pearson": pearson(hog(first), hog(second)),
+        "hog_pearson": hog_pearson(first, second),
         "ssim": ssim(first, second, DATA_RANGE, UNIFORM),
     }
     return {name: values.cpu().double().numpy() for name, values in found.items()}

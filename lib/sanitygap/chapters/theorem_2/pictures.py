@@ -24,6 +24,8 @@ def region_pictures(study: Study, photo: int = 0) -> Plate:
     inputs = model.prepare([images.open(photo)])
     targets = model.predict(inputs)
     several = cuts(model, inputs)
+    if not several:
+        raise show.NothingToShowError("No step leaves a feature map with positions.")
     middle = several[len(several) // 2].step
     features = kept_features(model, inputs, middle.stages[-1])
     size = (inputs.shape[2], inputs.shape[3])
