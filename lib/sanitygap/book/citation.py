@@ -162,7 +162,7 @@ def parts(body: str) -> list[Part]:
     soup = BeautifulSoup(body, "html.parser")
     found = []
     selector = (
-        "section:has(> :is(h1, h2, h3, h4)), div.proof[id], div.math[id^=equation-], "
+        "section[id]:has(> :is(h1, h2, h3, h4)), div.proof[id], div.math[id^=equation-], "
         "figure[id]:has(figcaption), div.citable-table, table.citable[id], "
         "table.ledger tbody tr[id]"
     )
@@ -219,7 +219,7 @@ def _around(element: Any) -> Any:
     return next(
         (
             section
-            for section in element.find_parents("section")
+            for section in element.find_parents("section", id=True)
             if section.find(["h1", "h2", "h3", "h4"], recursive=False)
         ),
         None,

@@ -474,7 +474,7 @@ def _jupyter_book(project: Project, source: Path) -> Path:
         said = [
             line.replace(str(source) + os.sep, "")
             for line in text.splitlines()
-            if "WARNING" in line or "ERROR" in line
+            if any(word in line for word in ("WARNING", "ERROR", "exception:"))
         ]
         reason = "; ".join(said[:3]) or text.strip().splitlines()[-1]
         shown = log.relative_to(project.root)
