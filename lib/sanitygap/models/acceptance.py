@@ -58,10 +58,11 @@ def checked_example(
     size = preprocessing.size
     example = torch.zeros(1, 3, size, size, device=device)
     try:
-        logits = network(example)
-        if isinstance(getattr(logits, "logits", None), Tensor):
-            network.register_forward_hook(_only_logits)
-        logits = network(example.clone().requires_grad_())
+        with torch.enable_grad():  # whatever the caller does
+            logits = network(example)
+            if isinstance(getattr(logits, "logits", None), Tensor):
+                network.register_forward_hook(_only_logits)
+            logits = network(example.clone().requires_grad_())
     except Exception as error:  # networks complain about a wrong size in all kinds of ways
         said = " ".join(str(error).split())[:120] or type(error).__name__
         raise UsageError(
