@@ -1,4 +1,4 @@
-"""Three methods to try the tests on: one that works, one that draws, one that ignores the network.
+"""Three methods to try the tests on: of gradients, of random numbers, and of the image alone.
 
 They are named like any method of a person's own, as in ``sanitygap.examples:smoothed``.
 """
