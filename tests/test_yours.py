@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from sanitygap.book.report import _print
 from sanitygap.chapters.yours.judge import duels, scores, sentences, standings
 from sanitygap.cli import main
 from tests.models.tiny import TINY, photographs
@@ -133,3 +134,12 @@ def test_a_report(tmp_path, monkeypatch, capsys):
     assert r"\citep{adebayo2018}" in told
     assert "{adebayo2018," in cited
     assert r"my\_methods:ink" in told
+
+
+def test_a_browser_that_cannot_print_costs_no_report(tmp_path, monkeypatch, capsys):
+    page = tmp_path / "report.html"
+    page.write_text("<p>kept")
+    monkeypatch.setattr("shutil.which", lambda name: "false")
+    assert _print(page, tmp_path / "report.pdf") is None
+    assert "could not print report.html" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]

@@ -11,6 +11,7 @@ import io
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from importlib import resources
@@ -119,17 +120,22 @@ def _html(markdown: str) -> str:
 
 
 def _print(page: Path, target: Path) -> Path | None:
-    """The page as PDF; None where there is no Chromium."""
+    """The page as PDF; None where there is no Chromium, or one that cannot print."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         return None
-    with tempfile.TemporaryDirectory() as temporary, replacing(target) as written:
-        subprocess.run(
-            [
-                browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-pdf-header-footer",
-                f"--user-data-dir={temporary}", f"--print-to-pdf={written.resolve()}",
-                page.resolve().as_uri(),
-            ],
-            check=True, capture_output=True, timeout=120,
-        )  # fmt: skip
+    try:
+        with tempfile.TemporaryDirectory() as temporary, replacing(target) as written:
+            subprocess.run(
+                [
+                    browser, "--headless", "--no-sandbox", "--disable-gpu",
+                    "--no-pdf-header-footer", f"--user-data-dir={temporary}",
+                    f"--print-to-pdf={written.resolve()}",
+                    page.resolve().as_uri(),
+                ],
+                check=True, capture_output=True, timeout=120,
+            )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        print(f"sanitygap: Chromium could not print {page.name}, which stays", file=sys.stderr)
+        return None
     return target
