@@ -5,9 +5,12 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from sanitygap.attribution import unpooled
 from sanitygap.book.report import _print
 from sanitygap.chapters.yours.judge import duels, scores, sentences, standings
 from sanitygap.cli import main
+from sanitygap.images import load_images
+from sanitygap.models import load_model
 from tests.models.tiny import TINY, photographs
 
 IMAGES = 30
@@ -143,3 +146,41 @@ def test_a_browser_that_cannot_print_costs_no_report(tmp_path, monkeypatch, caps
     assert _print(page, tmp_path / "report.pdf") is None
     assert "could not print report.html" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_precomputed_maps_stand_in_the_occlusion_test_alone(tmp_path, monkeypatch, capsys):
+    """Maps of the gradient from a file fare as the gradient does; the sanity check has none."""
+    photographs(tmp_path / "photos", 3)
+    monkeypatch.chdir(tmp_path)
+    model, images = load_model(TINY), load_images("folder:photos")
+    inputs = model.prepare([images.open(place) for place in range(3)])
+    maps = unpooled(model, inputs, model.predict(inputs), ["gradient"])["gradient"].numpy()
+
+    def report(**arrays) -> tuple[int, str]:
+        np.savez("maps.npz", **arrays)
+        command = "report out --images folder:photos --profile smoke --maps maps.npz --model"
+        monkeypatch.setattr("sys.argv", ["sanitygap", *command.split(), TINY])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code or 0, capsys.readouterr().err
+
+    for arrays, words in (
+        ({"names": ["mine"], "maps": maps[None, :2]}, "it must be (3, 32, 32)"),
+        ({"names": ["my-map"], "maps": maps[None]}, "letters, digits and underscores"),
+        ({"names": ["mine"], "maps": np.full((1, 3, 32, 32), "a")}, "hold no numbers"),
+    ):
+        code, said = report(**arrays)
+        assert (code, said.count("\n")) == (2, 1)
+        assert words in said
+    assert report(names=["mine"], maps=maps[None])[0] == 0
+    table = pd.read_csv("out/tables/standings.csv").set_index("method")
+    assert table.loc["mine (own)", "occlusion, softmax"] == pytest.approx(
+        table.loc["gradient", "occlusion, softmax"]
+    )
+    assert np.isnan(table.loc["mine (own)", "randomisation, SSIM"])
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "the sanity check says nothing of it" in page
+    assert "precomputed maps" in page
+    held = pd.read_parquet("out/run/yours-occlusion.parquet")["softmax"].mean()
+    assert report(names=["mine"], maps=-maps[None])[0] == 0  # other maps are measured anew
+    assert pd.read_parquet("out/run/yours-occlusion.parquet")["softmax"].mean() != held

@@ -199,6 +199,13 @@ def report(
     model: Model = "efficientnet_lite0",
     images: Images = "photos",
     method: Method = None,
+    maps: Annotated[
+        str | None,
+        typer.Option(
+            help="Precomputed maps for the occlusion test, an .npz file with `names` (M) and "
+            "`maps` (M, images, height, width), in the order of the images."
+        ),
+    ] = None,
     n_images: Annotated[int, typer.Option(min=2, help="At most that many images.")] = 50,
     profile: Profile = "quick",
     device: Device = "cpu",
@@ -218,7 +225,7 @@ def report(
     count = min(n_images, len(load_images(images)))
     study = Study(
         folder=folder / "run", run="report", profile=profile, model=model, images=images,
-        n_images=count, device=device, seed=seed, methods=method or [],
+        n_images=count, device=device, seed=seed, methods=method or [], maps=maps,
     )  # fmt: skip
     for line in study.check():
         print(f"sanitygap: {line}", file=sys.stderr)

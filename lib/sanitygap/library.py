@@ -113,7 +113,7 @@ def occlusion_test(
     """
     given = read_maps(maps) if isinstance(maps, str | Path) else dict(maps or {})
     chosen = _selected(methods, tuple(given))
-    there = {name: _fitting(name, values, inputs) for name, values in given.items()}
+    there = as_maps(given, (len(inputs), *inputs.shape[2:]))
     settings = find_table("occlusion").checked(
         {"patches": patches, "rank_by": rank_by, "regions": regions, "every": every}
         | {"path_steps": path_steps, "noisy_copies": noisy_copies}
@@ -221,23 +221,32 @@ def _no_images() -> ImageSet:
     raise UsageError("a test of tensors has no photographs")
 
 
-def _fitting(name: str, values: Any, inputs: Tensor) -> Tensor:
-    """Given maps as float values ``(N, C, H, W)`` beside the inputs.
+def as_maps(given: Maps, size: tuple[int, ...]) -> dict[str, Tensor]:
+    """Given maps as float values ``(N, C, H, W)``.
+
+    Args:
+        given: name -> maps.
+        size: that they must have, ``(N, H, W)``.
 
     Raises:
-        UsageError: another shape, or a value that is not finite.
+        UsageError: another shape, or a value that is no finite number.
     """
-    maps = torch.as_tensor(values).detach().float()
-    maps = maps[:, None] if maps.ndim == 3 else maps
-    size = (len(inputs), *inputs.shape[2:])
-    if maps.ndim != 4 or (len(maps), *maps.shape[2:]) != size:
-        raise UsageError(
-            f"the maps {name!r} have the shape {tuple(np.shape(values))}; for these inputs it must "
-            f"be {size} or ({size[0]}, channels, {size[1]}, {size[2]})"
-        )
-    if not torch.isfinite(maps).all():
-        raise UsageError(f"the maps {name!r} hold NaN or infinite values; mend them")
-    return maps
+    fitting = {}
+    for name, values in given.items():
+        try:
+            maps = torch.as_tensor(values).detach().float()
+        except TypeError:  # such as texts
+            raise UsageError(f"the maps {name!r} hold no numbers; mend them") from None
+        maps = maps[:, None] if maps.ndim == 3 else maps
+        if maps.ndim != 4 or (len(maps), *maps.shape[2:]) != size:
+            raise UsageError(
+                f"the maps {name!r} have the shape {tuple(np.shape(values))}; for these inputs it "
+                f"must be {size} or ({size[0]}, channels, {size[1]}, {size[2]})"
+            )
+        if not torch.isfinite(maps).all():
+            raise UsageError(f"the maps {name!r} hold NaN or infinite values; mend them")
+        fitting[name] = maps
+    return fitting
 
 
 def _tidy(pieces: Iterator[pd.DataFrame]) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from tqdm import tqdm
 
 from sanitygap import fingerprint
@@ -51,6 +52,8 @@ from sanitygap.files import (
     write_table,
 )
 from sanitygap.images import ImageSet, load_images
+from sanitygap.importing import from_here, is_own
+from sanitygap.library import as_maps, read_maps
 from sanitygap.models import Explainable, load_model
 from sanitygap.models.preflight import check_model
 from sanitygap.provenance import commit, provenance
@@ -60,6 +63,9 @@ from sanitygap.tables import TABLES
 
 #: images of a profile where none are asked for; None means all
 IMAGES_OF_PROFILE = {"smoke": 2, "quick": 12, "full": None}
+
+#: stands before the names of precomputed maps where those of own methods have their module
+PRECOMPUTED = "precomputed"
 
 #: what a passport lists at length
 LONG = ("parts", "versions")
@@ -73,6 +79,7 @@ class Study:
         root: the folder that holds ``data/runs``; found from the working directory by default.
         folder: of the run, if it is not the one of its name in ``data/runs``.
         shard: ``"2/4"`` computes every fourth part, beginning with the second.
+        maps: file with precomputed maps for the occlusion test, see :func:`sanitygap.read_maps`.
 
     Raises:
         UsageError: unusable settings, or a run of that name about another model or other images.
@@ -84,12 +91,16 @@ class Study:
         root: Path | None = None,
         folder: Path | None = None,
         shard: str | None = None,
+        maps: str | None = None,
         **settings: Any,
     ) -> None:
         self.settings = Settings.checked(**settings)
         self.folder = folder or (root or find_root()) / "data" / "runs" / self.settings.run
         self.shard = parse_shard(shard)
-        self.context = Context(self._load_model, self._load_images, self.settings.seed)
+        self._maps = maps
+        self.context = Context(
+            self._load_model, self._load_images, self.settings.seed, self._load_maps
+        )
         self._asked: dict[str, dict[str, Any]] = {}
         self._adopt()
 
@@ -126,7 +137,7 @@ class Study:
 
         Raises:
             UsageError: a model or images that cannot be loaded, a model that fails the preflight,
-                or an own method that gives no maps.
+                an own method that gives no maps, or precomputed maps that do not fit.
         """
         failed = [found for found in check_model(self.model, methods=()) if not found.passed]
         if failed:
@@ -135,10 +146,11 @@ class Study:
                 f"{self.model.spec} fails {len(failed)} checks: {told[:200]}; see "
                 "`sanitygap check-model`"
             )
-        inputs = self.context.batch(range(min(2, len(self.images)))).inputs
+        first = self.context.batch(range(min(2, len(self.images))))
+        first.precomputed  # noqa: B018  (they are read here)
         odd = []
         for name in self.settings.methods:
-            findings = check_method(name, self.model, inputs)
+            findings = check_method(name, self.model, first.inputs)
             if not findings[0].passed:
                 raise UsageError(findings[0].detail)
             odd += [f"{name}: {found.detail}" for found in findings if not found.passed]
@@ -505,6 +517,15 @@ class Study:
             most = IMAGES_OF_PROFILE[self.settings.profile]
             return images if most is None or most >= len(images) else images.take(most)
         return load_images(self.settings.images, wanted)
+
+    def _load_maps(self) -> dict[str, torch.Tensor]:
+        """The precomputed maps, named so that they are told from methods."""
+        given = read_maps(from_here(self._maps)) if self._maps else {}
+        side = self.model.preprocessing.size
+        fitting = as_maps(given, (len(self.images), side, side))
+        if odd := [name for name in given if not is_own(f"{PRECOMPUTED}:{name}")]:
+            raise UsageError(f"name maps with letters, digits and underscores, not {odd[0]!r}")
+        return {f"{PRECOMPUTED}:{name}": maps for name, maps in fitting.items()}
 
 
 def open_run(run: str, root: Path | None = None) -> Study:

@@ -46,10 +46,16 @@ Maps = Mapping[tuple[str, str, Reduction], Tensor]
 """(method, start, reduction) -> maps ``(N, H, W)``."""
 
 
-def all_maps(batch: Batch, methods: Sequence[str], sampling: Sampling, *state: object) -> Maps:
+def all_maps(
+    batch: Batch,
+    methods: Sequence[str],
+    sampling: Sampling,
+    *state: object,
+    precomputed: Mapping[str, Tensor] | None = None,
+) -> Maps:
     """The maps of one batch under every reduction and every start of LRP."""
     model = batch.model
-    values = batch.unpooled(methods, *state, sampling=sampling)
+    values = batch.unpooled(methods, *state, sampling=sampling) | dict(precomputed or {})
     with torch.no_grad():
         score = model.scores(batch.inputs).gather(1, batch.targets[:, None])[:, 0]
     sign = torch.where(score < 0, -1.0, 1.0).view(-1, 1, 1, 1)
@@ -83,7 +89,11 @@ def cut_occlusion(context: Context, arguments: Mapping[str, Any]) -> Iterator[Pi
             tilings = arguments["tilings"]
             if target == "label" or beyond:
                 tilings = [tiling for tiling in tilings if tiling == "tiles"]
-            yield Piece({**shared, "explain": [target], "tilings": tilings}, positions)
+            yield Piece(
+                {**shared, "explain": [target], "tilings": tilings},
+                positions,
+                context.precomputed_address,
+            )
 
 
 def occlusion_specifications(
@@ -97,6 +107,9 @@ def occlusion_specifications(
     level_images: PositiveInt | None = None,
 ) -> Iterator[pd.DataFrame]:
     """Mean softmax and logit under occlusion, for every way to rank and to place the regions.
+
+    Precomputed maps of the run are ranked beside those of the methods; they are taken to explain
+    the predicted class.
 
     Args:
         batch: images.
@@ -119,7 +132,10 @@ def occlusion_specifications(
         if not places:
             yield _no_rows()
             continue
-        maps = all_maps(batch, methods, Sampling(path_steps), batch.seed, "base")
+        maps = all_maps(
+            batch, methods, Sampling(path_steps), batch.seed, "base",
+            precomputed=batch.precomputed if target == "predicted" else None,
+        )  # fmt: skip
         soft = blurred(batch.inputs)
         for patch in patches:
             for tiling in tilings:

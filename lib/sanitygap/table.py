@@ -53,6 +53,7 @@ class Context:
         load_model: called once, when the model is first needed.
         load_images: likewise for the images.
         seed: the run's seed.
+        load_maps: called once, when precomputed maps of all images are first needed.
     """
 
     def __init__(
@@ -60,9 +61,11 @@ class Context:
         load_model: Callable[[], Explainable],
         load_images: Callable[[], ImageSet],
         seed: int,
+        load_maps: Callable[[], Mapping[str, torch.Tensor]] = dict,
     ) -> None:
         self._load_model = load_model
         self._load_images = load_images
+        self._load_maps = load_maps
         self.seed = seed
 
     @cached_property
@@ -74,6 +77,19 @@ class Context:
     def images(self) -> ImageSet:
         """The images, loaded on first use."""
         return self._load_images()
+
+    @cached_property
+    def precomputed(self) -> Mapping[str, torch.Tensor]:
+        """Name -> precomputed maps ``(N, C, H, W)``, one an image, loaded on first use."""
+        return self._load_maps()
+
+    @cached_property
+    def precomputed_address(self) -> dict[str, str] | None:
+        """What tells precomputed maps from others; None if there are none."""
+        return {
+            name: hashlib.sha256(maps.numpy().tobytes()).hexdigest()
+            for name, maps in self.precomputed.items()
+        } or None
 
     @cached_property
     def model_address(self) -> tuple[str, str, str]:
@@ -175,6 +191,12 @@ class Batch:
         """As :meth:`maps`, a value for each colour channel: ``(N, C, H, W)``."""
         keys = self.seeds(*state)
         return unpooled(self.model, self.inputs, self.targets, methods, keys, sampling, self.size)
+
+    @property
+    def precomputed(self) -> dict[str, torch.Tensor]:
+        """Name -> precomputed maps of these images, ``(N, C, H, W)``."""
+        places = list(self.positions)
+        return {n: m[places].to(self.inputs) for n, m in self.context.precomputed.items()}
 
     def select(self, places: Sequence[int], targets: torch.Tensor | None = None) -> "Batch":
         """Some of the images, perhaps with other targets for all."""

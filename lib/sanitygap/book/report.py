@@ -65,6 +65,7 @@ def write_report(
             settings=settings,
             trained=study.model.pretrained,
             images=len(study.images),
+            precomputed=[name.partition(":")[2] for name in study.context.precomputed],
             weights=study.model.weights_sha256[:12],
             sections=sections,
             methods=_html(methods),

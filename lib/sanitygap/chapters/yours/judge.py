@@ -51,17 +51,18 @@ class Standing:
 
     Attributes:
         method: its name.
-        similarity: mean SSIM to the map of the trained network after redrawing weights.
+        similarity: mean SSIM to the map of the trained network after redrawing weights; None where
+            there are no maps of a redrawn network, as of precomputed ones.
         softmax: mean softmax of the target while the regions that it ranks highest are hidden.
-        changes: its place among all methods by similarity, 1 for the least similar.
+        changes: its place among all methods by similarity, 1 for the least similar; None likewise.
         matters: its place by softmax, 1 for the lowest.
         unmoved: whether its maps stay the same whatever the weights.
     """
 
     method: str
-    similarity: Interval
+    similarity: Interval | None
     softmax: Interval
-    changes: int
+    changes: int | None
     matters: int
     unmoved: bool
 
@@ -110,22 +111,21 @@ def as_read(table: pd.DataFrame, test: Test) -> pd.DataFrame:
 def standings(occluded: pd.DataFrame, redrawn: pd.DataFrame) -> list[Standing]:
     """Every method's place in both tests, as the paper's text reads, with unsigned regions."""
     similarity, softmax = as_read(redrawn, "randomization"), as_read(occluded, "occlusion")
-    methods = [str(name) for name in similarity if name in softmax]
     changes, matters = (
-        dict(zip(methods, values[methods].mean().rank(method="min").astype(int), strict=True))
+        values[[n for n in softmax if n in values]].mean().rank(method="min").to_dict()
         for values in (similarity, softmax)
     )
     least = redrawn[redrawn["reduction"] == "sum-abs"].groupby("method")["ssim"].min()
     return [
         Standing(
-            name,
-            bootstrap_mean(similarity[name]),
+            str(name),
+            bootstrap_mean(similarity[name]) if name in similarity else None,
             bootstrap_mean(softmax[name]),
-            int(changes[name]),
+            int(changes[name]) if name in similarity else None,
             int(matters[name]),
             bool(least.get(name, 0.0) >= SAME),
         )
-        for name in methods
+        for name in softmax
     ]
 
 
@@ -157,6 +157,7 @@ def duels(table: pd.DataFrame, test: Test) -> pd.DataFrame:
 def sentences(occluded: pd.DataFrame, redrawn: pd.DataFrame) -> Iterator[str]:
     """What was found of each own method, in Markdown."""
     found = {standing.method: standing for standing in standings(occluded, redrawn)}
+    similar = {name: one.similarity.estimate for name, one in found.items() if one.similarity}
     softmax = as_read(occluded, "occlusion")
     counts = duels(occluded, "occlusion")
     for name in filter(is_own, found):
@@ -168,11 +169,17 @@ def sentences(occluded: pd.DataFrame, redrawn: pd.DataFrame) -> Iterator[str]:
             f"noise, difference {gap.estimate:+.3f} [{gap.low:+.3f}, {gap.high:+.3f}], "
             f"n = {gap.n}"
         )
-        if own.unmoved:
-            verdict = "better than" if better else "worse than" if worse else "not told apart from"
+        verdict = "better than" if better else "worse than" if worse else "not told apart from"
+        if name not in similar:
+            words = (
+                f"is {verdict} noise under occlusion ({against}); place {own.matters} of "
+                f"{len(found)} methods. There is no map of a redrawn network, so the sanity check "
+                "says nothing of it."
+            )
+        elif own.unmoved:
             words = (
                 "does not look at the network: its maps stay the same when all weights are redrawn "
-                f"(mean SSIM {own.similarity.estimate:.3f}). Under occlusion it is {verdict} noise "
+                f"(mean SSIM {similar[name]:.3f}). Under occlusion it is {verdict} noise "
                 f"({against}). Such a map can point at striking parts of a photograph; it says "
                 "nothing of this network."
             )
@@ -180,21 +187,21 @@ def sentences(occluded: pd.DataFrame, redrawn: pd.DataFrame) -> Iterator[str]:
             verdict = "ranks regions worse than noise" if worse else "is not told apart from noise"
             words = (
                 f"{verdict} under occlusion ({against}). Its maps change when weights are redrawn "
-                f"(mean SSIM {own.similarity.estimate:.3f}), but so do those of noise "
-                f"({noise.similarity.estimate:.3f}): that it passes the sanity check says nothing "
+                f"(mean SSIM {similar[name]:.3f}), but so do those of noise "
+                f"({similar['noise']:.3f}): that it passes the sanity check says nothing "
                 "for it."
             )
         else:
             words = (
                 f"points at regions that the network uses: {against}; place {own.matters} of "
                 f"{len(found)} methods. Its maps keep a mean SSIM of "
-                f"{own.similarity.estimate:.3f} when weights are redrawn, place {own.changes} of "
+                f"{similar[name]:.3f} when weights are redrawn, place {own.changes} of "
                 f"{len(found)} (1: changes most)"
             )
-            if gradient := found.get("gradient"):
+            if "gradient" in similar:
                 words += (
-                    f"; the gradient has {gradient.softmax.estimate:.3f} and "
-                    f"{gradient.similarity.estimate:.3f}"
+                    f"; the gradient has {found['gradient'].softmax.estimate:.3f} and "
+                    f"{similar['gradient']:.3f}"
                 )
             words += "."
         yield f"**{label(name)}** {words} {_shares(counts[counts['method'] == name])}"

@@ -1,19 +1,23 @@
 """Both tests for a person's own methods, beside the usual ones and controls."""
 
 import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from torch.nn.functional import interpolate
 
 from sanitygap.chapters.yours import COMPARED
+from sanitygap.reductions import reduce
 from sanitygap.specifications import (
     cut_occlusion,
     cut_randomization,
     occlusion_specifications,
     randomization_specifications,
 )
-from sanitygap.table import Batch, Context, table
+from sanitygap.table import Batch, Context, Piece, cut_by, table
 
 SETTINGS = {"methods": COMPARED}
 
@@ -34,8 +38,15 @@ table(
 )(randomization_specifications)
 
 
+def cut_maps(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
+    """A part a batch, which holds for these precomputed maps alone."""
+    for piece in cut_by(True, ())(context, arguments):
+        yield replace(piece, also=context.precomputed_address)
+
+
 @table(
     "yours-maps",
+    cut=cut_maps,
     smoke={"max_images": 1},
     quick={"max_images": 3},
     full={"max_images": 6},
@@ -55,6 +66,7 @@ def maps(
     rgb = batch.model.preprocessing.to_rgb(batch.inputs)
     pictures = {name: rgb[:, place] for place, name in enumerate(("red", "green", "blue"))}
     pictures |= batch.maps(methods, batch.seed, "base")
+    pictures |= {name: reduce(maps, "signed") for name, maps in batch.precomputed.items()}
     size = (side, side)
     frames = []
     for name, values in pictures.items():

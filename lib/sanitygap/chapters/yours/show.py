@@ -11,6 +11,7 @@ from sanitygap.chapters.yours.judge import Test, duels, sentences, standings
 from sanitygap.figures.maps import map_colors
 from sanitygap.figures.methods import label, label_points
 from sanitygap.figures.plate import Plate
+from sanitygap.inference import Interval
 from sanitygap.runs import Study
 from sanitygap.show import (
     about,
@@ -54,11 +55,11 @@ def standing_table(study: Study) -> Styler:
         {
             "method": one.method,
             "occlusion, softmax": one.softmax.estimate,
-            "95 %": f"[{one.softmax.low:.3f}, {one.softmax.high:.3f}]",
+            "95 %": _range(one.softmax),
             "place": one.matters,
-            "randomisation, SSIM": one.similarity.estimate,
-            "95 % ": f"[{one.similarity.low:.3f}, {one.similarity.high:.3f}]",
-            "place ": one.changes,
+            "randomisation, SSIM": one.similarity.estimate if one.similarity else None,
+            "95 % ": _range(one.similarity),
+            "place ": str(one.changes or "–"),
         }
         for one in sorted(standings(*_tables(study)), key=lambda one: one.matters)
     ]
@@ -72,6 +73,10 @@ def standing_table(study: Study) -> Styler:
     )
 
 
+def _range(interval: Interval | None) -> str:
+    return f"[{interval.low:.3f}, {interval.high:.3f}]" if interval else "–"
+
+
 @shows(OCCLUSION, RANDOMIZATION)
 def gap_plate(study: Study) -> Plate:
     """Each method by its scores in both tests."""
@@ -82,6 +87,7 @@ def gap_plate(study: Study) -> Plate:
            f"{x}_high": one.similarity.high}
         | {y: one.softmax.estimate, f"{y}_low": one.softmax.low, f"{y}_high": one.softmax.high}
         for one in standings(*_tables(study))
+        if one.similarity
     )  # fmt: skip
     figure, axis = plt.subplots(figsize=(8.2, 4.6))
     points = draw_points(axis, numbers, x, y)

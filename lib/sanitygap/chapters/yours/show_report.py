@@ -30,6 +30,7 @@ def paragraph(study: Study) -> str:
     """What was done, for the methods section of a paper, from the run's own settings."""
     settings = study.settings.public()
     occlusion, redraws = (study.made(name)["parameters"] for name in (OCCLUSION, RANDOMIZATION))
+    precomputed = [name.partition(":")[2] for name in study.context.precomputed]
     weights = "trained" if study.model.pretrained else "untrained"
     seeds = redraws["seeds"] or [settings["seed"]]
     return (
@@ -42,7 +43,9 @@ def paragraph(study: Study) -> str:
         "and compared maps by structural similarity [@wang2004], rank correlation and mean squared "
         "error. Occlusion [@samek2017] replaced the 30 regions that a map ranks highest by a "
         f"blurred copy (sides of {', '.join(map(str, occlusion['patches']))} pixels of a 224-pixel "
-        f"input; prediction taken after every {occlusion['every']} regions). Integrated gradients "
+        f"input; prediction taken after every {occlusion['every']} regions). "
+        + (f"Precomputed maps ({', '.join(precomputed)}) took part in it. " if precomputed else "")
+        + "Integrated gradients "
         f"[@sundararajan2017] used {occlusion['path_steps']} points. Noise and edges are controls "
         "[@binder2022]. Intervals are 95 % over images. Computed with sanitygap."
     )
