@@ -58,21 +58,26 @@ def test_counts_hold_only_if_all_agree(counted):
 # ---- ways to redraw
 
 
-def normalised() -> Net:
+def normalised(trained: bool) -> Net:
     """A wide layer with a bias, batch normalisation and a head: enough weights to measure."""
     torch.manual_seed(0)
     conv, norm = nn.Conv2d(3, 64, 5), nn.BatchNorm2d(64)
-    norm.running_var.uniform_(2, 3)
-    norm.weight.data.uniform_(2, 3)
+    if trained:
+        norm.running_var.uniform_(2, 3)
+        norm.weight.data.uniform_(2, 3)
     fc = nn.Linear(64, 50)
     return Net(
         lambda net, x: net.fc(net.norm(net.conv(x)).mean((2, 3))), conv=conv, norm=norm, fc=fc
     )
 
 
+@pytest.mark.parametrize("trained", [True, False])
 @pytest.mark.parametrize(("weights", "norms", "expected"), cases("redraws"))
-def test_a_redraw_is_measured(weights, norms, expected):
-    found = measured(make_explainable(normalised()), Redraw(weights, norms), 1)
+def test_a_redraw_is_measured(weights, norms, expected, trained):
+    net = normalised(trained)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    found = measured(make_explainable(net), Redraw(weights, norms), 1)
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     distribution, fan, deviation, state = expected
     assert (found["distribution"], found["fan"]) == (distribution, fan)
     assert found["deviation"] == pytest.approx(deviation, abs=0.03)

@@ -249,9 +249,9 @@ def measured(model: Explainable, redraw: Redraw, seed: int) -> dict[str, object]
         seed: of the draw.
     """
     norms = [module for module in model.module.modules() if isinstance(module, NORM_LAYERS)]
-    trained = [dict(_tensors(module)) for module in norms]
     sums, biases = torch.zeros(4, dtype=torch.float64), [0.0]
-    with RandomTwin(model, seed, redraw).redrawn(model.stages):
+    # those of an untrained network are new already: reset and kept would look alike
+    with _marked(norms), RandomTwin(model, seed, redraw).redrawn(model.stages):
         for module in model.module.modules():
             for _, value in [] if isinstance(module, NORM_LAYERS) else _tensors(module):
                 if value.ndim < 2:
@@ -262,7 +262,7 @@ def measured(model: Explainable, redraw: Redraw, seed: int) -> dict[str, object]
                 second, fourth = _powers(value)
                 terms = [value.numel(), by_in * second, by_out * second, by_in**2 * fourth]
                 sums += torch.tensor(terms, dtype=torch.float64)
-        redrawn = [dict(_tensors(module)) for module in norms]
+        after = [dict(_tensors(module)) for module in norms]
     squared, from_out, fourth = (sums[1:] / sums[0]).tolist()
     kurtosis = fourth / squared**2
     deviation, from_out = squared**0.5, from_out**0.5
@@ -272,8 +272,8 @@ def measured(model: Explainable, redraw: Redraw, seed: int) -> dict[str, object]
         "fan": "fan-in" if abs(deviation - 1) < abs(from_out - 1) else "fan-out",
         "deviation": deviation,
         "biases": max(biases),
-        "norm_affine": _state(trained, redrawn, ("weight", "bias")),
-        "norm_statistics": _state(trained, redrawn, ("running_mean", "running_var")),
+        "norm_affine": _state(after, ("weight", "bias")),
+        "norm_statistics": _state(after, ("running_mean", "running_var")),
     }
 
 
@@ -292,22 +292,32 @@ def _tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
     return [(name, value.detach().clone()) for name, value in found if value.is_floating_point()]
 
 
-def _state(
-    before: list[dict[str, Tensor]], after: list[dict[str, Tensor]], names: Sequence[str]
-) -> str:
+#: what normalisation layers hold while it is seen what becomes of it
+MARK = 0.5
+
+
+@contextmanager
+def _marked(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Modules whose parameters and running statistics are all :data:`MARK` for a while."""
+    tensors = [t for m in modules for t in (*m.parameters(False), *m.buffers(False))]
+    held = [(t, t.data) for t in tensors if t.is_floating_point()]
+    try:
+        for tensor, values in held:
+            tensor.data = torch.full_like(values, MARK)
+        yield
+    finally:
+        for tensor, values in held:
+            tensor.data = values
+
+
+def _state(after: list[dict[str, Tensor]], names: Sequence[str]) -> str:
     """``none``, ``kept``, ``reset`` or ``mixed``: what became of some tensors of each module."""
-    pairs = [
-        (a[name], b[name])
-        for a, b in zip(before, after, strict=True)
-        for name in names
-        if name in a  # some layers keep no running statistics
-    ]
-    if not pairs:
-        return "none"
-    if all(torch.equal(a, b) for a, b in pairs):
+    values = [held[name] for held in after for name in names if name in held]
+    if not values:
+        return "none"  # some layers keep no running statistics
+    if all(value.eq(MARK).all() for value in values):
         return "kept"
-    constant = all(b.eq(0).all() or b.eq(1).all() for _, b in pairs)
-    return "reset" if constant else "mixed"
+    return "reset" if all(v.eq(0).all() or v.eq(1).all() for v in values) else "mixed"
 
 
 @table(
