@@ -127,6 +127,7 @@ def test_a_report(tmp_path, monkeypatch, capsys):
     assert "This network has random weights" in page
     assert "default-src 'none'" in page
     assert str(tmp_path) not in page
+    assert "<code>sanitygap features tests.models.tiny:network</code>" in page
     for name in ("gap", "specifications", "maps"):
         for ending in ("svg", "pdf", "csv"):
             assert (tmp_path / "out" / "figures" / f"{name}.{ending}").stat().st_size > 100

@@ -217,7 +217,9 @@ def report(
     paragraph on methods with its references. It can be interrupted; the same command goes on.
     """
     from sanitygap.book.report import write_report
+    from sanitygap.chapters.axioms.show import report_part
     from sanitygap.chapters.yours.measure import seconds
+    from sanitygap.chapters.yours.show import OCCLUSION
     from sanitygap.chapters.yours.show_report import parts_of, references
     from sanitygap.images import load_images
     from sanitygap.runs import Study
@@ -232,6 +234,8 @@ def report(
     minutes = max(1, round(seconds(study.context) / 60))
     print(f"sanitygap: both tests take about {minutes} min", file=sys.stderr)
     parts, methods = parts_of(study)
+    compared = study.made(OCCLUSION)["parameters"]["methods"]
+    parts.append(("axioms", "Inputs whose truth is known", report_part(study, compared)))
     for path in write_report(study, parts, methods, references(), folder):
         print(path)
 

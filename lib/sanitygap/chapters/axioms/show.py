@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from sanitygap import show
+from sanitygap.axioms import store
 from sanitygap.axioms.metrics import CODED_SIGN, METRICS, SIGNS, Metric, metric_of
 from sanitygap.axioms.metrics import wide as sums_of
+from sanitygap.axioms.scenarios import SCENARIOS
 from sanitygap.chapters.axioms.judge import (
     FIGURES,
     NAMES,
@@ -25,6 +28,7 @@ from sanitygap.chapters.axioms.judge_features import LEAST, QUANTITIES, publishe
 from sanitygap.chapters.axioms.measure import REFERENCES
 from sanitygap.chapters.axioms.measure_examples import from_png
 from sanitygap.chapters.axioms.show_features import about_samples
+from sanitygap.errors import UsageError
 from sanitygap.figures.maps import map_colors, rank_lines
 from sanitygap.figures.methods import label
 from sanitygap.figures.plate import Plate
@@ -265,6 +269,23 @@ def metric_plate(study: Study) -> Plate:
         f"ResNet-18. {about_samples(study, 'axioms-scores')} ({counts}).",
         "value",
     )
+
+
+def report_part(study: Study, methods: Sequence[str]) -> Plate | Markdown:
+    """Table 1 for the methods of a report, on inputs that the project keeps for the network."""
+    try:
+        which = [name for name, one in SCENARIOS.items() if store.kept(study.model, one)]
+    except UsageError:  # a report is written outside any project, too
+        which = []
+    if not which:
+        model = study.settings.public()["model"]
+        return Markdown(
+            "Axioms are tested on inputs that the network generated itself, and there are none of "
+            f"this network. `sanitygap features {model}`, called in a book of `sanitygap init`, "
+            "makes some, in hours on a CPU; the same report, called there, then scores them."
+        )
+    study.table("axioms-scores", methods=methods, which=which, limit=1000, source="kept")
+    return metric_plate(study)
 
 
 def _measured(scores: pd.DataFrame, scenario: str | None = None) -> pd.DataFrame:
