@@ -62,7 +62,7 @@ def curve_rows(
 @table(
     "occlusion",
     by=["methods"],
-    smoke={"methods": CORE_METHODS, "path_steps": 2, "noisy_copies": 2, "regions": 3},
+    smoke={"methods": CORE_METHODS, "path_steps": 2, "noisy_copies": 2, "regions": 3, "every": 3},
     quick={
         "methods": CORE_METHODS, "path_steps": 8, "noisy_copies": 8, "patches": (15,), "every": 2,
     },

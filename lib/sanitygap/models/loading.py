@@ -132,8 +132,19 @@ def load_model(spec: str, device: str = "cpu", seed: int = 0) -> Explainable:
     network = built.module
     if built.file:
         _load_weights(network, from_here(built.file))
+    if weights == RANDOM:
+        _draw_zeros(network, seed)
     model = explainable(network.to(device), preprocessing=built.preprocessing, name=source)
     return replace(model, spec=public_model(spec), pretrained=built.pretrained)
+
+
+def _draw_zeros(network: nn.Module, seed: int) -> None:
+    """Draw the weights that a library leaves at 0: behind such a head no output has a gradient."""
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        for parameter in network.parameters():
+            if parameter.ndim > 1 and not parameter.any():
+                nn.init.kaiming_normal_(parameter)
 
 
 def explainable(

@@ -98,7 +98,7 @@ def sensitivity_plate(studies: list[Study], table: str = IPR) -> Plate:
     )
 
 
-@show.shows()
+@show.shows(IPR)
 def layer_sensitivities(study: Study) -> Plate:
     """Mean S of each method and layer, as a table of shades."""
     means = {name: layer_sensitivity(s).mean() for name, s in _layers(study.table(IPR)).items()}
