@@ -17,6 +17,7 @@ from sanitygap import show
 from sanitygap.chapters.randomization.show import randomization_curves
 from sanitygap.errors import UsageError
 from sanitygap.images import load_images
+from sanitygap.importing import CALLED_FROM
 from sanitygap.models import Explainable, Preprocessing, load_model
 from sanitygap.models.preflight import check_model
 from sanitygap.runs import Study
@@ -219,7 +220,7 @@ def test_spec_is_refused(spec: str, words: str, monkeypatch: pytest.MonkeyPatch)
     assert "\n" not in str(error.value)
 
 
-def test_a_network_of_hugging_face(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_of_hugging_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a stand-in for transformers: what it is asked, and what becomes of its answers."""
     config = SimpleNamespace(id2label=dict(enumerate(tiny.Tiny().class_names)))
     processor = SimpleNamespace(
@@ -247,6 +248,10 @@ def test_a_network_of_hugging_face(monkeypatch: pytest.MonkeyPatch) -> None:
     assert model.scores(model.example).shape == (1, 5)
     assert not load_model("hf:someone/network@random").pretrained
     assert len(asked) == 1
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setenv(CALLED_FROM, str(tmp_path))  # as kernels know it, which work elsewhere
+    load_model("hf:mine")
+    assert list(asked) == ["someone/network", str(tmp_path / "mine")]
 
 
 def renamed(prefix: str) -> Callable[[dict[str, torch.Tensor]], object]:

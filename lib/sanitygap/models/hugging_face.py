@@ -5,6 +5,7 @@ from typing import Any
 from torch import nn
 
 from sanitygap.errors import UsageError
+from sanitygap.importing import from_here
 from sanitygap.models.explainable import Preprocessing
 
 
@@ -14,7 +15,7 @@ def hugging_face(name: str, random: bool) -> tuple[nn.Module, Preprocessing]:
     No code of the hub is executed, and weights are read as safetensors only.
 
     Args:
-        name: such as ``facebook/deit-tiny-patch16-224``.
+        name: such as ``facebook/deit-tiny-patch16-224``, or a folder of ``save_pretrained``.
         random: whether to leave it untrained; its configuration is needed all the same.
 
     Raises:
@@ -25,6 +26,8 @@ def hugging_face(name: str, random: bool) -> tuple[nn.Module, Preprocessing]:
     except ImportError:
         raise UsageError("hf: models need transformers; pip install transformers") from None
     kind = transformers.AutoModelForImageClassification
+    if (folder := from_here(name)).is_dir():
+        name = str(folder)
     try:
         config = transformers.AutoConfig.from_pretrained(name)
         network = (

@@ -132,19 +132,8 @@ def load_model(spec: str, device: str = "cpu", seed: int = 0) -> Explainable:
     network = built.module
     if built.file:
         _load_weights(network, from_here(built.file))
-    if weights == RANDOM:
-        _draw_zeros(network, seed)
     model = explainable(network.to(device), preprocessing=built.preprocessing, name=source)
     return replace(model, spec=public_model(spec), pretrained=built.pretrained)
-
-
-def _draw_zeros(network: nn.Module, seed: int) -> None:
-    """Draw the weights that a library leaves at 0: behind such a head no output has a gradient."""
-    with torch.random.fork_rng(), torch.no_grad():
-        torch.manual_seed(seed)
-        for parameter in network.parameters():
-            if parameter.ndim > 1 and not parameter.any():
-                nn.init.kaiming_normal_(parameter)
 
 
 def explainable(
@@ -196,7 +185,10 @@ def model_specs() -> list[dict[str, str]]:
         {"spec": "torchvision:NAME", "what": "of torchvision, ImageNet weights, downloaded"},
         {"spec": "torchvision:NAME@IMAGENET1K_V2", "what": "the same with other published weights"},
         {"spec": "timm:NAME", "what": "of timm (extra `timm`), its weights, downloaded"},
-        {"spec": "hf:NAME", "what": "of Hugging Face's hub (needs transformers), downloaded"},
+        {
+            "spec": "hf:NAME",
+            "what": "of Hugging Face's hub or a saved folder (needs transformers)",
+        },
         {"spec": "package.module:factory", "what": "your own: a function that returns a module"},
         {"spec": "SPEC@weights.pth", "what": "any of these with a state dictionary of its layout"},
         {"spec": "SPEC@random", "what": "any of these untrained, which every page will say"},

@@ -155,8 +155,11 @@ def _conserved(model: Explainable, inputs: Tensor) -> tuple[bool, str]:
     what the lower ones do with it.
     """
     from sanitygap.attribution import attribute
+    from sanitygap.attribution.applicable import undefined
     from sanitygap.attribution.lrp_rules import recorded_flow
 
+    if reasons := undefined(model, ["lrp-zero", "lrp-epsilon-plus"]):
+        return True, f"not defined for this network: {next(iter(reasons.values()))}"
     exact = replace(model, module=copy.deepcopy(model.module).double())
     targets, totals, detail = exact.predict(inputs.double()), [], ""
     for name in ("lrp-zero", "lrp-epsilon-plus"):
