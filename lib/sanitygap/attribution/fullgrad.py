@@ -54,7 +54,7 @@ BIASES: dict[type[nn.Module], Biases] = {
 }
 
 
-def _is_unsuitable(layer: nn.Module) -> bool:
+def divides_by_image(layer: nn.Module) -> bool:
     """Whether a layer divides by a statistic of the image itself."""
     if isinstance(layer, nn.modules.batchnorm._NormBase):
         return layer.running_mean is None
@@ -75,7 +75,7 @@ def full_gradients(request: Request) -> tuple[Tensor, list[Tensor]]:
         NotDefinedError: the parts do not sum to the logits, because the network has an activation
             that is not piecewise linear, or a bias outside the layers in :data:`BIASES`.
     """
-    if any(map(_is_unsuitable, request.model.module.modules())):
+    if any(map(divides_by_image, request.model.module.modules())):
         raise NotDefinedError(
             f"{request.model.spec} normalises each image by its own statistics, which is not "
             "piecewise linear; leave the method fullgrad out"
