@@ -153,7 +153,11 @@ class Study:
             findings = check_method(name, self.model, first.inputs)
             if not findings[0].passed:
                 raise UsageError(findings[0].detail)
-            odd += [f"{name}: {found.detail}" for found in findings if not found.passed]
+            odd += [
+                f"{name} fails the check {found.check!r}: {found.detail}"
+                for found in findings
+                if not found.passed
+            ]
         return odd
 
     def table(self, name: str, **parameters: Any) -> pd.DataFrame:
