@@ -1,18 +1,6 @@
 // Views that readers step through. Without this script each is its pictures and its tables.
 (() => {
-  const svgNames = "http://www.w3.org/2000/svg";
-
-  const element = (name, properties = {}, ...children) => {
-    const made = Object.assign(document.createElement(name), properties);
-    made.append(...children);
-    return made;
-  };
-
-  const drawing = (name, attributes = {}) => {
-    const made = document.createElementNS(svgNames, name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    return made;
-  };
+  const { element, drawing } = window.sanitygap;
 
   // The tables are the only source of names and numbers. A gallery has tables for each image and
   // order; any other view has those of one series.
