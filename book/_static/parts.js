@@ -36,24 +36,27 @@ window.sanitygap = (() => {
       made.textContent = text;
       return made;
     };
-    // Empties the picture and draws its axes.
+    // Empties the picture of all that does not stay, and draws its axes.
     const start = (limits, ticks) => {
       ends = limits;
       const [low, end] = [top + up, left + across];
-      svg.replaceChildren(drawing("path", { class: "axis", d: `M${left} ${top}V${low}H${end}` }));
-      for (const [at, text = shown(at)] of ticks.x) {
-        svg.append(word(text, { x: place.x(at), y: low + 15, "text-anchor": "middle" }));
-      }
-      for (const [at, text = shown(at)] of ticks.y) {
-        svg.append(word(text, { x: left - 5, y: place.y(at) + 4, "text-anchor": "end" }));
-      }
-      svg.append(word(x, { x: left + across / 2, y: height - 5, "text-anchor": "middle" }));
+      for (const child of [...svg.children]) if (!child.classList.contains("stays")) child.remove();
       const turned = `translate(11 ${top + up / 2}) rotate(-90)`;
-      svg.append(word(y, { transform: turned, "text-anchor": "middle" }));
+      svg.prepend(
+        drawing("path", { class: "axis", d: `M${left} ${top}V${low}H${end}` }),
+        ...ticks.x.map(([at, text = shown(at)]) =>
+          word(text, { x: place.x(at), y: low + 15, "text-anchor": "middle" })),
+        ...ticks.y.map(([at, text = shown(at)]) =>
+          word(text, { x: left - 5, y: place.y(at) + 4, "text-anchor": "end" })),
+        word(x, { x: left + across / 2, y: height - 5, "text-anchor": "middle" }),
+        word(y, { transform: turned, "text-anchor": "middle" }),
+      );
     };
     const line = (points, className) => {
       const path = points.map(([a, b], at) => `${at ? "L" : "M"}${place.x(a)} ${place.y(b)}`);
-      svg.append(drawing("path", { class: className, d: path.join("") }));
+      const made = drawing("path", { class: className, d: path.join("") });
+      svg.append(made);
+      return made;
     };
     const about = (text) => svg.setAttribute("aria-label", `${label ?? title}: ${text}`);
     return { box, svg, place, start, line, about, word };

@@ -1,23 +1,28 @@
-"""Theorems to play with: what they compute, against the library's closed forms."""
+"""Figures to play with: what they compute, against closed forms and recorded tables."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from scipy.stats import kendalltau
 
+from sanitygap.chapters.gap.show_linked import METHODS, SSIM_RANGES, LinkedScores, linked_scores
 from sanitygap.chapters.theorem_1 import show as theorem_1
 from sanitygap.chapters.theorem_2 import show as theorem_2
+from sanitygap.figures.methods import label
 from sanitygap.figures.simulator import Simulator
+from sanitygap.reductions import REDUCTIONS
 from sanitygap.theory.theorem_1 import PatchMoments, bound, ssim
 from sanitygap.theory.theorem_2 import Activations, claimed_probabilities, exact_probabilities
 from tests.book.toy import CHECKOUT
+from tests.browser.conftest import alone
 
 STATIC = CHECKOUT / "book" / "_static"
+SCRIPTS = ("parts", "simulators", "gap")
 MAKERS = {"theorem-1": theorem_1.simulator, "theorem-2": theorem_2.simulator}
-
-#: bytes of what the interactive figures load
-BUDGET = 60_000
 
 
 @pytest.fixture(scope="module", params=MAKERS)
@@ -28,17 +33,9 @@ def simulator(request: pytest.FixtureRequest) -> Simulator:
 
 @pytest.fixture
 def page(browser: Any, simulator: Simulator) -> Iterator[Any]:
-    """A page with this simulator alone; whatever goes wrong on it fails the test."""
-    context = browser.new_context(viewport={"width": 390, "height": 800})
-    shown, problems = context.new_page(), []
-    shown.on("console", lambda message: problems.append(message.text))
-    shown.on("pageerror", lambda error: problems.append(str(error)))
-    shown.set_content(simulator.html())
-    for name in ("parts.js", "simulators.js"):
-        shown.add_script_tag(path=str(STATIC / name))
-    yield shown
-    context.close()
-    assert problems == []
+    """A page with this simulator alone."""
+    with alone(browser, simulator.html(), "simulators.js") as page:
+        yield page
 
 
 def numbers(page: Any) -> dict[str, float]:
@@ -150,10 +147,95 @@ def test_counterexample_needs_free_variances() -> None:
     assert 0 < forms["SSIM of the moments"] < forms["|SSIM| without covariance, spreads held"]
 
 
-def test_table_stands_without_scripts_and_all_is_light(simulator: Simulator) -> None:
-    html = simulator.html()
-    assert all(f'<th scope="row">{name}</th>' in html for name in simulator.presets)
-    assert " style=" not in html
-    assert "onclick" not in html
-    loaded = [STATIC / f"{name}.js" for name in ("parts", "simulators")]
-    assert sum(path.stat().st_size for path in loaded) + len(html) < BUDGET
+@pytest.fixture(scope="module")
+def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The recorded tables behind the linked plot."""
+    folder = CHECKOUT / "data" / "runs" / "reference-squeezenet1_1"
+    names = ("occlusion-specifications", "randomization-specifications")
+    occluded, randomized = (pd.read_parquet(folder / f"{name}.parquet") for name in names)
+    return occluded, randomized
+
+
+@pytest.fixture(scope="module")
+def linked(tables: tuple[pd.DataFrame, pd.DataFrame]) -> LinkedScores:
+    """Both tests linked, for one recorded network and once more as another."""
+    scores = linked_scores(*tables)
+    both = pd.concat([scores.assign(network="one"), scores.assign(network="other")])
+    grey = np.full((8, 8, 3), 0.5)
+    maps = {name: [grey] * (1 if name == "noise" else len(REDUCTIONS)) for name in METHODS}
+    return LinkedScores(both, maps, "dog", "")
+
+
+def recorded_means(tables: tuple[pd.DataFrame, pd.DataFrame], reduction: str, column: str) -> Any:
+    """Both means of each method, straight from the rows of the tables."""
+    occluded, randomized = (
+        table[
+            (table["reduction"] == reduction) & (table["start"] == "one")
+            | (table["method"] == "noise")
+        ]
+        for table in tables
+    )
+    occluded = occluded[occluded["image"].isin(randomized["image"])]
+    occluded = occluded.query("target == 'predicted' and patch == 15 and tiling == 'tiles'")
+    rows = randomized.query("norms == 'reset'").groupby(["method", "image", "seed"])[column]
+    images = rows.mean().groupby(["method", "image"]).mean()
+    return images.groupby("method").mean(), occluded.groupby("method")["softmax"].mean()
+
+
+def test_linked_plot_equals_the_recorded_tables(
+    browser: Any, linked: LinkedScores, tables: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    with alone(browser, linked.html(), "gap.js") as page:
+        boxes = [page.get_by_role("combobox", name=name) for name in ("Reduction", "Range L")]
+        buttons = page.locator(".linked-methods button")
+        for place, reduction in enumerate(REDUCTIONS):
+            for other, column in enumerate(SSIM_RANGES):
+                boxes[0].select_option(str(place))
+                boxes[1].select_option(str(other))
+                random, occluded = (
+                    means.loc[[*METHODS]] for means in recorded_means(tables, reduction, column)
+                )
+                tau = kendalltau(random.iloc[:5], occluded.iloc[:5]).statistic
+                said = page.locator(".linked-says p").first.inner_text().replace("−", "-")
+                assert float(re.search(r"τ is (-?[\d.]+)", said)[1]) == pytest.approx(tau)
+                told = {}
+                for number, method in enumerate(METHODS):
+                    buttons.nth(number).focus()
+                    words = page.locator(".linked-says p").last.inner_text()
+                    told[method] = [
+                        float(rank) for rank in re.findall(r" ([\d.]+)(?= of| by occ)", words)
+                    ]
+                expected = pd.DataFrame({"a": random.rank(), "b": occluded.rank()})
+                assert told == {name: expected.loc[name].tolist() for name in METHODS}
+        drawn = page.evaluate(
+            "JSON.parse(document.querySelector('.linked script').textContent).networks[1]"
+        )
+        assert drawn["randomization"][-1][-1] == pytest.approx(random.to_list(), abs=1e-6)
+        assert drawn["occlusion"][-1] == pytest.approx(occluded.to_list(), abs=1e-6)
+
+
+def test_a_method_lights_up_everywhere(browser: Any, linked: LinkedScores) -> None:
+    with alone(browser, linked.html(), "gap.js") as page:
+        lit = "() => document.querySelectorAll('svg .is-chosen').length"
+        page.get_by_role("combobox", name="Range L").focus()
+        for method in METHODS:
+            page.keyboard.press("Tab")
+            assert label(method) in page.locator(".linked-says p").last.inner_text()
+            pressed = page.locator(".linked-methods [aria-pressed=true]")
+            assert pressed.count() == 1
+            assert label(method) in pressed.inner_text()
+            assert page.evaluate(lit) == 4, "a point, two ranks and their line"
+        page.locator(".badge").first.dispatch_event("pointerenter")
+        assert label(METHODS[0]) in page.locator(".linked-says p").last.inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_figures_stand_without_scripts_and_are_light(linked: LinkedScores) -> None:
+    figures = [linked.html(), *(make().html() for make in MAKERS.values())]
+    for make, html in zip(MAKERS.values(), figures[1:], strict=True):
+        assert all(f'<th scope="row">{name}</th>' in html for name in make().presets)
+    assert all(f'<th scope="row">{label(name)}</th>' in figures[0] for name in METHODS)
+    for html in figures:
+        assert not re.search(r"\s(style|on\w+)=", html), "a content security policy would block it"
+    scripts = sum((STATIC / f"{name}.js").stat().st_size for name in SCRIPTS)
+    assert scripts + sum(map(len, figures)) < 60_000

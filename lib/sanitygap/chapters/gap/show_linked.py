@@ -1,0 +1,220 @@
+"""Both scores of every method, linked: a reader changes the choices and sees orders flip."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import to_hex
+
+from sanitygap import show
+from sanitygap.attribution import Sampling, unpooled
+from sanitygap.attribution.applicable import defined
+from sanitygap.chapters.gap import multiverse
+from sanitygap.chapters.gap.multiverse import LRP_VARIANTS, OCCLUSION, RANDOMIZATION, READING
+from sanitygap.chapters.gap.show import (
+    LEVEL_WORDS,
+    OCCLUDED,
+    RANDOMIZED,
+    each_once,
+    made_with,
+    network,
+)
+from sanitygap.figures.maps import map_colors, rank_lines
+from sanitygap.figures.methods import family, label
+from sanitygap.figures.plate import Interactive, Plate
+from sanitygap.figures.stepper import TEMPLATES, data_uri, strip
+from sanitygap.inference import UndefinedStatisticError
+from sanitygap.judge import GRADIENTS, GUIDED
+from sanitygap.reductions import REDUCTIONS, reduce
+from sanitygap.runs import Study
+
+#: the five of the claim first: their orders are compared
+METHODS = (GUIDED, str(READING["variant"]), *GRADIENTS, LRP_VARIANTS[0], "noise")
+FIVE = 5
+
+#: ranges of SSIM; the reading nearest to the paper is shown first
+SSIM_RANGES = (str(READING["similarity"]), "ssim", "ssim_robust", "ssim_L1")
+
+TESTS = (("randomization", "by randomisation"), ("occlusion", "by occlusion"))
+
+#: pixels of the height of a thumbnail; and points of sampling methods
+HEIGHT, POINTS = 36, 8
+
+
+@dataclass(frozen=True, eq=False)
+class LinkedScores(Interactive):
+    """What a figure function returns and a notebook shows, like a :class:`Plate`.
+
+    Attributes:
+        scores: one row a network, reduction, similarity and method, in this order:
+            ``randomization`` and ``occlusion`` (means over the same images, low is good), both
+            ranks, ``images``.
+        maps: method -> RGB pictures ``(H, W, 3)``, one a reduction, or a single one for all.
+        photograph: whose maps they are.
+        caption: what was measured: models, images, seeds.
+    """
+
+    scores: pd.DataFrame
+    maps: dict[str, Sequence[np.ndarray]]
+    photograph: str
+    caption: str
+
+    @property
+    def first(self) -> pd.DataFrame:
+        """The rows that are shown at first: a method each."""
+        keys = ["network", "reduction", "similarity"]
+        return self.scores[(self.scores[keys] == self.scores[keys].iloc[0]).all(axis=1)]
+
+    @property
+    def alt(self) -> str:
+        """What it shows, for those who cannot see it."""
+        return (
+            f"Scores and ranks of {len(METHODS)} methods in both tests, with a choice of network, "
+            "reduction and range of SSIM."
+        )
+
+    def data(self) -> dict[str, object]:
+        """What ``gap.js`` draws."""
+        networks = []
+        for name, own in self.scores.groupby("network", sort=False):
+            shape = len(REDUCTIONS), len(SSIM_RANGES), len(METHODS)
+            random, occluded = (
+                own[test].to_numpy("float").round(6).reshape(shape)
+                for test in ("randomization", "occlusion")
+            )
+            networks.append(
+                {"name": name, "images": int(own["images"].iloc[0]),
+                 "randomization": random.tolist(), "occlusion": occluded[:, 0].tolist()}
+            )  # fmt: skip
+        methods = [
+            {"label": label(method), "color": to_hex(family(method).colors[0])}
+            for method in METHODS
+        ]
+        return {"methods": methods, "five": list(range(FIVE)), "networks": networks}
+
+    def html(self) -> str:
+        """The figure as a part of a page, complete without a script."""
+        words = LEVEL_WORDS["reduction"], LEVEL_WORDS["similarity"]
+        columns = ["randomization", "occlusion", "randomization_rank", "occlusion_rank"]
+        first = self.first.set_index("method").loc[[*METHODS]]
+        return TEMPLATES.get_template("linked.html").render(
+            data=self.data(),
+            selects=[
+                ("network", "Network", show.distinct(self.scores["network"])),
+                ("reduction", "Reduction of maps", [words[0][name] for name in REDUCTIONS]),
+                ("similarity", "Range L of SSIM", [words[1][name] for name in SSIM_RANGES]),
+            ],
+            maps=[data_uri(strip(self.maps[method])) for method in METHODS],
+            frames=[len(self.maps[method]) for method in METHODS],
+            photograph=self.photograph,
+            caption=f"Both scores and ranks: {first['network'].iloc[0]}, "
+            f"{words[0][first['reduction'].iloc[0]]}, {words[1][first['similarity'].iloc[0]]}.",
+            columns=["mean SSIM", "mean softmax", "rank by randomisation", "rank by occlusion"],
+            rows={label(name): row for name, row in zip(METHODS, first[columns].to_numpy("float"),
+                                                        strict=True)},
+        )  # fmt: skip
+
+    def still(self) -> Plate:
+        """Both ranks under the first choice, for formats without controls."""
+        long = pd.concat(
+            pd.DataFrame(
+                {
+                    "condition": words,
+                    "method": self.first["method"],
+                    "score": self.first[test],
+                    "rank": self.first[f"{test}_rank"],
+                }
+            )
+            for test, words in (
+                ("randomization", "by randomisation"),
+                ("occlusion", "by occlusion"),
+            )
+        )
+        figure = rank_lines(long, ylabel="rank (1 = best in that test)", caption="").figure
+        return Plate(figure, self.alt, self.caption, self.scores)
+
+
+def linked_scores(occluded: pd.DataFrame, randomized: pd.DataFrame) -> pd.DataFrame:
+    """Mean scores of :data:`METHODS` under every reduction and range of SSIM.
+
+    All else is as in the reading nearest to the paper. Both means are over the images that both
+    tests hold, as those of Kendall's tau are.
+
+    Args:
+        occluded, randomized: the tables of both specifications.
+
+    Raises:
+        UndefinedStatisticError: fewer than two images have all of them.
+    """
+    sides = multiverse.occlusion_scores(occluded), multiverse.randomization_scores(randomized)
+    rows = []
+    for reduction in REDUCTIONS:
+        for similarity in SSIM_RANGES:
+            key = READING | {"reduction": reduction, "similarity": similarity}
+            tables = [
+                scores.of({name: key[name] for name in names}, METHODS)
+                for scores, names in zip(sides, (OCCLUSION, RANDOMIZATION), strict=True)
+            ]
+            common = tables[0].index.intersection(tables[1].index)
+            if len(common) < 2:
+                raise UndefinedStatisticError(f"{len(common)} images have all maps in both tests")
+            occlusion, randomization = (table.loc[common].mean() for table in tables)
+            rows.append(
+                pd.DataFrame(
+                    {
+                        "reduction": reduction,
+                        "similarity": similarity,
+                        "method": METHODS,
+                        "randomization": randomization.to_numpy(),
+                        "occlusion": occlusion.to_numpy(),
+                        "randomization_rank": randomization.rank().to_numpy(),
+                        "occlusion_rank": occlusion.rank().to_numpy(),
+                        "images": len(common),
+                    }
+                )
+            )
+    return pd.concat(rows, ignore_index=True)
+
+
+def thumbnails(study: Study) -> tuple[dict[str, Sequence[np.ndarray]], str]:
+    """Maps of one photograph by the network of a run, each reduction; and what it shows."""
+    model, images = study.model, show.pictured_images(study)[:1]
+    inputs = model.prepare([images.open(0)])
+    targets, known = model.predict(inputs), defined(model, METHODS)
+    values = unpooled(model, inputs, targets, known, images.keys, Sampling(POINTS, POINTS))
+    maps = {
+        method: [
+            map_colors(reduce(values[method], name)[0].cpu().numpy(), HEIGHT)
+            for name in (list(REDUCTIONS)[:1] if method == "noise" else REDUCTIONS)
+        ]
+        for method in known
+    }
+    return maps, model.class_name(int(targets[0]))
+
+
+@show.shows_several(OCCLUDED, RANDOMIZED)
+def linked_plot(studies: list[Study]) -> LinkedScores:
+    """Both tests of several runs, with choices of network, reduction and range."""
+    frames, behind = [], []
+    # the page's own run is the last; it leads, but a recorded one comes before a live one
+    runs = reversed(each_once(studies))
+    for study in sorted(runs, key=lambda one: not one.recorded):
+        tables = study.table(OCCLUDED), study.table(RANDOMIZED)
+        try:
+            scores = linked_scores(*tables)
+        except UndefinedStatisticError:  # a run may lack images or methods; the others stay
+            continue
+        frames.append(scores.assign(network=network(study)))
+        behind.append(made_with(study, *tables))
+    if not frames:
+        raise UndefinedStatisticError("no run has two images with all maps in both tests")
+    maps, photograph = thumbnails(studies[-1])
+    return LinkedScores(
+        pd.concat(frames, ignore_index=True), maps, photograph,
+        "Mean SSIM over steps of top-down randomisation and mean softmax under occlusion, over the "
+        "same images, and the ranks by both; low is good. Every choice but network, reduction and "
+        "range L is the one nearest to the paper. The orders are compared by Kendall's τ over the "
+        f"methods 1 to {FIVE}. Thumbnails: maps of a photograph (class “{photograph}”) by "
+        f"{show.model_of(studies[-1])}. {' '.join(behind)}",
+    )  # fmt: skip
