@@ -260,6 +260,17 @@ class Findings(FactsDirective):
         return self.show("findings", cards)
 
 
+class FirstScreen(FactsDirective):
+    """The view on the first page, which readers step through; nothing without a recorded run."""
+
+    def run(self) -> list[nodes.Node]:
+        view = self.facts.get("first_screen")
+        if not view:
+            return []
+        caption = nodes.paragraph("", view["caption"], classes=["stepper-caption"])
+        return [nodes.raw("", view["html"], format="html"), caption]
+
+
 class Ledger(FactsDirective):
     """Every claim with its criterion, verdicts and evidence."""
 
