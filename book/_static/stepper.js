@@ -179,7 +179,7 @@
     const ticks = element("datalist", { id: `stepper-ticks-${(ids += 1)}` });
     const play = element("button", { type: "button", className: "stepper-play" }, "Play");
     // Where every panel is about one method there is none to choose.
-    const chosen = view.querySelector("[data-method]:not([data-method=''])") !== null;
+    const chosen = view.querySelector("img[data-method]:not([data-method=''])") !== null;
     const form = element(
       "form",
       { className: "stepper-controls", autocomplete: "off" },
@@ -202,7 +202,7 @@
     const blocks = Array.from(view.querySelectorAll(".stepper-blocks li"));
     const values = Array.from(view.querySelectorAll("[data-column]"), (box) => {
       const value = element("b", { className: "stepper-value" });
-      box.append(value);
+      box.querySelector(".stepper-title").append(" ", value);
       return [methods.findIndex(({ name }) => name === box.dataset.column), value];
     });
 
@@ -250,7 +250,7 @@
       slider.setAttribute("aria-valuetext", words);
       told.textContent = chosen
         ? [image, shown.methods[method].label, words].filter(Boolean).join(", ")
-        : `${shown.frames[frame]}. ${sayingOf}`;
+        : `${shown.frames[frame]}: ${sayingOf}`;
       for (const [place, value] of values) value.textContent = `SSIM ${rows[frame][place]}`;
       for (const block of blocks) block.classList.toggle("is-redrawn", frame >= block.dataset.from);
       for (const part of parts) part(shown, method, frame);

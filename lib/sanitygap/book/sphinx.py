@@ -271,8 +271,9 @@ class Findings(FactsDirective):
             if self.claims[claim][0].get("networks"):  # trained for the purpose: one for all runs
                 values = [("", *values[0][1:])] if values else []
             shares = number.startswith("share")
+            verdicts = {verdict for _, verdict, *_ in values} or {"not-run"}
             cards.append({"claim": claim, "heading": heading, "words": words, "values": values,
-                          "shares": shares})  # fmt: skip
+                          "shares": shares, "verdicts": verdicts})  # fmt: skip
         return self.show("findings", cards)
 
 
@@ -318,7 +319,7 @@ class ReRun(FactsDirective):
 
     def run(self) -> list[nodes.Node]:
         papers = {rows[0]["paper"] for rows in self.claims.values()}
-        names = [name for paper, name in PAPERS.items() if paper in papers and "20" in paper]
+        names = [name for paper, name in PAPERS.items() if paper in papers and "(20" in name]
         models = list(dict.fromkeys(model for _, model in self.leading))
         words = f"Re-run here: {listed(names)}"
         return self.sentence(f"{words}; on {listed(models)}." if models else f"{words}.")
@@ -329,10 +330,7 @@ class FirstScreen(FactsDirective):
 
     def run(self) -> list[nodes.Node]:
         view = self.facts.get("first_screen")
-        if not view:
-            return []
-        caption = nodes.paragraph("", view["caption"], classes=["stepper-caption"])
-        return [nodes.raw("", view["html"], format="html"), caption]
+        return self.show("first_screen", view) if view else []
 
 
 class Ledger(FactsDirective):

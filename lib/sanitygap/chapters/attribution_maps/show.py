@@ -55,7 +55,7 @@ def stage_view(study: Study) -> Stepper:
         "measurement.",
         blocks={str(name): place for place, name in reversed(list(enumerate(redrawn, start=1)))},
         told=[
-            f"The network says “{one.predicted}” ({one.probability:.0%})."
+            f"the network says “{one.predicted}” (softmax {one.probability:.2f})."
             for one in steps.itertuples()
         ],
         start=len(steps) // 2,
