@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
+from sanitygap.chapters.attribution_maps.show import stage_view
 from sanitygap.chapters.gap.show_linked import METHODS, SSIM_RANGES, LinkedScores, linked_scores
 from sanitygap.chapters.theorem_1 import show as theorem_1
 from sanitygap.chapters.theorem_2 import show as theorem_2
 from sanitygap.figures.methods import label
 from sanitygap.figures.simulator import Simulator
 from sanitygap.reductions import REDUCTIONS
+from sanitygap.runs import Study
 from sanitygap.theory.theorem_1 import PatchMoments, bound, ssim
 from sanitygap.theory.theorem_2 import Activations, claimed_probabilities, exact_probabilities
 from tests.book.toy import CHECKOUT
@@ -227,6 +229,38 @@ def test_a_method_lights_up_everywhere(browser: Any, linked: LinkedScores) -> No
             assert page.evaluate(lit) == 4, "a point, two ranks and their line"
         page.locator(".badge").first.dispatch_event("pointerenter")
         assert label(METHODS[0]) in page.locator(".linked-says p").last.inner_text()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_first_screen_plays_a_recorded_run(browser: Any) -> None:
+    study = Study(run="reference-squeezenet1_1", root=CHECKOUT)
+    table = study.table("stage-maps")
+    numbers = table.pivot(index="step", columns="method", values="ssim")
+    names = table.drop_duplicates("step")["predicted"].tolist()
+    view = stage_view(study)
+    with alone(browser, view.html(), "stepper.js") as page:
+        slider, play = page.get_by_role("slider"), page.get_by_role("button", name="Play")
+        values, grey = page.locator(".stepper-value"), page.locator(".stepper-blocks .is-redrawn")
+        assert slider.input_value() == str(len(names) // 2)
+        assert page.locator(".stepper select").count() == 0
+        slider.focus()
+        page.keyboard.press("Home")
+        for step, predicted in enumerate(names):
+            assert page.locator(".stepper output").inner_text().count(f"“{predicted}”") == 1
+            assert grey.count() == step
+            shown = [f"SSIM {numbers.loc[step, name]:.3f}" for name in view.methods]
+            assert values.all_inner_texts() == shown
+            page.keyboard.press("ArrowRight")
+        page.clock.install()
+        play.click()
+        assert slider.input_value() == "0", "it begins again at the end"
+        for step in (1, 2):
+            page.clock.run_for(900)
+            assert slider.input_value() == str(step)
+        page.get_by_role("button", name="Stop").press("Enter")
+        page.clock.run_for(3000)
+        assert slider.input_value() == "2"
+        assert page.locator("datalist option").count() == len(names)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 

@@ -35,16 +35,17 @@ def stage_view(study: Study) -> Stepper:
     }
     panels = [Panel("photograph", {EVERY_METHOD: [picture]})]
     for name in methods:
+        words = label(name).removesuffix(" (control)")
         panels += [
-            Panel(f"{label(name)}, trained", {EVERY_METHOD: maps[name][:1]}),
-            Panel(f"{label(name)}, now", {EVERY_METHOD: maps[name]}, column=name),
+            Panel(f"{words}, trained", {EVERY_METHOD: maps[name][:1]}),
+            Panel(f"{words}, now", {EVERY_METHOD: maps[name]}, column=name),
         ]
     redrawn = steps["stage"][1:]
     numbers = table.pivot(index="step", columns="method", values="ssim")[methods]
     ends = ", ".join(f"{label(name)} {numbers[name].iloc[-1]:.2f}" for name in methods)
     return Stepper(
         step="redrawn blocks",
-        frames=["trained", *(f"redrawn from the top down to {name}" for name in redrawn)],
+        frames=["Trained", *(f"Redrawn from the top down to {name}" for name in redrawn)],
         panels=panels,
         values={"SSIM": numbers},
         alt=f"Maps of a photograph by {listed([label(name) for name in methods])} as "
