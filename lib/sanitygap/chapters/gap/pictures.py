@@ -1,7 +1,5 @@
 """Both tests of several runs, linked, with maps that are computed as the page is executed."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
@@ -19,7 +17,7 @@ from sanitygap.runs import Study
 HEIGHT, POINTS = 36, 8
 
 
-def thumbnails(study: Study) -> tuple[dict[str, Sequence[np.ndarray]], str]:
+def thumbnails(study: Study) -> tuple[dict[str, list[np.ndarray]], str]:
     """Maps of one photograph by the network of a run, each reduction; and what it shows."""
     model, images = study.model, show.pictured_images(study)[:1]
     inputs = model.prepare([images.open(0)])

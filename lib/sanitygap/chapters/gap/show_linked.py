@@ -1,6 +1,6 @@
 """Both scores of every method, linked: a reader changes the choices and sees orders flip."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +43,7 @@ class LinkedScores(Interactive):
     """
 
     scores: pd.DataFrame
-    maps: dict[str, Sequence[np.ndarray]]
+    maps: Mapping[str, Sequence[np.ndarray]]
     photograph: str
     caption: str
 
