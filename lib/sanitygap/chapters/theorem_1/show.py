@@ -192,11 +192,12 @@ def simulator() -> Simulator:
         "theorem-1", CONTROLS, PRESETS, pd.DataFrame(rows),
         "Two patches with a choice of correlation, spreads, means, pixels and range: their SSIM, "
         "the bound of Theorem 1 and a histogram over drawn pairs.",
-        "Two patches of normal pixels. A spread is a standard deviation. Left: one pair, red above "
-        "zero and blue below. Centre: SSIM against the correlation; dotted, plus and minus the "
-        "bound. Right: SSIM of drawn pairs, dashed that of the moments. Choose free variances and "
-        "the patches are compared with uncorrelated ones whose spreads are held: the theorem says "
-        "nothing of that pair. Nothing here comes from a network.",
+        "Two patches of normal pixels. A spread is a standard deviation. The first pair is red "
+        "above zero and blue below. SSIM of the moments stands against the correlation, between "
+        "dotted lines at plus and minus the bound. The histogram shows SSIM of drawn pairs; "
+        "dotted, that of the moments. If the variances are free, the patches are compared with "
+        "uncorrelated ones whose spreads are held, drawn dashed: the theorem says nothing of "
+        "such a pair. Nothing here comes from a network.",
     )  # fmt: skip
 
 

@@ -153,10 +153,11 @@ def simulator() -> Simulator:
         "Neurons with random weights and a choice of the ratio K, both set sizes and the law of "
         "the weights: a cloud with the wedge where small activations win, and their frequency "
         "beside the tail.",
-        "Each small activation is 1, each large one K. Left: one point a neuron; in the shaded "
-        "wedge the small sum S reaches a positive large sum L, marked by a cross. Right: the share "
-        "of such neurons, with its 95 % interval, beside the tail of Theorem 2; dashed, the exact "
-        "value for normal weights. Conditional: among neurons with L > 0. Joint: among all. "
+        "Each small activation is 1, each large one K. In the cloud a point is a neuron; in the "
+        "shaded wedge the small sum S reaches a positive large sum L, marked by a cross. The bars "
+        "are the share of such neurons, with its 95 % interval, and the tail of Theorem 2; dotted, "
+        "the exact value for normal weights. Conditional: among neurons with L > 0. Joint: among "
+        "all. "
         "Nothing here comes from a network.",
     )  # fmt: skip
 
