@@ -8,9 +8,10 @@ from sklearn.covariance import LedoitWolf
 
 from sanitygap import table as room
 from sanitygap.attribution import attribute
-from sanitygap.chapters.attribution_maps.measure import METHODS
+from sanitygap.chapters.attribution_maps.measure import METHODS, unpacked
 from sanitygap.chapters.attribution_maps.show import relevance_sums
 from sanitygap.chapters.occlusion.measure import respond
+from sanitygap.randomization import RandomTwin
 from sanitygap.table import PROFILES, Context
 from sanitygap.tables import TABLES
 from tests.tables import measure, tiny_context
@@ -25,6 +26,7 @@ SMALL = {
     "activated-regions": {"others": 2},
     "map-properties": {"path_steps": 2, "noisy_copies": 2},
     "relevance-flow": {},
+    "stage-maps": {"methods": ("gradient", "noise"), "side": 8},
 }
 
 
@@ -130,6 +132,25 @@ def test_the_null_uses_the_next_images_of_the_set(seven):
 @pytest.fixture(scope="module")
 def three(folder):
     return tiny_context(folder, 3)
+
+
+def test_stored_maps_are_those_of_the_redrawn_network(three):
+    frame = measure("stage-maps", three, methods=("gradient",), side=8, max_images=2)
+    last = frame[frame["step"] == frame["step"].max()].reset_index(drop=True)
+    batch, stages = three.batch((0, 1)), three.model.stages
+    with RandomTwin(three.model, 0).redrawn(stages):
+        maps = attribute(three.model, batch.inputs, batch.targets, ["gradient"], batch.keys)
+        says = three.model.module(batch.inputs).detach().softmax(1).max(1)
+    assert list(last["stage"]) == [stages[-1].name] * 2
+    assert list(last["predicted"]) == [three.model.class_name(int(one)) for one in says.indices]
+    np.testing.assert_allclose(last["probability"], says.values, rtol=1e-4)
+    side = maps["gradient"].shape[-1] // 8
+    for text, values in zip(last["map"], maps["gradient"].double(), strict=True):
+        small = values.reshape(8, side, 8, side).mean((1, 3)).numpy()
+        limit = np.quantile(np.abs(small), 0.995)
+        np.testing.assert_allclose(unpacked(text), np.clip(small / limit, -1, 1), atol=0.005)
+    first = frame[frame["step"] == 0]
+    np.testing.assert_allclose(first["ssim"], 1, atol=1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -1,18 +1,6 @@
 // Views that readers step through. Without this script each is its pictures and its tables.
 (() => {
-  const svgNames = "http://www.w3.org/2000/svg";
-
-  const element = (name, properties = {}, ...children) => {
-    const made = Object.assign(document.createElement(name), properties);
-    made.append(...children);
-    return made;
-  };
-
-  const drawing = (name, attributes = {}) => {
-    const made = document.createElementNS(svgNames, name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    return made;
-  };
+  const { element, drawing } = window.sanitygap;
 
   // The tables are the only source of names and numbers. A gallery has tables for each image and
   // order; any other view has those of one series.
@@ -161,6 +149,8 @@
     }
   };
 
+  let ids = 0;
+
   const enhance = (view) => {
     const series = read(view);
     const regions = view.dataset.regions ? JSON.parse(view.dataset.regions) : null;
@@ -176,7 +166,8 @@
     const orders = different("order");
     const [{ methods, frames }] = series;
     const slider = element("input", { type: "range", min: 0, max: frames.length - 1, step: 1 });
-    slider.value = 0;
+    slider.value = view.dataset.start ?? 0;
+    const sayings = JSON.parse(view.dataset.told ?? "[]");
     const controls = {
       image: select(images),
       method: select(methods.map(({ label }) => label)),
@@ -185,15 +176,22 @@
     };
     const told = element("output");
     told.setAttribute("aria-live", "polite");
+    const ticks = element("datalist", { id: `stepper-ticks-${(ids += 1)}` });
+    const play = element("button", { type: "button", className: "stepper-play" }, "Play");
+    // Where every panel is about one method there is none to choose.
+    const chosen = view.querySelector("img[data-method]:not([data-method=''])") !== null;
     const form = element(
       "form",
       { className: "stepper-controls", autocomplete: "off" },
       ...(several ? [element("label", {}, "Image", controls.image)] : []),
-      element("label", {}, "Method", controls.method),
+      ...(chosen ? [element("label", {}, "Method", controls.method)] : []),
       ...(several ? [element("label", {}, "Order", controls.order)] : []),
       element("label", { className: "stepper-slider" }, view.dataset.step, slider),
+      play,
+      ticks,
       told,
     );
+    slider.setAttribute("list", ticks.id);
 
     if (several) addStill(view.querySelector(".stepper-panel:last-child"));
     const parts = Array.from(view.querySelectorAll(".stepper-panel"), (box) => panel(box, regions));
@@ -201,21 +199,60 @@
       chart(one, regions ? regions.counts : one.frames.map((_, place) => place)),
     );
 
+    const blocks = Array.from(view.querySelectorAll(".stepper-blocks li"));
+    const values = Array.from(view.querySelectorAll("[data-column]"), (box) => {
+      const value = element("b", { className: "stepper-value" });
+      box.querySelector(".stepper-title").append(" ", value);
+      return [methods.findIndex(({ name }) => name === box.dataset.column), value];
+    });
+
+    let playing = 0;
+    const stop = () => {
+      clearInterval(playing);
+      playing = 0;
+      play.textContent = "Play";
+      told.setAttribute("aria-live", "polite");
+    };
+    const advance = () => {
+      const at = Number(slider.value);
+      if (at >= Number(slider.max)) return stop();
+      slider.value = at + 1;
+      slider.dispatchEvent(new Event("input", { bubbles: true }));
+      return at;
+    };
+    play.addEventListener("click", () => {
+      if (playing) return stop();
+      if (slider.value === slider.max) {
+        slider.value = 0;
+        show();
+      }
+      playing = setInterval(advance, 900);
+      play.textContent = "Stop";
+      told.setAttribute("aria-live", "off"); // a reader would be read every frame
+      return playing;
+    });
+
     const show = () => {
       const image = images[controls.image.value];
       const order = orders[controls.order.value];
       const place = series.findIndex((one) => one.image === image && one.order === order);
       const shown = series[place];
       slider.max = shown.frames.length - 1;
+      ticks.replaceChildren(...shown.frames.map((_, tick) => new Option("", tick)));
       const method = Number(controls.method.value);
       const frame = Number(slider.value);
-      const numbers = shown.tables
-        .map(({ title, rows }) => `${title} ${rows[frame][method]}`)
-        .join(", ");
-      slider.setAttribute("aria-valuetext", `${shown.frames[frame]}: ${numbers}`);
-      told.textContent = [image, shown.methods[method].label, `${shown.frames[frame]}: ${numbers}`]
-        .filter(Boolean)
-        .join(", ");
+      const [{ title, rows }] = shown.tables;
+      const numbers = chosen
+        ? shown.tables.map((table) => `${table.title} ${table.rows[frame][method]}`)
+        : shown.methods.map(({ label }, column) => `${label} ${rows[frame][column]}`);
+      const sayingOf = sayings[frame] ? `${sayings[frame]} ` : "";
+      const words = `${shown.frames[frame]}: ${sayingOf}${chosen ? "" : `${title}: `}${numbers.join(", ")}`;
+      slider.setAttribute("aria-valuetext", words);
+      told.textContent = chosen
+        ? [image, shown.methods[method].label, words].filter(Boolean).join(", ")
+        : `${shown.frames[frame]}: ${sayingOf}`;
+      for (const [place, value] of values) value.textContent = `SSIM ${rows[frame][place]}`;
+      for (const block of blocks) block.classList.toggle("is-redrawn", frame >= block.dataset.from);
       for (const part of parts) part(shown, method, frame);
       lines.forEach(({ box }, number) => { box.hidden = number !== place; });
       lines[place].show(method, frame);
@@ -227,7 +264,7 @@
     });
     form.addEventListener("submit", (event) => event.preventDefault());
     view.prepend(form);
-    view.querySelector(".stepper-panels").after(...lines.map(({ box }) => box));
+    if (chosen) view.querySelector(".stepper-panels").after(...lines.map(({ box }) => box));
     view.querySelector("details").open = false;
     view.classList.add("is-live");
     if (several) recall(controls);

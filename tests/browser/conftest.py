@@ -14,6 +14,7 @@ import pytest
 
 from sanitygap.book.site import make_server
 from tests.book.smoke import smoke_site
+from tests.book.toy import CHECKOUT
 from tests.browser.tour import Seen, take
 
 FLAGS = (
@@ -135,6 +136,22 @@ def watch(browser: Any, site: Site) -> Iterator[Callable[..., Watched]]:
     """A function that opens a watched page."""
     with watching(browser, site) as opener:
         yield opener
+
+
+@contextmanager
+def alone(browser: Any, html: str, script: str) -> Iterator[Any]:
+    """A narrow page with one figure and its script; whatever goes wrong on it fails the test."""
+    context, problems = browser.new_context(viewport={"width": 390, "height": 800}), []
+    page, static = context.new_page(), CHECKOUT / "book" / "_static"
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.set_content(html)
+    page.add_style_tag(path=str(static / "book.css"))
+    for name in ("parts.js", script):
+        page.add_script_tag(path=str(static / name))
+    yield page
+    context.close()
+    assert problems == []
 
 
 Tour = Callable[[str], dict[str, Seen]]

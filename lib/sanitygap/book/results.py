@@ -29,8 +29,8 @@ def results(project: Project, run: str) -> dict[str, Any]:
     Returns:
         ``runs`` (:func:`shown_runs`), ``recorded_claims``, ``recorded_tables`` (see
         :mod:`sanitygap.book.results`), ``amendments`` (see
-        :mod:`sanitygap.claims.amendments`), ``changes`` (:func:`changes`) and ``drift``
-        (:func:`drift`).
+        :mod:`sanitygap.claims.amendments`), ``changes`` (:func:`changes`), ``drift``
+        (:func:`drift`) and ``first_screen`` (:func:`first_screen`).
     """
     shown = shown_runs(project, run)
     recorded = [one["name"] for one in shown if one["recorded"]]
@@ -42,7 +42,20 @@ def results(project: Project, run: str) -> dict[str, Any]:
         "amendments": amended_verdicts(load_amendments(), load_earlier()),
         "changes": changes(project.root),
         "drift": drift(project, run),
+        "first_screen": first_screen(project),
     }
+
+
+def first_screen(project: Project) -> dict[str, str]:
+    """``html`` and ``caption`` of the view on the first page, from a recorded run; or nothing."""
+    from sanitygap.chapters.attribution_maps.show import STAGES, stage_view
+    from sanitygap.comparison import recorded_runs
+
+    for study in recorded_runs(project.root):
+        if study.made(STAGES):
+            view = stage_view(study)
+            return {"html": view.html(), "caption": view.caption}
+    return {}
 
 
 def shown_runs(project: Project, run: str) -> list[dict[str, Any]]:

@@ -32,7 +32,7 @@ from sanitygap.book import citation
 from sanitygap.book.site import slug
 from sanitygap.claims import VERDICTS
 from sanitygap.claims.documentary import Substance, standing
-from sanitygap.words import plural
+from sanitygap.words import listed, plural
 
 LEDGER = "book/ledger"
 """The page that holds the ledger."""
@@ -109,13 +109,27 @@ class FactsDirective(SphinxDirective):
             for run, model in pairs
         }
 
-    def show(self, name: str, *values: Any) -> list[nodes.Node]:
+    @cached_property
+    def leading(self) -> dict[tuple[str, str], str]:
+        """:attr:`columns` of recorded runs, and of models that have none."""
+        recorded = {one["name"] for one in self.facts["runs"] if one["recorded"]}
+        models = {model for run, model in self.columns if run in recorded}
+        return {
+            pair: shown
+            for pair, shown in self.columns.items()
+            if pair[0] in recorded or pair[1] not in models
+        }
+
+    def show(
+        self, name: str, *values: Any, columns: Mapping[tuple[str, str], str] | None = None
+    ) -> list[nodes.Node]:
         """Nodes of a macro of ``data/site.html``, which sees these values and what all share."""
         known = {one["name"]: one for one in self.facts["runs"]}
+        heads = self.columns if columns is None else columns
         shared = {
             "claims": self.claims,
             # a head for each column: the model, and below it whose run on how many images
-            "columns": [(m, run_in_words(known.get(run), run)) for run, m in self.columns],
+            "columns": [(m, run_in_words(known.get(run), run)) for run, m in heads],
             "names": self.columns,
             "ledger": self.env.app.builder.get_relative_uri(self.env.docname, LEDGER),
         }
@@ -172,7 +186,7 @@ class Headline(NamedTuple):
 
 
 class Verdicts(FactsDirective):
-    """One row for each line of the body, with one verdict for each run.
+    """One row for each line of the body, with one verdict for each recorded run.
 
     A line is the id of a claim, ``id: words`` to call it by fewer words than the ledger's, or
     ``id, id: words`` for claims that share a row. ``id#part: words`` shows no verdict but the share
@@ -193,14 +207,15 @@ class Verdicts(FactsDirective):
             raise self.error(f"a part is of one claim, not of {', '.join(split[0].claims)}")
         rows = [one for name in names for one in claims[name]]
         waiting = {one["model"] for one in rows if one["model"] and not of_a_run(one)}
-        return self.show("verdicts", [self.headline(line) for line in lines], len(waiting))
+        rows = [self.headline(line) for line in lines]
+        return self.show("verdicts", rows, len(waiting), columns=self.leading)
 
     def headline(self, line: Headline) -> dict[str, Any]:
         """A row: what is claimed, and a cell for each run, or one for all."""
         rows = [one for name in line.claims for one in self.claims[name]]
         on_runs = {
             shown: {one["id"]: one for one in rows if (one["run"], one["model"]) == pair}
-            for pair, shown in self.columns.items()
+            for pair, shown in self.leading.items()
         }
         judged = [found for found in on_runs.values() if found]
         networks = rows[0].get("networks") if len(line.claims) == 1 else None
@@ -246,18 +261,76 @@ class Findings(FactsDirective):
             claim, number, heading, words = (text.strip() for text in line.split("|"))
             if claim not in self.claims:
                 raise self.error(f"no claim {claim} in the ledger")
-            rows = [row for row in self.claims[claim] if number in (row.get("numbers") or {})]
             values = [
-                (self.columns.get((row["run"], row["model"]), row["model"]), row["verdict"],
-                 float(row["numbers"][number]), span(set(row.get("n") or ())))
-                for row in rows
+                (self.leading[pair], row["verdict"], float(row["numbers"][number]),
+                 span(set(row.get("n") or ())))
+                for row in self.claims[claim]
+                if number in (row.get("numbers") or {})
+                and (pair := (row["run"], row["model"])) in self.leading
             ]  # fmt: skip
             if self.claims[claim][0].get("networks"):  # trained for the purpose: one for all runs
                 values = [("", *values[0][1:])] if values else []
             shares = number.startswith("share")
+            verdicts = {verdict for _, verdict, *_ in values} or {"not-run"}
             cards.append({"claim": claim, "heading": heading, "words": words, "values": values,
-                          "shares": shares})  # fmt: skip
+                          "shares": shares, "verdicts": verdicts})  # fmt: skip
         return self.show("findings", cards)
+
+
+class Argument(FactsDirective):
+    """An argument as a map: a tree of ``words | id, id`` whose premises stand below, indented.
+
+    Beside each claim stand the verdicts that it got in recorded runs, each with its networks where
+    they differ.
+    """
+
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        root: list[dict[str, Any]] = []
+        open_: list[tuple[int, list[dict[str, Any]]]] = [(-1, root)]
+        for line in filter(str.strip, self.content):
+            depth = len(line) - len(line.lstrip())
+            words, _, names = line.partition("|")
+            claims = [name.strip() for name in names.split(",") if name.strip()]
+            if unknown := [name for name in claims if name not in self.claims]:
+                raise self.error(f"no claim {', '.join(unknown)} in the ledger")
+            step = {"words": words.strip(), "below": []}
+            step["claims"] = {name: self.verdicts(name) for name in claims}
+            while open_[-1][0] >= depth:
+                open_.pop()
+            open_[-1][1].append(step)
+            open_.append((depth, step["below"]))
+        return self.show("argument", root)
+
+    def verdicts(self, claim: str) -> list[tuple[str, str]]:
+        """The verdicts on a claim, each with the networks that it is about; no names if one."""
+        judged: dict[str, list[str]] = {}
+        for row in self.claims[claim]:
+            if (pair := (row["run"], row["model"])) in self.leading:
+                judged.setdefault(row["verdict"], []).append(self.leading[pair])
+        if len(judged) < 2:
+            return [(verdict, "") for verdict in judged or ["not-run"]]
+        return [(verdict, listed(names)) for verdict, names in judged.items()]
+
+
+class ReRun(FactsDirective):
+    """Which papers are run again, and on which networks."""
+
+    def run(self) -> list[nodes.Node]:
+        papers = {rows[0]["paper"] for rows in self.claims.values()}
+        names = [name for paper, name in PAPERS.items() if paper in papers and "(20" in name]
+        models = list(dict.fromkeys(model for _, model in self.leading))
+        words = f"Re-run here: {listed(names)}"
+        return self.sentence(f"{words}; on {listed(models)}." if models else f"{words}.")
+
+
+class FirstScreen(FactsDirective):
+    """The view on the first page, which readers step through; nothing without a recorded run."""
+
+    def run(self) -> list[nodes.Node]:
+        view = self.facts.get("first_screen")
+        return self.show("first_screen", view) if view else []
 
 
 class Ledger(FactsDirective):

@@ -712,9 +712,15 @@ class Record(Verdict):
         )
 
     def counts(self, run: Path) -> list[int]:
-        """On how many images the tables rest that it was reached from, each number once."""
-        passports = (read_json(run / f"{name}.json") for name in self.tables)
-        return sorted({made["images"] for made in passports if made.get("images")})
+        """On how many images the tables rest that it was reached from, each number once.
+
+        A table about networks trained for the purpose rests on test images of their own.
+        """
+        passports = [read_json(run / f"{name}.json") for name in self.tables]
+        own = [made.get("parameters", {}).get("test_images") for made in passports]
+        return sorted({made.get("images") or n for made, n in zip(passports, own, strict=True)} - {
+            None, 0
+        })  # fmt: skip
 
     def is_sealed(self, run: Path) -> bool:
         """Whether this machine reached it, as it stands, by the criterion as it stands."""

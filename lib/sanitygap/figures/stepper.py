@@ -59,12 +59,14 @@ class Panel:
             that stays. A single entry :data:`EVERY_METHOD` holds for all methods.
         beneath: a picture that the marked regions uncover.
         marks: whether the regions are outlined.
+        column: method whose number in the first table is said beside it.
     """
 
     title: str
     pictures: Mapping[str, Sequence[np.ndarray]]
     beneath: np.ndarray | None = None
     marks: bool = False
+    column: str = ""
 
     def row(self, method: str) -> Sequence[np.ndarray]:
         """The pictures of one method."""
@@ -88,6 +90,9 @@ class Stepper(Interactive):
         alt: what it shows, for those who cannot see it.
         caption: what was computed: model, image, seed, sizes.
         regions: what the panels mark, if anything.
+        blocks: parts of the network, from the input on -> the first frame in which each is redrawn.
+        told: what is said of each frame, if anything.
+        start: the frame that is shown first.
     """
 
     step: str
@@ -97,6 +102,9 @@ class Stepper(Interactive):
     alt: str
     caption: str
     regions: Regions | None = None
+    blocks: Mapping[str, int] | None = None
+    told: Sequence[str] = ()
+    start: int = 0
 
     @property
     def methods(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Pages about where LRP's relevance goes."""
+"""Pages about maps as a network is redrawn, and about where LRP's relevance goes."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,60 @@ from IPython.display import Markdown
 from pandas.io.formats.style import Styler
 
 from sanitygap import show
-from sanitygap.chapters.attribution_maps.measure import INPUT
+from sanitygap.chapters.attribution_maps.measure import INPUT, unpacked
+from sanitygap.figures.maps import map_colors
 from sanitygap.figures.methods import label, styles
 from sanitygap.figures.plate import Plate
+from sanitygap.figures.stepper import EVERY_METHOD, Panel, Stepper
 from sanitygap.runs import Study
 from sanitygap.words import listed, plural
 
 FLOW = "relevance-flow"
+
+STAGES = "stage-maps"
+
+
+def stage_view(study: Study) -> Stepper:
+    """One photograph's maps by a few methods at once, and what the network says, stage by stage."""
+    table = study.table(STAGES)
+    table = table[table["image"] == table["image"].iloc[0]]
+    methods = show.distinct(table["method"])
+    steps = table.drop_duplicates("step").reset_index(drop=True)
+    model, image = study.model, show.pictured_images(study)[:1].open(0)
+    picture = model.preprocessing.to_rgb(model.prepare([image]))[0].permute(1, 2, 0).cpu().numpy()
+    maps = {
+        name: [map_colors(unpacked(text), limit=1.0) for text in own["map"]]
+        for name, own in table.groupby("method", sort=False)
+    }
+    panels = [Panel("photograph", {EVERY_METHOD: [picture]})]
+    for name in methods:
+        words = label(name).removesuffix(" (control)")
+        panels += [
+            Panel(f"{words}, trained", {EVERY_METHOD: maps[name][:1]}),
+            Panel(f"{words}, now", {EVERY_METHOD: maps[name]}, column=name),
+        ]
+    redrawn = steps["stage"][1:]
+    numbers = table.pivot(index="step", columns="method", values="ssim")[methods]
+    ends = ", ".join(f"{label(name)} {numbers[name].iloc[-1]:.2f}" for name in methods)
+    return Stepper(
+        step="redrawn blocks",
+        frames=["Trained", *(f"Redrawn from the top down to {name}" for name in redrawn)],
+        panels=panels,
+        values={"SSIM": numbers},
+        alt=f"Maps of a photograph by {listed([label(name) for name in methods])} as "
+        f"{show.model_of(study)} is redrawn from the top. SSIM at the end: {ends}.",
+        caption=f"Maps of one photograph for the class that the trained {show.model_of(study)} "
+        "predicts, as its blocks get random weights from the top. SSIM is that with the trained "
+        f"network’s map. One image, one seed ({study.settings.seed}): a picture, not a "
+        "measurement.",
+        blocks={str(name): place for place, name in reversed(list(enumerate(redrawn, start=1)))},
+        told=[
+            f"the network says “{one.predicted}” (softmax {one.probability:.2f})."
+            for one in steps.itertuples()
+        ],
+        start=len(steps) // 2,
+    )
+
 
 #: kinds of modules as the table of relevance names them
 KINDS = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,10 +13,12 @@ from sanitygap import show
 from sanitygap.chapters.theorem_1.judge import at_lag
 from sanitygap.figures.methods import label, label_ends, label_points
 from sanitygap.figures.plate import Plate
+from sanitygap.figures.simulator import Control, Simulator
 from sanitygap.figures.theory import REFERENCE, expectations, legend_beside, lines, points
 from sanitygap.runs import Study
 from sanitygap.scores import occlusion_scores, randomization_scores
 from sanitygap.show import distinct, draw_curves, draw_points, legend_below, panel_axes
+from sanitygap.theory.theorem_1 import PatchMoments, bound, ssim
 
 
 @show.shows_several("noise-curve")
@@ -141,6 +144,61 @@ def noise_against_methods(study: Study) -> Styler:
         "Mean SSIM over the steps of top-down randomisation, lowest (best in that test) first. "
         f"{show.about(study, 'randomization')}; 95 % bootstrap intervals over images.",
     )
+
+
+SPREADS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
+
+#: what a reader can set; every value of a slider is listed, so that all have the same ones
+CONTROLS = (
+    Control("correlation", "correlation", [place / 20 for place in range(-20, 21)]),
+    Control("sd_a", "spread of A", SPREADS),
+    Control("sd_b", "spread of B", SPREADS),
+    Control("mean_a", "mean of A", [place / 10 for place in range(-10, 11)]),
+    Control("mean_b", "mean of B", [place / 10 for place in range(-10, 11)]),
+    Control("pixels", "pixels n", [side**2 for side in range(3, 16)]),
+    Control("range", "range L", [0.1, 0.2, 0.5, 1, 2, 5, 10]),
+    Control("variances", "variances", ["fixed", "free"]),
+    Control("held", "spreads held", SPREADS, only="variances=free"),
+)
+
+_UNRELATED: dict[str, Any] = {
+    "correlation": 0.0, "sd_a": 0.3, "sd_b": 0.3, "mean_a": 0.2, "mean_b": 0.2, "pixels": 49,
+    "range": 1, "variances": "fixed", "held": 0.02,
+}  # fmt: skip
+
+PRESETS = {
+    "unrelated patches": _UNRELATED,
+    "patches that have much in common": _UNRELATED | {"correlation": 0.8},
+    "one patch is the other, sign flipped": _UNRELATED | {"correlation": -1.0, "mean_b": -0.2},
+    "unrelated, nearly flat patches": _UNRELATED | {"sd_a": 0.02, "sd_b": 0.02},
+    "counterexample: only the means are fixed": _UNRELATED
+    | {"correlation": 0.05, "variances": "free"},
+}
+
+
+def simulator() -> Simulator:
+    """Two patches to play with, and what Theorem 1 says of them."""
+    rows = []
+    for name, at in PRESETS.items():
+        sd_a, sd_b, scale = at["sd_a"], at["sd_b"], at["range"]
+        covariance = at["correlation"] * sd_a * sd_b
+        moments = PatchMoments(at["mean_a"], at["mean_b"], sd_a**2, sd_b**2, covariance)
+        values = {"SSIM": ssim(moments, scale), "bound": bound(sd_a**2, sd_b**2, scale)}
+        rows += [
+            {"setting": name, "quantity": key, "estimate": float(value)}
+            for key, value in values.items()
+        ]
+    return Simulator(
+        "theorem-1", CONTROLS, PRESETS, pd.DataFrame(rows),
+        "Two patches with a choice of correlation, spreads, means, pixels and range: their SSIM, "
+        "the bound of Theorem 1 and a histogram over drawn pairs.",
+        "Two patches of normal pixels. A spread is a standard deviation. The first pair is red "
+        "above zero and blue below. SSIM of the moments stands against the correlation, between "
+        "dotted lines at plus and minus the bound. The histogram shows SSIM of drawn pairs; "
+        "dotted, that of the moments. If the variances are free, the patches are compared with "
+        "uncorrelated ones whose spreads are held, drawn dashed: the theorem says nothing of "
+        "such a pair. Nothing here comes from a network.",
+    )  # fmt: skip
 
 
 def ssim_against_covariance(grid: pd.DataFrame) -> Figure:

@@ -1,6 +1,7 @@
 """Theorem 2 in figures: formal statements, activations of real networks, and where maps stay."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,12 @@ from pandas.io.formats.style import Styler
 from sanitygap import show
 from sanitygap.chapters.theorem_2.judge import PAIRS, concentration, frequencies, own_activity
 from sanitygap.figures.plate import Plate
+from sanitygap.figures.simulator import Control, Simulator
 from sanitygap.figures.theory import COLORS, REFERENCE, lines, points, styles
 from sanitygap.runs import Study
 from sanitygap.show import bar_lengths, distinct, legend_below, panel_axes
 from sanitygap.statements import Draw, _intervals, described
+from sanitygap.theory.theorem_2 import Activations, claimed_probabilities, exact_probabilities
 
 TABLE = "activated-regions"
 
@@ -108,6 +111,55 @@ def measured_overtaking(study: Study) -> Styler:
         "paper's rule covers, those whose small activations are zeros in every image, and those "
         f"whose mean frequency exceeds the mean bound. {words}.",
     )
+
+
+SIZES = (1, 2, 3, 5, 10, 20, 50, 100)
+
+CONTROLS = (
+    Control("ratio", "ratio K", [1, 1.5, 2, 3, 4, 5, 7, 10, 15, 20]),
+    Control("n_small", "small ones", SIZES),
+    Control("n_large", "large ones", SIZES),
+    Control("weights", "law of the weights", ["normal", "uniform", "Laplace", "Student t1"]),
+    Control("event", "event", ["conditional", "joint"]),
+)
+
+_EQUAL: dict[str, Any] = {
+    "ratio": 3, "n_small": 20, "n_large": 20, "weights": "normal", "event": "conditional",
+}  # fmt: skip
+
+PRESETS = {
+    "as many small as large ones": _EQUAL,
+    "large ones are ten times as large": _EQUAL | {"ratio": 10},
+    "many small ones against a few large": _EQUAL | {"n_small": 100, "n_large": 1},
+    "the joint event, as printed": _EQUAL | {"event": "joint"},
+    "weights without a finite variance": _EQUAL | {"n_small": 100, "weights": "Student t1"},
+}
+
+
+def simulator() -> Simulator:
+    """Neurons with random weights to play with, and what Theorem 2 says of them."""
+    rows = []
+    for name, at in PRESETS.items():
+        case = Activations.constant(at["n_small"], at["n_large"], at["ratio"])
+        values = {
+            "arctan tail": claimed_probabilities(case)[at["event"]],
+            "exact for normal weights": exact_probabilities(case)[at["event"]],
+        }
+        rows += [
+            {"setting": name, "quantity": key, "estimate": value} for key, value in values.items()
+        ]
+    return Simulator(
+        "theorem-2", CONTROLS, PRESETS, pd.DataFrame(rows),
+        "Neurons with random weights and a choice of the ratio K, both set sizes and the law of "
+        "the weights: a cloud with the wedge where small activations win, and their frequency "
+        "beside the tail.",
+        "Each small activation is 1, each large one K. In the cloud a point is a neuron; in the "
+        "shaded wedge the small sum S reaches a positive large sum L, marked by a cross. The bars "
+        "are the share of such neurons, with its 95 % interval, and the tail of Theorem 2; dotted, "
+        "the exact value for normal weights. Conditional: among neurons with L > 0. Joint: among "
+        "all. "
+        "Nothing here comes from a network.",
+    )  # fmt: skip
 
 
 def random_neurons(table: pd.DataFrame) -> Figure:
