@@ -64,7 +64,7 @@ def curve_rows(
     by=["methods"],
     smoke={"methods": CORE_METHODS, "path_steps": 2, "noisy_copies": 2, "regions": 3, "every": 3},
     quick={
-        "methods": CORE_METHODS, "path_steps": 8, "noisy_copies": 8, "patches": (15,), "every": 2,
+        "methods": CORE_METHODS, "path_steps": 5, "noisy_copies": 5, "patches": (15,), "every": 3,
     },
 )  # fmt: skip
 def occlusion_test(

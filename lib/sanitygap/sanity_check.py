@@ -28,7 +28,7 @@ ALL_METHODS = (
     "randomization",
     by=["seeds", "methods"],
     smoke={"methods": CORE_METHODS, "n_steps": 2, "path_steps": 2, "noisy_copies": 2},
-    quick={"methods": CORE_METHODS, "n_steps": 5, "path_steps": 8, "noisy_copies": 8},
+    quick={"methods": CORE_METHODS, "n_steps": 5, "path_steps": 5, "noisy_copies": 5},
 )
 def randomization_test(
     batch: Batch,
@@ -114,7 +114,7 @@ table(
     by=["seeds", "methods"],
     # the same steps as the table randomization has in that profile
     smoke={"methods": SHORT_METHODS, "seeds": (1,), "n_steps": 2, "max_images": 2},
-    quick={"methods": SHORT_METHODS, "seeds": (1, 2), "n_steps": 5, "max_images": 4},
+    quick={"methods": SHORT_METHODS, "seeds": (1, 2), "n_steps": 3, "max_images": 3},
     full={"methods": REDRAWN_METHODS, "seeds": SEEDS, "max_images": 100},
 )(randomization_test)
 

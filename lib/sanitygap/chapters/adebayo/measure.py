@@ -164,7 +164,7 @@ EPOCHS: dict[Architecture, int] = {"MLP": 6, "CNN": 3}
         "choices": (CHOICES[0], CHOICES[1], CHOICES[-1]),
     },
     quick={
-        "data": ("digits",), "shrink": 4, "epochs": 6, "seeds": (0, 1), "test_images": 20,
+        "data": ("digits",), "shrink": 4, "epochs": 6, "seeds": (0, 1), "test_images": 10,
         "path_steps": 5, "noisy_copies": 5,
     },
 )  # fmt: skip

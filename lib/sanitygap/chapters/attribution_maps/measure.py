@@ -37,7 +37,7 @@ def kind(module: nn.Module) -> str:
     own=False,
     by=["methods"],
     smoke={"max_images": 1},
-    quick={"max_images": 4},
+    quick={"max_images": 2},
     full={"max_images": 50},
 )
 def relevance_flow(batch: Batch, methods: Sequence[str] = METHODS) -> Iterator[pd.DataFrame]:

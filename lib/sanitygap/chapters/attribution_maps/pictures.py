@@ -270,7 +270,7 @@ EXAMPLES = {"smoke": (2, 2), "quick": (3, 8), "full": (4, 16)}
 
 
 #: profile -> redrawn stages (None: all of them), and points of sampling methods, of one photograph
-STAGES: dict[str, tuple[int | None, int]] = {"smoke": (2, 1), "quick": (8, 4), "full": (None, 8)}
+STAGES: dict[str, tuple[int | None, int]] = {"smoke": (2, 1), "quick": (5, 3), "full": (None, 8)}
 
 
 #: redrawn networks that are shown side by side
@@ -344,7 +344,7 @@ def stage_plate(study: Study, shown: ExampleMaps) -> Plate:
 
 
 #: profile -> photographs, steps of each order, and points of sampling methods, of the gallery
-GALLERIES = {"smoke": (2, 2, 1), "quick": (3, 5, 4), "full": (3, 5, 4)}
+GALLERIES = {"smoke": (2, 2, 1), "quick": (2, 4, 3), "full": (3, 5, 4)}
 
 
 #: what the slider of the gallery says about the stage that a step redraws

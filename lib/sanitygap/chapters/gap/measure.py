@@ -24,15 +24,15 @@ from sanitygap.table import Batch, Context, Piece, cut_by, table
 table(
     "occlusion-specifications",
     cut=cut_occlusion,
-    smoke={"path_steps": 2, "every": 30, "patches": (15,), "level_images": 1},
-    quick={"path_steps": 8, "every": 10, "patches": (15,), "level_images": 4},
+    smoke={"path_steps": 2, "every": 15, "patches": (15,), "level_images": 1},
+    quick={"path_steps": 4, "every": 10, "patches": (15,), "level_images": 2},
 )(occlusion_specifications)
 
 table(
     "randomization-specifications",
     cut=cut_randomization,
     smoke={"path_steps": 2, "n_steps": 2, "level_images": 1},
-    quick={"path_steps": 8, "n_steps": 3, "level_images": 4},
+    quick={"path_steps": 4, "n_steps": 2, "level_images": 2},
     full={"seeds": (0, 1, 2, 3, 4)},
 )(randomization_specifications)
 
@@ -134,7 +134,7 @@ def _places(context: Context, limit: int | None) -> range:
         "path_steps": 2,
         "noisy_copies": 2,
     },
-    quick={"path_steps": 2, "noisy_copies": 2, "max_images": 6},
+    quick={"path_steps": 2, "noisy_copies": 2, "max_images": 4},
     full={"max_images": 100},
     everything=True,
 )

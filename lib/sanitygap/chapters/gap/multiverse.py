@@ -76,10 +76,9 @@ class Scores:
         Returns:
             One column a method; empty if the table does not hold one of them.
         """
-        rows = self.values
-        if key["images"] == "correct":
-            rows = rows[self.correct.reindex(rows.index).fillna(False).astype(bool)]
-        columns, further = {}, [key[str(name)] for name in rows.columns.names[3:]]
+        # NumPy, since this is asked thousands of times
+        columns = self.values.columns
+        further, places = [key[str(name)] for name in columns.names[3:]], []
         for method in methods:
             lrp = method.startswith("lrp-")
             name = f"{method}@biases" if lrp and key["biases"] == "in" else method
@@ -87,10 +86,15 @@ class Scores:
             start = key["start"] if lrp and key["reduction"] == "signed" else "one"
             reduction = key["reduction"] if method != "noise" else "signed"
             levels = (name, start, reduction, *further)
-            if levels not in rows.columns:
+            if levels not in columns:
                 return pd.DataFrame()
-            columns[method] = rows[levels]
-        return pd.DataFrame(columns).dropna()
+            places.append(columns.get_loc(levels))
+        scores = self.values.to_numpy()[:, places]
+        complete = ~np.isnan(scores).any(axis=1)
+        if key["images"] == "correct":
+            correct = self.correct.reindex(self.values.index)
+            complete &= correct.fillna(False).to_numpy(bool)
+        return pd.DataFrame(scores[complete], self.values.index[complete], list(methods))
 
 
 def occlusion_scores(table: pd.DataFrame) -> Scores:

@@ -280,7 +280,7 @@ NOISE = 0.15
     "irrelevance",
     by=["shares"],
     smoke={"redraws": 2, "shares": (3 / 8,), "max_images": 2},
-    quick={"max_images": 4},
+    quick={"max_images": 3},
 )
 def preserved_irrelevance(
     batch: Batch, method: str = METHOD, shares: Sequence[float] = KEPT, redraws: PositiveInt = 5
@@ -422,7 +422,7 @@ def _cut(context: Context, arguments: Mapping[str, Any]) -> Iterator[Piece]:
     "limited-change",
     cut=_cut,
     smoke={"redraws": 2, "path_steps": 2, "noisy_copies": 2},
-    quick={"redraws": 5, "path_steps": 8, "noisy_copies": 8, "max_images": 6},
+    quick={"redraws": 5, "path_steps": 5, "noisy_copies": 5, "max_images": 6},
     modelled=False,
 )
 def limited_change(

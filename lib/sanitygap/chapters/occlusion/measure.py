@@ -70,8 +70,8 @@ REPLACEMENTS: dict[str, Replacement] = {
 
 @table(
     "greedy-occlusion",
-    smoke={"patch": 30, "regions": 1, "max_images": 2},
-    quick={"regions": 2, "max_images": 2},
+    smoke={"regions": 1, "max_images": 2},
+    quick={"regions": 1, "max_images": 2},
     full={"max_images": 10},
 )
 def greedy_occlusion(
@@ -104,7 +104,7 @@ RANKED = (
     "occlusion-replacements",
     by=["methods"],
     smoke={"methods": ("gradient", "guided-backprop", "lrp-epsilon-plus", "noise"), "every": 30},
-    quick={"path_steps": 4, "every": 30, "max_images": 8},
+    quick={"path_steps": 4, "every": 30, "max_images": 5},
 )
 def occlusion_replacements(
     batch: Batch,

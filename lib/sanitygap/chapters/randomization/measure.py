@@ -324,7 +324,7 @@ def _state(after: list[dict[str, Tensor]], names: Sequence[str]) -> str:
     "initializations",
     by=["methods"],
     smoke={"methods": ONE_PASS, "n_steps": 1, "max_images": 2},
-    quick={"methods": FAMILIES, "n_steps": 2, "path_steps": 4, "max_images": 4},
+    quick={"methods": FAMILIES, "n_steps": 2, "path_steps": 4, "max_images": 2},
     full={"methods": FIGURE_2},
 )
 def initializations(
@@ -461,7 +461,7 @@ DRAWS = ("a seed for each layer", "one seed for all layers")
 @table(
     "mprt-variants",
     smoke={"methods": SHORT, "n_steps": 1, "copies": 1, "max_images": 2},
-    quick={"n_steps": 4, "copies": 2, "max_images": 3},
+    quick={"n_steps": 3, "copies": 2, "max_images": 2},
     full={"max_images": 100},
 )
 def mprt_variants(
@@ -539,8 +539,8 @@ TASK_METHODS = (
         "path_steps": 2, "noisy_copies": 2,
     },
     quick={
-        "networks": 2, "epochs": 4, "examples_to_train": 1000, "examples_to_test": 40,
-        "path_steps": 5, "noisy_copies": 5,
+        "networks": 2, "epochs": 4, "examples_to_train": 1000, "examples_to_test": 20,
+        "path_steps": 3, "noisy_copies": 3,
     },
 )  # fmt: skip
 def task_dependence(

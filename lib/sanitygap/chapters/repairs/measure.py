@@ -101,7 +101,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
         "methods": SMOKE_METHODS, "n_steps": 2, "thresholds": (0.0, 0.5), "redraws": 1,
         "max_images": 2,
     },
-    quick={"methods": QUICK_METHODS, "n_steps": 3, "redraws": 1, "max_images": 4},
+    quick={"methods": QUICK_METHODS, "n_steps": 3, "redraws": 1, "max_images": 3},
     full={"max_images": 100},
 )  # fmt: skip
 def restricted_test(
@@ -222,7 +222,7 @@ def mean_where(local: Tensor, masks: Sequence[Tensor]) -> list[tuple[Tensor, Ten
     "outlook-baseline",
     by=["methods"],
     smoke={"methods": SMOKE_METHODS, "blocks": 1, "redraws": 1, "max_images": 2},
-    quick={"methods": QUICK_METHODS, "blocks": 2, "redraws": 1, "max_images": 4},
+    quick={"methods": QUICK_METHODS, "blocks": 2, "redraws": 1, "max_images": 3},
     full={"max_images": 100},
 )
 def residual_test(

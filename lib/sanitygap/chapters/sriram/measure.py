@@ -89,7 +89,7 @@ table(
     "ipr-test",
     by=["seeds", "methods"],
     smoke={"n_steps": 1, "path_steps": 1, "lime_samples": 4, "max_images": 2},
-    quick={"n_steps": 2, "path_steps": 4, "lime_samples": 16, "max_images": 4},
+    quick={"n_steps": 2, "path_steps": 3, "lime_samples": 12, "max_images": 3},
 )(ipr_test)
 
 table(

@@ -79,7 +79,7 @@ table(
     "noise-curve",
     by=["methods"],
     smoke={"n_steps": 1, "amounts": (0.0, 4.0), "regions": 2, "max_images": 2},
-    quick={"n_steps": 2, "amounts": (0.0, 1.0, 4.0, 16.0), "regions": 10, "max_images": 4},
+    quick={"n_steps": 2, "amounts": (0.0, 1.0, 4.0, 16.0), "regions": 10, "max_images": 3},
     full={"max_images": 100},
 )
 def noise_curve(
@@ -144,7 +144,7 @@ def noise_curve(
     "autocorrelation",
     by=["methods"],
     smoke={"path_steps": 2, "noisy_copies": 2, "max_images": 2},
-    quick={"path_steps": 4, "noisy_copies": 4, "max_images": 6},
+    quick={"path_steps": 4, "noisy_copies": 4, "max_images": 4},
     full={"max_images": 100},
 )
 def autocorrelation_of_maps(
@@ -209,7 +209,7 @@ Level = Annotated[float, Field(gt=0)]
     "nearby-inputs",
     by=["methods"],
     smoke={"levels": (0.01,), "path_steps": 2, "noisy_copies": 2, "max_images": 2},
-    quick={"levels": (0.01,), "path_steps": 4, "noisy_copies": 4, "max_images": 6},
+    quick={"levels": (0.01,), "path_steps": 4, "noisy_copies": 4, "max_images": 4},
     full={"max_images": 100},
 )
 def nearby_inputs(

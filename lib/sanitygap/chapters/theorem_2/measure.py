@@ -125,7 +125,7 @@ METHODS = (
     "activated-regions",
     cut=whole_batches,
     smoke={"n_steps": 3, "redraws": 1},
-    quick={"n_steps": 4, "redraws": 1, "max_images": 8},
+    quick={"n_steps": 4, "redraws": 1, "max_images": 4},
     full={"max_images": 100},
     everything=True,
 )
@@ -379,7 +379,7 @@ def activation_sparsity(batch: Batch) -> pd.DataFrame:
     return _named(activations.sparsity(module, batch.inputs, layers), batch.names)
 
 
-@table("positive-evidence", quick={"max_images": 6}, full={"max_images": 100})
+@table("positive-evidence", quick={"max_images": 3}, full={"max_images": 100})
 def positive_evidence(batch: Batch) -> Iterator[pd.DataFrame]:
     """Sums of maps beside the logit they explain, before and after randomisation.
 

@@ -24,8 +24,9 @@ SETTINGS = {"methods": COMPARED}
 table(
     "yours-occlusion",
     cut=cut_occlusion,
-    smoke=SETTINGS | {"path_steps": 2, "every": 30, "patches": (15,), "level_images": 1},
-    quick=SETTINGS | {"path_steps": 8, "every": 10, "patches": (15,), "level_images": 10},
+    smoke=SETTINGS | {"path_steps": 2, "every": 15, "patches": (15,), "level_images": 1},
+    quick=SETTINGS
+    | {"path_steps": 8, "every": 10, "patches": (15,), "level_images": 10, "max_images": 5},
     full=SETTINGS,
 )(occlusion_specifications)
 
@@ -33,7 +34,7 @@ table(
     "yours-randomization",
     cut=cut_randomization,
     smoke=SETTINGS | {"path_steps": 2, "n_steps": 2, "level_images": 1},
-    quick=SETTINGS | {"path_steps": 8, "n_steps": 4, "level_images": 10},
+    quick=SETTINGS | {"path_steps": 8, "n_steps": 4, "level_images": 10, "max_images": 5},
     full=SETTINGS,
 )(randomization_specifications)
 

@@ -14,8 +14,9 @@ def parts_of(study: Study) -> tuple[list[tuple[str, str, Any]], str]:
     Returns:
         Its parts, see :func:`sanitygap.book.report.write_report`, and the paragraph on methods.
     """
-    for name in (OCCLUSION, RANDOMIZATION, "yours-maps"):
-        study.table(name)
+    for name in (OCCLUSION, RANDOMIZATION):
+        study.table(name, max_images=len(study.images))
+    study.table("yours-maps")
     parts = [
         ("findings", "What was found", show.findings(study)),
         ("gap", "Both tests in one plane", show.gap_plate(study)),
