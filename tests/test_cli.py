@@ -123,17 +123,6 @@ def test_check_model_lists_what_failed(sanitygap_, factory, check):
     assert err == (f"sanitygap: {len(failed)} of {total} checks failed: {'; '.join(failed)}\n")
 
 
-def test_compute_tells_what_is_missing(compute, sanitygap_, root):
-    status, out, _ = compute("--run", "shard-1", "--shard", "1/2", "--n-images", "12")
-    assert (status, out) == (0, "randomization: 2 parts missing\n")
-    status, out, _ = compute("--run", "shard-2", "--shard", "2/2", "--n-images", "12")
-    assert (status, out) == (0, "randomization: 2 parts missing\n")
-    assert sanitygap_("join", "shard-1", "shard-2")[:2] == (0, "2 parts joined\n")
-    status, out, _ = compute("--run", "shard-1", "--n-images", "12")
-    assert (status, out) == (0, "randomization: complete\n")
-    assert (root / "data/runs/shard-1/randomization.parquet").is_file()
-
-
 def test_record_and_verify(compute, sanitygap_, refused, root):
     assert compute("--n-images", "8", "--run", "first")[0] == 0
     assert sanitygap_("record", "first", "reference") == (0, "data/runs/reference\n", "")
@@ -195,7 +184,7 @@ def test_help(sanitygap_):
     verbs = [command.name or command.callback.__name__ for command in cli.app.registered_commands]
     assert set(verbs) >= {
         "execute", "build", "models", "methods", "images", "check-model", "fetch", "claims",
-        "verify", "serve", "compute", "join", "record", "judge", "features",
+        "verify", "serve", "compute", "record", "judge", "features",
     }  # fmt: skip
     for arguments in ([], ["--help"], *([verb, "--help"] for verb in verbs)):
         status, out, err = sanitygap_(*arguments)

@@ -140,7 +140,7 @@ def test_other_weights_of_the_same_network_are_another_thing(study, tmp_path, wr
     with pytest.raises(UsageError, match="is about other weights of"):
         second.table("randomization", **PARAMETERS)
     with pytest.raises(UsageError, match="is about other weights of"):
-        second.compute("occlusion")
+        second.table("occlusion")
     written.clear()
     elsewhere = study("other", model=f"{TINY}@{tmp_path / '2.pth'}")
     table = elsewhere.table("randomization", **PARAMETERS)
@@ -233,34 +233,6 @@ def test_a_failed_write_leaves_no_trace(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["text.json"]
 
 
-# --- shards --------------------------------------------------------------------------------------
-
-
-def test_shards_join_to_the_whole(study, written):
-    whole = study("whole").table("randomization", **PARAMETERS)
-    written.clear()
-    missing = [
-        study(f"shard-{i}", shard=f"{i}/3").compute("randomization", **PARAMETERS)
-        for i in (1, 2, 3)
-    ]
-    assert missing == [6, 6, 6]
-    assert len(written) == len({path.name for path in written}) == 9
-    with pytest.raises(UsageError, match="6 of 9 parts of 'randomization' belong to other shards"):
-        study("shard-1", shard="1/3").table("randomization", **PARAMETERS)
-    written.clear()
-    assert archive.join("joined", ["shard-1", "shard-2", "shard-3"]) == 9
-    assert archive.join("joined", ["shard-2"]) == 0
-    assert study("joined").compute("randomization", **PARAMETERS) == 0
-    assert same(study("joined").table("randomization", **PARAMETERS), whole)
-    assert written == [], "joining computes nothing"
-
-
-@pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/", "/3", "a/b", "-1/3", "1/3/5", "²/3", ""])
-def test_bad_shards(study, text):
-    with pytest.raises(UsageError, match="a shard is written like 2/4"):
-        study(shard=text)
-
-
 # --- recorded ------------------------------------------------------------------------------------
 
 
@@ -300,12 +272,8 @@ def test_a_recorded_run_is_never_changed(recorded):
         study.table("randomization", n_steps=3)
     with pytest.raises(UsageError, match="with order = 'top-down', not 'bottom-up'"):
         study.table("randomization", order="bottom-up")
-    with pytest.raises(UsageError, match="never recomputed"):
-        study.compute("randomization")
     with pytest.raises(UsageError, match="never started over"):
         archive.discard("reference-tiny")
-    with pytest.raises(UsageError, match="receives no parts"):
-        archive.join("reference-tiny", ["live"])
     with pytest.raises(UsageError, match="is a recorded run already"):
         archive.record_run("reference-tiny", "again")
     assert {path: path.read_bytes() for path in study.folder.iterdir()} == before

@@ -1,4 +1,4 @@
-"""The archive of runs: joining shards, freezing a run as a recorded one, discarding one."""
+"""The archive of runs: freezing a run as a recorded one, discarding one."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from typing import Any
 
 from sanitygap.claims import Record, as_json, find_criterion, read_verdicts
 from sanitygap.errors import UsageError
-from sanitygap.files import find_root, read_json, replacing, write_atomically
+from sanitygap.files import find_root, read_json, write_atomically
 from sanitygap.settings import Settings
 
 
@@ -84,41 +84,6 @@ def discard(run: str, root: Path | None = None) -> None:
             f"{run!r} is a recorded run, which is never started over; use another name"
         )
     shutil.rmtree(folder)
-
-
-def join(target: str, sources: Iterable[str], root: Path | None = None) -> int:
-    """Copy the parts of other runs into one.
-
-    Parts are addressed by all that determines their numbers, so parts that do not belong to the
-    target's settings are simply never asked for.
-
-    Args:
-        target: the run that receives the parts; it need not exist.
-        sources: runs that hold parts.
-        root: the project's folder.
-
-    Returns:
-        How many parts were new.
-
-    Raises:
-        UsageError: a source without parts, or a recorded target.
-    """
-    goal = run_folder(target, root)
-    if is_recorded(goal):
-        raise UsageError(f"{target!r} is a recorded run, which receives no parts; use another name")
-    folders = [run_folder(source, root) for source in sources]
-    for folder in folders:
-        if not (folder / "parts").is_dir():
-            raise UsageError(f"the run {folder.name!r} has no parts to join")
-    copied = 0
-    for folder in folders:
-        for path in sorted((folder / "parts").rglob("*.parquet")):
-            place = goal / path.relative_to(folder)
-            if not place.is_file():
-                with replacing(place) as temporary:
-                    shutil.copyfile(path, temporary)
-                copied += 1
-    return copied
 
 
 def table_commits(folder: Path) -> list[str]:

@@ -31,7 +31,12 @@ Count = Annotated[int | None, typer.Option("--n-images", help="How many images; 
 Device = Annotated[str, typer.Option(help="cpu or cuda.")]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
 Run = Annotated[str, typer.Option("--run", help="Name of the run, a folder in data/runs.")]
-Shard = Annotated[str | None, typer.Option(help="2/4: every fourth part, from the second.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Processes of this machine that share the work.")
+]
+Scheduler = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="A Dask cluster that does the work.")
+]
 Method = Annotated[
     list[str] | None,
     typer.Option("--method", help="A method of your own, package.module:object; repeatable."),
@@ -73,6 +78,8 @@ def execute(
     method: Method = None,
     run: Run = "live",
     jobs: Annotated[int, typer.Option(min=1, help="How many notebooks run at a time.")] = 1,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     fresh: Fresh = False,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="A notebook's own NAME=VALUE.")
@@ -82,6 +89,7 @@ def execute(
     from sanitygap.archive import discard
     from sanitygap.book import Project
     from sanitygap.book import execute as execute_notebooks
+    from sanitygap.cluster import cluster
     from sanitygap.images import load_images
     from sanitygap.models import load_model
     from sanitygap.runs import Study
@@ -110,9 +118,10 @@ def execute(
             print(f"sanitygap: {line}", file=sys.stderr)
     else:
         settings = {key: study.settings.model_dump(mode="json")[key] for key in settings}
-    written = execute_notebooks(
-        project, notebooks or [], {**settings, **own}, run=run, progress=True, jobs=jobs
-    )
+    with cluster(workers, scheduler):
+        written = execute_notebooks(
+            project, notebooks or [], {**settings, **own}, run=run, progress=True, jobs=jobs
+        )
     for path in written:
         print(path.relative_to(project.root))
 
@@ -262,21 +271,28 @@ def compute(
     seed: Seed = 0,
     method: Method = None,
     run: Run = "live",
-    shard: Shard = None,
+    workers: Workers = None,
+    scheduler: Scheduler = None,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="A table's own NAME=VALUE.")
     ] = None,
 ) -> None:
-    """Compute tables without notebooks, whole or in shards; can be killed and resumed."""
+    """Compute tables without notebooks; can be killed and resumed, and shared among workers."""
+    from sanitygap.cluster import cluster
     from sanitygap.runs import Study
 
     study = Study(
         run=run, profile=profile, model=model, images=images, n_images=n_images, device=device,
-        seed=seed, methods=method or [], shard=shard,
+        seed=seed, methods=method or [],
     )  # fmt: skip
-    for table in tables:
-        missing = study.compute(table, **_own_parameters(parameter or []))
-        print(f"{table}: complete" if not missing else f"{table}: {missing} parts missing")
+    if study.recorded:
+        raise UsageError(
+            f"{run!r} is a recorded run, which is never recomputed; choose another name with --run"
+        )
+    with cluster(workers, scheduler):
+        for table in tables:
+            study.table(table, **_own_parameters(parameter or []))
+            print(f"{table}: complete")
 
 
 @app.command()
@@ -307,17 +323,6 @@ def features(
     for path, made in keep_features(load_model(model, device), wanted, attempts, seed, recipe):
         accepted = sum(sample.accepted for sample in made)
         print(f"{path.name}: {accepted} of {len(made)} accepted, {path.stat().st_size} bytes")
-
-
-@app.command()
-def join(
-    run: Annotated[str, typer.Argument(help="The run that receives the parts.")],
-    sources: Annotated[list[str], typer.Argument(help="Runs that hold other shards.")],
-) -> None:
-    """Join the shards of a run that were computed apart."""
-    from sanitygap.archive import join as join_runs
-
-    print(f"{join_runs(run, sources)} parts joined")
 
 
 @app.command()

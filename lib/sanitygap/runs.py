@@ -3,11 +3,12 @@
 A run lives in ``data/runs/NAME``: ``run.json`` (settings and provenance), one ``TABLE.parquet`` a
 table with a ``TABLE.json`` that says how it was made, ``verdicts.json``, and ``parts/`` with the
 parts computed so far. A part's file name is a hash over all that determines its numbers, so
-resuming, joining shards and extending a run by more images are the same thing: the parts that
+resuming, sharing the work and extending a run by more images are the same thing: the parts that
 exist are kept, the others are computed.
 """
 
 import json
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from sanitygap import fingerprint
+from sanitygap import cluster, fingerprint
 from sanitygap.attribution.check import check_method
 from sanitygap.claims import (
     CriterionContext,
@@ -57,7 +58,7 @@ from sanitygap.library import as_maps, read_maps
 from sanitygap.models import Explainable, load_model
 from sanitygap.models.preflight import check_model
 from sanitygap.provenance import commit, provenance
-from sanitygap.settings import Settings, parse_shard
+from sanitygap.settings import Settings
 from sanitygap.table import Context, Part, Table, columns_of, find_table
 from sanitygap.tables import TABLES
 
@@ -78,8 +79,6 @@ class Study:
         run, profile, model, images, n_images, device, seed, methods: see :class:`Settings`.
         root: the folder that holds ``data/runs``; found from the working directory by default.
         folder: of the run, if it is not the one of its name in ``data/runs``.
-        shard: ``"2/4"`` computes every fourth part, beginning with the second.
-        maps: file with precomputed maps for the occlusion test, see :func:`sanitygap.read_maps`.
 
     Raises:
         UsageError: unusable settings, or a run of that name about another model or other images.
@@ -90,17 +89,11 @@ class Study:
         *,
         root: Path | None = None,
         folder: Path | None = None,
-        shard: str | None = None,
-        maps: str | None = None,
         **settings: Any,
     ) -> None:
         self.settings = Settings.checked(**settings)
         self.folder = folder or (root or find_root()) / "data" / "runs" / self.settings.run
-        self.shard = parse_shard(shard)
-        self._maps = maps
-        self.context = Context(
-            self._load_model, self._load_images, self.settings.seed, self._load_maps
-        )
+        self.context = Context(self._load_model, self._load_images, self.settings.seed)
         self._asked: dict[str, dict[str, Any]] = {}
         self._adopt()
 
@@ -201,45 +194,22 @@ class Study:
         """A table of a run that is not recorded."""
         with locked(self.folder / "parts", entry.name):  # another notebook may be computing it
             try:
-                parts, paths = self._compute(entry, given)
+                parts = self._compute(entry, given)
             except NotDefinedError as error:
                 return self._left_empty(entry, given, str(error))
-            missing = [path for path in paths if not path.is_file()]
-            if missing:
-                raise UsageError(
-                    f"{len(missing)} of {len(paths)} parts of {entry.name!r} belong to other "
-                    "shards; compute and join them first"
-                )
-            return self._assemble(entry, given, parts, paths)
+            return self._assemble(entry, given, parts)
 
-    def compute(self, name: str, **parameters: Any) -> int:
-        """Compute this shard's parts of a table, and the table itself once no part is missing.
+    def parts(self, name: str, **parameters: Any) -> list[Part]:
+        """The parts that a table is cut into, in its order.
 
         Args:
             name, parameters: as in :meth:`table`.
 
-        Returns:
-            How many parts are still missing.
-
         Raises:
-            UsageError: unknown table, unknown or unusable parameter, or a recorded run.
+            UsageError: unknown table, or unknown or unusable parameter.
         """
         entry = find_table(name)
-        given = entry.checked(parameters)
-        if self.recorded:
-            raise UsageError(
-                f"{self.settings.run!r} is a recorded run, which is never recomputed; choose "
-                "another name with --run"
-            )
-        try:
-            parts, paths = self._compute(entry, given)
-        except NotDefinedError as error:
-            self._left_empty(entry, given, str(error))
-            return 0
-        missing = sum(not path.is_file() for path in paths)
-        if not missing:
-            self._assemble(entry, given, parts, paths)
-        return missing
+        return entry.parts(self.context, **self._arguments(entry, entry.checked(parameters)))
 
     def judge(self, *claims: str) -> pd.DataFrame:
         """Apply the criteria of claims to this run's tables and keep the verdicts with the run.
@@ -366,42 +336,33 @@ class Study:
                 )
         return table
 
-    def _compute(self, entry: Table, given: Mapping[str, Any]) -> tuple[list[Part], list[Path]]:
-        """The parts of a table and their files, after computing this shard's."""
+    def _compute(self, entry: Table, given: Mapping[str, Any]) -> list[Part]:
+        """The parts of a table, after computing those that are missing."""
         with locked(self.folder / "parts", "run"):
             self._begin()
-        folder = self.folder / "parts" / entry.name
-        arguments = self._arguments(entry, given)
-        parts = {
-            folder / f"{part.id}.parquet": part for part in entry.parts(self.context, **arguments)
-        }
+        parts = entry.parts(self.context, **self._arguments(entry, given))
         if not parts:
             raise UsageError(f"these settings leave nothing of the table {entry.name!r} to compute")
-        index, count = self.shard
-        todo = [
-            (path, part)
-            for number, (path, part) in enumerate(parts.items())
-            if number % count == index and not path.is_file()
-        ]
-        for path, part in tqdm(todo, desc=entry.name, unit="part", disable=len(todo) < 2):
-            _write_part(path, part)
-        return list(parts.values()), list(parts)
+        missing = {part.id: part for part in parts if not part_path(self.folder, part).is_file()}
+        if missing and cluster.VARIABLE in os.environ:
+            settings = self.settings.model_dump(mode="json")
+            cluster.compute(self.folder, settings, entry.name, dict(given), list(missing))
+            return parts
+        for part in tqdm(missing.values(), desc=entry.name, unit="part", disable=len(missing) < 2):
+            write_part(part_path(self.folder, part), part)
+        return parts
 
     def _assemble(
-        self,
-        entry: Table,
-        given: Mapping[str, Any],
-        parts: Sequence[Part],
-        paths: Sequence[Path],
+        self, entry: Table, given: Mapping[str, Any], parts: Sequence[Part]
     ) -> pd.DataFrame:
         target = self.folder / f"{entry.name}.parquet"
-        addresses = [path.stem for path in paths]
+        addresses = [part.id for part in parts]
         made = self.made(entry.name)
         current = target.is_file() and made.get("sha256") == file_sha256(target)
         if current and made["parts"] == addresses:
             table = read_table(target)
         else:
-            frames = [_read_part(path, part) for path, part in zip(paths, parts, strict=True)]
+            frames = [_read_part(part_path(self.folder, part), part) for part in parts]
             seconds = sum(frame.attrs.get("seconds", 0.0) for frame in frames)
             for frame in frames:
                 frame.attrs.clear()
@@ -546,7 +507,12 @@ def open_run(run: str, root: Path | None = None) -> Study:
     return Study(root=root, **read_json(path)["settings"])
 
 
-def _write_part(path: Path, part: Part) -> pd.DataFrame:
+def part_path(folder: Path, part: Part) -> Path:
+    """Where a part is kept in the folder of its run."""
+    return folder / "parts" / part.table.name / f"{part.id}.parquet"
+
+
+def write_part(path: Path, part: Part) -> pd.DataFrame:
     """Measure a part and keep it, with how long it took and what it said."""
     started = time.perf_counter()
     rows = part.compute()
@@ -560,7 +526,7 @@ def _read_part(path: Path, part: Part) -> pd.DataFrame:
     try:
         rows = read_table(path)
     except DamagedError:
-        return _write_part(path, part)
+        return write_part(path, part)
     if rows.attrs.get("sha256") != content_sha256(rows):
-        return _write_part(path, part)
+        return write_part(path, part)
     return rows

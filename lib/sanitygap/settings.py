@@ -89,18 +89,3 @@ def public_model(spec: str) -> str:
     """A model spec without the path of a weights file; names of weights and ``@random`` stay."""
     name, _, weights = spec.partition("@")
     return spec if re.fullmatch(r"random|[A-Z][A-Z0-9_]*", weights) else name
-
-
-def parse_shard(text: str | None) -> tuple[int, int]:
-    """``"2/4"`` as ``(1, 4)``: the index, from 0, and the number of shards; None is all of one.
-
-    Raises:
-        UsageError: the text is not written like that.
-    """
-    if text is None:
-        return 0, 1
-    match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
-    index, count = map(int, match.groups()) if match else (0, 0)
-    if not 1 <= index <= count:
-        raise UsageError(f"a shard is written like 2/4, not {text!r}")
-    return index - 1, count

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -78,7 +78,8 @@ class Scores:
         """
         # NumPy, since this is asked thousands of times
         columns = self.values.columns
-        further, places = [key[str(name)] for name in columns.names[3:]], []
+        further = [key[str(name)] for name in columns.names[3:]]
+        places: list[int] = []
         for method in methods:
             lrp = method.startswith("lrp-")
             name = f"{method}@biases" if lrp and key["biases"] == "in" else method
@@ -88,7 +89,7 @@ class Scores:
             levels = (name, start, reduction, *further)
             if levels not in columns:
                 return pd.DataFrame()
-            places.append(columns.get_loc(levels))
+            places.append(cast(int, columns.get_loc(levels)))  # each is there once
         scores = self.values.to_numpy()[:, places]
         complete = ~np.isnan(scores).any(axis=1)
         if key["images"] == "correct":
