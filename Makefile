@@ -13,7 +13,7 @@ SANITYGAP := $(VENV)/bin/sanitygap
 PIP_INSTALL := $(VENV)/bin/python -m pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test site full serve pdf linkcheck bench clean
+.PHONY: help install book test site full serve pdf linkcheck torture bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -54,6 +54,9 @@ pdf: $(INSTALLED) ## print the built site to _build/book.pdf with Chromium
 linkcheck: $(INSTALLED) ## try every link of the built site that leads to another site
 	@test -d _build/source || { echo 'make: build the site first' >&2; exit 2; }
 	$(VENV)/bin/jupyter-book build _build/source --builder linkcheck --path-output _build/linkcheck
+
+torture: $(INSTALLED) ## kill, damage and misspell by the hundred, in twenty minutes
+	$(VENV)/bin/python -m tests.torture
 
 bench: $(INSTALLED) ## time both tests against the bare passes, and against Quantus where it is installed
 	$(VENV)/bin/python benchmarks/run.py

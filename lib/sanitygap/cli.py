@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -505,7 +506,10 @@ def _own_parameters(texts: list[str]) -> dict[str, object]:
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Entry point of the console script; to be terminated is to be interrupted."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores hang-ups
+            signal.signal(number, signal.default_int_handler)
     try:
         status = app(args=sys.argv[1:] or ["--help"], standalone_mode=False)
         if status == 130:  # what newer versions of typer make of an interrupt

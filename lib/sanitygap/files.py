@@ -6,10 +6,13 @@ Nothing here needs torch, so the ledger and the command line can use it cheaply.
 import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from platform import node
 from typing import Any
 
 import pandas as pd
@@ -42,7 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
     an exception leaves neither a temporary nor a changed file behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{path.name}.{node()}.{os.getpid()}.part")
     try:
         yield temporary
         with temporary.open("rb") as file:  # on the disk before it has the name
@@ -50,6 +53,22 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Remove temporary files and folders of processes of this machine that were killed.
+
+    Args:
+        paths: their names hold the number of the process between the last two hyphens or dots.
+    """
+    for path in paths:
+        number = re.split("[-.]", path.name)[-2]
+        try:
+            os.kill(int(number), 0)
+        except (ProcessLookupError, ValueError):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        except PermissionError:  # alive, and somebody else's
+            pass
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from platform import node
 from typing import Any
 
 import pandas as pd
@@ -48,6 +49,7 @@ from sanitygap.files import (
     locked,
     read_json,
     read_table,
+    remove_leftovers,
     replacing,
     write_atomically,
     write_table,
@@ -460,6 +462,7 @@ class Study:
                 "sha256": self.images.sha256,
             },
         }
+        remove_leftovers(self.folder.rglob(f".*.{node()}.*.part"))
         old = read_json(self.folder / "run.json")
         if old:
             if old["model"]["weights_sha256"] != self.model.weights_sha256:

@@ -32,7 +32,13 @@ KERNEL = "sanitygap"
 #: the backend for figures of kernels
 INLINE = "module://matplotlib_inline.backend_inline"
 
+#: papermill tells what fails in a cell; that a kernel was interrupted or ended is nothing to tell
+QUIET = "--log-level=CRITICAL"
+
 SERVE = f"from {__name__} import serve; serve()"
+
+#: of temporary folders, before the number of the process
+PREFIX = "sanitygap-"
 
 #: notebooks from which on the imports are shared
 MANY = 3
@@ -42,8 +48,11 @@ def serve() -> None:
     """Import what notebooks need, then fork a kernel for every connection, until terminated.
 
     The argument of the process is the address of a Unix socket, which appears when it is ready.
+    Its standard input ends with the process that started it, and it ends then, however that died;
+    the kernels see it end.
     """
     address = sys.argv[1]
+    threading.Thread(target=_end_with_input, daemon=True).start()
     import ipykernel.kernelapp  # noqa: F401
 
     from sanitygap.chapters import load_figures
@@ -60,8 +69,14 @@ def serve() -> None:
             if os.fork() == 0:
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                 server.close()
+                os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
                 _become_kernel(connection)
             connection.close()
+
+
+def _end_with_input() -> None:
+    os.read(0, 1)  # not sys.stdin, whose lock the forks would inherit
+    os._exit(0)
 
 
 def _become_kernel(connection: socket.socket) -> None:
@@ -76,13 +91,9 @@ def _become_kernel(connection: socket.socket) -> None:
 
     from ipykernel.kernelapp import IPKernelApp
 
-    # Jupyter interrupts a kernel before it ends it, which is nothing to tell
-    logging.getLogger(IPKernelApp.__name__).addFilter(
-        lambda record: "KeyboardInterrupt" not in record.getMessage()
-    )
     IPKernelApp.launch_instance(
         [
-            *("-f", asked["connection_file"], "--log-level=ERROR", *asked["arguments"]),
+            *("-f", asked["connection_file"], QUIET, *asked["arguments"]),
             # a kernel ends itself when its parent is not the one that it was told
             f"--IPKernelApp.parent_handle={os.getppid()}",
             # the backend for figures was imported before there was a shell to connect it with
@@ -161,17 +172,20 @@ def kernels(threads: int, notebooks: int) -> Iterator[None]:
     """
     from papermill.log import logger
 
+    from sanitygap.files import remove_leftovers
+
     python = [sys.executable, "-Xfrozen_modules=off", "-m"]
     environment = {
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(threads)),
         # tqdm wants widgets, which a page cannot show
         "PYTHONWARNINGS": "ignore:IProgress not found",
     }
-    start = [*python, "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
+    start = [*python, "ipykernel_launcher", "-f", "{connection_file}", QUIET]
     before = os.environ.get("JUPYTER_PATH")
     level = logger.level
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        remove_leftovers(Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-"))
         if notebooks >= MANY and sys.platform == "linux":
             address = f"{folder}/forks"
             command = [*python[:-1], "-c", SERVE, address]
@@ -190,6 +204,8 @@ def kernels(threads: int, notebooks: int) -> Iterator[None]:
         path.write_text(json.dumps(specification), encoding="utf-8")
         os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, [folder, before]))
         logger.setLevel(logging.ERROR)
+        # what an interrupt leaves of papermill's tasks is told when they are collected, at the end
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         try:
             yield
         finally:
@@ -205,7 +221,7 @@ def _serving(
     command: Sequence[str], address: str, environment: Mapping[str, str]
 ) -> Iterator[bool]:
     """The process that is forked, for as long as the context lasts; whether it got ready."""
-    with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL) as process:
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE) as process:
         try:
             while process.poll() is None and not Path(address).exists():
                 time.sleep(0.05)

@@ -1,0 +1,227 @@
+"""Kills, damaged bytes and bad input by the hundred: ``make torture``.
+
+Each function returns what it did and what went wrong. ``tests/test_torture.py`` calls them with
+small numbers; called as a program, this takes about twenty minutes and prints a table.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+import psutil
+
+from sanitygap.errors import DamagedError, UsageError
+from sanitygap.files import read_table
+from sanitygap.runs import Study
+from tests.models.tiny import TINY, photographs, project
+
+HERE = Path(__file__).resolve().parents[1]
+MARK = "SANITYGAP_TORTURE"
+ENDS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+PARAMETERS = {"methods": ["gradient", "lrp-epsilon-plus", "noise"], "n_steps": 2}
+
+PAGE = """---
+kernelspec: {{name: python3, display_name: Python 3, language: python}}
+---
+
+# Page {number}
+
+```{{code-cell}} ipython3
+:tags: [parameters]
+run = "live"
+profile = "smoke"
+model = "{model}"
+images = "photos"
+n_images = None
+device = "cpu"
+seed = 0
+```
+
+```{{code-cell}} ipython3
+import time
+from pathlib import Path
+
+for moment in range(600):
+    Path("tick-{number}").write_text(str(moment))
+    time.sleep(0.1)
+```
+"""
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """The command in a process group of its own, whose processes carry a mark."""
+    path = os.pathsep.join([str(HERE / "lib"), str(HERE)])
+    environment = os.environ | {MARK: str(folder), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "sanitygap", *arguments],
+        cwd=folder, env=environment, start_new_session=True, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def alive(folder: Path) -> list[psutil.Process]:
+    """The processes that were started for a folder and have not ended."""
+    running = []
+    for process in psutil.process_iter():
+        try:
+            marked = process.environ().get(MARK) == str(folder)
+            if marked and process.status() != psutil.STATUS_ZOMBIE:
+                running.append(process)
+        except psutil.Error:
+            continue
+    return running
+
+
+def orphans(folder: Path, seconds: float = 10) -> int:
+    """How many processes outlive their parent by that long; they are ended then."""
+    until = time.monotonic() + seconds
+    while (left := alive(folder)) and time.monotonic() < until:
+        time.sleep(0.1)
+    for process in left:
+        process.kill()
+    return len(left)
+
+
+def end(process: subprocess.Popen[str], number: signal.Signals, group: bool) -> None:
+    (os.killpg if group else os.kill)(process.pid, number)
+
+
+def killed_computations(kills: int, seed: int = 0) -> Counter[str]:
+    """``compute``, killed again and again at random moments until it has been killed so often."""
+    rng, seen = random.Random(seed), Counter[str](lost=0, orphans=0, temporary=0, traceback=0)
+    folder = Path(tempfile.mkdtemp())
+    try:
+        images, book = photographs(folder / "images", 40), project(folder / "book")
+        settings = {"profile": "smoke", "model": TINY, "images": f"folder:{images}"}
+        options = ["--profile", "smoke", "--model", TINY, "--images", f"folder:{images}"]
+        options += [part for name, value in PARAMETERS.items()
+                    for part in ("-p", f"{name}={json.dumps(value)}")]  # fmt: skip
+        whole = Study(root=book, run="whole", **settings).table("randomization", **PARAMETERS)
+        kept: set[str] = set()
+        while seen["kills"] < kills:
+            number = rng.choice(ENDS)
+            process = start(book, "compute", "randomization", "--run", "killed", *options)
+            # most of a command is the import of torch: most kills have to come after that
+            time.sleep(rng.choice([0.2, 1.0]) + rng.expovariate(0.5))
+            if process.poll() is None:
+                end(process, number, rng.random() < 0.5)
+                seen["kills"] += 1
+            said = process.communicate()[0]
+            seen["traceback"] += "Traceback" in said
+            seen["orphans"] += orphans(book)
+            run = book / "data/runs/killed"
+            held = {path.name for path in run.rglob("parts/*/*.parquet")}
+            seen["lost"] += len(kept - held)
+            kept = held
+            if process.returncode == 0:  # it got to its end: start over
+                seen["completed"] += 1
+                table = read_table(run / "randomization.parquet")
+                seen["lost"] += not table.equals(whole.reset_index(drop=True))
+                seen["temporary"] += sum(path.suffix == ".part" for path in run.rglob(".*"))
+                shutil.rmtree(run)
+                kept = set()
+        final = Study(root=book, run="killed", **settings).table("randomization", **PARAMETERS)
+        seen["lost"] += not final.equals(whole)
+    finally:
+        shutil.rmtree(folder)
+    return seen
+
+
+def killed_executions(kills: int, seed: int = 0) -> Counter[str]:
+    """``execute`` of one to six notebooks, whose main process or group gets a signal."""
+    rng, seen = random.Random(seed), Counter[str](orphans=0, written=0, temporary=0, traceback=0)
+    folder = Path(tempfile.mkdtemp())
+    book = project(folder / "book")
+    try:
+        for number in range(6):
+            page = PAGE.format(number=number, model=TINY)
+            (book / f"notebooks/page-{number}.md").write_text(page, encoding="utf-8")
+        for turn in range(kills):
+            count, jobs = rng.randint(1, 6), rng.choice(["1", "2"])
+            for tick in book.glob("tick-*"):
+                tick.unlink()
+            names = [f"page-{number}" for number in range(count)]
+            process = start(
+                book, "execute", *names, "--model", TINY, "--profile", "smoke", "--jobs", jobs
+            )
+            until = time.monotonic() + 60
+            while not list(book.glob("tick-*")) and time.monotonic() < until:
+                time.sleep(0.1)
+            time.sleep(rng.uniform(0, 1))
+            # half of all kills are the one that nobody can answer to, of the main process alone
+            number = signal.SIGKILL if turn % 2 else rng.choice(ENDS)
+            end(process, number, group=turn % 2 == 0 and rng.random() < 0.5)
+            seen["kills"] += 1
+            seen["orphans"] += orphans(book)
+            ticks = {path: path.read_text() for path in book.glob("tick-*")}
+            time.sleep(0.3)
+            seen["written"] += any(path.read_text() != text for path, text in ticks.items())
+            said = process.communicate()[0]
+            seen["traceback"] += "Traceback" in said
+            left = Path(tempfile.gettempdir()).glob(f"sanitygap-{process.pid}-*")
+            seen["temporary"] += number != signal.SIGKILL and any(left)
+    finally:
+        shutil.rmtree(folder)
+    return seen
+
+
+def flipped_bits(flips: int, seed: int = 0) -> Counter[str]:
+    """One bit of a run's part or table is turned over: the same numbers come out, or a refusal."""
+    rng, seen = random.Random(seed), Counter[str](read=0)
+    folder = Path(tempfile.mkdtemp())
+    try:
+        images, book = photographs(folder / "images", 12), project(folder / "book")
+        settings = {"profile": "smoke", "model": TINY, "images": f"folder:{images}"}
+        whole = Study(root=book, **settings).table("randomization", **PARAMETERS)
+        run = book / "data/runs/live"
+        files = sorted([*run.rglob("*.parquet"), run / "randomization.json", run / "run.json"])
+        for _ in range(flips):
+            path = rng.choice(files)
+            before = path.read_bytes()
+            bytes_ = bytearray(before)
+            bytes_[rng.randrange(len(bytes_))] ^= 1 << rng.randrange(8)
+            path.write_bytes(bytes_)
+            if path.parent.name == "randomization":  # a part: the table is assembled anew
+                (run / "randomization.json").unlink()
+            try:
+                table = Study(root=book, **settings).table("randomization", **PARAMETERS)
+                seen["mended"] += (same := pd.DataFrame.equals(table, whole))
+                seen["read"] += not same
+            except (UsageError, DamagedError):
+                seen["refused"] += 1
+            seen["flips"] += 1
+            path.write_bytes(before)
+            Study(root=book, **settings).table("randomization", **PARAMETERS)
+    finally:
+        shutil.rmtree(folder)
+    return seen
+
+
+def main() -> None:
+    """Print what every torture did; the exit status is 1 if anything went wrong."""
+    wrong = 0
+    for torture, times in (
+        (flipped_bits, 400),
+        (killed_executions, 50),
+        (killed_computations, 100),
+    ):
+        started = time.monotonic()
+        seen = torture(times)
+        done = {"kills", "flips", "completed", "mended", "refused"}
+        wrong += sum(count for name, count in seen.items() if name not in done)
+        told = ", ".join(f"{count} {name}" for name, count in seen.items())
+        print(f"{torture.__name__}: {told} ({time.monotonic() - started:.0f} s)", flush=True)
+    sys.exit(wrong > 0)
+
+
+if __name__ == "__main__":
+    main()
