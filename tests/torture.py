@@ -14,13 +14,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-import pandas as pd
 import psutil
 
 from sanitygap.errors import DamagedError, UsageError
-from sanitygap.files import read_table
 from sanitygap.runs import Study
 from tests.models.tiny import TINY, photographs, project
 
@@ -95,44 +95,89 @@ def end(process: subprocess.Popen[str], number: signal.Signals, group: bool) -> 
     (os.killpg if group else os.kill)(process.pid, number)
 
 
+@contextmanager
+def computed(count: int, *methods: str) -> Iterator[tuple[Path, list[str], Callable[[str], Study]]]:
+    """A book, the options of ``compute``, and what makes a study with the same settings."""
+    folder = Path(tempfile.mkdtemp())
+    try:
+        images, book = photographs(folder / "images", count), project(folder / "book")
+        source = f"folder:{images}"
+        options = ["--profile", "smoke", "--model", TINY, "--images", source]
+        for name, value in PARAMETERS.items():
+            options += ["-p", f"{name}={json.dumps(value)}"]
+        for method in methods:
+            options += ["--method", method]
+
+        def study(run: str) -> Study:
+            settings = {"profile": "smoke", "model": TINY, "images": source, "methods": methods}
+            return Study(root=book, run=run, **settings)
+
+        yield book, options, study
+    finally:
+        shutil.rmtree(folder)
+
+
 def killed_computations(kills: int, seed: int = 0) -> Counter[str]:
     """``compute``, killed again and again at random moments until it has been killed so often."""
     rng, seen = random.Random(seed), Counter[str](lost=0, orphans=0, temporary=0, traceback=0)
-    folder = Path(tempfile.mkdtemp())
-    try:
-        images, book = photographs(folder / "images", 40), project(folder / "book")
-        settings = {"profile": "smoke", "model": TINY, "images": f"folder:{images}"}
-        options = ["--profile", "smoke", "--model", TINY, "--images", f"folder:{images}"]
-        options += [part for name, value in PARAMETERS.items()
-                    for part in ("-p", f"{name}={json.dumps(value)}")]  # fmt: skip
-        whole = Study(root=book, run="whole", **settings).table("randomization", **PARAMETERS)
-        kept: set[str] = set()
+    with computed(40) as (book, options, study):
+        whole, kept = study("whole").table("randomization", **PARAMETERS), set[str]()
+        run = book / "data/runs/killed"
         while seen["kills"] < kills:
-            number = rng.choice(ENDS)
             process = start(book, "compute", "randomization", "--run", "killed", *options)
             # most of a command is the import of torch: most kills have to come after that
             time.sleep(rng.choice([0.2, 1.0]) + rng.expovariate(0.5))
             if process.poll() is None:
-                end(process, number, rng.random() < 0.5)
+                end(process, rng.choice(ENDS), rng.random() < 0.5)
                 seen["kills"] += 1
             said = process.communicate()[0]
             seen["traceback"] += "Traceback" in said
             seen["orphans"] += orphans(book)
-            run = book / "data/runs/killed"
             held = {path.name for path in run.rglob("parts/*/*.parquet")}
             seen["lost"] += len(kept - held)
             kept = held
             if process.returncode == 0:  # it got to its end: start over
                 seen["completed"] += 1
-                table = read_table(run / "randomization.parquet")
-                seen["lost"] += not table.equals(whole.reset_index(drop=True))
+                seen["lost"] += not study("killed").table("randomization").equals(whole)
                 seen["temporary"] += sum(path.suffix == ".part" for path in run.rglob(".*"))
                 shutil.rmtree(run)
                 kept = set()
-        final = Study(root=book, run="killed", **settings).table("randomization", **PARAMETERS)
-        seen["lost"] += not final.equals(whole)
-    finally:
-        shutil.rmtree(folder)
+        seen["lost"] += not study("killed").table("randomization", **PARAMETERS).equals(whole)
+    return seen
+
+
+def killed_workers(kills: int, seed: int = 0) -> Counter[str]:
+    """``compute --workers 2``, of which a worker or the client is killed at random moments."""
+    rng, seen = random.Random(seed), Counter[str](lost=0, doubled=0, orphans=0)
+    with computed(40, "tests.test_cluster:slow") as (book, options, study):
+        whole = study("whole").table("randomization", **PARAMETERS)
+        addresses = sorted(path.name for path in (book / "data/runs/whole").rglob("parts/*/*"))
+        run = book / "data/runs/killed"
+        while seen["kills"] < kills:
+            process = start(
+                book, "compute", "randomization", "--run", "killed", "--workers", "2", *options
+            )
+            client = psutil.Process(process.pid)
+            while process.poll() is None and seen["kills"] < kills:
+                time.sleep(1 + rng.expovariate(0.3))
+                try:
+                    workers = [
+                        child for child in client.children() if "spawn_main" in str(child.cmdline())
+                    ]
+                    victim = rng.choice([*workers, client])
+                    victim.kill()
+                except psutil.NoSuchProcess:  # it ended by itself
+                    continue
+                seen["kills"] += 1
+            process.communicate()
+            seen["orphans"] += orphans(book)
+            if process.returncode == 0:
+                seen["completed"] += 1
+                seen["lost"] += not study("killed").table("randomization").equals(whole)
+                held = sorted(path.name for path in run.rglob("parts/*/*.parquet"))
+                seen["doubled"] += held != [name for name in addresses if name[0] != "."]
+                shutil.rmtree(run)
+        seen["lost"] += not study("killed").table("randomization", **PARAMETERS).equals(whole)
     return seen
 
 
@@ -177,32 +222,26 @@ def killed_executions(kills: int, seed: int = 0) -> Counter[str]:
 def flipped_bits(flips: int, seed: int = 0) -> Counter[str]:
     """One bit of a run's part or table is turned over: the same numbers come out, or a refusal."""
     rng, seen = random.Random(seed), Counter[str](read=0)
-    folder = Path(tempfile.mkdtemp())
-    try:
-        images, book = photographs(folder / "images", 12), project(folder / "book")
-        settings = {"profile": "smoke", "model": TINY, "images": f"folder:{images}"}
-        whole = Study(root=book, **settings).table("randomization", **PARAMETERS)
+    with computed(12) as (book, _, study):
+        whole = study("live").table("randomization", **PARAMETERS)
         run = book / "data/runs/live"
         files = sorted([*run.rglob("*.parquet"), run / "randomization.json", run / "run.json"])
         for _ in range(flips):
             path = rng.choice(files)
             before = path.read_bytes()
-            bytes_ = bytearray(before)
-            bytes_[rng.randrange(len(bytes_))] ^= 1 << rng.randrange(8)
-            path.write_bytes(bytes_)
+            changed = bytearray(before)
+            changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
+            path.write_bytes(changed)
             if path.parent.name == "randomization":  # a part: the table is assembled anew
                 (run / "randomization.json").unlink()
             try:
-                table = Study(root=book, **settings).table("randomization", **PARAMETERS)
-                seen["mended"] += (same := pd.DataFrame.equals(table, whole))
-                seen["read"] += not same
+                same = study("live").table("randomization", **PARAMETERS).equals(whole)
+                seen["mended" if same else "read"] += 1
             except (UsageError, DamagedError):
                 seen["refused"] += 1
             seen["flips"] += 1
             path.write_bytes(before)
-            Study(root=book, **settings).table("randomization", **PARAMETERS)
-    finally:
-        shutil.rmtree(folder)
+            study("live").table("randomization", **PARAMETERS)
     return seen
 
 
