@@ -103,14 +103,17 @@ def computed(count: int, *methods: str) -> Iterator[tuple[Path, list[str], Calla
         images, book = photographs(folder / "images", count), project(folder / "book")
         source = f"folder:{images}"
         options = ["--profile", "smoke", "--model", TINY, "--images", source]
+        options += ["--n-images", str(count)]
         for name, value in PARAMETERS.items():
             options += ["-p", f"{name}={json.dumps(value)}"]
         for method in methods:
             options += ["--method", method]
 
         def study(run: str) -> Study:
-            settings = {"profile": "smoke", "model": TINY, "images": source, "methods": methods}
-            return Study(root=book, run=run, **settings)
+            return Study(
+                root=book, run=run, profile="smoke", model=TINY, images=source, n_images=count,
+                methods=methods,
+            )  # fmt: skip
 
         yield book, options, study
     finally:
@@ -120,7 +123,7 @@ def computed(count: int, *methods: str) -> Iterator[tuple[Path, list[str], Calla
 def killed_computations(kills: int, seed: int = 0) -> Counter[str]:
     """``compute``, killed again and again at random moments until it has been killed so often."""
     rng, seen = random.Random(seed), Counter[str](lost=0, orphans=0, temporary=0, traceback=0)
-    with computed(40) as (book, options, study):
+    with computed(120) as (book, options, study):
         whole, kept = study("whole").table("randomization", **PARAMETERS), set[str]()
         run = book / "data/runs/killed"
         while seen["kills"] < kills:
@@ -149,7 +152,7 @@ def killed_computations(kills: int, seed: int = 0) -> Counter[str]:
 def killed_workers(kills: int, seed: int = 0) -> Counter[str]:
     """``compute --workers 2``, of which a worker or the client is killed at random moments."""
     rng, seen = random.Random(seed), Counter[str](lost=0, doubled=0, orphans=0)
-    with computed(40, "tests.test_cluster:slow") as (book, options, study):
+    with computed(120, "tests.test_cluster:slow") as (book, options, study):
         whole = study("whole").table("randomization", **PARAMETERS)
         addresses = sorted(path.name for path in (book / "data/runs/whole").rglob("parts/*/*"))
         run = book / "data/runs/killed"

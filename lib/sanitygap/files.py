@@ -83,6 +83,10 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
         table.to_parquet(temporary, compression="zstd", index=False, write_page_checksum=True)
 
 
+#: what Arrow raises over damaged bytes, among them types and sizes that no table has
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, NotImplementedError, MemoryError)
+
+
 def read_table(path: Path) -> pd.DataFrame:
     """Read a Parquet file.
 
@@ -91,7 +95,7 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     try:
         return pd.read_parquet(path, page_checksum_verification=True)
-    except (OSError, ValueError, KeyError) as error:
+    except UNREADABLE as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise DamagedError(
