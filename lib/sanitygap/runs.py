@@ -81,6 +81,7 @@ class Study:
         run, profile, model, images, n_images, device, seed, methods: see :class:`Settings`.
         root: the folder that holds ``data/runs``; found from the working directory by default.
         folder: of the run, if it is not the one of its name in ``data/runs``.
+        maps: file with precomputed maps for the occlusion test, see :func:`sanitygap.read_maps`.
 
     Raises:
         UsageError: unusable settings, or a run of that name about another model or other images.
@@ -91,11 +92,15 @@ class Study:
         *,
         root: Path | None = None,
         folder: Path | None = None,
+        maps: str | None = None,
         **settings: Any,
     ) -> None:
         self.settings = Settings.checked(**settings)
         self.folder = folder or (root or find_root()) / "data" / "runs" / self.settings.run
-        self.context = Context(self._load_model, self._load_images, self.settings.seed)
+        self._maps = maps
+        self.context = Context(
+            self._load_model, self._load_images, self.settings.seed, self._load_maps
+        )
         self._asked: dict[str, dict[str, Any]] = {}
         self._adopt()
 
@@ -148,11 +153,7 @@ class Study:
             findings = check_method(name, self.model, first.inputs)
             if not findings[0].passed:
                 raise UsageError(findings[0].detail)
-            odd += [
-                f"{name} fails the check {found.check!r}: {found.detail}"
-                for found in findings
-                if not found.passed
-            ]
+            odd += [f"{name}: {found.detail}" for found in findings if not found.passed]
         return odd
 
     def table(self, name: str, **parameters: Any) -> pd.DataFrame:
@@ -346,7 +347,7 @@ class Study:
         if not parts:
             raise UsageError(f"these settings leave nothing of the table {entry.name!r} to compute")
         missing = {part.id: part for part in parts if not part_path(self.folder, part).is_file()}
-        if missing and cluster.VARIABLE in os.environ:
+        if missing and cluster.VARIABLE in os.environ and not self._maps:
             settings = self.settings.model_dump(mode="json")
             cluster.compute(self.folder, settings, entry.name, dict(given), list(missing))
             return parts

@@ -24,7 +24,7 @@ from sanitygap.table import Batch, Context, Piece, cut_by, table
 table(
     "occlusion-specifications",
     cut=cut_occlusion,
-    smoke={"path_steps": 2, "every": 15, "patches": (15,), "level_images": 1},
+    smoke={"path_steps": 2, "every": 30, "patches": (15,), "level_images": 1},
     quick={"path_steps": 4, "every": 10, "patches": (15,), "level_images": 2},
 )(occlusion_specifications)
 

@@ -70,7 +70,7 @@ REPLACEMENTS: dict[str, Replacement] = {
 
 @table(
     "greedy-occlusion",
-    smoke={"regions": 1, "max_images": 2},
+    smoke={"patch": 30, "regions": 1, "max_images": 2},
     quick={"regions": 1, "max_images": 2},
     full={"max_images": 10},
 )

@@ -24,7 +24,7 @@ SETTINGS = {"methods": COMPARED}
 table(
     "yours-occlusion",
     cut=cut_occlusion,
-    smoke=SETTINGS | {"path_steps": 2, "every": 15, "patches": (15,), "level_images": 1},
+    smoke=SETTINGS | {"path_steps": 2, "every": 30, "patches": (15,), "level_images": 1},
     quick=SETTINGS
     | {"path_steps": 8, "every": 10, "patches": (15,), "level_images": 10, "max_images": 5},
     full=SETTINGS,
