@@ -1,7 +1,7 @@
 """Kills, damaged bytes and bad input by the hundred: ``make torture``.
 
-Each function returns what it did and what went wrong. ``tests/test_torture.py`` calls them with
-small numbers; called as a program, this takes about twenty minutes and prints a table.
+Each function returns what it did and what went wrong. Called as a program, this takes about twenty
+minutes and prints a table.
 """
 
 import json
