@@ -141,7 +141,9 @@ def killed_computations(kills: int, seed: int = 0) -> Counter[str]:
             kept = held
             if process.returncode == 0:  # it got to its end: start over
                 seen["completed"] += 1
-                seen["lost"] += not study("killed").table("randomization").equals(whole)
+                seen["lost"] += (
+                    not study("killed").table("randomization", **PARAMETERS).equals(whole)
+                )
                 seen["temporary"] += sum(path.suffix == ".part" for path in run.rglob(".*"))
                 shutil.rmtree(run)
                 kept = set()
@@ -176,7 +178,9 @@ def killed_workers(kills: int, seed: int = 0) -> Counter[str]:
             seen["orphans"] += orphans(book)
             if process.returncode == 0:
                 seen["completed"] += 1
-                seen["lost"] += not study("killed").table("randomization").equals(whole)
+                seen["lost"] += (
+                    not study("killed").table("randomization", **PARAMETERS).equals(whole)
+                )
                 held = sorted(path.name for path in run.rglob("parts/*/*.parquet"))
                 seen["doubled"] += held != [name for name in addresses if name[0] != "."]
                 shutil.rmtree(run)

@@ -35,7 +35,12 @@ INLINE = "module://matplotlib_inline.backend_inline"
 #: papermill tells what fails in a cell; that a kernel was interrupted or ended is nothing to tell
 QUIET = "--log-level=CRITICAL"
 
-SERVE = f"from {__name__} import serve; serve()"
+#: its standard input ends with the process that started it, and it ends then, however that died,
+#: even while it imports; ``os.read``, since the forks would inherit the lock of ``sys.stdin``
+SERVE = (
+    "import os, threading; threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), "
+    f"daemon=True).start(); from {__name__} import serve; serve()"
+)
 
 #: of temporary folders, before the number of the process
 PREFIX = "sanitygap-"
@@ -48,11 +53,9 @@ def serve() -> None:
     """Import what notebooks need, then fork a kernel for every connection, until terminated.
 
     The argument of the process is the address of a Unix socket, which appears when it is ready.
-    Its standard input ends with the process that started it, and it ends then, however that died;
-    the kernels see it end.
+    It ends with the process that started it (see :data:`SERVE`), and the kernels see it end.
     """
     address = sys.argv[1]
-    threading.Thread(target=_end_with_input, daemon=True).start()
     import ipykernel.kernelapp  # noqa: F401
 
     from sanitygap.chapters import load_figures
@@ -72,11 +75,6 @@ def serve() -> None:
                 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
                 _become_kernel(connection)
             connection.close()
-
-
-def _end_with_input() -> None:
-    os.read(0, 1)  # not sys.stdin, whose lock the forks would inherit
-    os._exit(0)
 
 
 def _become_kernel(connection: socket.socket) -> None:
